@@ -1,0 +1,13 @@
+/** Labels on everything that Berth makes in the engine. What lacks `berth.node` is not ours and is never touched. */
+export const LABELS = {
+  /** The id of the Berth node (data directory) that owns it: two daemons on one engine do not see each other's work. */
+  node: 'berth.node',
+  project: 'berth.project',
+  service: 'berth.service',
+  deployment: 'berth.deployment',
+  replica: 'berth.replica',
+  /** What it is: `replica`, `image`, `network`, `base`. */
+  kind: 'berth.kind',
+  /** A digest of the container's specification, so that a changed one is noticed. */
+  spec: 'berth.spec',
+} as const

@@ -1,0 +1,174 @@
+import type { Readable } from 'node:stream'
+
+/**
+ * The port to a container engine: about a dozen verbs, spoken by the deployments, the reconciler and the log follower.
+ *
+ * Every verb that makes something is "ensure"-shaped: names derive from Berth's own ids, so that a step that ran half-way finds its
+ * earlier work. When the engine is away every verb throws AppError RUNTIME_UNAVAILABLE. Aborting the signal of a verb rejects with the
+ * signal's reason.
+ */
+export interface Runtime {
+  /** Asks the engine who it is. */
+  inspectEngine(signal?: AbortSignal): Promise<EngineInfo>
+
+  /** Makes the bridge network unless it exists. */
+  ensureNetwork(network: NetworkSpec): Promise<void>
+  /** Removes the network; absent is fine; in use throws CONFLICT. */
+  removeNetwork(name: string): Promise<void>
+
+  /** The image behind a reference or id, or undefined. */
+  findImage(reference: string): Promise<ImageInfo | undefined>
+  /** Makes an image of one layer from a root file system as an uncompressed tar, and tags it. Returns its id. */
+  importImage(rootfs: Readable, image: ImportSpec, signal?: AbortSignal): Promise<string>
+  /** Builds from a context (uncompressed tar). Each line of progress goes to `onLine` as it happens. Throws BuildFailed when a step fails. */
+  buildImage(build: BuildSpec, onLine: (line: BuildLine) => void, signal: AbortSignal): Promise<{ image_id: string }>
+  /** Images that carry all of these labels. */
+  listImages(labels: Record<string, string>): Promise<ImageInfo[]>
+  /** Removes a tag or image; absent is fine; in use throws CONFLICT. */
+  removeImage(reference: string): Promise<void>
+
+  /** Makes the container unless one of that name exists with the same `berth.spec` label; another one of that name is replaced. Returns its id. */
+  ensureContainer(container: ContainerSpec): Promise<string>
+  /** Starts it; already running is fine; absent throws NOT_FOUND. */
+  startContainer(name: string): Promise<void>
+  /** SIGTERM, then SIGKILL after the grace period; absent or stopped is fine. */
+  stopContainer(name: string, graceSeconds: number): Promise<void>
+  /** Kills and removes it with its anonymous volumes; absent is fine. */
+  removeContainer(name: string): Promise<void>
+  inspectContainer(name: string): Promise<ContainerInfo | undefined>
+  /** Containers, running or not, that carry all of these labels. */
+  listContainers(labels: Record<string, string>): Promise<ContainerInfo[]>
+  /** Output lines, oldest first, from `since` on; ends when the container stops or `signal` aborts (without error). */
+  followLogs(name: string, options: FollowOptions, signal: AbortSignal): AsyncIterable<LogChunk>
+  /** Container events from now on. Ends when `signal` aborts; throws RUNTIME_UNAVAILABLE when the engine goes away. */
+  watchEvents(signal: AbortSignal): AsyncIterable<RuntimeEvent>
+}
+
+export interface EngineInfo {
+  version: string
+  api_version: string
+  cgroup_version: string
+  os: string
+  kernel: string
+  cpus: number
+  memory_bytes: number
+  /** Whether builds go through BuildKit. */
+  buildkit: boolean
+}
+
+export interface NetworkSpec {
+  name: string
+  labels: Record<string, string>
+}
+
+export interface ImageInfo {
+  id: string
+  tags: string[]
+  size_bytes: number
+  labels: Record<string, string>
+  /** Ports that the image exposes over TCP, ascending. */
+  exposed_ports: number[]
+  /** Entrypoint and command together are what runs. */
+  has_command: boolean
+}
+
+export interface ImportSpec {
+  tag: string
+  labels: Record<string, string>
+  env: Record<string, string>
+  cmd?: string[]
+  entrypoint?: string[]
+  workdir?: string
+  user?: string
+}
+
+export interface BuildSpec {
+  /** The build context as an uncompressed tar; read once. */
+  context: Readable
+  /** Path of the Dockerfile inside the context. */
+  dockerfile: string
+  target?: string
+  build_args: Record<string, string>
+  labels: Record<string, string>
+  tag: string
+  /** Bounds for the classic builder; BuildKit is bounded by its own cgroup where the engine has one. */
+  memory_bytes: number
+  cpu_millis: number
+}
+
+export interface BuildLine {
+  stream: 'stdout' | 'stderr' | 'status'
+  line: string
+}
+
+/** A build that ran and failed by its own fault; `message` is for the deployment log. */
+export class BuildFailed extends Error {
+  constructor(message: string) {
+    super(message)
+    this.name = 'BuildFailed'
+  }
+}
+
+export interface ContainerSpec {
+  name: string
+  image: string
+  /** Replaces the image's CMD; the entrypoint stays. */
+  command?: string[]
+  env: Record<string, string>
+  labels: Record<string, string>
+  network: string
+  /** DNS names on that network. */
+  aliases: string[]
+  cpu_millis: number
+  memory_bytes: number
+  pids: number
+  read_only: boolean
+  stop_grace_seconds: number
+}
+
+export const CONTAINER_STATES = ['created', 'running', 'exited'] as const
+export type ContainerPhase = (typeof CONTAINER_STATES)[number]
+
+export interface ContainerInfo {
+  id: string
+  name: string
+  /** `exited` covers dead and removing; `running` covers paused and restarting. */
+  phase: ContainerPhase
+  labels: Record<string, string>
+  image: string
+  /** Address on its Berth network while it runs. */
+  address: string | null
+  exit_code: number | null
+  /** The engine says the kernel killed it for memory. True is also said when only a child died. */
+  oom_killed: boolean
+  /** RFC 3339, null before the first start. */
+  started_at: string | null
+  finished_at: string | null
+  /** The engine's own word on why it could not start, if any. */
+  error: string | null
+}
+
+export interface FollowOptions {
+  /** RFC 3339 with up to nanoseconds; lines at or after it are given. */
+  since?: string
+  /** False: give what there is and end. */
+  follow: boolean
+  /** Only the last n lines. */
+  tail?: number
+}
+
+export interface LogChunk {
+  stream: 'stdout' | 'stderr'
+  /** RFC 3339 with nanoseconds, as the engine stamped it. */
+  ts: string
+  /** One line without its newline, at most 16 KiB (the engine splits longer ones). */
+  line: string
+}
+
+export interface RuntimeEvent {
+  kind: 'start' | 'die' | 'destroy' | 'oom'
+  container_name: string
+  labels: Record<string, string>
+  exit_code: number | null
+  at: string
+}
