@@ -1,0 +1,84 @@
+import Sqlite from 'better-sqlite3'
+
+/** A value that SQLite takes as a parameter. */
+export type SqlValue = string | number | bigint | Buffer | null
+export type SqlParameters = Record<string, SqlValue>
+
+/**
+ * The narrow face of SQLite that stores see: synchronous on purpose, statements prepared once and kept by their text.
+ */
+export interface Database {
+  /** All rows of a query. The caller vouches for the row's shape: columns and wire fields share their names. */
+  all<Row>(sql: string, parameters?: SqlParameters): Row[]
+  /** The first row, or undefined. */
+  get<Row>(sql: string, parameters?: SqlParameters): Row | undefined
+  /** Runs a write; returns how many rows it changed. */
+  run(sql: string, parameters?: SqlParameters): number
+  /** Runs several statements without parameters (migrations). */
+  exec(sql: string): void
+  /**
+   * Runs `work` in one immediate transaction; nested calls join the outer one. A throw rolls everything back. `work` must be synchronous.
+   */
+  transact<T>(work: () => T): T
+  /** Runs `effect` once the outermost transaction has committed; at once when there is none; never after a roll-back. */
+  afterCommit(effect: () => void): void
+  close(): void
+}
+
+/** Opens (and makes) the database file. `:memory:` is for tests. */
+export function openDatabase(file: string): Database {
+  const sqlite = new Sqlite(file)
+  sqlite.pragma('journal_mode = WAL')
+  // Switching WAL on drops better-sqlite3 to NORMAL; an answer of ours promises that the row survives a power cut.
+  sqlite.pragma('synchronous = FULL')
+  sqlite.pragma('foreign_keys = ON')
+  sqlite.pragma('busy_timeout = 5000')
+  sqlite.pragma('cache_size = -8000')
+  sqlite.pragma('temp_store = MEMORY')
+  return wrap(sqlite)
+}
+
+function wrap(sqlite: Sqlite.Database): Database {
+  const statements = new Map<string, Sqlite.Statement>()
+  const prepare = (sql: string): Sqlite.Statement => {
+    let statement = statements.get(sql)
+    if (!statement) {
+      statement = sqlite.prepare(sql)
+      statements.set(sql, statement)
+    }
+    return statement
+  }
+  let effects: (() => void)[] = []
+
+  const transact = <T>(work: () => T): T => {
+    if (sqlite.inTransaction) return work()
+    effects = []
+    let result: T
+    try {
+      result = sqlite.transaction(work).immediate()
+    } catch (error) {
+      effects = []
+      throw error
+    }
+    const due = effects
+    effects = []
+    for (const effect of due) effect()
+    return result
+  }
+
+  return {
+    all: <Row>(sql: string, parameters: SqlParameters = {}) => prepare(sql).all(parameters) as Row[],
+    get: <Row>(sql: string, parameters: SqlParameters = {}) => prepare(sql).get(parameters) as Row | undefined,
+    run: (sql, parameters = {}) => prepare(sql).run(parameters).changes,
+    exec: (sql) => void sqlite.exec(sql),
+    transact,
+    afterCommit: (effect) => {
+      if (sqlite.inTransaction) effects.push(effect)
+      else effect()
+    },
+    close: () => {
+      statements.clear()
+      sqlite.close()
+    },
+  }
+}

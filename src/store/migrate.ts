@@ -1,0 +1,91 @@
+import { createHash } from 'node:crypto'
+import { copyFileSync, existsSync, readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Database } from './database.ts'
+
+/** One step of the schema, read from `migrations/NNNN-name.sql`. */
+export interface Migration {
+  version: number
+  name: string
+  sql: string
+  /** SHA-256 of the file, so that a step that was edited after it ran is noticed. */
+  checksum: string
+}
+
+/** The schema cannot be brought to what this version needs; the message says what to do. */
+export class MigrationError extends Error {
+  constructor(message: string) {
+    super(message)
+    this.name = 'MigrationError'
+  }
+}
+
+/** Reads all steps in order. Throws MigrationError on gaps and doubles. */
+export function readMigrations(directory: string): Migration[] {
+  const files = readdirSync(directory)
+    .filter((file) => file.endsWith('.sql'))
+    .sort()
+  return files.map((file, index) => {
+    const match = /^(\d{4})-([a-z0-9-]+)\.sql$/.exec(file)
+    const version = Number(match?.[1])
+    if (!match || version !== index + 1) throw new MigrationError(`migrations/${file} is out of order: expected number ${index + 1}`)
+    const sql = readFileSync(join(directory, file), 'utf8')
+    return { version, name: match[2] ?? '', sql, checksum: createHash('sha256').update(sql).digest('hex') }
+  })
+}
+
+/**
+ * Brings the database to the newest step, forward only, each step in its own transaction. Before the first new step it
+ * copies the file to `<file>.before-<version>`.
+ *
+ * Throws MigrationError when the database is newer than this program, or when a step that ran has been changed since.
+ */
+export function migrate(database: Database, migrations: readonly Migration[], file: string): number[] {
+  database.exec(`CREATE TABLE IF NOT EXISTS schema_migrations (
+    version INTEGER PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL, applied_at TEXT NOT NULL
+  ) STRICT`)
+  const applied = database.all<{ version: number; checksum: string; name: string }>(
+    'SELECT version, checksum, name FROM schema_migrations ORDER BY version',
+  )
+  checkApplied(applied, migrations, file)
+  const due = migrations.slice(applied.length)
+  if (due.length > 0 && applied.length > 0) copyBefore(database, file, due[0]?.version ?? 0)
+  for (const migration of due) {
+    database.transact(() => {
+      database.exec(migration.sql)
+      database.run(
+        `INSERT INTO schema_migrations (version, name, checksum, applied_at)
+         VALUES ($version, $name, $checksum, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))`,
+        { version: migration.version, name: migration.name, checksum: migration.checksum },
+      )
+    })
+  }
+  return due.map((migration) => migration.version)
+}
+
+function checkApplied(
+  applied: readonly { version: number; checksum: string; name: string }[],
+  migrations: readonly Migration[],
+  file: string,
+): void {
+  const newest = applied.at(-1)?.version ?? 0
+  if (newest > migrations.length) {
+    throw new MigrationError(
+      `${file} was written by a newer Berth (schema ${newest}, this one knows ${migrations.length}). Install that version again; nothing was changed.`,
+    )
+  }
+  for (const [index, row] of applied.entries()) {
+    if (migrations[index]?.checksum !== row.checksum) {
+      throw new MigrationError(
+        `migration ${row.version} (${row.name}) is not the one that made ${file}. Install the version that made it; nothing was changed.`,
+      )
+    }
+  }
+}
+
+function copyBefore(database: Database, file: string, version: number): void {
+  if (file === ':memory:' || !existsSync(file)) return
+  // The copy must hold what is still in the write-ahead log.
+  database.exec('PRAGMA wal_checkpoint(TRUNCATE)')
+  copyFileSync(file, `${file}.before-${String(version).padStart(4, '0')}`)
+}
