@@ -1,0 +1,43 @@
+/** The catalogue of named permissions: what each allows. Roles are bundles of them. */
+export const PERMISSIONS = {
+  'projects.read': 'See a project and its members',
+  'projects.write': 'Change or delete a project',
+  'members.write': 'Add and remove members of a project',
+  'services.read': 'See services, replicas and their metrics',
+  'services.write': 'Create, change, start, stop and delete services',
+  'env.read': 'Read the values of environment variables',
+  'env.write': 'Change environment variables',
+  'uploads.create': 'Upload sources',
+  'deployments.read': 'See deployments',
+  'deployments.create': 'Deploy, redeploy and roll back',
+  'deployments.cancel': 'Cancel deployments',
+  'logs.read': 'Read logs of services and deployments',
+  'audit.read': 'Read the audit events of a project',
+  'tokens.mint': 'Let an API token make further API tokens',
+} as const satisfies Record<string, string>
+
+export type Permission = keyof typeof PERMISSIONS
+
+export const PERMISSION_NAMES = Object.keys(PERMISSIONS) as readonly Permission[]
+
+export const BUILT_IN_ROLE_NAMES = ['viewer', 'operator', 'admin'] as const
+export type BuiltInRole = (typeof BUILT_IN_ROLE_NAMES)[number]
+
+const VIEWER: readonly Permission[] = ['projects.read', 'services.read', 'deployments.read']
+const OPERATOR: readonly Permission[] = [
+  ...VIEWER,
+  'services.write',
+  'env.read',
+  'env.write',
+  'uploads.create',
+  'deployments.create',
+  'deployments.cancel',
+  'logs.read',
+]
+
+/** The fixed roles: viewer < operator < admin. */
+export const BUILT_IN_ROLES: Readonly<Record<BuiltInRole, readonly Permission[]>> = {
+  viewer: VIEWER,
+  operator: OPERATOR,
+  admin: [...OPERATOR, 'projects.write', 'members.write', 'audit.read', 'tokens.mint'],
+}
