@@ -22,7 +22,7 @@ const NEEDS: readonly Need[] = [
   {
     package: 'iptables',
     why: 'the engine makes its networks with it',
-    present: () => hasCommand('iptables'),
+    present: (engineUp) => engineUp || hasCommand('iptables'),
   },
   { package: 'busybox-static', why: 'the smallest test images', present: hasStaticBusybox },
   { package: 'git', why: 'repositories to deploy from', present: () => hasCommand('git') },
