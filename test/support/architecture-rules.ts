@@ -91,7 +91,7 @@ const PLACES: [RegExp, Layer][] = [
   [/^src\/(app|daemon)\.ts$/, 'composition'],
   [/^src\/config\.ts$/, 'config'],
   // Who acts and what they may do: the vocabulary of every module.
-  [/^src\/modules\/identity\/(actor|authorize|permissions)\.ts$/, 'access'],
+  [/^src\/modules\/identity\/(actor|authorize|context|permissions)\.ts$/, 'access'],
   [/^src\/modules\/.*-schema\.ts$/, 'schema'],
   [/^src\/modules\/.*-routes\.ts$/, 'routes'],
   [/^src\/modules\/.*-operations\.ts$/, 'operations'],

@@ -1,0 +1,14 @@
+import type { Actor } from './actor.ts'
+
+/**
+ * What every operation gets first: who asks, and what of the request belongs into records. `http/` makes it (`request.context`); an
+ * operation passes it on unchanged.
+ */
+export interface Context {
+  readonly actor: Actor
+  readonly request_id: string
+  /** The client's address, behind trusted proxies the one they report. */
+  readonly client_address: string
+  /** The entity tags of `If-Match`; `requireUnchanged` in lib/revision.ts compares them inside the operation's transaction. */
+  readonly if_match?: readonly string[]
+}
