@@ -1,4 +1,4 @@
-import type { Actor } from './actor.ts'
+import { type Actor, SYSTEM_ACTOR_NAME } from './actor.ts'
 
 /**
  * What every operation gets first: who asks, and what of the request belongs into records. `http/` makes it (`request.context`); an
@@ -12,3 +12,10 @@ export interface Context {
   /** The entity tags of `If-Match`; `requireUnchanged` in lib/revision.ts compares them inside the operation's transaction. */
   readonly if_match?: readonly string[]
 }
+
+/** For what Berth does by itself: time-outs, reconciliation, upkeep. */
+export const BERTH_ITSELF = {
+  actor: { via: 'system', user_id: null, token_id: null, name: SYSTEM_ACTOR_NAME },
+  request_id: null,
+  client_address: null,
+} as const

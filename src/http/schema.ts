@@ -1,0 +1,56 @@
+import { type Static, type TObject, type TObjectOptions, type TProperties, type TSchema, Type } from 'typebox'
+import { ERROR_CATALOGUE, type ErrorCode } from '../lib/errors.ts'
+
+/** An object that refuses fields it does not know: what every body, query and path of the API is. */
+export function strictObject<Properties extends TProperties>(
+  properties: Properties,
+  options: TObjectOptions = {},
+): TObject<Properties> {
+  return Type.Object(properties, { ...options, additionalProperties: false })
+}
+
+/** A value or null. */
+export function nullable<Schema extends TSchema>(schema: Schema) {
+  return Type.Union([schema, Type.Null()])
+}
+
+/** An id in an answer: UUIDv7 text. */
+export const Id = Type.String({ format: 'uuid', description: 'UUIDv7' })
+
+/** RFC 3339 UTC with milliseconds. */
+export const Instant = Type.String({ format: 'date-time', description: 'RFC 3339 UTC with milliseconds' })
+
+/** An id in a path. Any short text is let through, because what is no id is simply not found. */
+export const IdInPath = Type.String({ minLength: 1, maxLength: 64 })
+
+/** `{id}` in a path. */
+export const IdParams = strictObject({ id: IdInPath })
+
+/** `?limit=&cursor=` of every list; spread `ListQuery.properties` to add filters. */
+export const ListQuery = strictObject({
+  limit: Type.Optional(
+    Type.Integer({ minimum: 1, maximum: 1000, default: 200, description: 'Most items on a page' }),
+  ),
+  cursor: Type.Optional(
+    Type.String({
+      minLength: 1,
+      maxLength: 512,
+      description: 'Where to go on, from the Link header of the page before',
+    }),
+  ),
+})
+export type ListQuery = Static<typeof ListQuery>
+
+/** What every failure looks like. */
+export const ErrorBody = Type.Object(
+  {
+    error: Type.Enum(Object.keys(ERROR_CATALOGUE) as ErrorCode[], { description: 'A stable code' }),
+    message: Type.String({ description: 'For people' }),
+    details: Type.Optional(
+      Type.Array(Type.Object({ field: Type.Optional(Type.String()), message: Type.String() })),
+    ),
+    permission: Type.Optional(Type.String({ description: 'The permission that is missing' })),
+    request_id: Type.String({ description: 'Also in the X-Request-Id header and in the log' }),
+  },
+  { description: 'A failure' },
+)
