@@ -38,12 +38,14 @@ export const EnvView = Type.Unsafe<Env>({
  */
 export function readEnv(input: Record<string, unknown> | unknown[], field: string): Env {
   const pairs = Array.isArray(input) ? readPairs(input, field) : Object.entries(input)
-  if (pairs.length > MAX_ENV_NAMES) throw invalid([{ field, message: `must have at most ${MAX_ENV_NAMES} names` }])
+  if (pairs.length > MAX_ENV_NAMES)
+    throw invalid([{ field, message: `must have at most ${MAX_ENV_NAMES} names` }])
   const problems: ErrorDetail[] = []
   const seen = new Map<string, string>()
   for (const [name, value] of pairs) {
     const problem = problemOf(name, value) ?? (seen.has(name) ? 'is given twice' : undefined)
-    if (problem !== undefined) problems.push({ field: `${field}.${name.slice(0, MAX_ENV_NAME_LENGTH)}`, message: problem })
+    if (problem !== undefined)
+      problems.push({ field: `${field}.${name.slice(0, MAX_ENV_NAME_LENGTH)}`, message: problem })
     else seen.set(name, value as string)
   }
   if (problems.length > 0) throw invalid(problems)
@@ -57,8 +59,10 @@ export function readEnv(input: Record<string, unknown> | unknown[], field: strin
 export function refuseTooLarge(env: Env, field: string): void {
   const names = Object.keys(env)
   const total = names.reduce((sum, name) => sum + name.length + Buffer.byteLength(env[name] ?? ''), 0)
-  if (names.length > MAX_ENV_NAMES) throw invalid([{ field, message: `must have at most ${MAX_ENV_NAMES} names` }])
-  if (total > MAX_ENV_BYTES) throw invalid([{ field, message: `must have at most ${MAX_ENV_BYTES} bytes in all` }])
+  if (names.length > MAX_ENV_NAMES)
+    throw invalid([{ field, message: `must have at most ${MAX_ENV_NAMES} names` }])
+  if (total > MAX_ENV_BYTES)
+    throw invalid([{ field, message: `must have at most ${MAX_ENV_BYTES} bytes in all` }])
 }
 
 /** The variables as a caller without env.read sees them. */
@@ -94,7 +98,10 @@ function refuseRedacted(values: ReadonlyMap<string, string>, field: string): voi
   const redacted = [...values].filter(([, value]) => value.includes(REDACTED))
   if (redacted.length === 0) return
   throw new AppError('REDACTED_VALUE', {
-    details: redacted.map(([name]) => ({ field: `${field}.${name}`, message: 'is redacted: send the real value' })),
+    details: redacted.map(([name]) => ({
+      field: `${field}.${name}`,
+      message: 'is redacted: send the real value',
+    })),
   })
 }
 
