@@ -13,6 +13,7 @@ CREATE TABLE users (
   username TEXT NOT NULL COLLATE NOCASE UNIQUE,
   password_hash TEXT NOT NULL,
   is_super_admin INTEGER NOT NULL DEFAULT 0 CHECK (is_super_admin IN (0, 1)),
+  revision INTEGER NOT NULL DEFAULT 1,
   created_at TEXT NOT NULL,
   updated_at TEXT NOT NULL
 ) STRICT;
@@ -33,6 +34,8 @@ CREATE INDEX sessions_by_expiry ON sessions (expires_at);
 CREATE TABLE api_tokens (
   id TEXT PRIMARY KEY,
   user_id TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+  -- The token that made this one: it ends with it.
+  parent_id TEXT REFERENCES api_tokens (id) ON DELETE CASCADE,
   name TEXT NOT NULL,
   token_hash BLOB NOT NULL UNIQUE CHECK (length(token_hash) = 32),
   prefix TEXT NOT NULL,
@@ -43,13 +46,15 @@ CREATE TABLE api_tokens (
   last_used_at TEXT,
   expires_at TEXT
 ) STRICT;
-CREATE INDEX api_tokens_of_user ON api_tokens (user_id);
+CREATE INDEX api_tokens_of_user ON api_tokens (user_id, id);
+CREATE INDEX api_tokens_of_parent ON api_tokens (parent_id);
 
 CREATE TABLE roles (
   id TEXT PRIMARY KEY,
   name TEXT NOT NULL UNIQUE,
   description TEXT NOT NULL DEFAULT '',
   permissions TEXT NOT NULL CHECK (json_valid(permissions)),
+  revision INTEGER NOT NULL DEFAULT 1,
   created_at TEXT NOT NULL,
   updated_at TEXT NOT NULL
 ) STRICT;
@@ -190,7 +195,8 @@ CREATE TABLE audit_events (
   at TEXT NOT NULL,
   actor_kind TEXT NOT NULL,
   actor_id TEXT,
-  actor_name TEXT,
+  actor_name TEXT NOT NULL,
+  token_id TEXT,
   action TEXT NOT NULL,
   outcome TEXT NOT NULL CHECK (outcome IN ('done', 'denied', 'failed')),
   resource_kind TEXT,
@@ -199,8 +205,8 @@ CREATE TABLE audit_events (
   client_address TEXT,
   request_id TEXT,
   details TEXT NOT NULL DEFAULT '{}' CHECK (json_valid(details)),
-  previous_hash BLOB NOT NULL,
-  hash BLOB NOT NULL
+  previous_hash BLOB NOT NULL CHECK (length(previous_hash) = 32),
+  hash BLOB NOT NULL CHECK (length(hash) = 32)
 ) STRICT;
 CREATE INDEX audit_events_by_project ON audit_events (project_id, sequence);
 CREATE INDEX audit_events_by_resource ON audit_events (resource_id, sequence);

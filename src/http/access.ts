@@ -1,12 +1,18 @@
-import type { FastifyRequest } from 'fastify'
 import { AppError } from '../lib/errors.ts'
 import type { Actor } from '../modules/identity/actor.ts'
-import { requirePermission } from '../modules/identity/authorize.ts'
+import { type Verdict, verdictOf } from '../modules/identity/authorize.ts'
 import type { Permission } from '../modules/identity/permissions.ts'
 
 /** The nouns whose id in a path leads to a project. */
 export const RESOURCE_KINDS = ['project', 'service', 'deployment'] as const
 export type ResourceKind = (typeof RESOURCE_KINDS)[number]
+
+interface AccessOptions {
+  /** An API token gets SESSION_REQUIRED. */
+  session?: true
+  /** The install admin token may use it also after the first administrator exists: it recovers access. */
+  recovery?: true
+}
 
 /**
  * What a route asks of its caller, declared in its `config.access` and checked before the body is read. A route without it does not boot.
@@ -16,44 +22,40 @@ export type ResourceKind = (typeof RESOURCE_KINDS)[number]
  * - `super_admin`: node-wide matters.
  * - `permission` `of` a resource: the permission in the project that the path's `{id}` leads to; without `of`, in any project (the operation
  *   then checks the very project that the body names).
- * - `session`: an API token gets SESSION_REQUIRED.
  */
 export type RouteAccess =
   | { public: true }
-  | { signed_in: true; session?: true }
-  | { super_admin: true; session?: true }
-  | { permission: Permission; of?: ResourceKind; session?: true }
-
-declare module 'fastify' {
-  interface FastifyContextConfig {
-    access?: RouteAccess
-  }
-  interface FastifyRequest {
-    /** Who calls. Reading it on a public route throws. */
-    actor: Actor
-  }
-}
+  | ({ signed_in: true } & AccessOptions)
+  | ({ super_admin: true } & AccessOptions)
+  | ({ permission: Permission; of?: ResourceKind } & AccessOptions)
 
 /** Finds the project of a resource by the resource's id; undefined when there is no such resource. */
 export type ProjectFinder = (id: string) => string | undefined
+export type ProjectFinders = Readonly<Record<ResourceKind, ProjectFinder>>
 
-/** Throws the AppError of a caller who may not use this route. */
-export function checkAccess(
-  access: Exclude<RouteAccess, { public: true }>,
+/** Decides whether the actor may use a route; the one function that the routes, open streams and authorization/check share. */
+export function decideAccess(
+  access: RouteAccess,
   actor: Actor,
-  request: FastifyRequest,
-  finders: Readonly<Record<ResourceKind, ProjectFinder>>,
-): void {
-  if (access.session === true && actor.via === 'api_token') throw new AppError('SESSION_REQUIRED')
-  if ('signed_in' in access) return
+  params: Readonly<Record<string, string | undefined>>,
+  finders: ProjectFinders,
+): Verdict {
+  if ('public' in access) return { allowed: true }
+  if (actor.via === 'admin_token' && !actor.is_super_admin && access.recovery !== true) {
+    return {
+      allowed: false,
+      error: new AppError('FORBIDDEN', { message: 'The install admin token only recovers access now.' }),
+    }
+  }
+  if (access.session === true && actor.via === 'api_token') {
+    return { allowed: false, error: new AppError('SESSION_REQUIRED') }
+  }
+  if ('signed_in' in access) return { allowed: true }
   if ('super_admin' in access) {
-    if (!actor.is_super_admin) throw new AppError('FORBIDDEN', { permission: 'super_admin' })
-    return
+    if (actor.is_super_admin || actor.via === 'admin_token') return { allowed: true }
+    return { allowed: false, error: new AppError('FORBIDDEN', { permission: 'super_admin' }) }
   }
-  if (access.of === undefined) {
-    if (!actor.can(access.permission)) throw new AppError('FORBIDDEN', { permission: access.permission })
-    return
-  }
-  const id = (request.params as { id?: string }).id
-  requirePermission(actor, access.permission, id === undefined ? undefined : finders[access.of](id))
+  if (access.of === undefined) return verdictOf(actor, access.permission)
+  const project = params['id'] === undefined ? undefined : finders[access.of](params['id'])
+  return verdictOf(actor, access.permission, { project })
 }

@@ -1,33 +1,64 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { AppError, type ErrorDetail, systemCodeOf } from '../lib/errors.ts'
+import { HiddenFromActor } from '../modules/identity/authorize.ts'
+import type { Context } from '../modules/identity/context.ts'
+import { errorBody } from './error-body.ts'
+
+/** A request that was refused for who made it. */
+export interface DeniedRequest {
+  /** Undefined when nobody is known. */
+  readonly context: Context | undefined
+  readonly request_id: string
+  readonly client_address: string
+  /** The operationId, or method and pattern. */
+  readonly action: string
+  readonly error: AppError
+}
 
 /** Installs the one place that turns an error into bytes, for thrown errors and for unknown paths alike. */
-export function installErrorHandler(server: FastifyInstance): void {
-  server.setErrorHandler((error: unknown, request, reply) => sendError(toAppError(error), request, reply))
+export function installErrorHandler(
+  server: FastifyInstance,
+  onDenied: (denied: DeniedRequest) => void,
+): void {
+  server.setErrorHandler((thrown: unknown, request, reply) => {
+    const error = toAppError(thrown)
+    if (isDenial(error)) onDenied(describeDenial(request, error))
+    sendError(error, request, reply)
+  })
   server.setNotFoundHandler((request, reply) => {
-    const known = server.supportedMethods.some(
-      (method) => method !== request.method && server.findRoute({ method, url: request.routeOptions.url ?? request.url }) !== null,
-    )
-    sendError(new AppError(known ? 'METHOD_NOT_ALLOWED' : 'NOT_FOUND'), request, reply)
+    const known = server.routeIndex.at(request.url.split('?', 1)[0] ?? '')
+    if (known.length > 0) {
+      void reply.header('allow', known.map(({ route }) => route.method).join(', '))
+    }
+    sendError(new AppError(known.length > 0 ? 'METHOD_NOT_ALLOWED' : 'NOT_FOUND'), request, reply)
   })
 }
 
+function isDenial(error: AppError): boolean {
+  return error.status === 401 || error.status === 403 || error.cause instanceof HiddenFromActor
+}
+
+function describeDenial(request: FastifyRequest, error: AppError): DeniedRequest {
+  const { routeOptions } = request
+  return {
+    context: request.authenticated?.context,
+    request_id: request.id,
+    client_address: request.ip,
+    action: routeOptions.schema?.operationId ?? `${request.method} ${routeOptions.url ?? 'unknown'}`,
+    error,
+  }
+}
+
 function sendError(error: AppError, request: FastifyRequest, reply: FastifyReply): void {
-  if (error.status >= 500) request.log.error({ err: error.cause ?? error, code: error.code }, 'request failed')
-  if (error.retryAfterSeconds !== undefined) void reply.header('retry-after', String(Math.ceil(error.retryAfterSeconds)))
+  if (error.status >= 500)
+    request.log.error({ err: error.cause ?? error, code: error.code }, 'request failed')
+  if (error.retryAfterSeconds !== undefined)
+    void reply.header('retry-after', String(Math.ceil(error.retryAfterSeconds)))
   if (error.code === 'UNAUTHENTICATED') void reply.header('www-authenticate', 'Bearer realm="berth"')
   void reply
     .code(error.status)
     .type('application/json; charset=utf-8')
-    .send(
-      JSON.stringify({
-        error: error.code,
-        message: error.code === 'INTERNAL' ? new AppError('INTERNAL').message : error.message,
-        ...(error.details ? { details: error.details } : {}),
-        ...(error.permission === undefined ? {} : { permission: error.permission }),
-        request_id: request.id,
-      }),
-    )
+    .send(JSON.stringify(errorBody(error, request.id)))
 }
 
 function isFastifyError(error: unknown): error is FastifyError {
@@ -37,33 +68,45 @@ function isFastifyError(error: unknown): error is FastifyError {
 /** Gives every error that Fastify, Ajv or Node can throw its place in the catalogue. */
 export function toAppError(error: unknown): AppError {
   if (error instanceof AppError) return error
+  if (error instanceof Error && 'validation' in error && Array.isArray(error.validation)) {
+    return fromValidation(error as FastifyError)
+  }
   if (isFastifyError(error)) {
-    if (error.validation) return new AppError('VALIDATION_ERROR', { details: error.validation.map(toDetail), cause: error })
-    switch (error.code) {
-      case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
-        return new AppError('UNSUPPORTED_MEDIA_TYPE', { cause: error })
-      case 'FST_ERR_CTP_BODY_TOO_LARGE':
-        return new AppError('PAYLOAD_TOO_LARGE', { cause: error })
-      case 'FST_ERR_CTP_INVALID_JSON_BODY':
-      case 'FST_ERR_CTP_EMPTY_JSON_BODY':
-        return new AppError('BAD_JSON', { cause: error })
-      default:
-    }
+    const known = FASTIFY_CODES[error.code]
+    if (known !== undefined) return new AppError(known, { cause: error })
     if (error.statusCode !== undefined && error.statusCode >= 400 && error.statusCode < 500) {
-      return new AppError(error.statusCode === 404 ? 'NOT_FOUND' : 'VALIDATION_ERROR', {
-        details: [{ message: error.message }],
-        cause: error,
-      })
+      return new AppError('VALIDATION_ERROR', { details: [{ message: error.message }], cause: error })
     }
   }
-  if (systemCodeOf(error) === 'ENOSPC' || systemCodeOf(error) === 'SQLITE_FULL') return new AppError('DISK_FULL', { cause: error })
+  if (systemCodeOf(error) === 'ENOSPC' || systemCodeOf(error) === 'SQLITE_FULL')
+    return new AppError('DISK_FULL', { cause: error })
   return new AppError('INTERNAL', { cause: error })
+}
+
+const FASTIFY_CODES: Readonly<
+  Record<string, 'UNSUPPORTED_MEDIA_TYPE' | 'PAYLOAD_TOO_LARGE' | 'BAD_JSON' | 'NOT_FOUND'>
+> = {
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: 'UNSUPPORTED_MEDIA_TYPE',
+  FST_ERR_CTP_BODY_TOO_LARGE: 'PAYLOAD_TOO_LARGE',
+  FST_ERR_CTP_INVALID_JSON_BODY: 'BAD_JSON',
+  FST_ERR_CTP_EMPTY_JSON_BODY: 'BAD_JSON',
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: 'BAD_JSON',
+  FST_ERR_BAD_URL: 'NOT_FOUND',
+  FST_ERR_MAX_PARAM_LENGTH: 'NOT_FOUND',
+  FST_ERR_NOT_FOUND: 'NOT_FOUND',
+}
+
+const MAX_DETAILS = 50
+
+function fromValidation(error: FastifyError): AppError {
+  const details = (error.validation ?? []).slice(0, MAX_DETAILS).map(toDetail)
+  return new AppError('VALIDATION_ERROR', { details, cause: error })
 }
 
 function toDetail(problem: NonNullable<FastifyError['validation']>[number]): ErrorDetail {
   const extra = problem.params['additionalProperty'] ?? problem.params['missingProperty']
   const path = problem.instancePath.replaceAll('/', '.').replace(/^\./, '')
-  const field = [path, typeof extra === 'string' ? extra : ''].filter(Boolean).join('.')
+  const field = [path, typeof extra === 'string' ? extra : ''].filter(Boolean).join('.').slice(0, 200)
   const message =
     problem.keyword === 'additionalProperties' ? 'is not a known field' : (problem.message ?? 'is not valid')
   return field === '' ? { message } : { field, message }

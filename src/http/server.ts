@@ -1,22 +1,55 @@
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
-import fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyRequest, type RawServerDefault } from 'fastify'
+import fastify, {
+  type FastifyBaseLogger,
+  type FastifyInstance,
+  type FastifyRequest,
+  type RawServerDefault,
+} from 'fastify'
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { TSchema } from 'typebox'
+import type { Config } from '../config.ts'
 import { AppError } from '../lib/errors.ts'
 import type { System } from '../lib/system.ts'
-import type { Actor } from '../modules/identity/actor.ts'
-import { checkAccess, type ProjectFinder, type ResourceKind } from './access.ts'
-import { installErrorHandler } from './error-handler.ts'
+import type { Authenticate } from '../modules/identity/actor.ts'
+import { createAccessWatch } from './access-watch.ts'
+import type { ProjectFinders } from './access.ts'
+import { authenticateRequest, installAuthentication } from './authentication.ts'
+import { installBodyParsers } from './body.ts'
+import { type DeniedRequest, installErrorHandler } from './error-handler.ts'
+import { createRateLimiter } from './rate-limit.ts'
+import { decorateRequests } from './request-context.ts'
+import { createRouteIndex } from './route-index.ts'
+import { installSecurityHeaders } from './security-headers.ts'
+import { createValidatorCompiler, refuseUnexpectedBody } from './validation.ts'
 
-/** A Fastify instance whose handlers are typed by their TypeBox schemas. */
-export type Server = FastifyInstance<RawServerDefault, IncomingMessage, ServerResponse, FastifyBaseLogger, TypeBoxTypeProvider>
+/**
+ * A Fastify instance whose handlers are typed by their TypeBox schemas. Every module exports one function that adds its routes:
+ * `export function xRoutes(server: Server, operations: XOperations): void`. A route declares `config.access` and a `schema` with its
+ * `operationId`, `summary`, `tags`, inputs and `response`.
+ */
+export type Server = FastifyInstance<
+  RawServerDefault,
+  IncomingMessage,
+  ServerResponse,
+  FastifyBaseLogger,
+  TypeBoxTypeProvider
+>
 
 export interface ServerDeps {
   log: FastifyBaseLogger
   system: System
-  /** Answers who a bearer token or session cookie belongs to. */
-  authenticate: (request: FastifyRequest) => Actor | undefined
-  finders: Readonly<Record<ResourceKind, ProjectFinder>>
+  authenticate: Authenticate
+  /** Rises whenever someone's access may have changed; open streams are looked at again then. */
+  accessRevision: () => number
+  finders: ProjectFinders
+  /** Told of every refusal, for the audit log. */
+  onDenied: (denied: DeniedRequest) => void
+  settings: Pick<Config, 'trusted_proxies' | 'rate_limit_per_minute'>
 }
+
+const BODY_LIMIT = 1024 * 1024
+/** How long an orderly stop waits for requests that are under way. */
+const CLOSE_GRACE_MS = 10_000
 
 /** Makes the API server without routes; each module registers its own. */
 export function createServer(deps: ServerDeps): Server {
@@ -25,24 +58,57 @@ export function createServer(deps: ServerDeps): Server {
     disableRequestLogging: true,
     genReqId: () => deps.system.newId(),
     requestIdHeader: false,
-    bodyLimit: 1024 * 1024,
-    forceCloseConnections: true,
-    // Path and query values are coerced where their schema asks; bodies are taken as they are and must fit exactly.
-    ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: true, allErrors: true } },
+    bodyLimit: BODY_LIMIT,
+    trustProxy: deps.settings.trusted_proxies.length > 0 ? [...deps.settings.trusted_proxies] : false,
+    forceCloseConnections: 'idle',
+    routerOptions: { maxParamLength: 256 },
   }).withTypeProvider<TypeBoxTypeProvider>()
-  installErrorHandler(server as unknown as FastifyInstance)
+  const plain = server as unknown as FastifyInstance
 
-  server.addHook('onRoute', (route) => {
-    if (route.config?.access === undefined) throw new Error(`${String(route.method)} ${route.url} declares no access`)
-  })
-  server.addHook('onRequest', async (request, reply) => {
-    void reply.header('x-request-id', request.id)
-    const access = request.routeOptions.config.access
-    if (access === undefined || 'public' in access) return
-    const actor = deps.authenticate(request)
-    if (!actor) throw new AppError('UNAUTHENTICATED')
-    request.actor = actor
-    checkAccess(access, actor, request, deps.finders)
-  })
+  server.setValidatorCompiler<TSchema>(createValidatorCompiler())
+  installBodyParsers(plain)
+  decorateRequests(plain)
+  server.decorate('system', deps.system)
+  server.decorate('routeIndex', createRouteIndex())
+  server.decorate('liveStreams', new Set<() => void>())
+  server.decorate(
+    'accessWatch',
+    createAccessWatch({
+      system: deps.system,
+      accessRevision: deps.accessRevision,
+      lossOf: (request) => lossOf(request, deps),
+    }),
+  )
+  installErrorHandler(plain, deps.onDenied)
+  collectRoutes(plain)
+  installSecurityHeaders(plain)
+  installAuthentication(plain, deps, createRateLimiter(deps.system, deps.settings.rate_limit_per_minute))
+  server.addHook('preValidation', async (request) => refuseUnexpectedBody(request))
+  endStreamsOnClose(plain)
   return server
+}
+
+function lossOf(request: FastifyRequest, deps: ServerDeps): AppError | undefined {
+  try {
+    authenticateRequest(request, deps)
+    return undefined
+  } catch (error) {
+    return error instanceof AppError ? error : new AppError('INTERNAL', { cause: error })
+  }
+}
+
+function collectRoutes(server: FastifyInstance): void {
+  server.addHook('onRoute', (route) => {
+    const methods = [route.method].flat()
+    const access = route.config?.access
+    if (access === undefined) throw new Error(`${methods.join()} ${route.url} declares no access`)
+    for (const method of methods) server.routeIndex.add({ method, url: route.url, access })
+  })
+}
+
+function endStreamsOnClose(server: FastifyInstance): void {
+  server.addHook('preClose', async () => {
+    for (const stop of server.liveStreams) stop()
+    server.system.later(CLOSE_GRACE_MS, () => server.server.closeAllConnections())
+  })
 }

@@ -23,6 +23,23 @@ export interface Actor {
   visibleProjects(): readonly string[] | 'all'
 }
 
+/** What a client shows to say who it is. */
+export interface Credentials {
+  readonly token: string
+  /** Where it stood: in the Authorization header or in the session cookie. */
+  readonly from: 'header' | 'cookie'
+  readonly client_address: string
+}
+
+export interface Authentication {
+  readonly actor: Actor
+  /** When to ask again, in milliseconds since the epoch; Infinity for credentials that end by revocation only. */
+  readonly expires_at_ms: number
+}
+
+/** Answers who the credentials belong to; undefined when they are worth nothing. */
+export type Authenticate = (credentials: Credentials) => Authentication | undefined
+
 /** Who made something, as stored beside it. */
 export interface ActorRecord {
   kind: CredentialKind
@@ -34,6 +51,9 @@ export interface ActorRecord {
 export function recordActor(actor: Actor): ActorRecord {
   return { kind: actor.via, user_id: actor.user_id, token_id: actor.token_id, name: actor.name }
 }
+
+/** The name of the install admin token in records. */
+export const INSTALL_ADMIN_NAME = 'install-admin'
 
 /** What `Berth itself` does: the reconciler, time-outs. */
 export const SYSTEM_ACTOR_NAME = 'berth'

@@ -1,0 +1,34 @@
+import { Ajv, type Options } from 'ajv'
+import addFormats from 'ajv-formats'
+import type { FastifyRequest, FastifySchemaCompiler } from 'fastify'
+import type { TSchema } from 'typebox'
+import { AppError } from '../lib/errors.ts'
+
+const OPTIONS: Options = { removeAdditional: false, useDefaults: true, allErrors: true, strict: false }
+
+/**
+ * Compiles the schemas of routes: values of paths, queries and headers are text and become what their schema says, bodies must be of the
+ * right types already.
+ */
+export function createValidatorCompiler(): FastifySchemaCompiler<TSchema> {
+  const exact = withFormats(new Ajv({ ...OPTIONS, coerceTypes: false }))
+  const coercing = withFormats(new Ajv({ ...OPTIONS, coerceTypes: 'array' }))
+  return ({ schema, httpPart }) => (httpPart === 'body' ? exact : coercing).compile(schema)
+}
+
+function withFormats(ajv: Ajv): Ajv {
+  addFormats.default(ajv)
+  return ajv
+}
+
+/** Refuses the fields of a JSON body that was sent to a route that takes none. */
+export function refuseUnexpectedBody(request: FastifyRequest): void {
+  if (request.routeOptions.schema?.body !== undefined) return
+  const { body } = request
+  if (body === undefined || body === null || typeof body !== 'object' || 'pipe' in body) return
+  const fields = Object.keys(body).slice(0, 20)
+  if (fields.length === 0) return
+  throw new AppError('VALIDATION_ERROR', {
+    details: fields.map((field) => ({ field, message: 'is not a known field' })),
+  })
+}

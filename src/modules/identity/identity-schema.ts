@@ -1,0 +1,153 @@
+import { type Static, Type } from 'typebox'
+import { Id, IdInPath, Instant, nullable, strictObject } from '../../http/schema.ts'
+import { PERMISSION_NAMES } from './permissions.ts'
+
+// What a user may be called. It stands in paths of nothing, so it may look like an email address.
+export const Username = Type.String({
+  pattern: '^[A-Za-z0-9][A-Za-z0-9._@+-]{0,62}$',
+  description: '1 to 63 letters, digits and . _ @ + -',
+})
+
+/** Bounded, because hashing reads all of it. */
+export const NewPassword = Type.String({
+  minLength: 12,
+  maxLength: 256,
+  description: 'At least 12 characters',
+})
+const GivenPassword = Type.String({ minLength: 1, maxLength: 256 })
+
+export const PermissionName = Type.Enum([...PERMISSION_NAMES])
+
+export const User = Type.Object({
+  id: Id,
+  username: Type.String(),
+  is_super_admin: Type.Boolean(),
+  created_at: Instant,
+  updated_at: Instant,
+})
+export type User = Static<typeof User>
+
+export const UserParams = strictObject({ user_id: IdInPath })
+export const CreateUserBody = strictObject({
+  username: Username,
+  password: NewPassword,
+  is_super_admin: Type.Optional(Type.Boolean({ default: false })),
+})
+export type CreateUserBody = Static<typeof CreateUserBody>
+export const UpdateUserBody = strictObject(
+  { password: Type.Optional(NewPassword), is_super_admin: Type.Optional(Type.Boolean()) },
+  { minProperties: 1 },
+)
+export type UpdateUserBody = Static<typeof UpdateUserBody>
+export const DirectoryEntry = Type.Object({ id: Id, username: Type.String() })
+export type DirectoryEntry = Static<typeof DirectoryEntry>
+
+export const BootstrapBody = strictObject({ username: Username, password: NewPassword })
+export type BootstrapBody = Static<typeof BootstrapBody>
+
+// A login says nothing about which names could exist, so any text will do.
+export const LoginBody = strictObject({
+  username: Type.String({ minLength: 1, maxLength: 256 }),
+  password: GivenPassword,
+})
+export type LoginBody = Static<typeof LoginBody>
+export const LoginQuery = strictObject({
+  session: Type.Optional(
+    Type.Enum(['bearer', 'cookie'], { default: 'bearer', description: 'How the session is kept' }),
+  ),
+})
+export const LoginAnswer = Type.Object({
+  token: Type.Optional(
+    Type.String({ description: 'Shown once; left out when the session is kept in the cookie' }),
+  ),
+  expires_at: Instant,
+  user: User,
+})
+
+export const Session = Type.Object({
+  id: Id,
+  client_address: Type.String(),
+  user_agent: Type.String(),
+  created_at: Instant,
+  last_seen_at: Instant,
+  expires_at: Instant,
+  current: Type.Boolean({ description: 'Whether it is the session that asks' }),
+})
+export type Session = Static<typeof Session>
+export const SessionParams = strictObject({ id: IdInPath })
+
+export const ChangePasswordBody = strictObject({ current: GivenPassword, new: NewPassword })
+export type ChangePasswordBody = Static<typeof ChangePasswordBody>
+
+const Membership = Type.Object({
+  project_id: Id,
+  project_name: Type.String(),
+  role: Type.String({ description: 'viewer, operator, admin, or the id of a custom role' }),
+  role_name: Type.String(),
+  permissions: Type.Array(PermissionName),
+})
+export type Membership = Static<typeof Membership>
+
+export const Me = Type.Object({
+  principal: Type.Object({
+    kind: Type.Enum(['user', 'admin_token']),
+    via: Type.Enum(['admin_token', 'session', 'cookie', 'api_token']),
+    id: nullable(Id),
+    username: Type.String(),
+    session_id: nullable(Id),
+    token_id: nullable(Id),
+  }),
+  is_super_admin: Type.Boolean(),
+  admin_initialized: Type.Boolean(),
+  memberships: Type.Array(Membership),
+  permissions: Type.Array(PermissionName, { description: 'What the caller may in at least one project' }),
+})
+export type Me = Static<typeof Me>
+
+export const ApiToken = Type.Object({
+  id: Id,
+  user_id: Id,
+  name: Type.String(),
+  prefix: Type.String({ description: 'How the token begins' }),
+  permissions: nullable(Type.Array(PermissionName)),
+  project_ids: nullable(Type.Array(Id)),
+  created_at: Instant,
+  last_used_at: nullable(Instant),
+  expires_at: nullable(Instant),
+})
+export type ApiToken = Static<typeof ApiToken>
+export const MintedToken = Type.Object({
+  ...ApiToken.properties,
+  token: Type.String({ description: 'Shown once' }),
+})
+export const TokenParams = strictObject({ token_id: IdInPath })
+export const MintTokenBody = strictObject({
+  name: Type.String({ minLength: 1, maxLength: 100, pattern: '^[^\\x00-\\x1f\\x7f]+$' }),
+  permissions: Type.Optional(
+    nullable(Type.Array(PermissionName, { minItems: 1, maxItems: 100, uniqueItems: true })),
+  ),
+  project_ids: Type.Optional(
+    nullable(Type.Array(Type.String({ format: 'uuid' }), { minItems: 1, maxItems: 200, uniqueItems: true })),
+  ),
+  expires_at: Type.Optional(nullable(Type.String({ format: 'date-time' }))),
+})
+export type MintTokenBody = Static<typeof MintTokenBody>
+
+export const Member = Type.Object({
+  user_id: Id,
+  username: Type.String(),
+  role: Type.String({ description: 'viewer, operator, admin, or the id of a custom role' }),
+  role_name: Type.String(),
+  created_at: Instant,
+})
+export type Member = Static<typeof Member>
+export const PutMemberBody = strictObject({
+  user_id: Type.String({ minLength: 1, maxLength: 64 }),
+  role: Type.String({
+    minLength: 1,
+    maxLength: 64,
+    description: 'viewer, operator, admin, or the id of a custom role',
+  }),
+})
+export type PutMemberBody = Static<typeof PutMemberBody>
+export const MemberParams = strictObject({ id: IdInPath, user_id: IdInPath })

@@ -1,0 +1,88 @@
+import type { Database } from '../../store/database.ts'
+import type { Permission } from './permissions.ts'
+
+/** An API token as stored; the plaintext is nowhere. */
+export interface TokenEntity {
+  id: string
+  user_id: string
+  /** The token that minted it. */
+  parent_id: string | null
+  name: string
+  token_hash: Buffer
+  prefix: string
+  /** Null: all that the user has. */
+  permissions: Permission[] | null
+  project_ids: string[] | null
+  created_at: string
+  last_used_at: string | null
+  expires_at: string | null
+}
+
+type TokenRow = Omit<TokenEntity, 'permissions' | 'project_ids'> & {
+  permissions: string | null
+  project_ids: string | null
+}
+
+export interface TokenStore {
+  insert(token: TokenEntity): void
+  findByHash(tokenHash: Buffer): TokenEntity | undefined
+  find(id: string): TokenEntity | undefined
+  /** Newest first; of every user when none is named. */
+  list(userId: string | undefined, limit: number, before?: string): TokenEntity[]
+  countOfUser(userId: string): number
+  touch(id: string, now: string): void
+  /** Also removes what it minted. */
+  remove(id: string): void
+}
+
+/** API tokens, found by the hash of the plaintext. */
+export function createTokenStore(database: Database): TokenStore {
+  return {
+    insert: (token) => {
+      database.run(
+        `INSERT INTO api_tokens (id, user_id, parent_id, name, token_hash, prefix, permissions, project_ids, created_at, last_used_at, expires_at)
+         VALUES ($id, $user_id, $parent_id, $name, $token_hash, $prefix, $permissions, $project_ids, $created_at, $last_used_at, $expires_at)`,
+        {
+          ...token,
+          permissions: token.permissions && JSON.stringify(token.permissions),
+          project_ids: token.project_ids && JSON.stringify(token.project_ids),
+        },
+      )
+    },
+    findByHash: (tokenHash) =>
+      toEntity(
+        database.get<TokenRow>('SELECT * FROM api_tokens WHERE token_hash = $tokenHash', { tokenHash }),
+      ),
+    find: (id) => toEntity(database.get<TokenRow>('SELECT * FROM api_tokens WHERE id = $id', { id })),
+    list: (userId, limit, before) =>
+      database
+        .all<TokenRow>(
+          `SELECT * FROM api_tokens WHERE ($userId IS NULL OR user_id = $userId) AND id < coalesce($before, '~')
+           ORDER BY id DESC LIMIT $limit`,
+          { userId: userId ?? null, before: before ?? null, limit },
+        )
+        .map(parseRow),
+    countOfUser: (userId) =>
+      database.get<{ count: number }>('SELECT count(*) AS count FROM api_tokens WHERE user_id = $userId', {
+        userId,
+      })?.count ?? 0,
+    touch: (id, now) => {
+      database.run('UPDATE api_tokens SET last_used_at = $now WHERE id = $id', { id, now })
+    },
+    remove: (id) => {
+      database.run('DELETE FROM api_tokens WHERE id = $id', { id })
+    },
+  }
+}
+
+function toEntity(row: TokenRow | undefined): TokenEntity | undefined {
+  return row && parseRow(row)
+}
+
+function parseRow(row: TokenRow): TokenEntity {
+  return {
+    ...row,
+    permissions: row.permissions === null ? null : (JSON.parse(row.permissions) as Permission[]),
+    project_ids: row.project_ids === null ? null : (JSON.parse(row.project_ids) as string[]),
+  }
+}
