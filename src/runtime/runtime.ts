@@ -4,32 +4,45 @@ import type { Readable } from 'node:stream'
  * The port to a container engine: about a dozen verbs, spoken by the deployments, the reconciler and the log follower.
  *
  * Every verb that makes something is "ensure"-shaped: names derive from Berth's own ids, so that a step that ran half-way finds its
- * earlier work. When the engine is away every verb throws AppError RUNTIME_UNAVAILABLE. Aborting the signal of a verb rejects with the
- * signal's reason.
+ * earlier work. When the engine is away or does not answer in time every verb throws AppError RUNTIME_UNAVAILABLE. Aborting the signal of
+ * a verb rejects with the signal's reason.
+ *
+ * A runtime belongs to one node: it adds `berth.node` to all that it makes, lists only what carries its own, and leaves alone what does
+ * not. A container or network of a wanted name that is someone else's throws CONFLICT.
  */
 export interface Runtime {
   /** Asks the engine who it is. */
   inspectEngine(signal?: AbortSignal): Promise<EngineInfo>
 
-  /** Makes the bridge network unless it exists. */
+  /** Makes the bridge network unless it exists, on a subnet of its own. No free subnet throws CONFLICT. */
   ensureNetwork(network: NetworkSpec): Promise<void>
   /** Removes the network; absent is fine; in use throws CONFLICT. */
   removeNetwork(name: string): Promise<void>
 
   /** The image behind a reference or id, or undefined. */
   findImage(reference: string): Promise<ImageInfo | undefined>
-  /** Makes an image of one layer from a root file system as an uncompressed tar, and tags it. Returns its id. */
+  /** Makes an image of one layer from a root file system as an uncompressed tar, and tags it once it is whole. Returns its id. */
   importImage(rootfs: Readable, image: ImportSpec, signal?: AbortSignal): Promise<string>
-  /** Builds from a context (uncompressed tar). Each line of progress goes to `onLine` as it happens. Throws BuildFailed when a step fails. */
-  buildImage(build: BuildSpec, onLine: (line: BuildLine) => void, signal: AbortSignal): Promise<{ image_id: string }>
+  /**
+   * Builds from a context (uncompressed tar). Each line of progress goes to `onLine` as it happens. Throws BuildFailed when a step fails.
+   * Aborting the signal stops the build in the engine; its context is destroyed in any case.
+   */
+  buildImage(
+    build: BuildSpec,
+    onLine: (line: BuildLine) => void,
+    signal: AbortSignal,
+  ): Promise<{ image_id: string }>
   /** Images that carry all of these labels. */
   listImages(labels: Record<string, string>): Promise<ImageInfo[]>
   /** Removes a tag or image; absent is fine; in use throws CONFLICT. */
   removeImage(reference: string): Promise<void>
 
-  /** Makes the container unless one of that name exists with the same `berth.spec` label; another one of that name is replaced. Returns its id. */
+  /**
+   * Makes the container unless one of that name exists with the same `berth.spec` label; another one of that name is replaced. Returns its
+   * id. An image that is absent throws NOT_FOUND; what the engine will not make of it throws ContainerRefused.
+   */
   ensureContainer(container: ContainerSpec): Promise<string>
-  /** Starts it; already running is fine; absent throws NOT_FOUND. */
+  /** Starts it; already running is fine; absent throws NOT_FOUND; a command that cannot be run throws ContainerRefused. */
   startContainer(name: string): Promise<void>
   /** SIGTERM, then SIGKILL after the grace period; absent or stopped is fine. */
   stopContainer(name: string, graceSeconds: number): Promise<void>
@@ -38,9 +51,12 @@ export interface Runtime {
   inspectContainer(name: string): Promise<ContainerInfo | undefined>
   /** Containers, running or not, that carry all of these labels. */
   listContainers(labels: Record<string, string>): Promise<ContainerInfo[]>
-  /** Output lines, oldest first, from `since` on; ends when the container stops or `signal` aborts (without error). */
+  /**
+   * Output lines, oldest first, from `since` on; ends without error when the container stops, is absent, or `signal` aborts. A reader that
+   * stops reading holds the engine back, nothing is buffered for it. Leave a quiet stream by the signal: `return()` waits for the next line.
+   */
   followLogs(name: string, options: FollowOptions, signal: AbortSignal): AsyncIterable<LogChunk>
-  /** Container events from now on. Ends when `signal` aborts; throws RUNTIME_UNAVAILABLE when the engine goes away. */
+  /** Container events from the call on. Ends when `signal` aborts; throws RUNTIME_UNAVAILABLE when the engine goes away. */
   watchEvents(signal: AbortSignal): AsyncIterable<RuntimeEvent>
 }
 
@@ -48,6 +64,8 @@ export interface EngineInfo {
   version: string
   api_version: string
   cgroup_version: string
+  /** `cgroupfs` or `systemd`: who arranges the cgroups of containers. */
+  cgroup_driver: string
   os: string
   kernel: string
   cpus: number
@@ -91,12 +109,13 @@ export interface BuildSpec {
   build_args: Record<string, string>
   labels: Record<string, string>
   tag: string
-  /** Bounds for the classic builder; BuildKit is bounded by its own cgroup where the engine has one. */
+  /** Bounds of this build. With BuildKit the builds that run share the sum of theirs, where its cgroup can be written to. */
   memory_bytes: number
   cpu_millis: number
 }
 
 export interface BuildLine {
+  /** `status` is the builder's own word; the others are output of a step. */
   stream: 'stdout' | 'stderr' | 'status'
   line: string
 }
@@ -106,6 +125,14 @@ export class BuildFailed extends Error {
   constructor(message: string) {
     super(message)
     this.name = 'BuildFailed'
+  }
+}
+
+/** The engine will not make or start a container, by the fault of its image or command; `message` is for the deployment log. */
+export class ContainerRefused extends Error {
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.name = 'ContainerRefused'
   }
 }
 
@@ -161,8 +188,10 @@ export interface LogChunk {
   stream: 'stdout' | 'stderr'
   /** RFC 3339 with nanoseconds, as the engine stamped it. */
   ts: string
-  /** One line without its newline, at most 16 KiB (the engine splits longer ones). */
+  /** One line without its newline, at most 16 KiB. */
   line: string
+  /** The line goes on in the next chunk of the same stream: the engine splits at 16 KiB. */
+  partial: boolean
 }
 
 export interface RuntimeEvent {
