@@ -204,10 +204,11 @@ install_dependencies() {
   fi
   # The control plane must not run while its modules are replaced. The ingress holds its own in memory and goes on.
   if daemon_runs; then stop_control_plane; fi
-  run npm ci --omit=dev --ignore-scripts --no-audit --no-fund
+  # Quiet about engines: npm itself runs on the machine's Node, everything else on the pinned one.
+  run npm ci --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error
   # The one script of a dependency that runs, under the pinned Node and npm, against the headers that came with them.
-  run env "PATH=$root/node_modules/.bin:$PATH" "npm_config_nodedir=$root/node_modules/$node_package" \
-    node node_modules/npm/bin/npm-cli.js rebuild node-pty --no-audit --no-fund
+  run env "PATH=$root/node_modules/$node_package/bin:$PATH" "npm_config_nodedir=$root/node_modules/$node_package" \
+    node node_modules/npm/bin/npm-cli.js rebuild node-pty --no-audit --no-fund --loglevel=error
 }
 
 start_engine() {
@@ -235,7 +236,7 @@ start_engine() {
 
 install_command() {
   step 'Command, directories and configuration'
-  run install -d -m 0755 "$prefix/bin"
+  [[ -d $prefix/bin ]] || run install -d -m 0755 "$prefix/bin"
   local content
   content=$(
     printf '#!/bin/sh\n# Made by %q; run that again after moving the clone.\n' "$root/install.sh"
@@ -462,11 +463,14 @@ next_steps() {
     say "The application:   $demo_url (every name under .localhost is this machine)"
     say "Change it:         edit examples/node-hello, then: berth deploy examples/node-hello --project default --service hello"
     say 'Its output:        berth logs hello -f'
-  else
+  elif [[ $start == yes ]]; then
     say "Install token:     $data_dir/admin-token (makes the first administrator; see README.md)"
     say "See it work:       $root/install.sh --demo"
   fi
-  if [[ $systemd == yes ]]; then
+  if [[ $start == no ]]; then
+    say "Start it:          $root/install.sh"
+    return
+  elif [[ $systemd == yes ]]; then
     say 'The daemon:        systemctl status berth; journalctl -u berth -f'
   else
     say "The daemon:        log in $log_file, pid in $pid_file; no systemd runs here, so nothing starts it again after a reboot"
