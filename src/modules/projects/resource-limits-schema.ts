@@ -13,7 +13,11 @@ export interface ResourceLimits {
 
 const FIELDS = {
   cpu_millis: { minimum: 10, maximum: 1_024_000, description: 'CPU in thousandths of a core.' },
-  memory_bytes: { minimum: 16 * MIB, maximum: 4096 * 1024 * MIB, description: 'Memory. A replica that takes more is killed.' },
+  memory_bytes: {
+    minimum: 16 * MIB,
+    maximum: 4096 * 1024 * MIB,
+    description: 'Memory. A replica that takes more is killed.',
+  },
   pids: { minimum: 8, maximum: 1_000_000, description: 'Processes and threads.' },
 } as const
 const FIELD_NAMES = ['cpu_millis', 'memory_bytes', 'pids'] as const
@@ -47,7 +51,10 @@ export function mergeLimits(
 ): ResourceLimits | null {
   if (sent === null) return null
   const merged = { ...stored, ...sent }
-  const kept = FIELD_NAMES.filter((name) => typeof merged[name] === 'number').map((name) => [name, merged[name]])
+  const kept = FIELD_NAMES.filter((name) => typeof merged[name] === 'number').map((name) => [
+    name,
+    merged[name],
+  ])
   return kept.length === 0 ? null : (Object.fromEntries(kept) as ResourceLimits)
 }
 

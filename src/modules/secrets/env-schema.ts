@@ -18,6 +18,7 @@ export type Env = Readonly<Record<string, string>>
  * Env as it is sent. The shape is loose on purpose: `readEnv` checks it, because it names the one variable that is wrong where a
  * schema with two forms would blame both.
  */
+export type EnvInput = Record<string, unknown> | unknown[]
 export const EnvInput = Type.Unsafe<Record<string, unknown> | unknown[]>({
   anyOf: [
     { type: 'object', description: 'Values (text) by name.' },
@@ -26,6 +27,7 @@ export const EnvInput = Type.Unsafe<Record<string, unknown> | unknown[]>({
   description: `Environment variables. Names are letters, digits and underscores; at most ${MAX_ENV_NAMES}, values of at most 64 KiB, 512 KiB in all.`,
 })
 
+export type EnvView = Env
 export const EnvView = Type.Unsafe<Env>({
   type: 'object',
   additionalProperties: { type: 'string' },

@@ -1,6 +1,6 @@
-import { type Static, type TSchema, Type } from 'typebox'
-import { type ResourceLimits, ResourceLimitsInput, ResourceLimitsView } from '../projects/resource-limits-schema.ts'
-import { EnvInput, EnvView } from '../secrets/env-schema.ts'
+import { type Static, Type } from 'typebox'
+import { type ResourceLimits, ResourceLimitsView } from '../projects/resource-limits-schema.ts'
+import { EnvView } from '../secrets/env-schema.ts'
 
 export const BUILDERS = ['auto', 'dockerfile', 'node', 'static'] as const
 export type Builder = (typeof BUILDERS)[number]
@@ -78,3 +78,77 @@ export interface ServiceRow {
   created_at: string
   updated_at: string
 }
+
+/** A string or null, or an integer or null: as a list of types, which validators and serialisers read without trying branches. */
+const NullableText = (description: string) =>
+  Type.Unsafe<string | null>({ type: ['string', 'null'], description })
+const NullableInteger = (description: string) =>
+  Type.Unsafe<number | null>({ type: ['integer', 'null'], description })
+
+/** What later versions bring; until then each has just this one value, and sending another is NOT_SUPPORTED. */
+const NotYet = {
+  build_secrets: Type.Array(Type.Unknown()),
+  tls_enabled: Type.Boolean(),
+  domains: Type.Array(Type.Unknown()),
+  volumes: Type.Array(Type.Unknown()),
+  release_command: Type.Null(),
+  autoscale: Type.Null(),
+}
+
+export const NOT_YET_VALUES = {
+  build_secrets: [],
+  tls_enabled: false,
+  domains: [],
+  volumes: [],
+  release_command: null,
+  autoscale: null,
+} satisfies { [K in keyof typeof NotYet]: Static<(typeof NotYet)[K]> }
+
+export const HealthCheckView = Type.Object({
+  path: NullableText('Asked with GET; null: a TCP connection is enough.'),
+  timeout_seconds: Type.Integer(),
+  interval_ms: Type.Integer(),
+  statuses: Type.String(),
+  successes: Type.Integer(),
+  stays_up_seconds: Type.Integer(),
+})
+
+export const ServiceView = Type.Object({
+  id: Type.String(),
+  project_id: Type.String(),
+  name: Type.String(),
+  source: Type.Object({ type: Type.Literal('upload') }),
+  builder: Type.Enum(BUILDERS),
+  dockerfile_path: NullableText('Inside the context; null: Dockerfile.'),
+  context_path: NullableText('Folder of the source that is built; null: its root.'),
+  target: NullableText('Stage of the Dockerfile; null: the last.'),
+  build_args: Type.Record(Type.String(), Type.String()),
+  internal_port: NullableInteger('Where the service listens; null: nowhere.'),
+  command: Type.Unsafe<string[] | null>({ type: ['array', 'null'], items: { type: 'string' } }),
+  replicas: Type.Integer(),
+  health_check: HealthCheckView,
+  resource_limits: ResourceLimitsView,
+  env: EnvView,
+  restart: Type.Enum(RESTART_POLICIES),
+  stop_grace_seconds: Type.Integer(),
+  ...NotYet,
+  status: Type.Enum(SERVICE_STATUSES),
+  url: Type.String(),
+  live_deployment_id: NullableText('The release that runs now.'),
+  created_at: Type.String(),
+  updated_at: Type.String(),
+})
+/** What is answered; the revision becomes the ETag. */
+export type ServiceView = Static<typeof ServiceView> & { revision: number }
+
+export const Workload = Type.Object({
+  service_id: Type.String(),
+  project_id: Type.String(),
+  project_name: Type.String(),
+  name: Type.String(),
+  status: Type.Enum(SERVICE_STATUSES),
+  replicas: Type.Integer({ description: 'How many ought to run.' }),
+  healthy_replicas: Type.Integer(),
+  url: Type.String(),
+})
+export type Workload = Static<typeof Workload>

@@ -1,0 +1,26 @@
+/** Always routed by the ingress: browsers and most resolvers take every name under it for this machine (RFC 6761, section 6.3). */
+export const LOCAL_DOMAIN = 'localhost'
+
+/**
+ * The host names that lead to a service without any domain of its own, the preferred one first. Names of services and projects hold no
+ * dots and at most 40 characters, so every label fits (63) and no two services share a name.
+ */
+export function serviceHostnames(
+  service: string,
+  project: string,
+  controlDomain: string | undefined,
+): string[] {
+  const domains = controlDomain === undefined ? [LOCAL_DOMAIN] : [controlDomain, LOCAL_DOMAIN]
+  return domains.map((domain) => `${service}.${project}.${domain}`)
+}
+
+/** Where a browser finds the service. */
+export function serviceUrl(
+  service: string,
+  project: string,
+  controlDomain: string | undefined,
+  httpPort: number,
+): string {
+  const [hostname = ''] = serviceHostnames(service, project, controlDomain)
+  return `http://${hostname}${httpPort === 80 ? '' : `:${httpPort}`}/`
+}

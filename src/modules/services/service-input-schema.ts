@@ -1,0 +1,179 @@
+import { type Static, Type } from 'typebox'
+import { ResourceName } from '../projects/project-schema.ts'
+import { ResourceLimitsInput } from '../projects/resource-limits-schema.ts'
+import { EnvInput } from '../secrets/env-schema.ts'
+import { BUILDERS, RESTART_POLICIES } from './service-schema.ts'
+
+/*
+ * What may be sent. No field has a JSON Schema default, because a default would also be filled into a PATCH: the defaults are those of
+ * service-input.ts. What may be null is a list of types; with anyOf one wrong value would be reported once for each branch.
+ */
+
+const closed = { additionalProperties: false } as const
+const nullable = <T>(schema: { type: string; [keyword: string]: unknown }) =>
+  Type.Unsafe<T | null>({ ...schema, type: [schema.type, 'null'] })
+
+const NO_NUL = '^[^\\0]*$'
+const STATUS = '[1-5][0-9]{2}(-[1-5][0-9]{2})?'
+
+const RelativePath = (description: string) =>
+  Type.Optional(
+    nullable<string>({ type: 'string', minLength: 1, maxLength: 1024, pattern: NO_NUL, description }),
+  )
+
+const HealthCheckInput = Type.Object(
+  {
+    path: Type.Optional(
+      nullable<string>({
+        type: 'string',
+        pattern: '^/[\\x21-\\x7e]*$',
+        maxLength: 1024,
+        description: 'Asked with GET; null (the default): a TCP connection is enough.',
+      }),
+    ),
+    timeout_seconds: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: 3600,
+        description: 'How long a new replica may take to become healthy. Default 60.',
+      }),
+    ),
+    interval_ms: Type.Optional(
+      Type.Integer({ minimum: 50, maximum: 60_000, description: 'Pause between probes. Default 500.' }),
+    ),
+    statuses: Type.Optional(
+      Type.String({
+        pattern: `^${STATUS}(,${STATUS}){0,31}$`,
+        description: 'Codes and ranges that count as good, separated by commas. Default 200-399.',
+      }),
+    ),
+    successes: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: 100,
+        description: 'Good probes in a row that are needed. Default 2.',
+      }),
+    ),
+    stays_up_seconds: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        maximum: 3600,
+        description: 'Without a port: how long a replica must have run to be healthy. Default 5.',
+      }),
+    ),
+  },
+  closed,
+)
+
+/** One object for every kind of source, so that an answer can say which kinds are not there yet instead of listing all branches. */
+const SourceInput = Type.Object(
+  {
+    type: Type.Enum(['upload', 'git', 'external_image']),
+    repo_url: Type.Optional(Type.String({ maxLength: 2048 })),
+    git_ref: Type.Optional(Type.String({ maxLength: 255 })),
+    dockerfile_path: Type.Optional(Type.String({ maxLength: 1024 })),
+    context_path: Type.Optional(Type.String({ maxLength: 1024 })),
+    submodules: Type.Optional(Type.Boolean()),
+    image: Type.Optional(Type.String({ maxLength: 512 })),
+    registry_id: Type.Optional(Type.String({ maxLength: 64 })),
+    image_ref: Type.Optional(Type.String({ maxLength: 512 })),
+  },
+  { ...closed, description: 'Where deployments come from. This version knows {"type":"upload"}.' },
+)
+
+const NotYet = (type: string | string[]) =>
+  Type.Optional(Type.Unsafe<unknown>({ type, description: 'Not supported by this version.' }))
+
+const Fields = {
+  source: Type.Optional(SourceInput),
+  builder: Type.Optional(
+    Type.Enum(BUILDERS, {
+      description: 'auto (the default): the Dockerfile, else package.json, else static files.',
+    }),
+  ),
+  dockerfile_path: RelativePath('Inside the context; null (the default): Dockerfile.'),
+  context_path: RelativePath('Folder of the source that is built; null (the default): its root.'),
+  target: Type.Optional(
+    nullable<string>({
+      type: 'string',
+      pattern: '^[A-Za-z0-9][A-Za-z0-9_.-]*$',
+      maxLength: 128,
+      description: 'Stage of the Dockerfile; null (the default): the last.',
+    }),
+  ),
+  build_args: Type.Optional(
+    Type.Unsafe<Record<string, string>>({
+      type: 'object',
+      propertyNames: { pattern: '^[A-Za-z_][A-Za-z0-9_]*$', maxLength: 255 },
+      additionalProperties: { type: 'string', pattern: NO_NUL, maxLength: 8192 },
+      maxProperties: 100,
+      description:
+        'Build arguments of the Dockerfile. They are readable by everyone who sees the service: no place for secrets.',
+    }),
+  ),
+  internal_port: Type.Optional(
+    nullable<number>({
+      type: 'integer',
+      minimum: 1,
+      maximum: 65_535,
+      description:
+        'Where the service listens (default 8080), given to it as PORT; null: it listens on nothing.',
+    }),
+  ),
+  command: Type.Optional(
+    nullable<string[]>({
+      type: 'array',
+      items: { type: 'string', pattern: NO_NUL, maxLength: 32_768 },
+      minItems: 1,
+      maxItems: 256,
+      description: "Replaces the image's command; null (the default): the image's own.",
+    }),
+  ),
+  replicas: Type.Optional(Type.Integer({ minimum: 0, maximum: 100, description: 'Default 1.' })),
+  health_check: Type.Optional(HealthCheckInput),
+  resource_limits: Type.Optional(ResourceLimitsInput),
+  restart: Type.Optional(
+    Type.Enum(RESTART_POLICIES, { description: 'What happens to a replica that exits. Default always.' }),
+  ),
+  stop_grace_seconds: Type.Optional(
+    Type.Integer({ minimum: 0, maximum: 300, description: 'Time between SIGTERM and SIGKILL. Default 10.' }),
+  ),
+  env: Type.Optional(EnvInput),
+  build_secrets: NotYet(['array', 'null']),
+  tls_enabled: NotYet('boolean'),
+  domains: NotYet(['array', 'null']),
+  volumes: NotYet(['array', 'null']),
+  release_command: NotYet(['array', 'null']),
+  autoscale: NotYet(['object', 'null']),
+}
+
+export const ServiceCreate = Type.Object(
+  {
+    name: ResourceName,
+    project_id: Type.Optional(
+      Type.String({ maxLength: 64, description: 'Left out: the project named default.' }),
+    ),
+    ...Fields,
+  },
+  closed,
+)
+export type ServiceCreate = Static<typeof ServiceCreate>
+
+/** A whole replacement: what is left out takes its default, but for env, which has its own PUT and is then left as it is. */
+export const ServiceReplace = Type.Object({ name: ResourceName, ...Fields }, closed)
+export type ServiceReplace = Static<typeof ServiceReplace>
+
+/** What is left out stays. Objects are merged, lists, build_args and env are replaced. */
+export const ServicePatch = Type.Object({ name: Type.Optional(ResourceName), ...Fields }, closed)
+export type ServicePatch = Static<typeof ServicePatch>
+
+export const EnvPatch = Type.Object(
+  {
+    set: Type.Optional(EnvInput),
+    unset: Type.Optional(Type.Array(Type.String({ maxLength: 255 }), { maxItems: 500 })),
+  },
+  closed,
+)
+export type EnvPatch = Static<typeof EnvPatch>
+
+export const ScaleRequest = Type.Object({ replicas: Type.Integer({ minimum: 0, maximum: 100 }) }, closed)

@@ -1,0 +1,185 @@
+import { AppError, type ErrorDetail } from '../../lib/errors.ts'
+import { mergeLimits } from '../projects/resource-limits-schema.ts'
+import type { Env } from '../secrets/env-schema.ts'
+import type { ServicePatch } from './service-input-schema.ts'
+import {
+  type HealthCheck,
+  NOT_YET_VALUES,
+  type ServiceBuild,
+  type ServiceConfig,
+  type ServiceRow,
+} from './service-schema.ts'
+
+/** What a caller may set of a service, but for env. */
+export type ServiceSettings = Pick<ServiceRow, 'source' | 'build' | 'config' | 'replicas'>
+
+/** What holds for a field that was never sent. */
+export const DEFAULT_SETTINGS: ServiceSettings = {
+  source: { type: 'upload' },
+  build: { builder: 'auto', dockerfile_path: null, context_path: null, target: null, build_args: {} },
+  config: {
+    internal_port: 8080,
+    command: null,
+    health_check: {
+      path: null,
+      timeout_seconds: 60,
+      interval_ms: 500,
+      statuses: '200-399',
+      successes: 2,
+      stays_up_seconds: 5,
+    },
+    resource_limits: null,
+    restart: 'always',
+    stop_grace_seconds: 10,
+  },
+  replicas: 1,
+}
+
+/**
+ * Puts what was sent over `base`: the defaults for a new or replaced service, the present settings for a changed one. Throws
+ * VALIDATION_ERROR, or NOT_SUPPORTED for what this version cannot do; both name every field at fault.
+ */
+export function applyServiceInput(
+  base: ServiceSettings,
+  sent: Omit<ServicePatch, 'name' | 'env'>,
+): ServiceSettings {
+  refuseUnsupported(sent)
+  const problems: ErrorDetail[] = []
+  const settings: ServiceSettings = {
+    source: { type: 'upload' },
+    build: readBuild(base.build, sent, problems),
+    config: readConfig(base.config, sent, problems),
+    replicas: sent.replicas ?? base.replicas,
+  }
+  if (problems.length > 0) throw new AppError('VALIDATION_ERROR', { details: problems })
+  return settings
+}
+
+function refuseUnsupported(sent: Omit<ServicePatch, 'name' | 'env'>): void {
+  const details: ErrorDetail[] = []
+  const { source } = sent
+  if (source && source.type !== 'upload') {
+    details.push({
+      field: 'source.type',
+      message: `${source.type} is not supported by this version; upload is`,
+    })
+  }
+  for (const [field, inert] of Object.entries(NOT_YET_VALUES)) {
+    const value = sent[field as keyof typeof NOT_YET_VALUES]
+    const isInert = value === undefined || value === null || JSON.stringify(value) === JSON.stringify(inert)
+    if (!isInert)
+      details.push({
+        field,
+        message: `is not supported by this version; leave it out or send ${JSON.stringify(inert)}`,
+      })
+  }
+  if (details.length > 0) throw new AppError('NOT_SUPPORTED', { details })
+  for (const field of Object.keys(source ?? {})) {
+    if (field !== 'type')
+      details.push({ field: `source.${field}`, message: 'does not belong to a source of type upload' })
+  }
+  if (details.length > 0) throw new AppError('VALIDATION_ERROR', { details })
+}
+
+function readBuild(base: ServiceBuild, sent: ServicePatch, problems: ErrorDetail[]): ServiceBuild {
+  const build: ServiceBuild = {
+    builder: sent.builder ?? base.builder,
+    dockerfile_path: readPath('dockerfile_path', sent.dockerfile_path, base.dockerfile_path, problems),
+    context_path: readPath('context_path', sent.context_path, base.context_path, problems),
+    target: sent.target === undefined ? base.target : sent.target,
+    build_args: sent.build_args ?? base.build_args,
+  }
+  if (sent.dockerfile_path !== undefined && sent.dockerfile_path !== null && build.dockerfile_path === null) {
+    problems.push({ field: 'dockerfile_path', message: 'must name a file' })
+  }
+  if (build.builder === 'node' || build.builder === 'static') problems.push(...dockerfileFields(build))
+  return build
+}
+
+/** What only a Dockerfile obeys would otherwise be ignored in silence. */
+function dockerfileFields(build: ServiceBuild): ErrorDetail[] {
+  const given = [
+    build.dockerfile_path !== null && 'dockerfile_path',
+    build.target !== null && 'target',
+    Object.keys(build.build_args).length > 0 && 'build_args',
+  ]
+  return given
+    .filter((field) => field !== false)
+    .map((field) => ({ field, message: `acts only with builder auto or dockerfile, not ${build.builder}` }))
+}
+
+function readPath(
+  field: string,
+  sent: string | null | undefined,
+  base: string | null,
+  problems: ErrorDetail[],
+): string | null {
+  if (sent === undefined) return base
+  if (sent === null) return null
+  const path = normalizeRelativePath(sent)
+  if (path === undefined) {
+    problems.push({
+      field,
+      message: 'must be a path inside the source: relative, without .. and control characters',
+    })
+    return null
+  }
+  return path === '' ? null : path
+}
+
+/** The path without empty and `.` segments; undefined when it is absolute, climbs with `..` or holds what no path of ours needs. */
+export function normalizeRelativePath(path: string): string | undefined {
+  const segments = path.split('/')
+  if (path.startsWith('/') || segments.includes('..') || !path.isWellFormed()) return undefined
+  if (segments.some((segment) => Buffer.byteLength(segment) > 255)) return undefined
+  if (/[\p{Cc}\\]/u.test(path)) return undefined
+  return segments.filter((segment) => segment !== '' && segment !== '.').join('/')
+}
+
+function readConfig(base: ServiceConfig, sent: ServicePatch, problems: ErrorDetail[]): ServiceConfig {
+  const config: ServiceConfig = {
+    internal_port: sent.internal_port === undefined ? base.internal_port : sent.internal_port,
+    command: sent.command === undefined ? base.command : sent.command,
+    health_check: readHealthCheck(base.health_check, sent.health_check, problems),
+    resource_limits:
+      sent.resource_limits === undefined
+        ? base.resource_limits
+        : mergeLimits(base.resource_limits, sent.resource_limits),
+    restart: sent.restart ?? base.restart,
+    stop_grace_seconds: sent.stop_grace_seconds ?? base.stop_grace_seconds,
+  }
+  if (config.command?.[0] === '') problems.push({ field: 'command.0', message: 'must name a program' })
+  if (config.internal_port === null && config.health_check.path !== null) {
+    problems.push({ field: 'health_check.path', message: 'needs an internal_port' })
+  }
+  return config
+}
+
+function readHealthCheck(
+  base: HealthCheck,
+  sent: ServicePatch['health_check'],
+  problems: ErrorDetail[],
+): HealthCheck {
+  const merged: HealthCheck = { ...base, ...sent }
+  for (const range of merged.statuses.split(',')) {
+    const [low = 0, high = low] = range.split('-').map(Number)
+    if (low > high) problems.push({ field: 'health_check.statuses', message: `${range} goes backwards` })
+  }
+  return merged
+}
+
+/**
+ * PORT is not stored, because Berth sets it to internal_port; it may be sent with just that value, so that an existing .env file need
+ * not be changed. `requireSamePort` checks that.
+ */
+export function splitPort(env: Env): { env: Env; port: string | undefined } {
+  const { PORT: port, ...rest } = env
+  return port === undefined ? { env, port } : { env: rest, port }
+}
+
+/** Throws VALIDATION_ERROR when a PORT was sent that is not the service's internal_port. */
+export function requireSamePort(port: string | undefined, internalPort: number | null, field: string): void {
+  if (port === undefined || port === String(internalPort)) return
+  const message = `is set to internal_port, which is ${internalPort ?? 'null'}; set that instead`
+  throw new AppError('VALIDATION_ERROR', { details: [{ field: `${field}.PORT`, message }] })
+}

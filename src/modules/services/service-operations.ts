@@ -1,0 +1,186 @@
+import { AppError } from '../../lib/errors.ts'
+import type { Page, PageRequest } from '../../lib/page.ts'
+import { requirePermission } from '../identity/authorize.ts'
+import type { Actor } from '../identity/actor.ts'
+import type { Context } from '../identity/context.ts'
+import { type Env, type EnvInput, readEnv } from '../secrets/env-schema.ts'
+import { createEnvOperations } from './service-env-operations.ts'
+import {
+  applyServiceInput,
+  DEFAULT_SETTINGS,
+  requireSamePort,
+  type ServiceSettings,
+  splitPort,
+} from './service-input.ts'
+import type { ServiceCreate, ServicePatch, ServiceReplace } from './service-input-schema.ts'
+import { createServiceRecords, type ServiceDeps } from './service-record.ts'
+import { createRunOperations } from './service-run-operations.ts'
+import type { ServiceRow, ServiceView, Workload } from './service-schema.ts'
+
+export type ServiceOperations = ReturnType<typeof createServiceOperations>
+
+const DEFAULT_PROJECT = 'default'
+
+/** The verbs on services. */
+export function createServiceOperations(deps: ServiceDeps) {
+  const { database, store, system } = deps
+  const records = createServiceRecords(deps)
+
+  const listRows = (actor: Actor, projectId: string | undefined, page: PageRequest): Page<ServiceRow> => {
+    if (projectId !== undefined) {
+      requirePermission(actor, 'services.read', deps.projects.find(projectId)?.id)
+      return store.list({ projects: [projectId] }, page)
+    }
+    const visible = actor.visibleProjects()
+    return store.list(
+      { projects: visible === 'all' ? visible : visible.filter((id) => actor.can('services.read', id)) },
+      page,
+    )
+  }
+
+  /** Writes settings, a name and perhaps variables over a service; `settle` answers the settings from the row as it is. */
+  const write = async (
+    context: Context,
+    id: string,
+    action: string,
+    input: ServicePatch,
+    settle: (service: ServiceRow) => ServiceSettings,
+  ): Promise<ServiceView> => {
+    const before = records.requireService(context.actor, 'services.write', id)
+    settle(before)
+    const env = readSentEnv(context.actor, before.project_id, input.env)
+    const sealed = env && (await records.sealEnv(env.env))
+    const saved = records.save(context, 'services.write', id, action, (service) => {
+      const settings = settle(service)
+      requireSamePort(env?.port, settings.config.internal_port, 'env')
+      const name = input.name ?? service.name
+      records.requireNameFree(service.project_id, name, id)
+      const row = {
+        ...service,
+        ...settings,
+        name,
+        env_sealed: sealed === undefined ? service.env_sealed : sealed,
+      }
+      return {
+        row,
+        details: {
+          fields: changedFields(service, row),
+          ...(name !== service.name && { new_name: name }),
+          ...(env && { env_names: Object.keys(env.env) }),
+        },
+      }
+    })
+    return records.view(context.actor, saved ?? before)
+  }
+
+  return {
+    ...createEnvOperations(deps, records),
+    ...createRunOperations(deps, records),
+
+    /** The services that the caller may see, newest first; of one project when it is named. */
+    listServices: (context: Context, projectId: string | undefined, page: PageRequest): Page<ServiceView> => {
+      const { items, ...rest } = listRows(context.actor, projectId, page)
+      return { ...rest, items: records.viewList(items) }
+    },
+
+    /** One short row for each service that the caller may see. */
+    listWorkloads: (context: Context, page: PageRequest): Page<Workload> => {
+      const { items, ...rest } = listRows(context.actor, undefined, page)
+      return { ...rest, items: records.viewWorkloads(items) }
+    },
+
+    /** Adds a service without any release. Throws NAME_TAKEN and NOT_SUPPORTED. */
+    createService: async (context: Context, input: ServiceCreate): Promise<ServiceView> => {
+      const project =
+        input.project_id === undefined
+          ? deps.projects.findByName(DEFAULT_PROJECT)
+          : deps.projects.find(input.project_id)
+      requirePermission(context.actor, 'services.write', project?.id)
+      const projectId = project?.id ?? ''
+      const settings = applyServiceInput(DEFAULT_SETTINGS, input)
+      const env = readSentEnv(context.actor, projectId, input.env)
+      requireSamePort(env?.port, settings.config.internal_port, 'env')
+      const sealed = env ? await records.sealEnv(env.env) : null
+      const service = database.transact(() => {
+        // It may have gone while the variables were sealed.
+        if (!deps.projects.find(projectId)) throw new AppError('NOT_FOUND')
+        records.requireNameFree(projectId, input.name)
+        const now = system.nowIso()
+        const row: ServiceRow = {
+          id: system.newId(),
+          project_id: projectId,
+          name: input.name,
+          ...settings,
+          env_sealed: sealed,
+          desired_state: 'running',
+          live_deployment_id: null,
+          revision: 1,
+          created_at: now,
+          updated_at: now,
+        }
+        store.insert(row)
+        deps.recordAudit(context, {
+          action: 'createService',
+          resource_kind: 'service',
+          resource_id: row.id,
+          project_id: projectId,
+          details: { name: row.name, env_names: Object.keys(env?.env ?? {}) },
+        })
+        database.afterCommit(() => deps.serviceChanged(row.id))
+        return row
+      })
+      return records.view(context.actor, service)
+    },
+
+    /** One service. */
+    getService: async (context: Context, id: string): Promise<ServiceView> =>
+      records.view(context.actor, records.requireService(context.actor, 'services.read', id)),
+
+    /** Replaces all settings of a service; variables stay when they are left out. How it runs changes with the next deployment. */
+    replaceService: async (context: Context, id: string, input: ServiceReplace): Promise<ServiceView> =>
+      write(context, id, 'replaceService', input, () => applyServiceInput(DEFAULT_SETTINGS, input)),
+
+    /** Changes the settings that are sent. How it runs changes with the next deployment; name and replicas act at once. */
+    updateService: async (context: Context, id: string, input: ServicePatch): Promise<ServiceView> =>
+      write(context, id, 'updateService', input, (service) => applyServiceInput(service, input)),
+
+    /**
+     * Deletes a service. From the commit on it is invisible and its name is free; when this returns no request reaches it any more; its
+     * containers, images, logs and uploads go in the background, also after a crash.
+     */
+    deleteService: async (context: Context, id: string, options: { keepImages: boolean }): Promise<void> => {
+      if (options.keepImages) {
+        throw new AppError('NOT_SUPPORTED', {
+          details: [{ field: 'keep_images', message: 'is not supported by this version' }],
+        })
+      }
+      records.save(context, 'services.write', id, 'deleteService', (service) => ({
+        row: { ...service, name: `~${id}`, desired_state: 'deleting' },
+        details: {},
+      }))
+      await deps.removeService(id)
+    },
+  }
+}
+
+function readSentEnv(
+  actor: Actor,
+  projectId: string,
+  sent: EnvInput | undefined,
+): { env: Env; port: string | undefined } | undefined {
+  if (sent === undefined) return undefined
+  const split = splitPort(readEnv(sent, 'env'))
+  requirePermission(actor, 'env.write', projectId)
+  return split
+}
+
+function changedFields(before: ServiceRow, after: ServiceRow): string[] {
+  const flat = (row: ServiceRow): Record<string, unknown> => ({
+    ...row.build,
+    ...row.config,
+    replicas: row.replicas,
+    name: row.name,
+  })
+  const [old, now] = [flat(before), flat(after)]
+  return Object.keys(now).filter((field) => JSON.stringify(old[field]) !== JSON.stringify(now[field]))
+}

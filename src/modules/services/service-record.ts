@@ -1,0 +1,159 @@
+import { AppError } from '../../lib/errors.ts'
+import { requireUnchanged } from '../../lib/revision.ts'
+import type { System } from '../../lib/system.ts'
+import type { Database } from '../../store/database.ts'
+import type { AuditEntry, RecordAudit } from '../audit/audit.ts'
+import type { Actor } from '../identity/actor.ts'
+import { requirePermission } from '../identity/authorize.ts'
+import type { Context } from '../identity/context.ts'
+import type { Permission } from '../identity/permissions.ts'
+import { type Env, redactEnv } from '../secrets/env-schema.ts'
+import type { Secrets } from '../secrets/secrets.ts'
+import { serviceUrl } from './service-hostname.ts'
+import { NOT_YET_VALUES, type ServiceRow, type ServiceView, type Workload } from './service-schema.ts'
+import { NOTHING_OBSERVED, type Observation, serviceStatus } from './service-status.ts'
+import type { ServiceStore } from './service-store.ts'
+
+export interface ServiceDeps {
+  database: Database
+  store: ServiceStore
+  secrets: Secrets
+  system: System
+  recordAudit: RecordAudit
+  projects: {
+    find: (id: string) => { id: string; name: string } | undefined
+    findByName: (name: string) => { id: string; name: string } | undefined
+  }
+  /** What is there of each of these services; one that is missing in the answer has nothing. */
+  observe: (serviceIds: readonly string[]) => ReadonlyMap<string, Observation>
+  /** Deploys the live release again; answers the deployment. */
+  redeploy: (context: Context, serviceId: string) => Promise<{ id: string }>
+  /**
+   * Takes a service that is marked as deleting out of the ingress, and returns once no request can reach it; whatever else it left is
+   * removed in the background, also after a crash.
+   */
+  removeService: (serviceId: string) => Promise<void>
+  /** Called after a commit that changed what ought to run or to be routed. */
+  serviceChanged: (serviceId: string) => void
+  address: { controlDomain: string | undefined; httpPort: () => number }
+}
+
+export type ServiceRecords = ReturnType<typeof createServiceRecords>
+
+/** What the verbs on services share: loading for an actor, saving with an audit event, and the form of an answer. */
+export function createServiceRecords(deps: ServiceDeps) {
+  const { database, store, secrets, system } = deps
+
+  const requireService = (actor: Actor, permission: Permission, id: string): ServiceRow => {
+    const service = store.find(id)
+    requirePermission(actor, permission, service?.project_id)
+    if (!service) throw new AppError('NOT_FOUND')
+    return service
+  }
+  const urlOf = (service: ServiceRow): string => {
+    const project = deps.projects.find(service.project_id)
+    return serviceUrl(service.name, project?.name ?? '', deps.address.controlDomain, deps.address.httpPort())
+  }
+  const namesOf = (service: ServiceRow): string[] =>
+    service.env_sealed === null ? [] : secrets.names(service.env_sealed)
+  const envFor = async (actor: Actor, service: ServiceRow): Promise<Env> => {
+    if (service.env_sealed === null) return {}
+    return actor.can('env.read', service.project_id)
+      ? secrets.open(service.env_sealed)
+      : redactEnv(namesOf(service))
+  }
+  const form = (service: ServiceRow, env: Env, observed: Observation): ServiceView => {
+    const { build, config, env_sealed: _, desired_state: __, ...rest } = service
+    return {
+      ...rest,
+      ...build,
+      ...config,
+      ...NOT_YET_VALUES,
+      env,
+      status: serviceStatus(service, observed),
+      url: urlOf(service),
+    }
+  }
+
+  return {
+    /** The service, for an actor who has the permission in its project; otherwise NOT_FOUND or FORBIDDEN. */
+    requireService,
+    /** The names of its variables. */
+    namesOf,
+    /** Its variables as the actor may see them. */
+    envFor,
+
+    /** Seals variables for the row; null when there are none. */
+    sealEnv: async (env: Env): Promise<string | null> =>
+      Object.keys(env).length === 0 ? null : secrets.seal(env),
+
+    /** Throws NAME_TAKEN when another service of the project has the name. */
+    requireNameFree: (projectId: string, name: string, except?: string): void => {
+      const holder = store.findByName(projectId, name)
+      if (!holder || holder.id === except) return
+      throw new AppError('NAME_TAKEN', { details: [{ field: 'name', message: 'is taken in this project' }] })
+    },
+
+    /**
+     * Changes a service in one transaction with its audit event: `change` gets the row as it is there and answers the new one. Throws
+     * PRECONDITION_FAILED. Answers undefined, with nothing changed, when `change` does.
+     */
+    save: (
+      context: Context,
+      permission: Permission,
+      id: string,
+      action: string,
+      change: (
+        service: ServiceRow,
+      ) => { row: ServiceRow; details: NonNullable<AuditEntry['details']> } | undefined,
+    ): ServiceRow | undefined =>
+      database.transact(() => {
+        const service = requireService(context.actor, permission, id)
+        requireUnchanged(context, service)
+        const changed = change(service)
+        if (!changed) return undefined
+        store.update({ ...changed.row, updated_at: system.nowIso() })
+        deps.recordAudit(context, {
+          action,
+          resource_kind: 'service',
+          resource_id: id,
+          project_id: service.project_id,
+          details: { name: service.name, ...changed.details },
+        })
+        database.afterCommit(() => deps.serviceChanged(id))
+        return store.findAny(id)
+      }),
+
+    /** The answer for one service. */
+    view: async (actor: Actor, service: ServiceRow): Promise<ServiceView> => {
+      const env = await envFor(actor, service)
+      return form(service, env, deps.observe([service.id]).get(service.id) ?? NOTHING_OBSERVED)
+    },
+
+    /** The answers for a list. No list holds values of variables: opening thousands would be slow, and sending them a leak in waiting. */
+    viewList: (services: readonly ServiceRow[]): ServiceView[] => {
+      const observed = deps.observe(services.map((service) => service.id))
+      return services.map((service) =>
+        form(service, redactEnv(namesOf(service)), observed.get(service.id) ?? NOTHING_OBSERVED),
+      )
+    },
+
+    /** One short row for each service. */
+    viewWorkloads: (services: readonly ServiceRow[]): Workload[] => {
+      const observed = deps.observe(services.map((service) => service.id))
+      return services.map((service) => {
+        const seen = observed.get(service.id) ?? NOTHING_OBSERVED
+        return {
+          service_id: service.id,
+          project_id: service.project_id,
+          project_name: deps.projects.find(service.project_id)?.name ?? '',
+          name: service.name,
+          status: serviceStatus(service, seen),
+          replicas: service.replicas,
+          healthy_replicas: seen.healthy,
+          url: urlOf(service),
+        }
+      })
+    },
+  }
+}

@@ -1,0 +1,148 @@
+import { Type } from 'typebox'
+import { readPageRequest, sendPage } from '../../http/pagination.ts'
+import { IdInPath, IdParams, ListQuery, strictObject } from '../../http/schema.ts'
+import type { Server } from '../../http/server.ts'
+import { ServiceCreate, ServicePatch, ServiceReplace } from './service-input-schema.ts'
+import { serviceEnvRoutes } from './service-env-routes.ts'
+import type { ServiceOperations } from './service-operations.ts'
+import { serviceRunRoutes } from './service-run-routes.ts'
+import { ServiceView, Workload } from './service-schema.ts'
+
+const tags = ['services']
+const readable = { access: { permission: 'services.read', of: 'service' } } as const
+const writable = { access: { permission: 'services.write', of: 'service' } } as const
+
+/** Routes of api.md "Services" and the list of workloads. */
+export function serviceRoutes(server: Server, operations: ServiceOperations): void {
+  collectionRoutes(server, operations)
+  resourceRoutes(server, operations)
+  serviceEnvRoutes(server, operations)
+  serviceRunRoutes(server, operations)
+}
+
+function collectionRoutes(server: Server, operations: ServiceOperations): void {
+  server.get(
+    '/v1/services',
+    {
+      config: { access: { permission: 'services.read' } },
+      schema: {
+        operationId: 'listServices',
+        summary: 'Services that you may see, newest first; values of env are left out of lists',
+        tags,
+        querystring: strictObject({ ...ListQuery.properties, project_id: Type.Optional(IdInPath) }),
+        response: { 200: Type.Array(ServiceView) },
+      },
+    },
+    async (request, reply) =>
+      sendPage(
+        request,
+        reply,
+        operations.listServices(request.context, request.query.project_id, readPageRequest(request.query)),
+      ),
+  )
+
+  server.post(
+    '/v1/services',
+    {
+      config: { access: { permission: 'services.write' } },
+      schema: {
+        operationId: 'createService',
+        summary: 'Create a service',
+        tags,
+        body: ServiceCreate,
+        response: { 201: ServiceView },
+      },
+    },
+    async (request, reply) =>
+      reply.code(201).send(await operations.createService(request.context, request.body)),
+  )
+
+  server.get(
+    '/v1/workloads',
+    {
+      config: { access: { permission: 'services.read' } },
+      schema: {
+        operationId: 'listWorkloads',
+        summary: 'One short row for each service that you may see, newest first',
+        tags,
+        querystring: ListQuery,
+        response: { 200: Type.Array(Workload) },
+      },
+    },
+    async (request, reply) =>
+      sendPage(request, reply, operations.listWorkloads(request.context, readPageRequest(request.query))),
+  )
+}
+
+function resourceRoutes(server: Server, operations: ServiceOperations): void {
+  server.get(
+    '/v1/services/:id',
+    {
+      config: readable,
+      schema: {
+        operationId: 'getService',
+        summary: 'One service',
+        tags,
+        params: IdParams,
+        response: { 200: ServiceView },
+      },
+    },
+    (request) => operations.getService(request.context, request.params.id),
+  )
+
+  server.put(
+    '/v1/services/:id',
+    {
+      config: writable,
+      schema: {
+        operationId: 'replaceService',
+        summary:
+          'Replace the settings of a service; what is left out takes its default, but env then stays as it is',
+        tags,
+        params: IdParams,
+        body: ServiceReplace,
+        response: { 200: ServiceView },
+      },
+    },
+    (request) => operations.replaceService(request.context, request.params.id, request.body),
+  )
+
+  server.patch(
+    '/v1/services/:id',
+    {
+      config: writable,
+      schema: {
+        operationId: 'updateService',
+        summary:
+          'Change the settings that are sent; objects are merged, lists, build_args and env are replaced',
+        tags,
+        params: IdParams,
+        body: ServicePatch,
+        response: { 200: ServiceView },
+      },
+    },
+    (request) => operations.updateService(request.context, request.params.id, request.body),
+  )
+
+  server.delete(
+    '/v1/services/:id',
+    {
+      config: writable,
+      schema: {
+        operationId: 'deleteService',
+        summary:
+          'Delete a service: it takes no request from the answer on, what it left is removed in the background',
+        tags,
+        params: IdParams,
+        querystring: strictObject({ keep_images: Type.Optional(Type.Boolean()) }),
+        response: { 204: Type.Null() },
+      },
+    },
+    async (request, reply) => {
+      await operations.deleteService(request.context, request.params.id, {
+        keepImages: request.query.keep_images === true,
+      })
+      return reply.code(204).send(null)
+    },
+  )
+}

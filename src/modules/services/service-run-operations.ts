@@ -1,0 +1,51 @@
+import { AppError } from '../../lib/errors.ts'
+import type { Context } from '../identity/context.ts'
+import type { ServiceDeps, ServiceRecords } from './service-record.ts'
+import type { ServiceRow, ServiceView } from './service-schema.ts'
+
+/** The verbs that change how much of a service runs. They record the wish; the reconciler fulfils it. */
+export function createRunOperations(deps: ServiceDeps, records: ServiceRecords) {
+  const wish = async (
+    context: Context,
+    id: string,
+    action: string,
+    change: (service: ServiceRow) => Partial<Pick<ServiceRow, 'replicas' | 'desired_state'>>,
+  ): Promise<ServiceView> => {
+    const saved = records.save(context, 'services.write', id, action, (service) => {
+      const wanted = change(service)
+      return { row: { ...service, ...wanted }, details: wanted }
+    })
+    return records.view(context.actor, saved ?? records.requireService(context.actor, 'services.write', id))
+  }
+
+  return {
+    /** Sets how many replicas ought to run. */
+    scaleService: async (context: Context, id: string, replicas: number): Promise<ServiceView> =>
+      wish(context, id, 'scaleService', () => ({ replicas })),
+
+    /** Lets the live release run again. Throws NOTHING_TO_DEPLOY when there is none. */
+    startService: async (context: Context, id: string): Promise<ServiceView> =>
+      wish(context, id, 'startService', (service) => {
+        if (service.live_deployment_id === null) throw new AppError('NOTHING_TO_DEPLOY')
+        return { desired_state: 'running' }
+      }),
+
+    /** Stops all replicas; the release stays. */
+    stopService: async (context: Context, id: string): Promise<ServiceView> =>
+      wish(context, id, 'stopService', () => ({ desired_state: 'stopped' })),
+
+    /** Replaces all replicas by new ones of the same release, without a gap: that is a deployment. */
+    restartService: async (
+      context: Context,
+      id: string,
+    ): Promise<{ service: ServiceView; deploymentId: string }> => {
+      records.requireService(context.actor, 'services.write', id)
+      const deployment = await deps.redeploy(context, id)
+      const service = await records.view(
+        context.actor,
+        records.requireService(context.actor, 'services.write', id),
+      )
+      return { service, deploymentId: deployment.id }
+    },
+  }
+}

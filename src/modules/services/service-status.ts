@@ -1,0 +1,34 @@
+import type { ServiceRow, ServiceStatus } from './service-schema.ts'
+
+/** What is known of a service's replicas and deployments at this moment. */
+export interface Observation {
+  /** Replicas of the live release that passed their check. */
+  healthy: number
+  /** Replicas that exist, healthy or not. */
+  total: number
+  /** A replica is not started again at once because it keeps exiting. */
+  crash_loop: boolean
+  /** A deployment is waiting or under way. */
+  open_deployment: boolean
+}
+
+/** What holds for a service of which nothing was seen yet. */
+export const NOTHING_OBSERVED: Observation = {
+  healthy: 0,
+  total: 0,
+  crash_loop: false,
+  open_deployment: false,
+}
+
+/** The status of a service: derived from what is wanted and what is there, never stored. */
+export function serviceStatus(
+  service: Pick<ServiceRow, 'desired_state' | 'replicas' | 'live_deployment_id'>,
+  observed: Observation,
+): ServiceStatus {
+  if (observed.open_deployment) return 'Deploying'
+  if (service.live_deployment_id === null) return 'New'
+  if (service.desired_state !== 'running' || service.replicas === 0) return 'Stopped'
+  if (observed.healthy >= service.replicas) return 'Running'
+  if (observed.crash_loop && observed.healthy === 0) return 'CrashLoop'
+  return 'Degraded'
+}

@@ -1,0 +1,147 @@
+import { type Page, type PageRequest, pageOf } from '../../lib/page.ts'
+import type { Database, SqlParameters } from '../../store/database.ts'
+import type { DesiredState, ServiceRow } from './service-schema.ts'
+
+type StoredRow = Omit<ServiceRow, 'source' | 'build' | 'config'> & {
+  source: string
+  build: string
+  config: string
+}
+
+export interface ServiceFilter {
+  /** Only services of these projects. */
+  projects: readonly string[] | 'all'
+}
+
+export type ServiceStore = ReturnType<typeof createServiceStore>
+
+/** SQL of services. What is being deleted is found by `findAny` and `listDeleting` only. */
+export function createServiceStore(database: Database) {
+  const one = (sql: string, parameters: SqlParameters): ServiceRow | undefined => {
+    const row = database.get<StoredRow>(sql, parameters)
+    return row && read(row)
+  }
+
+  return {
+    /** Adds a service; the caller has made sure that the name is free. */
+    insert: (service: ServiceRow): void => {
+      database.run(
+        `INSERT INTO services (id, project_id, name, source, build, config, env_sealed, replicas, desired_state,
+           live_deployment_id, revision, created_at, updated_at)
+         VALUES ($id, $project_id, $name, $source, $build, $config, $env_sealed, $replicas, $desired_state,
+           $live_deployment_id, $revision, $created_at, $updated_at)`,
+        write(service),
+      )
+    },
+
+    /** Replaces what a caller may change and counts the revision up. */
+    update: (service: ServiceRow): void => {
+      const { id, name, source, build, config, env_sealed, replicas, desired_state, updated_at } =
+        write(service)
+      database.run(
+        `UPDATE services SET name = $name, source = $source, build = $build, config = $config, env_sealed = $env_sealed,
+           replicas = $replicas, desired_state = $desired_state, updated_at = $updated_at, revision = revision + 1
+         WHERE id = $id`,
+        { id, name, source, build, config, env_sealed, replicas, desired_state, updated_at },
+      )
+    },
+
+    /** Sets which release is live. Not a change by a caller: the revision stays. */
+    setLive: (id: string, deploymentId: string | null, now: string): void => {
+      database.run(
+        'UPDATE services SET live_deployment_id = $deploymentId, updated_at = $now WHERE id = $id',
+        {
+          id,
+          deploymentId,
+          now,
+        },
+      )
+    },
+
+    /** Sets whether replicas ought to run. Not a change by a caller: the revision stays. */
+    setDesiredState: (id: string, state: DesiredState, now: string): void => {
+      database.run('UPDATE services SET desired_state = $state, updated_at = $now WHERE id = $id', {
+        id,
+        state,
+        now,
+      })
+    },
+
+    /** Removes the row and with it uploads, deployments and replicas: the last step of a deletion. */
+    remove: (id: string): void => {
+      database.run('DELETE FROM services WHERE id = $id', { id })
+    },
+
+    /** The service of this id unless it is being deleted. */
+    find: (id: string) =>
+      one("SELECT * FROM services WHERE id = $id AND desired_state <> 'deleting'", { id }),
+
+    /** The service of this id, also while it is being deleted. */
+    findAny: (id: string) => one('SELECT * FROM services WHERE id = $id', { id }),
+
+    /** The service of this name in a project. */
+    findByName: (projectId: string, name: string) =>
+      one('SELECT * FROM services WHERE project_id = $projectId AND name = $name', { projectId, name }),
+
+    /** The project of a service, for the check of access. */
+    projectOf: (id: string): string | undefined =>
+      database.get<{ project_id: string }>(
+        "SELECT project_id FROM services WHERE id = $id AND desired_state <> 'deleting'",
+        { id },
+      )?.project_id,
+
+    /** Services, newest first. */
+    list: (filter: ServiceFilter, page: PageRequest): Page<ServiceRow> => {
+      const projects = filter.projects === 'all' ? null : JSON.stringify(filter.projects)
+      const rows = database.all<StoredRow>(
+        `SELECT * FROM services
+         WHERE desired_state <> 'deleting' AND ($projects IS NULL OR project_id IN (SELECT value FROM json_each($projects)))
+           AND ($after IS NULL OR id < $after)
+         ORDER BY id DESC LIMIT $limit`,
+        { projects, after: page.after ?? null, limit: page.limit + 1 },
+      )
+      return pageOf(rows.map(read), page.limit, (row) => row.id)
+    },
+
+    /** All services that are not being deleted, for the workers. */
+    listAll: (): ServiceRow[] =>
+      database
+        .all<StoredRow>("SELECT * FROM services WHERE desired_state <> 'deleting' ORDER BY id")
+        .map(read),
+
+    /** The services that are being deleted, for the worker that removes what they left. */
+    listDeleting: (): ServiceRow[] =>
+      database
+        .all<StoredRow>("SELECT * FROM services WHERE desired_state = 'deleting' ORDER BY id")
+        .map(read),
+
+    /** What a project holds, one line for people each, at most `limit`. */
+    describeContents: (projectId: string, limit = 100): string[] =>
+      database
+        .all<{ name: string; desired_state: DesiredState }>(
+          'SELECT name, desired_state FROM services WHERE project_id = $projectId ORDER BY name LIMIT $limit',
+          { projectId, limit },
+        )
+        .map((row) =>
+          row.desired_state === 'deleting' ? 'a service that is still being removed' : `service ${row.name}`,
+        ),
+  }
+}
+
+function read(row: StoredRow): ServiceRow {
+  return {
+    ...row,
+    source: JSON.parse(row.source) as ServiceRow['source'],
+    build: JSON.parse(row.build) as ServiceRow['build'],
+    config: JSON.parse(row.config) as ServiceRow['config'],
+  }
+}
+
+function write(row: ServiceRow): StoredRow & SqlParameters {
+  return {
+    ...row,
+    source: JSON.stringify(row.source),
+    build: JSON.stringify(row.build),
+    config: JSON.stringify(row.config),
+  }
+}
