@@ -50,7 +50,7 @@ const ARROWS: Record<Layer, Arrows> = {
   http: { value: ['http', 'lib', 'access'], type: ['config', 'other schema', 'other operations'] },
   schema: { value: ['lib', 'access', 'own schema', 'other schema', 'http'], type: ['port'] },
   routes: {
-    value: ['http', 'lib', 'access', 'own schema', 'other schema'],
+    value: ['http', 'lib', 'access', 'own routes', 'own schema', 'other schema'],
     type: ['own operations', 'own module', 'config'],
   },
   operations: {
