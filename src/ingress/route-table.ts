@@ -1,3 +1,5 @@
+import { isIP } from 'node:net'
+
 /**
  * The table that the control plane hands to the data plane, whole, by version. The only type that the two share.
  */
@@ -28,3 +30,47 @@ export interface Upstream {
 
 /** An empty table, older than every other. */
 export const EMPTY_TABLE: RouteTable = { version: 0, routes: [] }
+
+const HOSTNAME =
+  /^(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*$/
+
+/** Reads a table that came from a file or a socket; undefined when it is not one. */
+export function parseRouteTable(value: unknown): RouteTable | undefined {
+  if (!isRecord(value) || !isCount(value['version']) || !Array.isArray(value['routes'])) return undefined
+  const routes: unknown[] = value['routes']
+  return routes.every(isRoute) ? { version: value['version'], routes } : undefined
+}
+
+function isRoute(value: unknown): value is Route {
+  return (
+    isRecord(value) &&
+    typeof value['hostname'] === 'string' &&
+    HOSTNAME.test(value['hostname']) &&
+    typeof value['label'] === 'string' &&
+    typeof value['service_id'] === 'string' &&
+    Array.isArray(value['upstreams']) &&
+    value['upstreams'].every(isUpstream)
+  )
+}
+
+function isUpstream(value: unknown): value is Upstream {
+  return (
+    isRecord(value) &&
+    typeof value['id'] === 'string' &&
+    value['id'] !== '' &&
+    typeof value['address'] === 'string' &&
+    isIP(value['address']) !== 0 &&
+    isCount(value['port']) &&
+    value['port'] >= 1 &&
+    value['port'] <= 65_535 &&
+    typeof value['deployment_id'] === 'string'
+  )
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0
+}

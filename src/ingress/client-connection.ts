@@ -1,0 +1,76 @@
+import type { Socket } from 'node:net'
+import { type ForwardedClaims, forwardedLines, NO_CLAIMS, plainAddress } from './forwarded.ts'
+
+/** A request that is being served, as its client's connection sees it. */
+export interface ServedRequest {
+  start(): void
+  /** The client has gone. */
+  abandon(): void
+}
+
+/**
+ * One client's TCP connection. Requests that a client sends without waiting for answers are served one after the other, so that
+ * their effects keep their order (RFC 9112, section 9.3.2).
+ */
+export class ClientConnection {
+  readonly socket: Socket
+  readonly address: string
+  /** The peer may say whom it speaks for. */
+  readonly trusted: boolean
+  /** When a body that nobody wants must have been read to its end. */
+  discardUntil = Number.POSITIVE_INFINITY
+  /** It has left HTTP, or asked to. */
+  upgraded = false
+  private current: ServedRequest | null = null
+  private readonly waiting: ServedRequest[] = []
+  private lastHost = ''
+  private lastLines = ''
+
+  constructor(socket: Socket, isTrusted: (address: string) => boolean) {
+    this.socket = socket
+    this.address = plainAddress(socket.remoteAddress)
+    this.trusted = isTrusted(this.address)
+  }
+
+  get busy(): boolean {
+    return this.current !== null
+  }
+
+  get waitingRequests(): number {
+    return this.waiting.length
+  }
+
+  /** Serves a request now, or when those before it are through. */
+  serve(request: ServedRequest): void {
+    if (this.current !== null) {
+      this.waiting.push(request)
+      return
+    }
+    this.current = request
+    request.start()
+  }
+
+  /** A request has been answered in full or given up. */
+  served(request: ServedRequest): void {
+    if (this.current !== request) return
+    this.current = this.waiting.shift() ?? null
+    this.current?.start()
+  }
+
+  /** The connection is gone, and whoever waited for an answer with it. */
+  abandon(): void {
+    this.waiting.length = 0
+    const { current } = this
+    this.current = null
+    current?.abandon()
+  }
+
+  forwardedLines(host: string, claims: ForwardedClaims): string {
+    if (claims !== NO_CLAIMS) return forwardedLines(this.address, host, claims)
+    if (host !== this.lastHost) {
+      this.lastHost = host
+      this.lastLines = forwardedLines(this.address, host, NO_CLAIMS)
+    }
+    return this.lastLines
+  }
+}

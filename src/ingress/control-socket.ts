@@ -1,0 +1,47 @@
+import { chmodSync, rmSync } from 'node:fs'
+import { createServer, type Server, type Socket } from 'node:net'
+import { messageOf } from '../lib/errors.ts'
+import { type ControlReply, type ControlRequest, MAX_LINE_LENGTH } from './control-protocol.ts'
+import { JsonLines } from './json-lines.ts'
+
+/** Connections that the control plane may have open at once: one, and one more while it restarts, with room to spare. */
+const MAX_CONNECTIONS = 8
+
+/** Answers the control plane on a Unix socket at `path`. */
+export async function listenForControl(
+  path: string,
+  answer: (request: ControlRequest) => ControlReply,
+): Promise<Server> {
+  // A leftover with our own pid in its name belongs to a process that is gone.
+  rmSync(path, { force: true })
+  const server = createServer((socket) => converse(socket, answer))
+  server.maxConnections = MAX_CONNECTIONS
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(path, resolve)
+  })
+  chmodSync(path, 0o600)
+  return server
+}
+
+function converse(socket: Socket, answer: (request: ControlRequest) => ControlReply): void {
+  const lines = new JsonLines(MAX_LINE_LENGTH)
+  socket.setEncoding('utf8')
+  socket.on('error', () => socket.destroy())
+  socket.on('data', (text: string) => {
+    try {
+      for (const request of lines.take(text)) {
+        socket.write(`${JSON.stringify(answerTo(request, answer))}\n`)
+      }
+    } catch (error) {
+      socket.end(`${JSON.stringify({ type: 'error', message: messageOf(error) })}\n`)
+    }
+  })
+}
+
+function answerTo(request: unknown, answer: (request: ControlRequest) => ControlReply): ControlReply {
+  if (typeof request !== 'object' || request === null || !('type' in request)) {
+    return { type: 'error', message: 'A request needs a type.' }
+  }
+  return answer(request as ControlRequest)
+}

@@ -1,0 +1,65 @@
+import { BlockList, isIP } from 'node:net'
+
+/** What a request says about those who passed it on before, as far as its peer is trusted to say so. */
+export interface ForwardedClaims {
+  forwarded: string
+  forwardedFor: string
+  proto: string
+  host: string
+}
+
+export const NO_CLAIMS: ForwardedClaims = { forwarded: '', forwardedFor: '', proto: '', host: '' }
+
+/**
+ * The header lines that tell the application who the client is (RFC 7239 and the older X-Forwarded family). `address` is the
+ * peer's; claims of a trusted peer are kept in front of it.
+ */
+export function forwardedLines(address: string, host: string, claims: ForwardedClaims): string {
+  const proto = claims.proto === 'https' || claims.proto === 'http' ? claims.proto : 'http'
+  const chain = claims.forwardedFor === '' ? address : `${claims.forwardedFor}, ${address}`
+  const element = `for=${forwardedNode(address)};host=${forwardedValue(host)};proto=${proto}`
+  const forwarded = claims.forwarded === '' ? element : `${claims.forwarded}, ${element}`
+  const publicHost = claims.host === '' ? host : claims.host
+  return (
+    `X-Forwarded-For: ${chain}\r\nX-Forwarded-Proto: ${proto}\r\n` +
+    `X-Forwarded-Host: ${publicHost}\r\nForwarded: ${forwarded}\r\n`
+  )
+}
+
+/** RFC 7239, section 6: an IPv6 address stands in brackets and therefore in quotes. */
+function forwardedNode(address: string): string {
+  return address.includes(':') ? `"[${address}]"` : address
+}
+
+/** The host has been checked to hold no quote and no backslash. */
+function forwardedValue(host: string): string {
+  return host.includes(':') ? `"${host}"` : host
+}
+
+/** IPv4 addresses that arrive on an IPv6 socket are written as what they are. */
+export function plainAddress(address: string | undefined): string {
+  if (address === undefined) return 'unknown'
+  return address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address
+}
+
+/** Tells which peers may say whom they speak for. Entries are addresses or CIDR ranges; anything else is an error. */
+export function createTrustedPeers(entries: readonly string[]): (address: string) => boolean {
+  if (entries.length === 0) return () => false
+  const list = new BlockList()
+  for (const entry of entries) addEntry(list, entry)
+  return (address) => {
+    const family = isIP(address)
+    return family !== 0 && list.check(address, family === 6 ? 'ipv6' : 'ipv4')
+  }
+}
+
+function addEntry(list: BlockList, entry: string): void {
+  const [network = '', prefix, ...rest] = entry.split('/')
+  const family = isIP(network)
+  const bits = family === 6 ? 128 : 32
+  const length = prefix === undefined ? bits : /^\d{1,3}$/.test(prefix) ? Number(prefix) : -1
+  if (family === 0 || rest.length > 0 || length < 0 || length > bits) {
+    throw new Error(`"${entry}" is not an IP address or a CIDR range.`)
+  }
+  list.addSubnet(network, length, family === 6 ? 'ipv6' : 'ipv4')
+}

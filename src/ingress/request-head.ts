@@ -1,0 +1,201 @@
+import type { IncomingMessage } from 'node:http'
+import type { ClientConnection } from './client-connection.ts'
+import { type ForwardedClaims, NO_CLAIMS } from './forwarded.ts'
+import { HeaderKind, headerKind, listHas, listTokens } from './header-names.ts'
+import type { IngressLimits } from './limits.ts'
+import { parseLength } from './response-head.ts'
+
+/** A request that may be passed on: what the proxy needs to know of it, and the bytes for the application. */
+export interface RequestHead {
+  hostname: string
+  requestId: string
+  /** May be sent a second time when nothing came back (RFC 9110, section 9.2.2). */
+  idempotent: boolean
+  isHead: boolean
+  body: 'none' | 'length' | 'chunked'
+  expectsContinue: boolean
+  /** The whole header section with its empty line. */
+  text: string
+}
+
+/** How a request came in, as far as it changes what is passed on. */
+export interface RequestManner {
+  expectsContinue: boolean
+  upgrades: boolean
+}
+
+const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE'])
+const HOST = /^(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?$/
+const ABSOLUTE_FORM = /^http:\/\/([^/?#]*)(.*)$/is
+const SLASH = 0x2f
+const REQUEST_ID = /^[A-Za-z0-9._~:+/=-]{1,128}$/
+
+/** What the header fields say, gathered in one pass. */
+interface Fields {
+  /** The lines that are passed on as they are. */
+  lines: string
+  host: string | undefined
+  length: number
+  chunked: boolean
+  named: readonly string[]
+  trailers: string
+  takesTrailers: boolean
+  requestId: string
+  claims: ForwardedClaims
+}
+
+/**
+ * Checks a request and writes the header section for the application. A number is the status to answer with instead. llhttp has
+ * parsed it strictly; what it lets through and two parties could read in two ways is refused here.
+ */
+export function readRequestHead(
+  request: IncomingMessage,
+  client: ClientConnection,
+  manner: RequestManner,
+  limits: IngressLimits,
+  newRequestId: () => string,
+): RequestHead | number {
+  if (request.httpVersionMajor !== 1) return 505
+  const raw = request.rawHeaders
+  if (raw.length > limits.request_header_count * 2) return 431
+  let fields = readFields(raw, client.trusted, NONE)
+  if (typeof fields === 'number') return fields
+  if (fields.named.length > 0) fields = readFields(raw, client.trusted, fields.named) as Fields
+  // RFC 9112, section 6.1: a 1.0 message with a transfer coding has faulty framing. A length beside it is refused everywhere.
+  if (fields.chunked && (fields.length !== -1 || request.httpVersionMinor === 0)) return 400
+  const method = request.method ?? ''
+  if (method === 'TRACE' || method === 'CONNECT') return 405
+  const target = readTarget(request.url ?? '', method, fields.host, limits)
+  if (typeof target === 'number') return target
+  const requestId = fields.requestId === '' ? newRequestId() : fields.requestId
+  const text =
+    `${method} ${target.path} HTTP/1.1\r\nHost: ${target.host}\r\n${fields.lines}` +
+    connectionLines(fields, manner) +
+    client.forwardedLines(target.host, fields.claims) +
+    `X-Request-Id: ${requestId}\r\n\r\n`
+  return {
+    hostname: hostnameOf(target.host),
+    requestId,
+    idempotent: IDEMPOTENT.has(method),
+    isHead: method === 'HEAD',
+    body: fields.chunked ? 'chunked' : fields.length > 0 ? 'length' : 'none',
+    expectsContinue: manner.expectsContinue,
+    text,
+  }
+}
+
+/** `dropped` holds the fields that `Connection` names: they were meant for this hop only. */
+function readFields(raw: readonly string[], trusted: boolean, dropped: readonly string[]): Fields | number {
+  const fields: Fields = {
+    lines: '',
+    host: undefined,
+    length: -1,
+    chunked: false,
+    named: NONE,
+    trailers: '',
+    takesTrailers: false,
+    requestId: '',
+    claims: NO_CLAIMS,
+  }
+  for (let index = 0; index < raw.length; index += 2) {
+    const name = raw[index] as string
+    const value = raw[index + 1] as string
+    const kind = headerKind(name)
+    if (kind === HeaderKind.plain) {
+      if (dropped.length === 0 || !dropped.includes(name.toLowerCase()))
+        fields.lines += `${name}: ${value}\r\n`
+    } else {
+      const fault = takeField(fields, kind, name, value, trusted)
+      if (fault !== 0) return fault
+    }
+  }
+  return fields
+}
+
+const NONE: readonly string[] = []
+
+function takeField(fields: Fields, kind: HeaderKind, name: string, value: string, trusted: boolean): number {
+  switch (kind) {
+    case HeaderKind.host:
+      if (fields.host !== undefined) return 400
+      fields.host = value
+      return 0
+    case HeaderKind.contentLength:
+      if (fields.length !== -1) return 400
+      fields.length = parseLength(value)
+      return fields.length === -1 ? 400 : 0
+    case HeaderKind.transferEncoding:
+      // Other codings would have to be undone by an application that expects plain bytes.
+      if (fields.chunked || value.toLowerCase() !== 'chunked') return 400
+      fields.chunked = true
+      return 0
+    case HeaderKind.connection:
+      if (value !== 'keep-alive' && value !== 'close') fields.named = [...fields.named, ...listTokens(value)]
+      return 0
+    case HeaderKind.te:
+      fields.takesTrailers ||= listHas(value, 'trailers')
+      return 0
+    case HeaderKind.trailer:
+      fields.trailers = fields.trailers === '' ? value : `${fields.trailers}, ${value}`
+      return 0
+    case HeaderKind.requestId:
+      if (REQUEST_ID.test(value)) fields.requestId = value
+      return 0
+    default:
+      if (trusted) takeClaim(fields, kind, name, value)
+      return 0
+  }
+}
+
+function takeClaim(fields: Fields, kind: HeaderKind, name: string, value: string): void {
+  if (fields.claims === NO_CLAIMS) fields.claims = { ...NO_CLAIMS }
+  const { claims } = fields
+  if (kind === HeaderKind.forwarded) claims.forwarded = joined(claims.forwarded, value)
+  else if (kind === HeaderKind.forwardedFor) claims.forwardedFor = joined(claims.forwardedFor, value)
+  else if (kind === HeaderKind.forwardedProto) claims.proto = value.toLowerCase()
+  else if (kind === HeaderKind.forwardedHost) claims.host = value
+  else if (kind === HeaderKind.forwardedOther) fields.lines += `${name}: ${value}\r\n`
+}
+
+function joined(before: string, value: string): string {
+  return before === '' ? value : `${before}, ${value}`
+}
+
+/** The fields that this hop writes itself. */
+function connectionLines(fields: Fields, manner: RequestManner): string {
+  let lines = ''
+  if (fields.chunked) lines += 'Transfer-Encoding: chunked\r\n'
+  else if (fields.length !== -1) lines += `Content-Length: ${fields.length}\r\n`
+  if (fields.trailers !== '' && fields.chunked) lines += `Trailer: ${fields.trailers}\r\n`
+  if (manner.expectsContinue) lines += 'Expect: 100-continue\r\n'
+  if (manner.upgrades) return `${lines}Connection: Upgrade\r\nUpgrade: websocket\r\n`
+  if (fields.takesTrailers) return `${lines}Connection: TE\r\nTE: trailers\r\n`
+  return lines
+}
+
+/** The target in the form that an application gets, and the host that it names (RFC 9112, section 3.2). */
+function readTarget(
+  url: string,
+  method: string,
+  host: string | undefined,
+  limits: IngressLimits,
+): { path: string; host: string } | number {
+  if (url.length > limits.request_target_bytes) return 414
+  let path = url
+  let authority = host
+  if (url.charCodeAt(0) !== SLASH && !(url === '*' && method === 'OPTIONS')) {
+    const absolute = ABSOLUTE_FORM.exec(url)
+    if (absolute === null) return 400
+    // The target's authority counts, whatever the Host field says (RFC 9112, section 3.2.2).
+    authority = absolute[1] as string
+    path = (absolute[2] as string).startsWith('/') ? (absolute[2] as string) : `/${absolute[2]}`
+  }
+  return authority === undefined || !HOST.test(authority) ? 400 : { path, host: authority }
+}
+
+/** The name under which a host is looked up: lower case, without port and trailing dot. */
+export function hostnameOf(host: string): string {
+  const port = host.lastIndexOf(':')
+  const name = port === -1 || host.endsWith(']') ? host : host.slice(0, port)
+  return (name.endsWith('.') ? name.slice(0, -1) : name).toLowerCase()
+}

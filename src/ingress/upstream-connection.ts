@@ -1,0 +1,184 @@
+import { connect, type Socket } from 'node:net'
+import { ResponseParser } from './response-parser.ts'
+import type { UpstreamState } from './upstream.ts'
+import type { WorkerContext } from './worker-context.ts'
+
+/** Who is using a connection at the moment: a request, or the other end of an upgraded connection. */
+export interface ConnectionUser {
+  connected(): void
+  /** Bytes have come: the first `length` of `buffer`, which is only theirs during the call. */
+  received(buffer: Buffer, length: number): void
+  /** All that was written has left. */
+  drained(): void
+  /** The upstream has closed its side; nothing more comes. */
+  ended(): void
+  /** The connection is gone. At most one of `ended` and `lost` is the last call. */
+  lost(error: Error | undefined): void
+  /** Looks at its deadline. */
+  tick(now: number): void
+}
+
+/** At this many bytes to come, a response gets read buffers of its own, which travel to the client without a copy. */
+const BULK_BYTES = 64 * 1024
+const KEPT_BYTES = 8 * 1024
+
+/**
+ * One TCP connection to a replica. Small reads of all connections share one buffer, so that ten thousand idle ones cost nothing;
+ * a large body is read into buffers that are passed on as they are.
+ */
+export class UpstreamConnection {
+  readonly upstream: UpstreamState
+  readonly socket: Socket
+  readonly parser: ResponseParser
+  user: ConnectionUser | null = null
+  connected = false
+  destroyed = false
+  /** It has carried a whole request and response before. */
+  reused = false
+  idleSince = 0
+  keepAliveMs: number
+  private readonly context: WorkerContext
+  private bulk = false
+  /** Where the socket reads into. */
+  private buffer: Buffer
+  private claimed = false
+  private paused = false
+  private error: Error | undefined
+
+  constructor(upstream: UpstreamState, context: WorkerContext) {
+    this.upstream = upstream
+    this.context = context
+    this.buffer = context.readBuffer
+    this.keepAliveMs = context.limits.upstream_idle_ms
+    this.parser = new ResponseParser(
+      context.limits.response_header_bytes,
+      context.limits.response_header_count,
+    )
+    this.socket = connect({
+      host: upstream.address,
+      port: upstream.port,
+      noDelay: true,
+      keepAlive: true,
+      keepAliveInitialDelay: 60_000,
+      onread: { buffer: () => this.nextBuffer(), callback: (length) => this.take(length) },
+    })
+    upstream.connections.add(this)
+    this.listen()
+  }
+
+  get expiresAt(): number {
+    return this.idleSince + this.keepAliveMs
+  }
+
+  /** An upstream's hint shortens the time that it is kept, by a second for the clocks and the way. */
+  heedHint(hintMs: number): void {
+    const ours = this.context.limits.upstream_idle_ms
+    this.keepAliveMs = hintMs < 0 ? ours : Math.min(ours, hintMs - 1000)
+  }
+
+  /** Reads nothing until `resume`, because the client does not take more. */
+  pause(): void {
+    this.paused = true
+    this.socket.pause()
+  }
+
+  resume(): void {
+    if (!this.paused) return
+    this.paused = false
+    this.socket.resume()
+  }
+
+  /** Ends its present use. It goes back to the idle ones if the message exchange left it in a known state. */
+  release(reusable: boolean): void {
+    this.user = null
+    this.parser.stop()
+    this.bulk = false
+    this.reused = true
+    this.resume()
+    if (reusable && !this.destroyed && this.keepAliveMs > 0) this.upstream.giveBack(this, this.context)
+    else this.destroy()
+  }
+
+  /** Closes it at once. Its user hears nothing more. */
+  destroy(): void {
+    this.user = null
+    this.parser.stop()
+    if (this.destroyed) return
+    this.destroyed = true
+    this.upstream.forget(this)
+    this.socket.destroy()
+  }
+
+  /** More than `bytes` are to come: reads go from now on into buffers that the user may keep. */
+  expectBulk(bytes: number): void {
+    if (bytes >= BULK_BYTES) this.bulk = true
+  }
+
+  /** A piece of the buffer of a `received` call that may be kept after it. */
+  keep(buffer: Buffer, start: number, end: number): Buffer {
+    // A small piece would hold the whole buffer for as long as a slow client takes.
+    if (buffer === this.context.readBuffer || end - start < KEPT_BYTES) {
+      return Buffer.from(buffer.subarray(start, end))
+    }
+    this.claimed = true
+    return buffer.subarray(start, end)
+  }
+
+  private nextBuffer(): Buffer {
+    if (!this.bulk) this.buffer = this.context.readBuffer
+    else if (this.claimed || this.buffer === this.context.readBuffer) {
+      this.buffer = Buffer.allocUnsafeSlow(this.context.readBuffer.length)
+    }
+    this.claimed = false
+    return this.buffer
+  }
+
+  private take(length: number): boolean {
+    const { user } = this
+    try {
+      // Bytes that no request asked for: they would be taken for the answer to the next request.
+      if (user === null) this.destroy()
+      else user.received(this.buffer, length)
+    } catch (error) {
+      this.crash(error)
+    }
+    return true
+  }
+
+  private listen(): void {
+    const { socket } = this
+    socket.on('connect', () => {
+      this.connected = true
+      this.upstream.reinstate()
+      this.guard(() => this.user?.connected())
+    })
+    socket.on('drain', () => this.guard(() => this.user?.drained()))
+    socket.on('end', () => this.guard(() => this.close((user) => user.ended())))
+    socket.on('error', (error) => {
+      this.error = error
+    })
+    socket.on('close', () => this.guard(() => this.close((user) => user.lost(this.error))))
+  }
+
+  private close(tell: (user: ConnectionUser) => void): void {
+    const { user } = this
+    if (user === null) this.destroy()
+    else tell(user)
+  }
+
+  /** A fault of ours ends this connection and the request on it, not the worker. */
+  private guard(run: () => void): void {
+    try {
+      run()
+    } catch (error) {
+      this.crash(error)
+    }
+  }
+
+  private crash(error: unknown): void {
+    this.context.caught(error)
+    const { user } = this
+    this.destroy()
+    user?.lost(undefined)
+  }
+}

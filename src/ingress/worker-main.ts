@@ -1,0 +1,22 @@
+import { messageOf } from '../lib/errors.ts'
+import { createSystem } from '../lib/system.ts'
+import { WorkerExit } from './control-protocol.ts'
+import { exitStatusOf, runWorker } from './worker.ts'
+import { parseWorkerSettings, type WorkerSettings } from './worker-settings.ts'
+
+/** The data plane's process: `node worker-main.ts '<settings as JSON>'`. */
+function readSettings(): WorkerSettings {
+  try {
+    return parseWorkerSettings(process.argv[2])
+  } catch (error) {
+    process.stderr.write(`${messageOf(error)}\n`)
+    return process.exit(WorkerExit.badSettings)
+  }
+}
+
+try {
+  await runWorker(readSettings(), createSystem())
+} catch (error) {
+  process.stderr.write(`${messageOf(error)}\n`)
+  process.exit(exitStatusOf(error))
+}

@@ -1,0 +1,36 @@
+import { DEFAULT_LIMITS, type IngressLimits } from './limits.ts'
+
+/** What a worker is told when it is started, as the one argument of its command line. Holds no secret. */
+export interface WorkerSettings {
+  /** Where the sockets and the routing table are. */
+  directory: string
+  bind_address: string
+  port: number
+  /** Addresses and CIDR ranges whose forwarding headers are believed. */
+  trusted_proxies: string[]
+  fingerprint: string
+  limits: IngressLimits
+}
+
+/** Reads the command line's argument; throws when it is not what the control plane writes. */
+export function parseWorkerSettings(text: string | undefined): WorkerSettings {
+  const value: Partial<WorkerSettings> = JSON.parse(text ?? '')
+  const { directory, bind_address, port, trusted_proxies, fingerprint, limits } = value
+  if (
+    typeof directory !== 'string' ||
+    typeof bind_address !== 'string' ||
+    typeof port !== 'number' ||
+    typeof fingerprint !== 'string' ||
+    !Array.isArray(trusted_proxies)
+  ) {
+    throw new Error('The settings of the ingress worker are incomplete.')
+  }
+  return {
+    directory,
+    bind_address,
+    port,
+    trusted_proxies,
+    fingerprint,
+    limits: { ...DEFAULT_LIMITS, ...limits },
+  }
+}
