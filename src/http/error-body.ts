@@ -1,4 +1,4 @@
-import { AppError, ERROR_CATALOGUE } from '../lib/errors.ts'
+import { type AppError, ERROR_CATALOGUE } from '../lib/errors.ts'
 
 /** What a client sees of an error. Nothing of an INTERNAL one but the id to look for in the log. */
 export function errorBody(error: AppError, requestId: string): Record<string, unknown> {

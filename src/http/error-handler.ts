@@ -1,6 +1,6 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { AppError, type ErrorDetail, systemCodeOf } from '../lib/errors.ts'
-import { HiddenFromActor } from '../modules/identity/authorize.ts'
+import { HiddenFromActor, RefusedLogin } from '../modules/identity/authorize.ts'
 import type { Context } from '../modules/identity/context.ts'
 import { errorBody } from './error-body.ts'
 
@@ -35,7 +35,8 @@ export function installErrorHandler(
 }
 
 function isDenial(error: AppError): boolean {
-  return error.status === 401 || error.status === 403 || error.cause instanceof HiddenFromActor
+  const { status, cause } = error
+  return status === 401 || status === 403 || cause instanceof HiddenFromActor || cause instanceof RefusedLogin
 }
 
 function describeDenial(request: FastifyRequest, error: AppError): DeniedRequest {

@@ -55,7 +55,7 @@ export function openEventStream(
   const abort = new AbortController()
   const raw = begin(reply)
   let lost = 0
-  let waiting: (() => void)[] = []
+  const waiting: (() => void)[] = []
 
   const wake = (): void => {
     for (const each of waiting.splice(0)) each()

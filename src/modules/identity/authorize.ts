@@ -18,6 +18,17 @@ export class HiddenFromActor extends Error {
   }
 }
 
+/** Says to the audit whose login was refused; never to the client. The name is given only for an account that exists. */
+export class RefusedLogin extends Error {
+  readonly user: { readonly id: string; readonly username: string } | undefined
+
+  constructor(user: { readonly id: string; readonly username: string } | undefined) {
+    super('a login was refused')
+    this.name = 'RefusedLogin'
+    this.user = user
+  }
+}
+
 /**
  * Decides whether the actor has the permission: in the project that was found (undefined: there is none), or without `target` in any.
  * A project that the actor may not see answers NOT_FOUND, as one that does not exist would; one they see answers FORBIDDEN and names the

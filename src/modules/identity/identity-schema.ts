@@ -151,3 +151,33 @@ export const PutMemberBody = strictObject({
 })
 export type PutMemberBody = Static<typeof PutMemberBody>
 export const MemberParams = strictObject({ id: IdInPath, user_id: IdInPath })
+
+export const Role = Type.Object({
+  id: Type.String({ description: 'The name of a built-in role, else a UUIDv7' }),
+  name: Type.String(),
+  description: Type.String(),
+  permissions: Type.Array(PermissionName),
+  built_in: Type.Boolean(),
+})
+export type Role = Static<typeof Role>
+const roleFields = {
+  name: Type.String({ pattern: '^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$' }),
+  description: Type.String({ maxLength: 500 }),
+  permissions: Type.Array(PermissionName, { maxItems: 100, uniqueItems: true }),
+}
+export const CreateRoleBody = strictObject({
+  name: roleFields.name,
+  description: Type.Optional(roleFields.description),
+  permissions: roleFields.permissions,
+})
+export type CreateRoleBody = Static<typeof CreateRoleBody>
+export const UpdateRoleBody = strictObject(
+  {
+    name: Type.Optional(roleFields.name),
+    description: Type.Optional(roleFields.description),
+    permissions: Type.Optional(roleFields.permissions),
+  },
+  { minProperties: 1 },
+)
+export type UpdateRoleBody = Static<typeof UpdateRoleBody>
+export const PermissionEntry = Type.Object({ name: PermissionName, description: Type.String() })

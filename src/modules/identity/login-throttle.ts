@@ -8,7 +8,7 @@ export interface LoginThrottle {
    * Begins an attempt; it counts as failed until `succeeded` or `abandoned` says otherwise, so that parallel guesses are counted before
    * their answers are known. Throws RATE_LIMITED after five failures within 15 minutes from the address or for the account.
    */
-  attempt(clientAddress: string, account: string): Attempt
+  attempt(clientAddress: string, account: string, cause?: Error): Attempt
 }
 
 export interface Attempt {
@@ -30,12 +30,13 @@ export function createLoginThrottle(system: System): LoginThrottle {
     const since = system.now() - WINDOW_MS
     return (failures.get(key) ?? []).filter((at) => at > since)
   }
-  const refuseIfFull = (key: string): void => {
+  const refuseIfFull = (key: string, cause: Error | undefined): void => {
     const times = recent(key)
     if (times.length < MAX_FAILURES) return
     throw new AppError('RATE_LIMITED', {
       message: 'Too many failed logins; try again later.',
       retryAfterSeconds: ((times[0] ?? 0) + WINDOW_MS - system.now()) / 1000,
+      cause,
     })
   }
   const add = (key: string, at: number): void => {
@@ -53,11 +54,11 @@ export function createLoginThrottle(system: System): LoginThrottle {
   }
 
   return {
-    attempt: (clientAddress, account) => {
+    attempt: (clientAddress, account, cause) => {
       const byAddress = `address ${networkOf(clientAddress)}`
       const byAccount = `account ${account.toLowerCase()}`
-      refuseIfFull(byAddress)
-      refuseIfFull(byAccount)
+      refuseIfFull(byAddress, cause)
+      refuseIfFull(byAccount, cause)
       const at = system.now()
       add(byAddress, at)
       add(byAccount, at)

@@ -23,6 +23,7 @@ export interface MemberStore {
   /** The projects in which the user is the only one with the role. */
   soleHolderOf(userId: string, role: string): string[]
   countOfRole(role: string): number
+  projectExists(projectId: string): boolean
   remove(projectId: string, userId: string): void
 }
 
@@ -76,6 +77,8 @@ export function createMemberStore(database: Database): MemberStore {
       database.get<{ count: number }>('SELECT count(*) AS count FROM project_members WHERE role = $role', {
         role,
       })?.count ?? 0,
+    projectExists: (projectId) =>
+      database.get('SELECT 1 FROM projects WHERE id = $projectId', { projectId }) !== undefined,
     remove: (projectId, userId) => {
       database.run('DELETE FROM project_members WHERE project_id = $projectId AND user_id = $userId', {
         projectId,

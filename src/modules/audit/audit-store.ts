@@ -1,0 +1,93 @@
+import type { Database } from '../../store/database.ts'
+
+/** A row of audit_events, hashes as bytes. */
+export interface AuditRow {
+  sequence: number
+  id: string
+  at: string
+  actor_kind: string
+  actor_id: string | null
+  actor_name: string
+  token_id: string | null
+  action: string
+  outcome: 'done' | 'denied' | 'failed'
+  resource_kind: string | null
+  resource_id: string | null
+  project_id: string | null
+  client_address: string | null
+  request_id: string | null
+  /** JSON. */
+  details: string
+  previous_hash: Buffer
+  hash: Buffer
+}
+
+/** What a reader wants; every given field must fit. */
+export interface AuditFilter {
+  /** The actor's id or name. */
+  actor?: string
+  action?: string
+  /** The resource's kind or id. */
+  resource?: string
+  /** RFC 3339, inclusive. */
+  since?: string
+  until?: string
+  /** JSON array of the projects that may be read; without it all, also what belongs to none. */
+  projects?: string
+}
+
+export interface AuditStore {
+  append(row: AuditRow): void
+  head(): { sequence: number; hash: Buffer } | undefined
+  /** The highest number ever given, also when its row is gone. */
+  lastGiven(): number
+  /** Newest first, below `before`. */
+  list(filter: AuditFilter, limit: number, before?: number): AuditRow[]
+  /** Oldest first, above `after`. */
+  listUp(filter: AuditFilter, limit: number, after: number): AuditRow[]
+}
+
+const FILTER = `($actor IS NULL OR actor_id = $actor OR actor_name = $actor)
+  AND ($action IS NULL OR action = $action)
+  AND ($resource IS NULL OR resource_kind = $resource OR resource_id = $resource)
+  AND ($since IS NULL OR at >= $since) AND ($until IS NULL OR at <= $until)
+  AND ($projects IS NULL OR project_id IN (SELECT value FROM json_each($projects)))`
+
+/** The audit log; triggers of the schema keep its rows from being changed or deleted. */
+export function createAuditStore(database: Database): AuditStore {
+  return {
+    append: (row) => {
+      database.run(
+        `INSERT INTO audit_events (sequence, id, at, actor_kind, actor_id, actor_name, token_id, action, outcome, resource_kind,
+           resource_id, project_id, client_address, request_id, details, previous_hash, hash)
+         VALUES ($sequence, $id, $at, $actor_kind, $actor_id, $actor_name, $token_id, $action, $outcome, $resource_kind,
+           $resource_id, $project_id, $client_address, $request_id, $details, $previous_hash, $hash)`,
+        { ...row },
+      )
+    },
+    head: () => database.get('SELECT sequence, hash FROM audit_events ORDER BY sequence DESC LIMIT 1'),
+    lastGiven: () =>
+      database.get<{ seq: number }>("SELECT seq FROM sqlite_sequence WHERE name = 'audit_events'")?.seq ?? 0,
+    list: (filter, limit, before) =>
+      database.all<AuditRow>(
+        `SELECT * FROM audit_events WHERE sequence < $before AND ${FILTER} ORDER BY sequence DESC LIMIT $limit`,
+        { ...parametersOf(filter), before: before ?? Number.MAX_SAFE_INTEGER, limit },
+      ),
+    listUp: (filter, limit, after) =>
+      database.all<AuditRow>(
+        `SELECT * FROM audit_events WHERE sequence > $after AND ${FILTER} ORDER BY sequence LIMIT $limit`,
+        { ...parametersOf(filter), after, limit },
+      ),
+  }
+}
+
+function parametersOf(filter: AuditFilter) {
+  return {
+    actor: filter.actor ?? null,
+    action: filter.action ?? null,
+    resource: filter.resource ?? null,
+    since: filter.since ?? null,
+    until: filter.until ?? null,
+    projects: filter.projects ?? null,
+  }
+}

@@ -1,0 +1,82 @@
+import type { Config } from '../../config.ts'
+import type { System } from '../../lib/system.ts'
+import type { Database } from '../../store/database.ts'
+import type { RecordAudit } from '../audit/audit.ts'
+import type { Authenticate } from './actor.ts'
+import { createAuthenticator } from './authenticator.ts'
+import { hashToken } from './credential.ts'
+import { createLoginThrottle } from './login-throttle.ts'
+import { createMemberOperations, type MemberOperations } from './member-operations.ts'
+import { createMemberStore } from './member-store.ts'
+import { createPasswords, type Passwords } from './password.ts'
+import { createRoleOperations, type RoleOperations } from './role-operations.ts'
+import { createRoleStore } from './role-store.ts'
+import { createSessionOperations, type SessionOperations } from './session-operations.ts'
+import { createSessionStore } from './session-store.ts'
+import { createTokenOperations, type TokenOperations } from './token-operations.ts'
+import { createTokenStore } from './token-store.ts'
+import { createUserOperations, type UserOperations } from './user-operations.ts'
+import { createUserStore } from './user-store.ts'
+
+export interface IdentityDeps {
+  database: Database
+  system: System
+  record: RecordAudit
+  /** What `ensureAdminToken` answered. */
+  adminToken: string
+  settings: Pick<Config, 'session_idle_seconds' | 'session_max_seconds'>
+  /** For tests that make many users. */
+  passwords?: Passwords
+}
+
+export interface IdentityOperations {
+  authenticate: Authenticate
+  users: UserOperations
+  sessions: SessionOperations
+  tokens: TokenOperations
+  members: MemberOperations
+  roles: RoleOperations
+  /** Drops sessions that ended by themselves; answers how many. */
+  removeExpiredSessions(): number
+}
+
+/** Who there is, how they prove it, and what they may do where. */
+export function createIdentity(deps: IdentityDeps): IdentityOperations {
+  const { database, system, record, settings } = deps
+  const passwords = deps.passwords ?? createPasswords({ system })
+  const users = createUserStore(database)
+  const sessions = createSessionStore(database)
+  const tokens = createTokenStore(database)
+  const members = createMemberStore(database)
+  const roles = createRoleStore(database)
+  const shared = { database, system, record }
+
+  return {
+    authenticate: createAuthenticator({
+      system,
+      adminTokenHash: hashToken(deps.adminToken),
+      users,
+      sessions,
+      tokens,
+      members,
+      roles,
+      sessionIdleSeconds: settings.session_idle_seconds,
+    }),
+    users: createUserOperations({ ...shared, passwords, users, sessions, members }),
+    sessions: createSessionOperations({
+      ...shared,
+      passwords,
+      throttle: createLoginThrottle(system),
+      users,
+      sessions,
+      settings,
+    }),
+    tokens: createTokenOperations({ ...shared, tokens, members }),
+    members: createMemberOperations({ ...shared, users, members, roles }),
+    roles: createRoleOperations({ ...shared, roles, members }),
+    removeExpiredSessions: () => {
+      const idleSince = new Date(system.now() - settings.session_idle_seconds * 1000).toISOString()
+      return sessions.removeExpired(system.nowIso(), idleSince)
+    },
+  }
+}
