@@ -393,6 +393,37 @@ stop_control_plane() {
   rm -f "$pid_file"
 }
 
+# The processes of the data plane: each has a socket with its pid in the name. A pid that became another program's is not one.
+ingress_pids() {
+  local socket pid
+  for socket in "$data_dir"/ingress/worker-*.sock; do
+    pid=${socket##*/worker-}
+    pid=${pid%.sock}
+    [[ $pid =~ ^[1-9][0-9]*$ && -r /proc/$pid/cmdline ]] || continue
+    if tr '\0' ' ' <"/proc/$pid/cmdline" | grep -q '/src/ingress/worker-main\.ts '; then printf '%s\n' "$pid"; fi
+  done
+}
+
+stop_ingress() {
+  local pids deadline=$((SECONDS + WAIT_SECONDS))
+  mapfile -t pids < <(ingress_pids)
+  if [[ ${#pids[@]} -eq 0 ]]; then
+    say '  the ingress does not run'
+    return
+  fi
+  # They finish the requests that they have.
+  run kill -TERM "${pids[@]}"
+  [[ $dry_run == no ]] || return 0
+  while mapfile -t pids < <(ingress_pids) && [[ ${#pids[@]} -gt 0 ]]; do
+    if [[ $SECONDS -ge $deadline ]]; then
+      warn "requests are still running after $WAIT_SECONDS s: ending them"
+      run kill -KILL "${pids[@]}"
+      break
+    fi
+    sleep 0.2
+  done
+}
+
 stop_everything() {
   step 'Stop'
   stop_control_plane
