@@ -1,25 +1,10 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { AppError, type ErrorDetail, systemCodeOf } from '../lib/errors.ts'
-import { HiddenFromActor, RefusedLogin } from '../modules/identity/authorize.ts'
-import type { Context } from '../modules/identity/context.ts'
+import { type Denial, isDenial } from '../modules/identity/authorize.ts'
 import { errorBody } from './error-body.ts'
 
-/** A request that was refused for who made it. */
-export interface DeniedRequest {
-  /** Undefined when nobody is known. */
-  readonly context: Context | undefined
-  readonly request_id: string
-  readonly client_address: string
-  /** The operationId, or method and pattern. */
-  readonly action: string
-  readonly error: AppError
-}
-
 /** Installs the one place that turns an error into bytes, for thrown errors and for unknown paths alike. */
-export function installErrorHandler(
-  server: FastifyInstance,
-  onDenied: (denied: DeniedRequest) => void,
-): void {
+export function installErrorHandler(server: FastifyInstance, onDenied: (denied: Denial) => void): void {
   server.setErrorHandler((thrown: unknown, request, reply) => {
     const error = toAppError(thrown)
     if (isDenial(error)) onDenied(describeDenial(request, error))
@@ -34,12 +19,7 @@ export function installErrorHandler(
   })
 }
 
-function isDenial(error: AppError): boolean {
-  const { status, cause } = error
-  return status === 401 || status === 403 || cause instanceof HiddenFromActor || cause instanceof RefusedLogin
-}
-
-function describeDenial(request: FastifyRequest, error: AppError): DeniedRequest {
+function describeDenial(request: FastifyRequest, error: AppError): Denial {
   const { routeOptions } = request
   return {
     context: request.authenticated?.context,

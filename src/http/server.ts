@@ -11,11 +11,12 @@ import type { Config } from '../config.ts'
 import { AppError } from '../lib/errors.ts'
 import type { System } from '../lib/system.ts'
 import type { Authenticate } from '../modules/identity/actor.ts'
+import type { Denial } from '../modules/identity/authorize.ts'
 import { createAccessWatch } from './access-watch.ts'
 import type { ProjectFinders } from './access.ts'
 import { authenticateRequest, installAuthentication } from './authentication.ts'
 import { installBodyParsers } from './body.ts'
-import { type DeniedRequest, installErrorHandler } from './error-handler.ts'
+import { installErrorHandler } from './error-handler.ts'
 import { createRateLimiter } from './rate-limit.ts'
 import { decorateRequests } from './request-context.ts'
 import { createRouteIndex } from './route-index.ts'
@@ -43,7 +44,7 @@ export interface ServerDeps {
   accessRevision: () => number
   finders: ProjectFinders
   /** Told of every refusal, for the audit log. */
-  onDenied: (denied: DeniedRequest) => void
+  onDenied: (denial: Denial) => void
   settings: Pick<Config, 'trusted_proxies' | 'rate_limit_per_minute'>
 }
 

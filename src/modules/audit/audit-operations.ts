@@ -1,8 +1,10 @@
 import type { System } from '../../lib/system.ts'
 import type { Database } from '../../store/database.ts'
+import type { Denial } from '../identity/authorize.ts'
 import { GENESIS, hashEvent } from './audit-chain.ts'
 import type { AuditContext, AuditEntry, RecordAudit } from './audit.ts'
 import { type AuditRow, createAuditStore } from './audit-store.ts'
+import { createDenialRecorder } from './denial-recorder.ts'
 
 export interface AuditDeps {
   database: Database
@@ -11,10 +13,14 @@ export interface AuditDeps {
 
 export interface AuditOperations {
   record: RecordAudit
+  /** Keeps a refusal; many of a kind become one event with a count. */
+  recordDenial(denial: Denial): void
   /** Rises whenever someone's access may have changed. */
   accessRevision(): number
   /** Calls `listener` after each commit that added events. The result stops it. */
   subscribe(listener: () => void): () => void
+  /** Records what is still only counted; before the database closes. */
+  flush(): void
 }
 
 /** A change of one of these may take someone's access away. */
@@ -29,25 +35,30 @@ export function createAudit({ database, system }: AuditDeps): AuditOperations {
   let revision = 0
 
   const announce = (entry: AuditEntry): void => {
-    if (ACCESS_KINDS.has(entry.resource_kind ?? '')) revision += 1
+    if (entry.outcome === undefined && ACCESS_KINDS.has(entry.resource_kind ?? '')) revision += 1
     for (const listener of listeners) listener()
   }
 
+  const record: RecordAudit = (context, entry) => {
+    database.transact(() => {
+      const head = store.head()
+      const event = describe(context, entry, system)
+      const row = { ...event, sequence: (head?.sequence ?? 0) + 1, previous_hash: head?.hash ?? GENESIS }
+      store.append({ ...row, hash: hashEvent(row) })
+    })
+    database.afterCommit(() => announce(entry))
+  }
+  const denials = createDenialRecorder(system, record)
+
   return {
-    record: (context, entry) => {
-      database.transact(() => {
-        const head = store.head()
-        const event = describe(context, entry, system)
-        const row = { ...event, sequence: (head?.sequence ?? 0) + 1, previous_hash: head?.hash ?? GENESIS }
-        store.append({ ...row, hash: hashEvent(row) })
-      })
-      database.afterCommit(() => announce(entry))
-    },
+    record,
+    recordDenial: denials.record,
     accessRevision: () => revision,
     subscribe: (listener) => {
       listeners.add(listener)
       return () => listeners.delete(listener)
     },
+    flush: denials.flush,
   }
 }
 

@@ -1,9 +1,9 @@
 import type { CredentialKind } from '../identity/actor.ts'
 
-/** Who did something and where it came from. A `Context` is one; Berth itself acts as BERTH_ITSELF. */
+/** Who did something and where it came from. A `Context` is one; Berth itself acts as BERTH_ITSELF (identity/context.ts). */
 export interface AuditContext {
   readonly actor: {
-    readonly via: CredentialKind | 'system'
+    readonly via: CredentialKind | 'system' | 'unknown'
     readonly user_id: string | null
     readonly token_id: string | null
     readonly name: string
@@ -17,7 +17,7 @@ export interface AuditEntry {
   /** The operationId: `addDomain`. */
   action: string
   /** `done` when left out. */
-  outcome?: 'done' | 'denied' | 'failed'
+  outcome?: 'denied' | 'failed'
   /** The noun: `service`, `user`. */
   resource_kind?: string
   resource_id?: string

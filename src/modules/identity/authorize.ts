@@ -1,24 +1,25 @@
 import { AppError } from '../../lib/errors.ts'
 import type { Actor } from './actor.ts'
+import type { Context } from './context.ts'
 import type { Permission } from './permissions.ts'
 
 /** What was decided, with the refusal that the client gets. */
 export type Verdict = { readonly allowed: true } | { readonly allowed: false; readonly error: AppError }
 
-/** Says in the log and to the audit that something was there and stayed hidden; never to the client. */
-export class HiddenFromActor extends Error {
+/** Says to the log and to the audit in which project someone was refused; never to the client, who may not know of it. */
+export class DeniedInProject extends Error {
   readonly permission: Permission
   readonly project_id: string
 
   constructor(permission: Permission, projectId: string) {
-    super(`hidden from the caller: ${permission} in project ${projectId}`)
-    this.name = 'HiddenFromActor'
+    super(`refused: ${permission} in project ${projectId}`)
+    this.name = 'DeniedInProject'
     this.permission = permission
     this.project_id = projectId
   }
 }
 
-/** Says to the audit whose login was refused; never to the client. The name is given only for an account that exists. */
+/** Says to the audit whose login was refused; never to the client. The user is given only for an account that exists. */
 export class RefusedLogin extends Error {
   readonly user: { readonly id: string; readonly username: string } | undefined
 
@@ -27,6 +28,22 @@ export class RefusedLogin extends Error {
     this.name = 'RefusedLogin'
     this.user = user
   }
+}
+
+/** A request that was refused for who made it. */
+export interface Denial {
+  /** Undefined when nobody is known. */
+  readonly context: Context | undefined
+  readonly request_id: string
+  readonly client_address: string
+  /** The operationId, or method and pattern. */
+  readonly action: string
+  readonly error: AppError
+}
+
+/** Whether an error refuses someone, as the audit log understands it. */
+export function isDenial({ status, cause }: AppError): boolean {
+  return status === 401 || status === 403 || cause instanceof DeniedInProject || cause instanceof RefusedLogin
 }
 
 /**
@@ -46,15 +63,12 @@ export function verdictOf(
   }
   const { project } = target
   if (project === undefined) return { allowed: false, error: new AppError('NOT_FOUND') }
-  if (!actor.sees(project)) {
-    return {
-      allowed: false,
-      error: new AppError('NOT_FOUND', { cause: new HiddenFromActor(permission, project) }),
-    }
-  }
-  if (!actor.can(permission, project))
-    return { allowed: false, error: new AppError('FORBIDDEN', { permission }) }
-  return { allowed: true }
+  if (actor.can(permission, project)) return { allowed: true }
+  const cause = new DeniedInProject(permission, project)
+  const error = actor.sees(project)
+    ? new AppError('FORBIDDEN', { permission, cause })
+    : new AppError('NOT_FOUND', { cause })
+  return { allowed: false, error }
 }
 
 /** Throws the refusal of `verdictOf` unless the actor has the permission in the project. */

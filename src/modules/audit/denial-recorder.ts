@@ -1,0 +1,79 @@
+import type { System } from '../../lib/system.ts'
+import { type Denial, DeniedInProject, RefusedLogin } from '../identity/authorize.ts'
+import type { AuditContext, AuditEntry, RecordAudit } from './audit.ts'
+
+/** Keeps refusals in the audit log without letting a flood of them fill the disk. */
+export interface DenialRecorder {
+  /** Records the first of its kind in a minute at once, and at the minute's end how many more there were. */
+  record(denial: Denial): void
+  /** Records what is still only counted. */
+  flush(): void
+}
+
+const WINDOW_MS = 60_000
+/** Kinds of refusal (who, what, why) that get events of their own in a minute; the rest shares one. */
+const MAX_KINDS = 30
+
+export function createDenialRecorder(system: System, record: RecordAudit): DenialRecorder {
+  const kinds = new Map<string, { denial: Denial; more: number }>()
+  let others = 0
+  let cancel: (() => void) | undefined
+
+  const flush = (): void => {
+    cancel?.()
+    cancel = undefined
+    for (const { denial, more } of kinds.values()) {
+      if (more > 0) record(contextOf(denial), entryOf(denial, { repeated: more }))
+    }
+    kinds.clear()
+    if (others > 0)
+      record(NOBODY, { action: 'otherDenials', outcome: 'denied', details: { repeated: others } })
+    others = 0
+  }
+
+  return {
+    record: (denial) => {
+      cancel ??= system.later(WINDOW_MS, flush)
+      const kind = [
+        denial.context?.actor.name ?? denial.client_address,
+        denial.action,
+        denial.error.code,
+      ].join(' ')
+      const known = kinds.get(kind)
+      if (known) known.more += 1
+      else if (kinds.size >= MAX_KINDS) others += 1
+      else {
+        kinds.set(kind, { denial, more: 0 })
+        record(contextOf(denial), entryOf(denial, {}))
+      }
+    },
+    flush,
+  }
+}
+
+const UNKNOWN = { via: 'unknown', user_id: null, token_id: null, name: 'unknown' } as const
+const NOBODY: AuditContext = { actor: UNKNOWN, request_id: null, client_address: null }
+
+function contextOf({ context, request_id, client_address }: Denial): AuditContext {
+  return context ?? { actor: UNKNOWN, request_id, client_address }
+}
+
+function entryOf({ action, error }: Denial, more: { repeated?: number }): AuditEntry {
+  const { cause, code, permission } = error
+  const details = { code, ...(permission === undefined ? {} : { permission }), ...more }
+  if (cause instanceof RefusedLogin && cause.user) {
+    const resource = { resource_kind: 'user', resource_id: cause.user.id }
+    return { action, outcome: 'denied', ...resource, details: { ...details, username: cause.user.username } }
+  }
+  if (cause instanceof DeniedInProject) {
+    const refused = { ...details, permission: cause.permission }
+    return {
+      action,
+      outcome: 'denied',
+      resource_kind: 'project',
+      project_id: cause.project_id,
+      details: refused,
+    }
+  }
+  return { action, outcome: 'denied', details }
+}
