@@ -2,6 +2,7 @@ import { AppError } from '../../lib/errors.ts'
 import type { Page, PageRequest } from '../../lib/page.ts'
 import { requireUnchanged } from '../../lib/revision.ts'
 import type { System } from '../../lib/system.ts'
+import { createTurns } from '../../lib/turns.ts'
 import type { Database } from '../../store/database.ts'
 import type { AuditContext, RecordAudit } from '../audit/audit.ts'
 import type { Actor } from '../identity/actor.ts'
@@ -91,10 +92,13 @@ export function createProjectOperations(deps: ProjectDeps) {
       const readable =
         visible === 'all' ? visible : visible.filter((id) => context.actor.can('projects.read', id))
       const { items, ...rest } = store.list(readable, page)
-      return {
-        ...rest,
-        items: items.map(redacted),
+      const turns = createTurns(system, 256)
+      const views: ProjectView[] = []
+      for (const project of items) {
+        await turns.take(project.shared_env_sealed?.length ?? 0)
+        views.push(redacted(project))
       }
+      return { ...rest, items: views }
     },
 
     /** Adds a project. Throws NAME_TAKEN. */

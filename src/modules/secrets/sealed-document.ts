@@ -1,6 +1,7 @@
 import { armor, Decrypter, Encrypter } from 'age-encryption'
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { System } from '../../lib/system.ts'
+import { createTurns } from '../../lib/turns.ts'
 import type { NodeKey } from './node-key.ts'
 import { IV_BYTES, openValue, SealBroken, sealValue } from './sealed-value.ts'
 
@@ -21,9 +22,8 @@ interface SealedDocument {
   }
 }
 
-/** After so much work the event loop gets a turn: a value counts as its bytes and, for the set-up of its cipher, as 4 KiB more. */
-const WORK_PER_TURN = 128 * 1024
-const WORK_PER_VALUE = 4096
+/** What setting up the cipher of one value costs, in bytes that could be sealed meanwhile. */
+const VALUE_COST_BYTES = 4096
 const DATA_KEY_BYTES = 32
 
 /** Seals values for recipients under a new data key. */
@@ -40,7 +40,7 @@ export async function sealDocument(
   }
   const names = Object.keys(values)
   const sealed: [string, string][] = []
-  const turns = createTurns(system)
+  const turns = createTurns(system, VALUE_COST_BYTES)
   for (const name of names) {
     const plain = Buffer.from(values[name] ?? '')
     await turns.take(plain.length)
@@ -85,7 +85,7 @@ export async function openDocument(
   }
   const names = Object.keys(document.values)
   const values: [string, string][] = []
-  const turns = createTurns(system)
+  const turns = createTurns(system, VALUE_COST_BYTES)
   for (const name of names) {
     const sealed = document.values[name]
     await turns.take(typeof sealed === 'string' ? sealed.length : 0)
@@ -97,20 +97,6 @@ export async function openDocument(
   if (!isSame(expected, mac.digest('hex').toUpperCase()))
     throw new SealBroken('the authentication code does not fit')
   return Object.fromEntries(values)
-}
-
-/** Keeps long documents from holding the event loop: waits for its next turn before work that would be too much for this one. */
-function createTurns(system: System): { take(bytes: number): Promise<void> } {
-  let left = WORK_PER_TURN
-  return {
-    take: async (bytes) => {
-      if (left <= 0) {
-        await system.sleep(0)
-        left = WORK_PER_TURN
-      }
-      left -= bytes + WORK_PER_VALUE
-    },
-  }
 }
 
 /** The names in a sealed document; nothing is verified. */

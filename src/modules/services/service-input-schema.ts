@@ -104,11 +104,10 @@ const Fields = {
   build_args: Type.Optional(
     Type.Unsafe<Record<string, string>>({
       type: 'object',
-      propertyNames: { pattern: '^[A-Za-z_][A-Za-z0-9_]*$', maxLength: 255 },
       additionalProperties: { type: 'string', pattern: NO_NUL, maxLength: 8192 },
       maxProperties: 100,
       description:
-        'Build arguments of the Dockerfile. They are readable by everyone who sees the service: no place for secrets.',
+        'Build arguments of the Dockerfile, named by letters, digits and underscores. They are readable by everyone who sees the service: no place for secrets.',
     }),
   ),
   internal_port: Type.Optional(

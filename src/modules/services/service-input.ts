@@ -81,16 +81,21 @@ function refuseUnsupported(sent: Omit<ServicePatch, 'name' | 'env'>): void {
   if (details.length > 0) throw new AppError('VALIDATION_ERROR', { details })
 }
 
+const BUILD_ARG_NAME = /^[A-Za-z_][A-Za-z0-9_]{0,254}$/
+
 function readBuild(base: ServiceBuild, sent: ServicePatch, problems: ErrorDetail[]): ServiceBuild {
   const build: ServiceBuild = {
     builder: sent.builder ?? base.builder,
-    dockerfile_path: readPath('dockerfile_path', sent.dockerfile_path, base.dockerfile_path, problems),
-    context_path: readPath('context_path', sent.context_path, base.context_path, problems),
+    dockerfile_path: readPath('dockerfile_path', sent, base, problems),
+    context_path: readPath('context_path', sent, base, problems),
     target: sent.target === undefined ? base.target : sent.target,
     build_args: sent.build_args ?? base.build_args,
   }
-  if (sent.dockerfile_path !== undefined && sent.dockerfile_path !== null && build.dockerfile_path === null) {
-    problems.push({ field: 'dockerfile_path', message: 'must name a file' })
+  for (const name of Object.keys(build.build_args).filter((each) => !BUILD_ARG_NAME.test(each))) {
+    problems.push({
+      field: `build_args.${name.slice(0, 255)}`,
+      message: 'must be named by letters, digits and underscores',
+    })
   }
   if (build.builder === 'node' || build.builder === 'static') problems.push(...dockerfileFields(build))
   return build
@@ -109,15 +114,16 @@ function dockerfileFields(build: ServiceBuild): ErrorDetail[] {
 }
 
 function readPath(
-  field: string,
-  sent: string | null | undefined,
-  base: string | null,
+  field: 'dockerfile_path' | 'context_path',
+  sent: ServicePatch,
+  base: ServiceBuild,
   problems: ErrorDetail[],
 ): string | null {
-  if (sent === undefined) return base
-  if (sent === null) return null
-  const path = normalizeRelativePath(sent)
-  if (path === undefined) {
+  const given = sent[field]
+  if (given === undefined) return base[field]
+  if (given === null) return null
+  const path = normalizeRelativePath(given)
+  if (path === undefined || (path === '' && field === 'dockerfile_path')) {
     problems.push({
       field,
       message: 'must be a path inside the source: relative, without .. and control characters',

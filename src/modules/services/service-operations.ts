@@ -15,7 +15,7 @@ import {
 import type { ServiceCreate, ServicePatch, ServiceReplace } from './service-input-schema.ts'
 import { createServiceRecords, type ServiceDeps } from './service-record.ts'
 import { createRunOperations } from './service-run-operations.ts'
-import type { ServiceRow, ServiceView, Workload } from './service-schema.ts'
+import type { ServiceRow, ServiceSummary, ServiceView, Workload } from './service-schema.ts'
 
 export type ServiceOperations = ReturnType<typeof createServiceOperations>
 
@@ -26,7 +26,7 @@ export function createServiceOperations(deps: ServiceDeps) {
   const { database, store, system } = deps
   const records = createServiceRecords(deps)
 
-  const listRows = (actor: Actor, projectId: string | undefined, page: PageRequest): Page<ServiceRow> => {
+  const listRows = (actor: Actor, projectId: string | undefined, page: PageRequest): Page<ServiceSummary> => {
     if (projectId !== undefined) {
       requirePermission(actor, 'services.read', deps.projects.find(projectId)?.id)
       return store.list({ projects: [projectId] }, page)
@@ -78,9 +78,13 @@ export function createServiceOperations(deps: ServiceDeps) {
     ...createRunOperations(deps, records),
 
     /** The services that the caller may see, newest first; of one project when it is named. */
-    listServices: (context: Context, projectId: string | undefined, page: PageRequest): Page<ServiceView> => {
+    listServices: async (
+      context: Context,
+      projectId: string | undefined,
+      page: PageRequest,
+    ): Promise<Page<ServiceView>> => {
       const { items, ...rest } = listRows(context.actor, projectId, page)
-      return { ...rest, items: records.viewList(items) }
+      return { ...rest, items: await records.viewList(items) }
     },
 
     /** One short row for each service that the caller may see. */

@@ -1,6 +1,7 @@
 import { AppError } from '../../lib/errors.ts'
 import { requireUnchanged } from '../../lib/revision.ts'
 import type { System } from '../../lib/system.ts'
+import { createTurns } from '../../lib/turns.ts'
 import type { Database } from '../../store/database.ts'
 import type { AuditEntry, RecordAudit } from '../audit/audit.ts'
 import type { Actor } from '../identity/actor.ts'
@@ -10,7 +11,13 @@ import type { Permission } from '../identity/permissions.ts'
 import { type Env, redactEnv } from '../secrets/env-schema.ts'
 import type { Secrets } from '../secrets/secrets.ts'
 import { serviceUrl } from './service-hostname.ts'
-import { NOT_YET_VALUES, type ServiceRow, type ServiceView, type Workload } from './service-schema.ts'
+import {
+  NOT_YET_VALUES,
+  type ServiceRow,
+  type ServiceSummary,
+  type ServiceView,
+  type Workload,
+} from './service-schema.ts'
 import { NOTHING_OBSERVED, type Observation, serviceStatus } from './service-status.ts'
 import type { ServiceStore } from './service-store.ts'
 
@@ -50,20 +57,18 @@ export function createServiceRecords(deps: ServiceDeps) {
     if (!service) throw new AppError('NOT_FOUND')
     return service
   }
-  const urlOf = (service: ServiceRow): string => {
+  const urlOf = (service: ServiceSummary): string => {
     const project = deps.projects.find(service.project_id)
     return serviceUrl(service.name, project?.name ?? '', deps.address.controlDomain, deps.address.httpPort())
   }
-  const namesOf = (service: ServiceRow): string[] =>
-    service.env_sealed === null ? [] : secrets.names(service.env_sealed)
+  const namesIn = (sealed: string | null): string[] => (sealed === null ? [] : secrets.names(sealed))
   const envFor = async (actor: Actor, service: ServiceRow): Promise<Env> => {
-    if (service.env_sealed === null) return {}
-    return actor.can('env.read', service.project_id)
-      ? secrets.open(service.env_sealed)
-      : redactEnv(namesOf(service))
+    const { env_sealed: sealed } = service
+    const readable = sealed !== null && actor.can('env.read', service.project_id)
+    return readable ? secrets.open(sealed) : redactEnv(namesIn(sealed))
   }
-  const form = (service: ServiceRow, env: Env, observed: Observation): ServiceView => {
-    const { build, config, env_sealed: _, desired_state: __, ...rest } = service
+  const form = (service: ServiceSummary, env: Env, observed: Observation): ServiceView => {
+    const { build, config, desired_state: _, ...rest } = service
     return {
       ...rest,
       ...build,
@@ -79,7 +84,7 @@ export function createServiceRecords(deps: ServiceDeps) {
     /** The service, for an actor who has the permission in its project; otherwise NOT_FOUND or FORBIDDEN. */
     requireService,
     /** The names of its variables. */
-    namesOf,
+    namesOf: (service: ServiceRow): string[] => namesIn(service.env_sealed),
     /** Its variables as the actor may see them. */
     envFor,
 
@@ -127,19 +132,28 @@ export function createServiceRecords(deps: ServiceDeps) {
     /** The answer for one service. */
     view: async (actor: Actor, service: ServiceRow): Promise<ServiceView> => {
       const env = await envFor(actor, service)
-      return form(service, env, deps.observe([service.id]).get(service.id) ?? NOTHING_OBSERVED)
+      const { env_sealed: _, ...summary } = service
+      return form(summary, env, deps.observe([service.id]).get(service.id) ?? NOTHING_OBSERVED)
     },
 
-    /** The answers for a list. No list holds values of variables: opening thousands would be slow, and sending them a leak in waiting. */
-    viewList: (services: readonly ServiceRow[]): ServiceView[] => {
+    /**
+     * The answers for a list. No list holds values of variables: opening a thousand sets takes seconds, and who only looks around
+     * need not be sent them.
+     */
+    viewList: async (services: readonly ServiceSummary[]): Promise<ServiceView[]> => {
       const observed = deps.observe(services.map((service) => service.id))
-      return services.map((service) =>
-        form(service, redactEnv(namesOf(service)), observed.get(service.id) ?? NOTHING_OBSERVED),
-      )
+      const turns = createTurns(system, 256)
+      const views: ServiceView[] = []
+      for (const service of services) {
+        const sealed = store.sealedEnvOf(service.id)
+        await turns.take(sealed?.length ?? 0)
+        views.push(form(service, redactEnv(namesIn(sealed)), observed.get(service.id) ?? NOTHING_OBSERVED))
+      }
+      return views
     },
 
     /** One short row for each service. */
-    viewWorkloads: (services: readonly ServiceRow[]): Workload[] => {
+    viewWorkloads: (services: readonly ServiceSummary[]): Workload[] => {
       const observed = deps.observe(services.map((service) => service.id))
       return services.map((service) => {
         const seen = observed.get(service.id) ?? NOTHING_OBSERVED

@@ -37,7 +37,11 @@ function collectionRoutes(server: Server, operations: ServiceOperations): void {
       sendPage(
         request,
         reply,
-        operations.listServices(request.context, request.query.project_id, readPageRequest(request.query)),
+        await operations.listServices(
+          request.context,
+          request.query.project_id,
+          readPageRequest(request.query),
+        ),
       ),
   )
 

@@ -79,6 +79,9 @@ export interface ServiceRow {
   updated_at: string
 }
 
+/** A service without its variables, which may be large: what lists are made of. */
+export type ServiceSummary = Omit<ServiceRow, 'env_sealed'>
+
 /** A string or null, or an integer or null: as a list of types, which validators and serialisers read without trying branches. */
 const NullableText = (description: string) =>
   Type.Unsafe<string | null>({ type: ['string', 'null'], description })

@@ -1,12 +1,16 @@
 import { type Page, type PageRequest, pageOf } from '../../lib/page.ts'
 import type { Database, SqlParameters } from '../../store/database.ts'
-import type { DesiredState, ServiceRow } from './service-schema.ts'
+import type { DesiredState, ServiceRow, ServiceSummary } from './service-schema.ts'
 
-type StoredRow = Omit<ServiceRow, 'source' | 'build' | 'config'> & {
+type Stored<Row extends ServiceSummary> = Omit<Row, 'source' | 'build' | 'config'> & {
   source: string
   build: string
   config: string
 }
+type StoredRow = Stored<ServiceRow>
+
+const SUMMARY = `id, project_id, name, source, build, config, replicas, desired_state, live_deployment_id, revision,
+  created_at, updated_at`
 
 export interface ServiceFilter {
   /** Only services of these projects. */
@@ -91,29 +95,42 @@ export function createServiceStore(database: Database) {
       )?.project_id,
 
     /** Services, newest first. */
-    list: (filter: ServiceFilter, page: PageRequest): Page<ServiceRow> => {
+    list: (filter: ServiceFilter, page: PageRequest): Page<ServiceSummary> => {
       const projects = filter.projects === 'all' ? null : JSON.stringify(filter.projects)
-      const rows = database.all<StoredRow>(
-        `SELECT * FROM services
+      const rows = database.all<Stored<ServiceSummary>>(
+        `SELECT ${SUMMARY} FROM services
          WHERE desired_state <> 'deleting' AND ($projects IS NULL OR project_id IN (SELECT value FROM json_each($projects)))
            AND ($after IS NULL OR id < $after)
          ORDER BY id DESC LIMIT $limit`,
         { projects, after: page.after ?? null, limit: page.limit + 1 },
       )
-      return pageOf(rows.map(read), page.limit, (row) => row.id)
+      return pageOf(
+        rows.map((row) => read(row)),
+        page.limit,
+        (row) => row.id,
+      )
     },
 
-    /** All services that are not being deleted, for the workers. */
-    listAll: (): ServiceRow[] =>
-      database
-        .all<StoredRow>("SELECT * FROM services WHERE desired_state <> 'deleting' ORDER BY id")
-        .map(read),
+    /** The sealed variables of a service; null when there are none. */
+    sealedEnvOf: (id: string): string | null =>
+      database.get<{ env_sealed: string | null }>('SELECT env_sealed FROM services WHERE id = $id', { id })
+        ?.env_sealed ?? null,
 
-    /** The services that are being deleted, for the worker that removes what they left. */
-    listDeleting: (): ServiceRow[] =>
+    /** All services that are not being deleted, oldest first, for the workers. */
+    listAll: (): ServiceSummary[] =>
       database
-        .all<StoredRow>("SELECT * FROM services WHERE desired_state = 'deleting' ORDER BY id")
-        .map(read),
+        .all<Stored<ServiceSummary>>(
+          `SELECT ${SUMMARY} FROM services WHERE desired_state <> 'deleting' ORDER BY id`,
+        )
+        .map((row) => read(row)),
+
+    /** The services that are being deleted, oldest first, for the worker that removes what they left. */
+    listDeleting: (): ServiceSummary[] =>
+      database
+        .all<Stored<ServiceSummary>>(
+          `SELECT ${SUMMARY} FROM services WHERE desired_state = 'deleting' ORDER BY id`,
+        )
+        .map((row) => read(row)),
 
     /** What a project holds, one line for people each, at most `limit`. */
     describeContents: (projectId: string, limit = 100): string[] =>
@@ -128,13 +145,13 @@ export function createServiceStore(database: Database) {
   }
 }
 
-function read(row: StoredRow): ServiceRow {
+function read<Row extends ServiceSummary>(row: Stored<Row>): Row {
   return {
     ...row,
     source: JSON.parse(row.source) as ServiceRow['source'],
     build: JSON.parse(row.build) as ServiceRow['build'],
     config: JSON.parse(row.config) as ServiceRow['config'],
-  }
+  } as unknown as Row
 }
 
 function write(row: ServiceRow): StoredRow & SqlParameters {

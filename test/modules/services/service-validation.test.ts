@@ -1,0 +1,296 @@
+import { test } from 'tap'
+import { openServiceApi } from './service-api.ts'
+
+const MIB = 1024 ** 2
+const HEALTH_CHECK = {
+  path: null,
+  timeout_seconds: 60,
+  interval_ms: 500,
+  statuses: '200-399',
+  successes: 2,
+  stays_up_seconds: 5,
+}
+
+test('a service with a name only gets the documented defaults', async (t) => {
+  const api = await openServiceApi(t)
+  const { status, body } = await api.root('POST', '/v1/services', { name: 'web' })
+  t.equal(status, 201)
+  const { id, created_at, updated_at, ...rest } = body
+  t.ok(id)
+  t.equal(created_at, updated_at)
+  t.same(rest, {
+    project_id: api.defaultProject,
+    name: 'web',
+    source: { type: 'upload' },
+    builder: 'auto',
+    dockerfile_path: null,
+    context_path: null,
+    target: null,
+    build_args: {},
+    build_secrets: [],
+    internal_port: 8080,
+    command: null,
+    replicas: 1,
+    health_check: HEALTH_CHECK,
+    resource_limits: null,
+    env: {},
+    domains: [],
+    tls_enabled: false,
+    volumes: [],
+    release_command: null,
+    autoscale: null,
+    restart: 'always',
+    stop_grace_seconds: 10,
+    status: 'New',
+    url: 'http://web.default.localhost:8080/',
+    live_deployment_id: null,
+  })
+})
+
+/** Fields that are taken, and what is answered where that is not what was sent. */
+const GOOD: [sent: Record<string, unknown>, answered?: Record<string, unknown>][] = [
+  [{ name: 'a' }],
+  [{ name: 'a-1'.padEnd(40, 'b') }],
+  [{ source: { type: 'upload' } }],
+  [{ builder: 'dockerfile', dockerfile_path: 'deploy/Dockerfile.web', target: 'run_1.x-y' }],
+  [{ builder: 'node' }],
+  [{ builder: 'static', context_path: 'public' }],
+  [{ builder: 'auto', build_args: { VERSION: '1', _x: '' } }],
+  [{ dockerfile_path: './a//b/./Dockerfile' }, { dockerfile_path: 'a/b/Dockerfile' }],
+  [{ context_path: '.' }, { context_path: null }],
+  [{ context_path: 'app/' }, { context_path: 'app' }],
+  [{ context_path: '..a/b..' }],
+  [{ context_path: null, dockerfile_path: null, target: null, command: null }],
+  [{ internal_port: 1 }],
+  [{ internal_port: 65_535 }],
+  [{ internal_port: null }],
+  [{ command: ['node', 'server.js', ''] }],
+  [{ replicas: 0 }],
+  [{ replicas: 100 }],
+  [{ health_check: {} }, { health_check: HEALTH_CHECK }],
+  [{ health_check: { path: '/healthz?x=1' } }, { health_check: { ...HEALTH_CHECK, path: '/healthz?x=1' } }],
+  [
+    {
+      health_check: { ...HEALTH_CHECK, statuses: '200,204,300-399', interval_ms: 50, timeout_seconds: 3600 },
+    },
+  ],
+  [
+    {
+      health_check: {
+        ...HEALTH_CHECK,
+        successes: 1,
+        stays_up_seconds: 0,
+        interval_ms: 60_000,
+        timeout_seconds: 1,
+      },
+    },
+  ],
+  [{ resource_limits: { cpu_millis: 10, memory_bytes: 16 * MIB, pids: 8 } }],
+  [{ resource_limits: { cpu_millis: 1_024_000, memory_bytes: 4096 * 1024 * MIB, pids: 1_000_000 } }],
+  [
+    { resource_limits: { memory_bytes: 64 * MIB, cpu_millis: null } },
+    { resource_limits: { memory_bytes: 64 * MIB } },
+  ],
+  [{ resource_limits: {} }, { resource_limits: null }],
+  [{ resource_limits: null }],
+  [{ restart: 'on_failure' }],
+  [{ restart: 'never' }],
+  [{ stop_grace_seconds: 0 }],
+  [{ stop_grace_seconds: 300 }],
+  [
+    {
+      tls_enabled: false,
+      volumes: [],
+      release_command: null,
+      autoscale: null,
+      domains: [],
+      build_secrets: [],
+    },
+  ],
+  [
+    { volumes: null, domains: null, build_secrets: null },
+    { volumes: [], domains: [], build_secrets: [] },
+  ],
+]
+
+test('every field is taken within its bounds, stored and answered', async (t) => {
+  const api = await openServiceApi(t)
+  for (const [index, [sent, answered]] of GOOD.entries()) {
+    const created = await api.root('POST', '/v1/services', { name: `s${index}`, ...sent })
+    t.equal(created.status, 201, JSON.stringify(sent))
+    t.match(created.body, answered ?? sent)
+    const got = await api.root('GET', `/v1/services/${String(created.body['id'])}`)
+    t.same(got.body, created.body)
+  }
+})
+
+/** Fields that are refused, and the field that the answer names. */
+const BAD: [sent: Record<string, unknown>, field: string][] = [
+  [{ name: '' }, 'name'],
+  [{ name: 'Web' }, 'name'],
+  [{ name: '-a' }, 'name'],
+  [{ name: 'a_b' }, 'name'],
+  [{ name: 'a.b' }, 'name'],
+  [{ name: 'a'.repeat(41) }, 'name'],
+  [{ name: 5 }, 'name'],
+  [{ name: null }, 'name'],
+  [{ name: 'a\n' }, 'name'],
+  [{ id: 'x' }, 'id'],
+  [{ status: 'Running' }, 'status'],
+  [{ colour: 'red' }, 'colour'],
+  [{ source: { type: 'ftp' } }, 'source.type'],
+  [{ source: {} }, 'source.type'],
+  [{ source: 'upload' }, 'source'],
+  [{ source: { type: 'upload', image: 'x' } }, 'source.image'],
+  [{ source: { type: 'upload', colour: 'x' } }, 'source.colour'],
+  [{ builder: 'buildpack' }, 'builder'],
+  [{ builder: null }, 'builder'],
+  [{ builder: 'node', dockerfile_path: 'Dockerfile' }, 'dockerfile_path'],
+  [{ builder: 'static', target: 'x' }, 'target'],
+  [{ builder: 'static', build_args: { A: 'b' } }, 'build_args'],
+  [{ dockerfile_path: '' }, 'dockerfile_path'],
+  [{ dockerfile_path: '.' }, 'dockerfile_path'],
+  [{ dockerfile_path: '/etc/passwd' }, 'dockerfile_path'],
+  [{ dockerfile_path: '../Dockerfile' }, 'dockerfile_path'],
+  [{ dockerfile_path: 'a/../../b' }, 'dockerfile_path'],
+  [{ dockerfile_path: 'a\0b' }, 'dockerfile_path'],
+  [{ dockerfile_path: 'a\nb' }, 'dockerfile_path'],
+  [{ dockerfile_path: 'a\\b' }, 'dockerfile_path'],
+  [{ dockerfile_path: 'a'.repeat(256) }, 'dockerfile_path'],
+  [{ dockerfile_path: 'a/'.repeat(513) }, 'dockerfile_path'],
+  [{ dockerfile_path: 5 }, 'dockerfile_path'],
+  [{ context_path: '..' }, 'context_path'],
+  [{ context_path: '/' }, 'context_path'],
+  [{ target: '' }, 'target'],
+  [{ target: '--x' }, 'target'],
+  [{ target: 'a b' }, 'target'],
+  [{ target: 'a'.repeat(129) }, 'target'],
+  [{ build_args: { 'A-B': 'x' } }, 'build_args.A-B'],
+  [{ build_args: { '': 'x' } }, 'build_args.'],
+  [{ build_args: { A: 1 } }, 'build_args.A'],
+  [{ build_args: { A: 'a\0' } }, 'build_args.A'],
+  [{ build_args: { A: 'a'.repeat(8193) } }, 'build_args.A'],
+  [{ build_args: Object.fromEntries(Array.from({ length: 101 }, (_, n) => [`A${n}`, 'x'])) }, 'build_args'],
+  [{ build_args: ['A=b'] }, 'build_args'],
+  [{ internal_port: 0 }, 'internal_port'],
+  [{ internal_port: 65_536 }, 'internal_port'],
+  [{ internal_port: 80.5 }, 'internal_port'],
+  [{ internal_port: '80' }, 'internal_port'],
+  [{ command: 'node server.js' }, 'command'],
+  [{ command: [] }, 'command'],
+  [{ command: [''] }, 'command.0'],
+  [{ command: ['a\0'] }, 'command.0'],
+  [{ command: ['a', 5] }, 'command.1'],
+  [{ command: Array.from({ length: 257 }, () => 'a') }, 'command'],
+  [{ replicas: -1 }, 'replicas'],
+  [{ replicas: 101 }, 'replicas'],
+  [{ replicas: 1.5 }, 'replicas'],
+  [{ replicas: '1' }, 'replicas'],
+  [{ health_check: null }, 'health_check'],
+  [{ health_check: { path: 'healthz' } }, 'health_check.path'],
+  [{ health_check: { path: '/a b' } }, 'health_check.path'],
+  [{ health_check: { path: '/a\r\nX: y' } }, 'health_check.path'],
+  [{ health_check: { path: `/${'a'.repeat(1024)}` } }, 'health_check.path'],
+  [{ health_check: { path: '/x' }, internal_port: null }, 'health_check.path'],
+  [{ health_check: { timeout_seconds: 0 } }, 'health_check.timeout_seconds'],
+  [{ health_check: { timeout_seconds: 3601 } }, 'health_check.timeout_seconds'],
+  [{ health_check: { interval_ms: 49 } }, 'health_check.interval_ms'],
+  [{ health_check: { interval_ms: 60_001 } }, 'health_check.interval_ms'],
+  [{ health_check: { statuses: '' } }, 'health_check.statuses'],
+  [{ health_check: { statuses: '2xx' } }, 'health_check.statuses'],
+  [{ health_check: { statuses: '600' } }, 'health_check.statuses'],
+  [{ health_check: { statuses: '399-200' } }, 'health_check.statuses'],
+  [{ health_check: { successes: 0 } }, 'health_check.successes'],
+  [{ health_check: { successes: 101 } }, 'health_check.successes'],
+  [{ health_check: { stays_up_seconds: -1 } }, 'health_check.stays_up_seconds'],
+  [{ health_check: { stays_up_seconds: 3601 } }, 'health_check.stays_up_seconds'],
+  [{ health_check: { port: 80 } }, 'health_check.port'],
+  [{ resource_limits: { cpu_millis: 9 } }, 'resource_limits.cpu_millis'],
+  [{ resource_limits: { memory_bytes: 16 * MIB - 1 } }, 'resource_limits.memory_bytes'],
+  [{ resource_limits: { pids: 7 } }, 'resource_limits.pids'],
+  [{ resource_limits: { pids: '8' } }, 'resource_limits.pids'],
+  [{ resource_limits: { gpu: 1 } }, 'resource_limits.gpu'],
+  [{ resource_limits: [] }, 'resource_limits'],
+  [{ restart: 'sometimes' }, 'restart'],
+  [{ restart: null }, 'restart'],
+  [{ stop_grace_seconds: -1 }, 'stop_grace_seconds'],
+  [{ stop_grace_seconds: 301 }, 'stop_grace_seconds'],
+  [{ tls_enabled: 'yes' }, 'tls_enabled'],
+  [{ volumes: 'data' }, 'volumes'],
+  [{ project_id: 5 }, 'project_id'],
+]
+
+test('every field is refused outside its bounds, by name, and nothing is stored', async (t) => {
+  const api = await openServiceApi(t)
+  const id = await api.addService('present')
+  const before = await api.root('GET', `/v1/services/${id}`)
+  for (const [sent, field] of BAD) {
+    const answer = await api.root('POST', '/v1/services', { name: 'new', ...sent })
+    t.equal(answer.status, 400, `${answer.status} to ${JSON.stringify(sent).slice(0, 100)}`)
+    t.equal(answer.body.error, 'VALIDATION_ERROR')
+    t.equal(answer.body.details?.[0]?.field, field)
+    t.equal(answer.body.details?.length, 1, JSON.stringify(answer.body.details))
+    const patched = await api.root('PATCH', `/v1/services/${id}`, sent)
+    t.equal(patched.status, 400, `PATCH ${JSON.stringify(sent).slice(0, 100)}`)
+  }
+  t.equal((await api.root('GET', '/v1/services')).list.length, 1)
+  t.same((await api.root('GET', `/v1/services/${id}`)).body, before.body)
+})
+
+/** What a later version brings. */
+const NOT_YET: [sent: Record<string, unknown>, field: string][] = [
+  [
+    { source: { type: 'git', repo_url: 'https://example.com/a.git', git_ref: 'main', submodules: true } },
+    'source.type',
+  ],
+  [{ source: { type: 'external_image', image: 'nginx:1' } }, 'source.type'],
+  [{ source: { type: 'external_image', registry_id: 'x', image_ref: 'a:1' } }, 'source.type'],
+  [{ build_secrets: ['TOKEN'] }, 'build_secrets'],
+  [{ tls_enabled: true }, 'tls_enabled'],
+  [{ volumes: [{ name: 'data', path: '/data' }] }, 'volumes'],
+  [{ release_command: ['migrate'] }, 'release_command'],
+  [{ autoscale: { min_replicas: 0, max_replicas: 3 } }, 'autoscale'],
+  [{ autoscale: {} }, 'autoscale'],
+  [{ domains: ['shop.example.com'] }, 'domains'],
+]
+
+for (const [sent, field] of NOT_YET) {
+  test(`${JSON.stringify(sent)} is said not to be supported yet`, async (t) => {
+    const api = await openServiceApi(t)
+    const id = await api.addService('present')
+    for (const answer of [
+      await api.root('POST', '/v1/services', { name: 'new', ...sent }),
+      await api.root('PUT', `/v1/services/${id}`, { name: 'present', ...sent }),
+      await api.root('PATCH', `/v1/services/${id}`, sent),
+    ]) {
+      t.equal(answer.status, 422)
+      t.equal(answer.body.error, 'NOT_SUPPORTED')
+      t.equal(answer.body.details?.[0]?.field, field)
+    }
+  })
+}
+
+test('two wrong fields are both named', async (t) => {
+  const api = await openServiceApi(t)
+  const shape = await api.root('POST', '/v1/services', { name: 'new', replicas: -1, colour: 'red' })
+  t.same(shape.body.details?.map((each) => each.field).toSorted(), ['colour', 'replicas'])
+  const meaning = await api.root('POST', '/v1/services', { name: 'new', context_path: '..', command: [''] })
+  t.same(
+    meaning.body.details?.map((each) => each.field),
+    ['context_path', 'command.0'],
+  )
+  const later = await api.root('POST', '/v1/services', { name: 'new', tls_enabled: true, domains: ['a'] })
+  t.same(
+    later.body.details?.map((each) => each.field),
+    ['tls_enabled', 'domains'],
+  )
+})
+
+test('a body that is no object is refused', async (t) => {
+  const api = await openServiceApi(t)
+  for (const body of [[], '"text"', 'null', '5']) {
+    const answer = await api.root('POST', '/v1/services', body, { 'content-type': 'application/json' })
+    t.equal(answer.status, 400, String(body))
+  }
+  t.equal((await api.root('POST', '/v1/services')).status, 400)
+})
