@@ -5,7 +5,7 @@ import type { Server } from '../../http/server.ts'
 import type { ProjectOperations } from './project-operations.ts'
 import { ProjectCreate, ProjectReplace, ProjectView } from './project-schema.ts'
 
-const tags = ['projects']
+const tags = ['Projects']
 
 /** Routes of api.md "Projects", without members, registries and credentials. */
 export function projectRoutes(server: Server, operations: ProjectOperations): void {
@@ -15,7 +15,8 @@ export function projectRoutes(server: Server, operations: ProjectOperations): vo
       config: { access: { permission: 'projects.read' } },
       schema: {
         operationId: 'listProjects',
-        summary: 'Projects that you may see, newest first; values of shared_env are left out of lists',
+        summary:
+          'List the projects that you may see, newest first; values of shared_env are redacted in lists',
         tags,
         querystring: ListQuery,
         response: { 200: Type.Array(ProjectView) },
@@ -51,7 +52,7 @@ export function projectRoutes(server: Server, operations: ProjectOperations): vo
       config: { access: { permission: 'projects.read', of: 'project' } },
       schema: {
         operationId: 'getProject',
-        summary: 'One project',
+        summary: 'Read a project',
         tags,
         params: IdParams,
         response: { 200: ProjectView },

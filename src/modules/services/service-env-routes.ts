@@ -7,7 +7,7 @@ import type { EnvAnswer } from './service-env-operations.ts'
 import { EnvPatch } from './service-input-schema.ts'
 import type { ServiceOperations } from './service-operations.ts'
 
-const tags = ['services']
+const tags = ['Services']
 
 /** The variables are the whole answer, so the tag of their service is set by hand. */
 function sendEnv(reply: FastifyReply, answer: EnvAnswer): EnvView {
@@ -23,7 +23,7 @@ export function serviceEnvRoutes(server: Server, operations: ServiceOperations):
       config: { access: { permission: 'env.read', of: 'service' } },
       schema: {
         operationId: 'getServiceEnv',
-        summary: 'Environment variables',
+        summary: 'Read the environment variables of a service',
         tags,
         params: IdParams,
         response: { 200: EnvView },

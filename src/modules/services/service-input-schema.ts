@@ -150,7 +150,11 @@ export const ServiceCreate = Type.Object(
   {
     name: ResourceName,
     project_id: Type.Optional(
-      Type.String({ maxLength: 64, description: 'Left out: the project named default.' }),
+      Type.String({
+        maxLength: 64,
+        description:
+          'May be left out by who may create services in the project default: it is made there then.',
+      }),
     ),
     ...Fields,
   },

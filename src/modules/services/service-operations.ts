@@ -38,6 +38,12 @@ export function createServiceOperations(deps: ServiceDeps) {
     )
   }
 
+  const requireDefaultProject = (actor: Actor): string => {
+    const project = deps.projects.findByName(DEFAULT_PROJECT)
+    if (project && actor.can('services.write', project.id)) return project.id
+    throw new AppError('VALIDATION_ERROR', { details: [{ field: 'project_id', message: 'is required' }] })
+  }
+
   /** Writes settings, a name and perhaps variables over a service; `settle` answers the settings from the row as it is. */
   const write = async (
     context: Context,
@@ -95,12 +101,8 @@ export function createServiceOperations(deps: ServiceDeps) {
 
     /** Adds a service without any release. Throws NAME_TAKEN and NOT_SUPPORTED. */
     createService: async (context: Context, input: ServiceCreate): Promise<ServiceView> => {
-      const project =
-        input.project_id === undefined
-          ? deps.projects.findByName(DEFAULT_PROJECT)
-          : deps.projects.find(input.project_id)
-      requirePermission(context.actor, 'services.write', project?.id)
-      const projectId = project?.id ?? ''
+      const projectId = input.project_id ?? requireDefaultProject(context.actor)
+      requirePermission(context.actor, 'services.write', deps.projects.find(projectId)?.id)
       const settings = applyServiceInput(DEFAULT_SETTINGS, input)
       const env = readSentEnv(context.actor, projectId, input.env)
       requireSamePort(env?.port, settings.config.internal_port, 'env')

@@ -8,7 +8,7 @@ import type { ServiceOperations } from './service-operations.ts'
 import { serviceRunRoutes } from './service-run-routes.ts'
 import { ServiceView, Workload } from './service-schema.ts'
 
-const tags = ['services']
+const tags = ['Services']
 const readable = { access: { permission: 'services.read', of: 'service' } } as const
 const writable = { access: { permission: 'services.write', of: 'service' } } as const
 
@@ -27,7 +27,7 @@ function collectionRoutes(server: Server, operations: ServiceOperations): void {
       config: { access: { permission: 'services.read' } },
       schema: {
         operationId: 'listServices',
-        summary: 'Services that you may see, newest first; values of env are left out of lists',
+        summary: 'List the services that you may see, newest first; values of env are redacted in lists',
         tags,
         querystring: strictObject({ ...ListQuery.properties, project_id: Type.Optional(IdInPath) }),
         response: { 200: Type.Array(ServiceView) },
@@ -67,7 +67,7 @@ function collectionRoutes(server: Server, operations: ServiceOperations): void {
       config: { access: { permission: 'services.read' } },
       schema: {
         operationId: 'listWorkloads',
-        summary: 'One short row for each service that you may see, newest first',
+        summary: 'List one short row for each service that you may see, newest first',
         tags,
         querystring: ListQuery,
         response: { 200: Type.Array(Workload) },
@@ -85,7 +85,7 @@ function resourceRoutes(server: Server, operations: ServiceOperations): void {
       config: readable,
       schema: {
         operationId: 'getService',
-        summary: 'One service',
+        summary: 'Read a service',
         tags,
         params: IdParams,
         response: { 200: ServiceView },

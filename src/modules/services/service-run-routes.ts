@@ -4,7 +4,7 @@ import { ScaleRequest } from './service-input-schema.ts'
 import type { ServiceOperations } from './service-operations.ts'
 import { ServiceView } from './service-schema.ts'
 
-const tags = ['services']
+const tags = ['Services']
 const writable = { access: { permission: 'services.write', of: 'service' } } as const
 const response = { 202: ServiceView }
 

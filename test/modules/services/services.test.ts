@@ -226,11 +226,9 @@ test('roles decide, and a service of another project does not exist', async (t) 
   t.equal((await operator('POST', '/v1/services', { name: 'x', project_id: other })).status, 404)
   t.equal((await viewer('POST', '/v1/services', { name: 'x', project_id: mine })).status, 403)
   t.equal((await operator('POST', '/v1/services', { name: 'x', project_id: mine })).status, 201)
-  t.equal(
-    (await operator('POST', '/v1/services', { name: 'x' })).status,
-    404,
-    'the default project is not theirs',
-  )
+  const unnamed = await operator('POST', '/v1/services', { name: 'x' })
+  t.equal(unnamed.status, 400, 'the project default is not theirs')
+  t.equal(unnamed.body.details?.[0]?.field, 'project_id')
 })
 
 test('lists hold what the caller may see, by project and by page', async (t) => {
