@@ -23,7 +23,10 @@ export interface IngressWorkerStatus {
   version: number
   /** Stands for its code and settings: a worker with another one is to be replaced. */
   fingerprint: string
+  bind_address: string
   port: number
+  /** It takes connections. */
+  listening: boolean
   draining: boolean
   uptime_seconds: number
   rss_bytes: number
@@ -65,3 +68,6 @@ export function pidOfSocket(name: string): number | undefined {
   const digits = /^worker-([1-9]\d{0,9})\.sock$/.exec(name)?.[1]
   return digits === undefined ? undefined : Number(digits)
 }
+
+/** In place of the settings: load the program and exit, to leave it in Node's compile cache. */
+export const WARM_ARGUMENT = '--load-only'

@@ -1,6 +1,6 @@
 import { messageOf } from '../lib/errors.ts'
 import { createSystem } from '../lib/system.ts'
-import { WorkerExit } from './control-protocol.ts'
+import { WARM_ARGUMENT, WorkerExit } from './control-protocol.ts'
 import { exitStatusOf, runWorker } from './worker.ts'
 import { parseWorkerSettings, type WorkerSettings } from './worker-settings.ts'
 
@@ -13,6 +13,8 @@ function readSettings(): WorkerSettings {
     return process.exit(WorkerExit.badSettings)
   }
 }
+
+if (process.argv[2] === WARM_ARGUMENT) process.exit(WorkerExit.done)
 
 try {
   await runWorker(readSettings(), createSystem())

@@ -33,9 +33,7 @@ export async function runWorker(settings: WorkerSettings, system: System): Promi
   const context = createWorkerContext(system, limits, logFile.log, new RouteIndex())
   const socketPath = join(directory, socketName(process.pid))
   const routesPath = join(directory, ROUTES_FILE)
-  loadRoutes(context, routesPath)
   const proxy = createProxy(context, createTrustedPeers(settings.trusted_proxies))
-  await listen(proxy, settings)
   const drain = createDrain(system, proxy, limits)
   const end = (requestsMs: number, upgradedMs: number): void => {
     void drain({ requestsMs, upgradedMs }).then(() => {
@@ -43,8 +41,10 @@ export async function runWorker(settings: WorkerSettings, system: System): Promi
       process.exit(WorkerExit.done)
     })
   }
-  // Last: the socket's appearance tells the control plane that this worker serves.
+  // The socket comes first: a table that is published from here on is pushed through it, and one from before is in the file.
   await listenForControl(socketPath, (request) => answer(context, proxy, settings, end, request))
+  loadRoutes(context, routesPath)
+  await listen(proxy, settings)
   watchLifeline(system, socketPath, routesPath, limits.orphan_ms, () => end(ORPHAN_DRAIN_MS, ORPHAN_DRAIN_MS))
   every(system, limits.tick_ms, () => proxy.tick())
   every(system, LOG_TICK_MS, () => logFile.tick())
@@ -121,7 +121,9 @@ function statusOf(context: WorkerContext, proxy: Proxy, settings: WorkerSettings
     pid: process.pid,
     version: routes.version,
     fingerprint: settings.fingerprint,
+    bind_address: settings.bind_address,
     port: settings.port,
+    listening: proxy.server.listening,
     draining: context.draining,
     uptime_seconds: Math.round(process.uptime()),
     rss_bytes: process.memoryUsage.rss(),

@@ -1,0 +1,26 @@
+import { createHash } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+import { fileURLToPath } from 'node:url'
+
+/** The program of the data plane's processes. */
+export const WORKER_PROGRAM = fileURLToPath(new URL('../../ingress/worker-main.ts', import.meta.url))
+
+/**
+ * Stands for everything that makes one worker differ from another: each file that its program imports, the Node that runs it, and
+ * its settings. A running worker with another fingerprint is replaced.
+ */
+export async function fingerprintOf(settings: unknown): Promise<string> {
+  const hash = createHash('sha256')
+  hash.update(JSON.stringify([process.version, settings]))
+  const seen = new Set<string>()
+  const pending = [new URL('../../ingress/worker-main.ts', import.meta.url)]
+  for (let file = pending.pop(); file !== undefined; file = pending.pop()) {
+    if (seen.has(file.href)) continue
+    seen.add(file.href)
+    const source = await readFile(file, 'utf8')
+    for (const [, path] of source.matchAll(/from '(\.{1,2}\/[^']+)'/g))
+      pending.push(new URL(path as string, file))
+  }
+  for (const href of [...seen].toSorted()) hash.update(await readFile(new URL(href)))
+  return hash.digest('hex').slice(0, 32)
+}

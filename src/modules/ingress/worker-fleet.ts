@@ -1,0 +1,220 @@
+import { readdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { pidOfSocket, socketName } from '../../ingress/control-protocol.ts'
+import type { RouteTable } from '../../ingress/route-table.ts'
+import type { WorkerSettings } from '../../ingress/worker-settings.ts'
+import { messageOf, systemCodeOf } from '../../lib/errors.ts'
+import type { System } from '../../lib/system.ts'
+import type { IngressLog } from './ingress-log.ts'
+import { WorkerLink } from './worker-link.ts'
+import { planWorkers } from './worker-plan.ts'
+import { isOurWorker, killWorker, startFailure, startWorker } from './worker-process.ts'
+
+/** A worker that says nothing for so long is hung, and killed: it must not go on with an old table. */
+const ANSWER_MS = 10_000
+const START_MS = 30_000
+const START_LOOK_MS = 25
+/** A worker that lived so long did not die of being started. */
+const STEADY_SECONDS = 60
+const MAX_BACK_OFF_MS = 30_000
+/** Replaced workers are in nobody's way: what runs through them may end by itself. */
+const RETIRE_REQUESTS_MS = 10 * 60_000
+const RETIRE_UPGRADED_MS = 60 * 60_000
+
+export interface FleetOptions {
+  system: System
+  log: IngressLog
+  directory: string
+  /** Of the workers that there should be. */
+  settings: () => WorkerSettings
+  wanted: number
+  table: () => RouteTable
+  /** Something has changed: `reconcile` should run soon. */
+  changed: () => void
+}
+
+/** The worker processes of one data directory: those that run, and how many there should be. */
+export interface WorkerFleet {
+  /** Every worker that can be reached, those that are ending among them. */
+  links(): WorkerLink[]
+  /** Finds workers that nobody here has started. */
+  discover(): Promise<void>
+  /** Hands the present table to everyone; a worker that does not take it is killed. */
+  push(): Promise<void>
+  /** Starts what is missing and retires what is too much. */
+  reconcile(signal: AbortSignal): Promise<void>
+  /** Ends every worker, by force after `graceMs`. */
+  end(graceMs: number): Promise<void>
+  hangUp(): void
+  /** How many have ended without being told to. */
+  lost(): number
+}
+
+export function createWorkerFleet(options: FleetOptions): WorkerFleet {
+  const { system, log, directory, changed } = options
+  const links = new Map<number, WorkerLink>()
+  const opening = new Map<number, Promise<void>>()
+  /** Started here and not listening yet. */
+  const starting = new Set<number>()
+  let hungUp = false
+  let deaths = 0
+  let lost = 0
+  let notBefore = 0
+
+  const onClose = (link: WorkerLink): void => {
+    links.delete(link.pid)
+    if (!link.retiring && !link.status.draining && !hungUp) noteDeath(link.pid, link.status.uptime_seconds)
+    changed()
+  }
+
+  const noteDeath = (pid: number, uptimeSeconds: number): void => {
+    deaths = uptimeSeconds >= STEADY_SECONDS ? 1 : deaths + 1
+    lost += 1
+    // The first one is replaced at once: a crash is rare, and every moment costs.
+    const delay = deaths === 1 ? 0 : Math.min(MAX_BACK_OFF_MS, 250 * 2 ** Math.min(deaths, 16))
+    notBefore = system.monotonic() + delay
+    log.warn({ pid, deaths, delay_ms: delay }, 'an ingress worker is gone')
+  }
+
+  const open = async (pid: number): Promise<void> => {
+    const path = join(directory, socketName(pid))
+    try {
+      links.set(pid, await WorkerLink.open(path, pid, system, ANSWER_MS, onClose))
+    } catch (error) {
+      await clearAway(pid, path, error)
+    }
+  }
+
+  /** A socket without a process behind it goes; a process that does not answer is ended. */
+  const clearAway = async (pid: number, path: string, error: unknown): Promise<void> => {
+    if (!(await isOurWorker(pid, directory))) await rm(path, { force: true })
+    else if (systemCodeOf(error) === undefined) {
+      log.warn({ pid, error: messageOf(error) }, 'an ingress worker does not answer and is killed')
+      await killWorker(pid, directory)
+    }
+  }
+
+  const ensureLink = async (pid: number): Promise<void> => {
+    if (links.has(pid)) return
+    const present = opening.get(pid) ?? open(pid).finally(() => opening.delete(pid))
+    opening.set(pid, present)
+    await present
+  }
+
+  const discover = async (): Promise<void> => {
+    const pids = (await readdir(directory)).map(pidOfSocket).filter((pid) => pid !== undefined)
+    await Promise.all(pids.map(ensureLink))
+  }
+
+  const pushTo = async (link: WorkerLink): Promise<void> => {
+    const table = options.table()
+    if (link.status.version >= table.version) return
+    try {
+      await link.push(table, ANSWER_MS)
+    } catch (error) {
+      link.close()
+      log.warn({ pid: link.pid, error: messageOf(error) }, 'an ingress worker took no table and is killed')
+      await killWorker(link.pid, directory)
+    }
+  }
+
+  const push = async (): Promise<void> => {
+    await discover()
+    await Promise.all([...links.values()].map(pushTo))
+  }
+
+  const refresh = async (link: WorkerLink): Promise<void> => {
+    try {
+      await link.refresh(ANSWER_MS)
+    } catch (error) {
+      if (await isOurWorker(link.pid, directory)) {
+        log.warn({ pid: link.pid, error: messageOf(error) }, 'an ingress worker hangs and is killed')
+        await killWorker(link.pid, directory)
+      }
+    }
+  }
+
+  const startOne = async (signal: AbortSignal): Promise<void> => {
+    const settings = options.settings()
+    const worker = await startWorker(settings, changed)
+    starting.add(worker.pid)
+    try {
+      const deadline = system.monotonic() + START_MS
+      while (system.monotonic() < deadline) {
+        const ended = worker.ended()
+        if (ended !== undefined) throw startFailure(settings.bind_address, settings.port, ended.code)
+        if (await isListening(worker.pid)) return
+        await system.sleep(START_LOOK_MS, signal)
+      }
+    } finally {
+      starting.delete(worker.pid)
+    }
+    await killWorker(worker.pid, directory)
+    throw new Error(`The ingress worker ${worker.pid} did not start within ${START_MS} ms.`)
+  }
+
+  const isListening = async (pid: number): Promise<boolean> => {
+    await discover()
+    const link = links.get(pid)
+    if (link === undefined || link.closed) return false
+    try {
+      return (await link.refresh(ANSWER_MS)).listening
+    } catch {
+      // It ended meanwhile; its exit status tells why.
+      return false
+    }
+  }
+
+  const startMissing = async (count: number, signal: AbortSignal): Promise<void> => {
+    const wait = notBefore - system.monotonic()
+    if (wait > 0) {
+      system.later(wait, changed)
+      return
+    }
+    const outcomes = await Promise.allSettled(Array.from({ length: count }, () => startOne(signal)))
+    const failed = outcomes.find((outcome) => outcome.status === 'rejected')
+    if (failed === undefined) return
+    signal.throwIfAborted()
+    noteDeath(0, 0)
+    throw failed.reason
+  }
+
+  const observed = (): WorkerLink[] => [...links.values()].filter((link) => !link.closed)
+
+  const reconcile = async (signal: AbortSignal): Promise<void> => {
+    await discover()
+    await Promise.all(observed().map(refresh))
+    await push()
+    const { fingerprint } = options.settings()
+    const { start } = planWorkers(options.wanted, fingerprint, observed())
+    if (start > 0) await startMissing(start, signal)
+    const { retire } = planWorkers(options.wanted, fingerprint, observed())
+    for (const pid of retire) {
+      log.info({ pid }, 'an ingress worker is retired')
+      await links.get(pid)?.retire(RETIRE_REQUESTS_MS, RETIRE_UPGRADED_MS, ANSWER_MS)
+    }
+  }
+
+  const end = async (graceMs: number): Promise<void> => {
+    await discover()
+    const ending = observed()
+    await Promise.allSettled(ending.map((link) => link.retire(graceMs, graceMs, ANSWER_MS)))
+    const deadline = system.monotonic() + graceMs + ANSWER_MS
+    while (links.size > 0 && system.monotonic() < deadline) await system.sleep(START_LOOK_MS)
+    const left = [...ending.map(({ pid }) => pid), ...starting]
+    await Promise.all(left.map((pid) => killWorker(pid, directory)))
+  }
+
+  return {
+    links: observed,
+    discover,
+    push,
+    reconcile,
+    end,
+    hangUp: () => {
+      hungUp = true
+      for (const link of links.values()) link.close()
+    },
+    lost: () => lost,
+  }
+}

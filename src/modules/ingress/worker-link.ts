@@ -1,0 +1,146 @@
+import { connect, type Socket } from 'node:net'
+import {
+  type ControlReply,
+  type ControlRequest,
+  type IngressWorkerStatus,
+  MAX_LINE_LENGTH,
+} from '../../ingress/control-protocol.ts'
+import { JsonLines } from '../../ingress/json-lines.ts'
+import type { RouteTable } from '../../ingress/route-table.ts'
+import { messageOf } from '../../lib/errors.ts'
+import type { System } from '../../lib/system.ts'
+
+interface Waiting {
+  resolve: (reply: ControlReply) => void
+  reject: (error: Error) => void
+}
+
+/** The control plane's connection to one worker. A request that is not answered in time ends it: replies come in turn. */
+export class WorkerLink {
+  readonly pid: number
+  /** What the worker said last. */
+  status: IngressWorkerStatus
+  /** It has been told to end. */
+  retiring = false
+  closed = false
+  private readonly system: System
+  private readonly socket: Socket
+  private readonly waiting: Waiting[] = []
+  private readonly lines = new JsonLines(MAX_LINE_LENGTH)
+
+  private constructor(pid: number, socket: Socket, system: System, onClose: (link: WorkerLink) => void) {
+    this.pid = pid
+    this.socket = socket
+    this.system = system
+    this.status = NOTHING_KNOWN
+    socket.setEncoding('utf8')
+    socket.on('data', (text: string) => this.take(text))
+    socket.on('error', (error) => this.close(error))
+    socket.on('close', () => {
+      this.close(new Error(`The ingress worker ${pid} closed its control socket.`))
+      onClose(this)
+    })
+  }
+
+  /** Connects to the worker that listens on `path` and asks for its status. */
+  static async open(
+    path: string,
+    pid: number,
+    system: System,
+    timeoutMs: number,
+    onClose: (link: WorkerLink) => void,
+  ): Promise<WorkerLink> {
+    const socket = connect(path)
+    await new Promise<void>((resolve, reject) => {
+      socket.once('connect', resolve)
+      socket.once('error', reject)
+    })
+    const link = new WorkerLink(pid, socket, system, onClose)
+    await link.refresh(timeoutMs)
+    return link
+  }
+
+  async refresh(timeoutMs: number): Promise<IngressWorkerStatus> {
+    const reply = await this.ask({ type: 'status' }, timeoutMs)
+    if (reply.type !== 'status') throw unexpected(this.pid, reply)
+    this.status = reply
+    return reply
+  }
+
+  /** Hands over a table; resolves when the worker serves it or a newer one. */
+  async push(table: RouteTable, timeoutMs: number): Promise<void> {
+    const reply = await this.ask({ type: 'table', table }, timeoutMs)
+    if (reply.type !== 'ack') throw unexpected(this.pid, reply)
+    this.status = { ...this.status, version: reply.version }
+  }
+
+  /** Tells the worker to take nothing new and to end within these bounds. */
+  async retire(requestsMs: number, upgradedMs: number, timeoutMs: number): Promise<void> {
+    this.retiring = true
+    const reply = await this.ask(
+      { type: 'stop', requests_ms: requestsMs, upgraded_ms: upgradedMs },
+      timeoutMs,
+    )
+    if (reply.type !== 'stopping') throw unexpected(this.pid, reply)
+  }
+
+  /** Hangs up; the worker goes on. */
+  close(reason: Error = new Error('The control plane hung up.')): void {
+    if (this.closed) return
+    this.closed = true
+    this.socket.destroy()
+    for (const { reject } of this.waiting.splice(0)) reject(reason)
+  }
+
+  private async ask(request: ControlRequest, timeoutMs: number): Promise<ControlReply> {
+    if (this.closed) throw new Error(`The ingress worker ${this.pid} is not connected.`)
+    const late = (): void => this.close(new Error(`The ingress worker ${this.pid} did not answer in time.`))
+    const cancel = this.system.later(timeoutMs, late)
+    try {
+      return await new Promise<ControlReply>((resolve, reject) => {
+        this.waiting.push({ resolve, reject })
+        this.socket.write(`${JSON.stringify(request)}\n`)
+      })
+    } finally {
+      cancel()
+    }
+  }
+
+  private take(text: string): void {
+    try {
+      for (const reply of this.lines.take(text)) this.waiting.shift()?.resolve(reply as ControlReply)
+    } catch (error) {
+      this.close(new Error(`The ingress worker ${this.pid} answered nonsense: ${messageOf(error)}`))
+    }
+  }
+}
+
+function unexpected(pid: number, reply: ControlReply): Error {
+  return new Error(
+    reply.type === 'error'
+      ? `The ingress worker ${pid} refused: ${reply.message}`
+      : `Worker ${pid} said ${reply.type}.`,
+  )
+}
+
+const NOTHING_KNOWN: IngressWorkerStatus = {
+  pid: 0,
+  version: 0,
+  fingerprint: '',
+  port: 0,
+  bind_address: '',
+  listening: false,
+  draining: false,
+  uptime_seconds: 0,
+  rss_bytes: 0,
+  connections: 0,
+  accepted: 0,
+  requests: 0,
+  upgrades: 0,
+  retries: 0,
+  bad_responses: 0,
+  truncated: 0,
+  exceptions: 0,
+  answered: {},
+  upstreams: [],
+}

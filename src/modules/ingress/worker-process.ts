@@ -1,0 +1,97 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { open, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { WorkerExit } from '../../ingress/control-protocol.ts'
+import type { WorkerSettings } from '../../ingress/worker-settings.ts'
+import { systemCodeOf } from '../../lib/errors.ts'
+import { compileCacheOf } from './compile-cache.ts'
+import { WORKER_PROGRAM } from './worker-code.ts'
+
+const WORKER_FILE = '/ingress/worker-main.ts'
+
+/** A worker process that was started here; it outlives the one that started it. */
+export interface StartedWorker {
+  pid: number
+  /** How it ended; undefined while it runs. */
+  ended(): { code: number | null; signal: NodeJS.Signals | null } | undefined
+}
+
+/**
+ * Starts a worker in a session of its own, with an empty environment and no pipe to this process, so that nothing that happens to
+ * the control plane reaches it. What Node prints when it dies goes to the workers' log.
+ */
+export async function startWorker(settings: WorkerSettings, onExit: () => void): Promise<StartedWorker> {
+  const log = await open(join(settings.directory, 'workers.log'), 'a', 0o600)
+  try {
+    const child = spawn(process.execPath, [WORKER_PROGRAM, JSON.stringify(settings)], {
+      detached: true,
+      cwd: '/',
+      env: { NODE_COMPILE_CACHE: compileCacheOf(settings.directory, settings.fingerprint) },
+      stdio: ['ignore', log.fd, log.fd],
+    })
+    return await begun(child, onExit)
+  } finally {
+    await log.close()
+  }
+}
+
+async function begun(child: ChildProcess, onExit: () => void): Promise<StartedWorker> {
+  await new Promise<void>((resolve, reject) => {
+    child.once('spawn', resolve)
+    child.once('error', reject)
+  })
+  const { pid } = child
+  if (pid === undefined) throw new Error('The ingress worker has no pid.')
+  child.unref()
+  child.once('exit', onExit)
+  return {
+    pid,
+    ended: () =>
+      child.exitCode === null && child.signalCode === null
+        ? undefined
+        : { code: child.exitCode, signal: child.signalCode },
+  }
+}
+
+/** Why a worker that ended with `code` could not start, for the operator. */
+export function startFailure(address: string, port: number, code: number | null): Error {
+  if (code === WorkerExit.portInUse) return portInUse(address, port)
+  if (code === WorkerExit.portForbidden) return portForbidden(address, port)
+  return new Error(
+    `The ingress worker ended with status ${code ?? 'unknown'}; see workers.log in its directory.`,
+  )
+}
+
+export function portInUse(address: string, port: number): Error {
+  return new Error(
+    `Port ${port} on ${address} is in use by another program. Stop it, or set BERTH_HTTP_PORT to a free port.`,
+  )
+}
+
+export function portForbidden(address: string, port: number): Error {
+  return new Error(
+    `Port ${port} on ${address} may not be used by this user. Run as root, or set BERTH_HTTP_PORT above 1023.`,
+  )
+}
+
+/** True while `pid` is a worker of this directory, and not a process that got the same number later. */
+export async function isOurWorker(pid: number, directory: string): Promise<boolean> {
+  try {
+    const [, program, settings] = (await readFile(`/proc/${pid}/cmdline`, 'utf8')).split('\0')
+    // Not the whole path: a worker of an earlier release runs from another place.
+    return program?.endsWith(WORKER_FILE) === true && settings?.includes(JSON.stringify(directory)) === true
+  } catch (error) {
+    if (systemCodeOf(error) === 'ENOENT' || systemCodeOf(error) === 'ESRCH') return false
+    throw error
+  }
+}
+
+/** Ends a worker at once, if it is one. */
+export async function killWorker(pid: number, directory: string): Promise<void> {
+  if (!(await isOurWorker(pid, directory))) return
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch (error) {
+    if (systemCodeOf(error) !== 'ESRCH') throw error
+  }
+}
