@@ -180,14 +180,17 @@ CREATE INDEX replicas_of_service ON replicas (service_id);
 
 CREATE TABLE idempotency_keys (
   principal TEXT NOT NULL,
-  key TEXT NOT NULL,
-  fingerprint BLOB NOT NULL,
+  -- The key and the request as keyed hashes: a request may hold a password.
+  key_hash BLOB NOT NULL CHECK (length(key_hash) = 32),
+  fingerprint BLOB NOT NULL CHECK (length(fingerprint) = 32),
   -- NULL while the first request is under way.
   status INTEGER,
-  body TEXT,
+  -- The answer, encrypted: it may hold values of env.
+  answer_sealed BLOB,
   created_at TEXT NOT NULL,
-  PRIMARY KEY (principal, key)
+  PRIMARY KEY (principal, key_hash)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX idempotency_keys_by_age ON idempotency_keys (created_at);
 
 CREATE TABLE audit_events (
   sequence INTEGER PRIMARY KEY AUTOINCREMENT,

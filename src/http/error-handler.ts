@@ -2,6 +2,7 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from
 import { AppError, type ErrorDetail, systemCodeOf } from '../lib/errors.ts'
 import { type Denial, isDenial } from '../modules/identity/authorize.ts'
 import { errorBody } from './error-body.ts'
+import { setSecurityHeaders } from './security-headers.ts'
 
 /** Installs the one place that turns an error into bytes, for thrown errors and for unknown paths alike. */
 export function installErrorHandler(server: FastifyInstance, onDenied: (denied: Denial) => void): void {
@@ -17,6 +18,12 @@ export function installErrorHandler(server: FastifyInstance, onDenied: (denied: 
     }
     sendError(new AppError(known.length > 0 ? 'METHOD_NOT_ALLOWED' : 'NOT_FOUND'), request, reply)
   })
+}
+
+/** Answers what the router refused before any hook ran: a URL that is not one. */
+export function sendFrameworkError(error: Error, request: FastifyRequest, reply: FastifyReply): void {
+  setSecurityHeaders(request, reply)
+  sendError(toAppError(error), request, reply)
 }
 
 function describeDenial(request: FastifyRequest, error: AppError): Denial {

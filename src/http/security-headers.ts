@@ -1,4 +1,4 @@
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 
 /** An answer of the API is data: nothing of it may be run, framed, sniffed or kept by caches. A page sets its own policy. */
 const HEADERS: Readonly<Record<string, string>> = {
@@ -15,9 +15,12 @@ const ONE_YEAR_SECONDS = 365 * 86_400
 
 /** Puts the request's id and what browsers should know on every answer. There are no CORS headers: other origins may not read anything. */
 export function installSecurityHeaders(server: FastifyInstance): void {
-  server.addHook('onRequest', async (request, reply) => {
-    void reply.headers(HEADERS).header('x-request-id', request.id)
-    if (request.protocol === 'https')
-      void reply.header('strict-transport-security', `max-age=${ONE_YEAR_SECONDS}`)
-  })
+  server.addHook('onRequest', async (request, reply) => setSecurityHeaders(request, reply))
+}
+
+export function setSecurityHeaders(request: FastifyRequest, reply: FastifyReply): void {
+  void reply.headers(HEADERS).header('x-request-id', request.id)
+  if (request.protocol === 'https') {
+    void reply.header('strict-transport-security', `max-age=${ONE_YEAR_SECONDS}`)
+  }
 }

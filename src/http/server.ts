@@ -3,6 +3,7 @@ import fastify, {
   type FastifyBaseLogger,
   type FastifyInstance,
   type FastifyRequest,
+  LogController,
   type RawServerDefault,
 } from 'fastify'
 import type { IncomingMessage, ServerResponse } from 'node:http'
@@ -16,9 +17,13 @@ import { createAccessWatch } from './access-watch.ts'
 import type { ProjectFinders } from './access.ts'
 import { authenticateRequest, installAuthentication } from './authentication.ts'
 import { installBodyParsers } from './body.ts'
-import { installErrorHandler } from './error-handler.ts'
+import { installErrorHandler, sendFrameworkError } from './error-handler.ts'
+import { installEntityTags } from './etag.ts'
+import { type IdempotencyMemory, installIdempotency } from './idempotency.ts'
+import { createClientErrorHandler } from './malformed.ts'
 import { createRateLimiter } from './rate-limit.ts'
 import { decorateRequests } from './request-context.ts'
+import { installRequestLog } from './request-log.ts'
 import { createRouteIndex } from './route-index.ts'
 import { installSecurityHeaders } from './security-headers.ts'
 import { createValidatorCompiler, refuseUnexpectedBody } from './validation.ts'
@@ -43,6 +48,8 @@ export interface ServerDeps {
   /** Rises whenever someone's access may have changed; open streams are looked at again then. */
   accessRevision: () => number
   finders: ProjectFinders
+  /** Remembers answers by Idempotency-Key: `identity.idempotency`. */
+  idempotency: IdempotencyMemory
   /** Told of every refusal, for the audit log. */
   onDenied: (denial: Denial) => void
   settings: Pick<Config, 'trusted_proxies' | 'rate_limit_per_minute'>
@@ -56,12 +63,16 @@ const CLOSE_GRACE_MS = 10_000
 export function createServer(deps: ServerDeps): Server {
   const server = fastify({
     loggerInstance: deps.log,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'request_id' }),
     genReqId: () => deps.system.newId(),
     requestIdHeader: false,
     bodyLimit: BODY_LIMIT,
     trustProxy: deps.settings.trusted_proxies.length > 0 ? [...deps.settings.trusted_proxies] : false,
     forceCloseConnections: 'idle',
+    // What arrives on open connections during a stop is answered as ever, and its connection closed.
+    return503OnClosing: false,
+    frameworkErrors: (error, request, reply) => sendFrameworkError(error, request, reply),
+    clientErrorHandler: createClientErrorHandler(deps.system),
     routerOptions: { maxParamLength: 256 },
   }).withTypeProvider<TypeBoxTypeProvider>()
   const plain = server as unknown as FastifyInstance
@@ -83,8 +94,11 @@ export function createServer(deps: ServerDeps): Server {
   installErrorHandler(plain, deps.onDenied)
   collectRoutes(plain)
   installSecurityHeaders(plain)
+  installRequestLog(plain)
   installAuthentication(plain, deps, createRateLimiter(deps.system, deps.settings.rate_limit_per_minute))
   server.addHook('preValidation', async (request) => refuseUnexpectedBody(request))
+  installIdempotency(plain, deps.idempotency)
+  installEntityTags(plain)
   endStreamsOnClose(plain)
   return server
 }

@@ -7,6 +7,7 @@
 export const ERROR_CATALOGUE = {
   VALIDATION_ERROR: { status: 400, message: 'The request is not valid; see details.' },
   REDACTED_VALUE: { status: 400, message: 'A redacted value was sent back. Send the real value or leave the name out.' },
+  BAD_REQUEST: { status: 400, message: 'This is not a valid HTTP request.' },
   BAD_JSON: { status: 400, message: 'The body is not valid JSON.' },
   BAD_ARCHIVE: { status: 400, message: 'The uploaded archive is not acceptable; see details.' },
   UNAUTHENTICATED: { status: 401, message: 'Valid credentials are required.' },
@@ -15,6 +16,7 @@ export const ERROR_CATALOGUE = {
   ORIGIN_REFUSED: { status: 403, message: 'A write with a session cookie must come from the same origin.' },
   NOT_FOUND: { status: 404, message: 'There is no such thing here.' },
   METHOD_NOT_ALLOWED: { status: 405, message: 'This path does not support that method.' },
+  REQUEST_TIMEOUT: { status: 408, message: 'The request took too long to arrive.' },
   CONFLICT: { status: 409, message: 'The request conflicts with the present state.' },
   NAME_TAKEN: { status: 409, message: 'That name is taken.' },
   ALREADY_INITIALIZED: { status: 409, message: 'The first administrator exists already.' },
@@ -30,6 +32,7 @@ export const ERROR_CATALOGUE = {
   UNSUPPORTED_MEDIA_TYPE: { status: 415, message: 'That content type is not supported here.' },
   POLICY_REFUSED: { status: 422, message: 'The request is valid but a policy refuses it; see details.' },
   NOT_SUPPORTED: { status: 422, message: 'This version of Berth does not do that; see details.' },
+  HEADERS_TOO_LARGE: { status: 431, message: 'The header fields are too large.' },
   RATE_LIMITED: { status: 429, message: 'Too many requests; try again later.' },
   INTERNAL: { status: 500, message: 'Something went wrong; the request id is in the log.' },
   RUNTIME_UNAVAILABLE: { status: 503, message: 'The container engine cannot be reached.' },

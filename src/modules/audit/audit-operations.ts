@@ -52,13 +52,13 @@ export function createAudit({ database, system }: AuditDeps): AuditOperations {
 
   return {
     record,
-    recordDenial: denials.record,
+    recordDenial: (denial) => denials.record(denial),
     accessRevision: () => revision,
     subscribe: (listener) => {
       listeners.add(listener)
       return () => listeners.delete(listener)
     },
-    flush: denials.flush,
+    flush: () => denials.flush(),
   }
 }
 

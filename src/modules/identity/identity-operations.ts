@@ -5,6 +5,7 @@ import type { RecordAudit } from '../audit/audit.ts'
 import type { Authenticate } from './actor.ts'
 import { createAuthenticator } from './authenticator.ts'
 import { hashToken } from './credential.ts'
+import { createIdempotency, type Idempotency } from './idempotency.ts'
 import { createLoginThrottle } from './login-throttle.ts'
 import { createMemberOperations, type MemberOperations } from './member-operations.ts'
 import { createMemberStore } from './member-store.ts'
@@ -36,6 +37,7 @@ export interface IdentityOperations {
   tokens: TokenOperations
   members: MemberOperations
   roles: RoleOperations
+  idempotency: Idempotency
   /** Drops sessions that ended by themselves; answers how many. */
   removeExpiredSessions(): number
 }
@@ -74,6 +76,7 @@ export function createIdentity(deps: IdentityDeps): IdentityOperations {
     tokens: createTokenOperations({ ...shared, tokens, members }),
     members: createMemberOperations({ ...shared, users, members, roles }),
     roles: createRoleOperations({ ...shared, roles, members }),
+    idempotency: createIdempotency({ database, system, adminToken: deps.adminToken }),
     removeExpiredSessions: () => {
       const idleSince = new Date(system.now() - settings.session_idle_seconds * 1000).toISOString()
       return sessions.removeExpired(system.nowIso(), idleSince)
