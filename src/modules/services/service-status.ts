@@ -20,7 +20,7 @@ export const NOTHING_OBSERVED: Observation = {
   open_deployment: false,
 }
 
-/** The status of a service: derived from what is wanted and what is there, never stored. */
+/** The status of a service: derived from what is wanted and what is there, never stored. `Sleeping` comes with autoscaling. */
 export function serviceStatus(
   service: Pick<ServiceRow, 'desired_state' | 'replicas' | 'live_deployment_id'>,
   observed: Observation,

@@ -8,6 +8,7 @@ import { AppError } from '../../../src/lib/errors.ts'
 import { createSystem } from '../../../src/lib/system.ts'
 import type { AuditEntry } from '../../../src/modules/audit/audit.ts'
 import type { Actor } from '../../../src/modules/identity/actor.ts'
+import { createIdempotency } from '../../../src/modules/identity/idempotency.ts'
 import {
   BUILT_IN_ROLES,
   type BuiltInRole,
@@ -94,6 +95,7 @@ export async function openServiceApi(t: Test) {
       service: (id) => store.projectOf(id),
       deployment: () => undefined,
     },
+    idempotency: createIdempotency({ database, system, adminToken: 'test-admin-token-0123456789' }),
     onDenied: () => {},
     settings: { trusted_proxies: [], rate_limit_per_minute: 1_000_000 },
   })

@@ -24,6 +24,17 @@ test('a service is created in the named project, once', async (t) => {
   t.equal((await api.root('POST', '/v1/services', { name: 'x', project_id: 'absent' })).status, 404)
 })
 
+test('creating with an Idempotency-Key twice makes one service', async (t) => {
+  const api = await openServiceApi(t)
+  const body = { name: 'web', env: { A: 'canary-77aa' } }
+  const first = await api.root('POST', '/v1/services', body, { 'idempotency-key': 'k1' })
+  const again = await api.root('POST', '/v1/services', body, { 'idempotency-key': 'k1' })
+  t.equal(again.status, 201)
+  t.same(again.body, first.body)
+  t.equal((await api.root('GET', '/v1/services')).list.length, 1)
+  t.notOk(api.bytesOnDisk().includes('canary-77aa'), 'the kept answer is sealed')
+})
+
 test('replacing resets what is left out, but env', async (t) => {
   const api = await openServiceApi(t)
   const id = await api.addService('web', {
