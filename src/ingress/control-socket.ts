@@ -2,7 +2,7 @@ import { chmodSync, rmSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
 import { messageOf } from '../lib/errors.ts'
 import { type ControlReply, type ControlRequest, MAX_LINE_LENGTH } from './control-protocol.ts'
-import { JsonLines } from './json-lines.ts'
+import { JsonLines } from '../lib/json-lines.ts'
 
 /** Connections that the control plane may have open at once: one, and one more while it restarts, with room to spare. */
 const MAX_CONNECTIONS = 8

@@ -1,8 +1,9 @@
 import { createServer, type IncomingMessage, type Server, ServerResponse } from 'node:http'
 import { Server as NetServer, type Socket } from 'node:net'
+import { countAnswer } from './answer.ts'
 import { ClientConnection } from './client-connection.ts'
 import { rawErrorPage, sendErrorPage } from './error-page.ts'
-import { countAnswer, Exchange } from './exchange.ts'
+import { Exchange } from './exchange.ts'
 import { discardBody } from './request-body.ts'
 import { readRequestHead, type RequestManner } from './request-head.ts'
 import { mayUpgrade, type UpgradeRequest } from './upgrade.ts'
@@ -172,10 +173,15 @@ function answerUnparsable(
 }
 
 function tick(context: WorkerContext, clients: ReadonlyMap<Socket, ClientConnection>): void {
-  const now = context.system.monotonic()
-  context.clock.now = now
+  const { clock, limits } = context
+  const elapsed = context.system.monotonic() - clock.real
+  const stalled = elapsed > 2 * limits.tick_ms
+  clock.real += elapsed
+  // While this process stood still, answers were waiting to be read: that time is nobody's fault.
+  clock.now += stalled ? limits.tick_ms : elapsed
+  const { now } = clock
   for (const upstream of context.routes.states()) {
-    upstream.closeExpired(now)
+    upstream.closeExpired(stalled ? Number.POSITIVE_INFINITY : now)
     for (const { user } of upstream.connections) contain(context, () => user?.tick(now))
   }
   for (const client of clients.values()) if (client.discardUntil <= now) client.socket.destroy()

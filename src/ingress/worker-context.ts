@@ -28,8 +28,8 @@ export interface WorkerContext {
   readonly limits: IngressLimits
   readonly log: WorkerLog
   readonly counters: WorkerCounters
-  /** A coarse monotonic clock in milliseconds, moved on every `tick_ms`. */
-  readonly clock: { now: number }
+  /** Coarse clocks in milliseconds, moved on every `tick_ms`: `now` for deadlines, which stands still when the process does. */
+  readonly clock: { now: number; real: number }
   /** Every upstream connection reads into this one unless it carries a large body. */
   readonly readBuffer: Buffer
   readonly routes: RouteIndex
@@ -62,7 +62,7 @@ export function createWorkerContext(
     limits,
     log,
     counters,
-    clock: { now: system.monotonic() },
+    clock: { now: 0, real: system.monotonic() },
     readBuffer: Buffer.allocUnsafeSlow(64 * 1024),
     routes,
     draining: false,

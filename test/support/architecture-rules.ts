@@ -15,6 +15,7 @@ type Layer =
   | 'module store'
   | 'module'
   | 'ingress'
+  | 'ingress contract'
   | 'port'
   | 'runtime'
   | 'store'
@@ -45,7 +46,9 @@ const ARROWS: Record<Layer, Arrows> = {
   store: { value: ['store', 'lib'], type: [] },
   port: { value: ['port', 'lib'], type: [] },
   runtime: { value: ['runtime', 'port', 'lib'], type: ['config'] },
-  ingress: { value: ['ingress', 'lib'], type: [] },
+  ingress: { value: ['ingress', 'ingress contract', 'lib'], type: [] },
+  // What the control plane and the data plane say to each other.
+  'ingress contract': { value: ['ingress contract', 'lib'], type: [] },
   access: { value: ['access', 'lib'], type: [] },
   http: { value: ['http', 'lib', 'access'], type: ['config', 'other schema', 'other operations'] },
   schema: { value: ['lib', 'access', 'own schema', 'other schema', 'http'], type: ['port'] },
@@ -54,12 +57,12 @@ const ARROWS: Record<Layer, Arrows> = {
     type: ['own operations', 'own module', 'config'],
   },
   operations: {
-    value: ['lib', 'access', 'port', 'other schema', ...OWN_MODULE],
+    value: ['lib', 'access', 'port', 'ingress contract', 'other schema', ...OWN_MODULE],
     type: ['store', 'config', 'ingress', ...OTHER_TYPES],
   },
   'module store': { value: ['store', 'lib', 'access', 'own schema'], type: ['own module', 'port'] },
   module: {
-    value: ['lib', 'access', 'port', 'other schema', ...OWN_MODULE],
+    value: ['lib', 'access', 'port', 'ingress contract', 'other schema', ...OWN_MODULE],
     type: ['store', 'config', 'ingress', ...OTHER_TYPES],
   },
   composition: {
@@ -98,6 +101,7 @@ const PLACES: [RegExp, Layer][] = [
   [/^src\/modules\/.*-store\.ts$/, 'module store'],
   [/^src\/modules\/[^/]+\//, 'module'],
   [/^src\/runtime\/(runtime|labels)\.ts$/, 'port'],
+  [/^src\/ingress\/(route-table|control-protocol|limits)\.ts$/, 'ingress contract'],
   [/^src\/(http|ingress|runtime|store|lib|cli|web)\//, 'lib'],
 ]
 

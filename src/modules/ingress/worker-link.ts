@@ -5,7 +5,7 @@ import {
   type IngressWorkerStatus,
   MAX_LINE_LENGTH,
 } from '../../ingress/control-protocol.ts'
-import { JsonLines } from '../../ingress/json-lines.ts'
+import { JsonLines } from '../../lib/json-lines.ts'
 import type { RouteTable } from '../../ingress/route-table.ts'
 import { messageOf } from '../../lib/errors.ts'
 import type { System } from '../../lib/system.ts'

@@ -1,0 +1,63 @@
+import type { RequestHead } from './request-head.ts'
+import { pickUpstream } from './route-index.ts'
+import { UpstreamConnection } from './upstream-connection.ts'
+import type { UpstreamState } from './upstream.ts'
+import type { WorkerContext } from './worker-context.ts'
+
+/** Replicas that are tried while none has been reached. */
+const MAX_CONNECTS = 3
+/** A request that cannot be repeated does not take a connection that the application may be about to close. */
+const FRESH_MS = 1000
+
+/** Finds the replica and the connection for one request, and decides whether there may be another attempt. */
+export class Attempts {
+  /** The replica of the last attempt, for the log. */
+  upstreamId = ''
+  private readonly context: WorkerContext
+  private readonly head: RequestHead
+  /** It may reach an application twice: safe to repeat by its method, and nothing of it is consumed by sending it. */
+  private readonly repeatable: boolean
+  private tried: UpstreamState[] = NONE
+  private count = 0
+  private repeated = false
+
+  constructor(context: WorkerContext, head: RequestHead) {
+    this.context = context
+    this.head = head
+    this.repeatable = head.idempotent && head.body === 'none'
+  }
+
+  /** A connection for the next attempt, a new one if `fresh`; undefined when there is no replica left to try. */
+  next(fresh: boolean): UpstreamConnection | undefined {
+    const { context, head } = this
+    // Looked up anew each time: a replica that has left the table gets no new request.
+    const route = context.routes.find(head.hostname)
+    const upstream = route && pickUpstream(route, this.tried, context.clock.now)
+    if (upstream === undefined) return undefined
+    this.upstreamId = upstream.id
+    if (this.count > 0) context.counters.retries += 1
+    this.count += 1
+    const notBefore = this.repeatable ? Number.NEGATIVE_INFINITY : context.clock.now - FRESH_MS
+    return (fresh ? undefined : upstream.takeIdle(notBefore)) ?? new UpstreamConnection(upstream, context)
+  }
+
+  /** A replica took no connection. Nothing has been sent, so that any request may try another one. */
+  afterRefusal(upstream: UpstreamState): boolean {
+    upstream.eject(this.context.clock.now, this.context.limits.ejection_ms)
+    this.tried = [...this.tried, upstream]
+    return this.count < MAX_CONNECTS
+  }
+
+  /**
+   * A connection ended without a byte of an answer. The request may have reached the application all the same, so only one that
+   * is safe to repeat is, and once: on a new connection, or on another replica when this one was new.
+   */
+  afterSilence(connection: UpstreamConnection): boolean {
+    if (this.repeated || !this.repeatable) return false
+    this.repeated = true
+    if (!connection.reused) this.tried = [...this.tried, connection.upstream]
+    return true
+  }
+}
+
+const NONE: UpstreamState[] = []
