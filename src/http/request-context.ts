@@ -2,7 +2,7 @@ import type { FastifyRequest } from 'fastify'
 import type { Authentication } from '../modules/identity/actor.ts'
 import type { Context } from '../modules/identity/context.ts'
 import type { System } from '../lib/system.ts'
-import type { RouteAccess } from './access.ts'
+import type { ProjectFinders, RouteAccess } from './access.ts'
 import type { AccessWatch } from './access-watch.ts'
 import type { RouteIndex } from './route-index.ts'
 
@@ -33,6 +33,7 @@ declare module 'fastify' {
     /** What ends each open stream when the server stops. */
     liveStreams: Set<() => void>
     routeIndex: RouteIndex
+    finders: ProjectFinders
   }
 }
 

@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream'
 import { type Static, type TObject, type TObjectOptions, type TProperties, type TSchema, Type } from 'typebox'
 import { ERROR_CATALOGUE, type ErrorCode } from '../lib/errors.ts'
 
@@ -40,6 +41,9 @@ export const ListQuery = strictObject({
   ),
 })
 export type ListQuery = Static<typeof ListQuery>
+
+/** A body that is streamed, of whatever media type the route declares. */
+export const StreamedText = Type.Unsafe<Readable | string>({ type: 'string' })
 
 /** What every failure looks like. */
 export const ErrorBody = Type.Object(

@@ -82,6 +82,7 @@ export function createServer(deps: ServerDeps): Server {
   decorateRequests(plain)
   server.decorate('system', deps.system)
   server.decorate('routeIndex', createRouteIndex())
+  server.decorate('finders', deps.finders)
   server.decorate('liveStreams', new Set<() => void>())
   server.decorate(
     'accessWatch',

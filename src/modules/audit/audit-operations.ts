@@ -1,10 +1,16 @@
+import { AppError } from '../../lib/errors.ts'
+import { type Page, pageOf, type PageRequest } from '../../lib/page.ts'
 import type { System } from '../../lib/system.ts'
 import type { Database } from '../../store/database.ts'
+import type { Actor } from '../identity/actor.ts'
 import type { Denial } from '../identity/authorize.ts'
-import { GENESIS, hashEvent } from './audit-chain.ts'
-import type { AuditContext, AuditEntry, RecordAudit } from './audit.ts'
-import { type AuditRow, createAuditStore } from './audit-store.ts'
+import type { Context } from '../identity/context.ts'
+import { createAuditLog } from './audit-log.ts'
+import type { RecordAudit } from './audit.ts'
+import type { AuditEvent, AuditFilterQuery, ExportTrailer, Verification } from './audit-schema.ts'
+import { type AuditFilter, type AuditRow, type AuditScope, createAuditStore } from './audit-store.ts'
 import { createDenialRecorder } from './denial-recorder.ts'
+import { createVerifier } from './verifier.ts'
 
 export interface AuditDeps {
   database: Database
@@ -17,77 +23,134 @@ export interface AuditOperations {
   recordDenial(denial: Denial): void
   /** Rises whenever someone's access may have changed. */
   accessRevision(): number
-  /** Calls `listener` after each commit that added events. The result stops it. */
-  subscribe(listener: () => void): () => void
+  /** Newest first, of what the caller may read. */
+  listAuditEvents(context: Context, query: AuditFilterQuery, page: PageRequest): Page<AuditEvent>
+  /** Oldest first, in batches; the last one is the trailer. What is recorded after the call is not in it. */
+  exportAuditEvents(
+    context: Context,
+    query: AuditFilterQuery,
+    signal: AbortSignal,
+  ): AsyncGenerator<(AuditEvent | ExportTrailer)[], void>
+  /** Computes every hash anew. */
+  verifyAuditEvents(): Promise<Verification>
+  /** Changes behind `after` (without it: from now on) as they happen, of what the actor may see at that time. */
+  followEvents(
+    actor: () => Actor,
+    options: FollowOptions,
+    signal: AbortSignal,
+  ): AsyncGenerator<AuditEvent[], void>
   /** Records what is still only counted; before the database closes. */
   flush(): void
 }
 
-/** A change of one of these may take someone's access away. */
-const ACCESS_KINDS = new Set(['user', 'session', 'api_token', 'role', 'member', 'project', 'service'])
+export interface FollowOptions {
+  after?: number
+  project_id?: string
+}
 
-const MAX_DETAILS_LENGTH = 4096
+const BATCH = 200
+/** Changes come in bursts: what follows within this time goes out together. */
+const GATHER_MS = 100
 
 /** The audit log: who did what, and who was refused, each event chained to the one before. */
 export function createAudit({ database, system }: AuditDeps): AuditOperations {
   const store = createAuditStore(database)
-  const listeners = new Set<() => void>()
-  let revision = 0
+  const log = createAuditLog({ database, system, store })
+  const denials = createDenialRecorder(system, log.record)
+  const verify = createVerifier(store, system)
 
-  const announce = (entry: AuditEntry): void => {
-    if (entry.outcome === undefined && ACCESS_KINDS.has(entry.resource_kind ?? '')) revision += 1
-    for (const listener of listeners) listener()
+  async function* exportBatches(filter: AuditFilter, signal: AbortSignal) {
+    const { head_hash, head_sequence, chain_ok } = await verify()
+    // A broken chain is exported to its end all the same.
+    const end = chain_ok ? head_sequence : (store.head()?.sequence ?? 0)
+    let count = 0
+    let after = 0
+    while (!signal.aborted && after < end) {
+      const rows = store.listUp(filter, BATCH, after).filter((row) => row.sequence <= end)
+      count += rows.length
+      yield rows.map(toEvent)
+      after = rows.length < BATCH ? end : (rows.at(-1)?.sequence ?? after)
+    }
+    yield [{ count, head_hash, chain_ok }]
   }
 
-  const record: RecordAudit = (context, entry) => {
-    database.transact(() => {
-      const head = store.head()
-      const event = describe(context, entry, system)
-      const row = { ...event, sequence: (head?.sequence ?? 0) + 1, previous_hash: head?.hash ?? GENESIS }
-      store.append({ ...row, hash: hashEvent(row) })
-    })
-    database.afterCommit(() => announce(entry))
+  async function* follow(actor: () => Actor, options: FollowOptions, signal: AbortSignal) {
+    let after = options.after ?? store.head()?.sequence ?? 0
+    while (!signal.aborted) {
+      const changed = log.nextChange(signal)
+      const head = store.head()?.sequence ?? 0
+      const filter = { scope: visibleTo(actor()), outcome: 'done', ...projectOf(options) } as const
+      const rows = after < head ? store.listUp(filter, BATCH, after) : []
+      if (rows.length > 0) yield rows.map(toEvent)
+      after =
+        rows.length === BATCH ? (rows.at(-1)?.sequence ?? head) : Math.max(head, rows.at(-1)?.sequence ?? 0)
+      if (rows.length === BATCH) continue
+      await changed
+      await system.sleep(GATHER_MS, signal).catch(() => {})
+    }
   }
-  const denials = createDenialRecorder(system, record)
 
   return {
-    record,
+    record: log.record,
     recordDenial: (denial) => denials.record(denial),
-    accessRevision: () => revision,
-    subscribe: (listener) => {
-      listeners.add(listener)
-      return () => listeners.delete(listener)
+    accessRevision: () => log.accessRevision(),
+    listAuditEvents: (context, query, { limit, after }) => {
+      const rows = store.list(filterOf(context, query), limit + 1, readSequence(after))
+      const page = pageOf(rows, limit, (row) => String(row.sequence))
+      return { ...page, items: page.items.map(toEvent) }
     },
+    exportAuditEvents: (context, query, signal) => exportBatches(filterOf(context, query), signal),
+    verifyAuditEvents: verify,
+    followEvents: follow,
     flush: () => denials.flush(),
   }
 }
 
-function describe(
-  { actor, request_id, client_address }: AuditContext,
-  entry: AuditEntry,
-  system: System,
-): Omit<AuditRow, 'sequence' | 'hash' | 'previous_hash'> {
+function filterOf({ actor }: Context, query: AuditFilterQuery): AuditFilter {
+  const { since, until, ...rest } = query
   return {
-    id: system.newId(),
-    at: system.nowIso(),
-    actor_kind: actor.via,
-    actor_id: actor.user_id,
-    actor_name: actor.name,
-    token_id: actor.token_id,
-    action: entry.action,
-    outcome: entry.outcome ?? 'done',
-    resource_kind: entry.resource_kind ?? null,
-    resource_id: entry.resource_id ?? null,
-    project_id: entry.project_id ?? null,
-    client_address,
-    request_id,
-    details: boundedJson(entry.details ?? {}),
+    ...rest,
+    scope: readableBy(actor),
+    ...(since === undefined ? {} : { since: new Date(since).toISOString() }),
+    ...(until === undefined ? {} : { until: new Date(until).toISOString() }),
   }
 }
 
-function boundedJson(details: object): string {
-  const text = JSON.stringify(details)
-  return text.length <= MAX_DETAILS_LENGTH
-    ? text
-    : JSON.stringify({ omitted: 'the details were too long to keep' })
+/** Everything for super-admins, else what belongs to the projects whose audit events they may read. */
+function readableBy(actor: Actor): AuditScope {
+  if (actor.is_super_admin) return 'everything'
+  const visible = actor.visibleProjects()
+  if (visible === 'all') return { projects: actor.can('audit.read') ? 'all' : [] }
+  return { projects: visible.filter((id) => actor.can('audit.read', id)) }
+}
+
+function visibleTo(actor: Actor): AuditScope {
+  if (actor.is_super_admin) return 'everything'
+  const visible = actor.visibleProjects()
+  if (visible === 'all') return { projects: actor.can('projects.read') ? 'all' : [] }
+  return { projects: visible.filter((id) => actor.can('projects.read', id)) }
+}
+
+function projectOf({ project_id }: FollowOptions): { project_id?: string } {
+  return project_id === undefined ? {} : { project_id }
+}
+
+function readSequence(after: string | undefined): number | undefined {
+  if (after === undefined) return undefined
+  if (!/^\d{1,15}$/.test(after)) {
+    throw new AppError('VALIDATION_ERROR', {
+      details: [{ field: 'cursor', message: 'is not a cursor of this list' }],
+    })
+  }
+  return Number(after)
+}
+
+function toEvent(row: AuditRow): AuditEvent {
+  return {
+    ...row,
+    actor_kind: row.actor_kind as AuditEvent['actor_kind'],
+    details: JSON.parse(row.details) as Record<string, unknown>,
+    previous_hash: row.previous_hash.toString('hex'),
+    hash: row.hash.toString('hex'),
+  }
 }

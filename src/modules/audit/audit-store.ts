@@ -22,18 +22,22 @@ export interface AuditRow {
   hash: Buffer
 }
 
+/** What of the log someone may read: everything, or what belongs to some projects (or to any). */
+export type AuditScope = 'everything' | { readonly projects: readonly string[] | 'all' }
+
 /** What a reader wants; every given field must fit. */
 export interface AuditFilter {
+  scope: AuditScope
   /** The actor's id or name. */
   actor?: string
   action?: string
   /** The resource's kind or id. */
   resource?: string
-  /** RFC 3339, inclusive. */
+  project_id?: string
+  /** RFC 3339 UTC with milliseconds, inclusive. */
   since?: string
   until?: string
-  /** JSON array of the projects that may be read; without it all, also what belongs to none. */
-  projects?: string
+  outcome?: AuditRow['outcome']
 }
 
 export interface AuditStore {
@@ -50,8 +54,11 @@ export interface AuditStore {
 const FILTER = `($actor IS NULL OR actor_id = $actor OR actor_name = $actor)
   AND ($action IS NULL OR action = $action)
   AND ($resource IS NULL OR resource_kind = $resource OR resource_id = $resource)
+  AND ($project_id IS NULL OR project_id = $project_id)
   AND ($since IS NULL OR at >= $since) AND ($until IS NULL OR at <= $until)
-  AND ($projects IS NULL OR project_id IN (SELECT value FROM json_each($projects)))`
+  AND ($outcome IS NULL OR outcome = $outcome)
+  AND ($everything = 1 OR (project_id IS NOT NULL
+    AND ($projects IS NULL OR project_id IN (SELECT value FROM json_each($projects)))))`
 
 /** The audit log; triggers of the schema keep its rows from being changed or deleted. */
 export function createAuditStore(database: Database): AuditStore {
@@ -81,13 +88,16 @@ export function createAuditStore(database: Database): AuditStore {
   }
 }
 
-function parametersOf(filter: AuditFilter) {
+function parametersOf({ scope, ...filter }: AuditFilter) {
   return {
     actor: filter.actor ?? null,
     action: filter.action ?? null,
     resource: filter.resource ?? null,
+    project_id: filter.project_id ?? null,
     since: filter.since ?? null,
     until: filter.until ?? null,
-    projects: filter.projects ?? null,
+    outcome: filter.outcome ?? null,
+    everything: scope === 'everything' ? 1 : 0,
+    projects: scope === 'everything' || scope.projects === 'all' ? null : JSON.stringify(scope.projects),
   }
 }

@@ -19,10 +19,13 @@ export interface AuthenticatorDeps {
   members: MemberStore
   roles: RoleStore
   sessionIdleSeconds: number
+  /** Told of each use of the install admin token once an administrator exists, at most once a minute and address. */
+  onRecovery: (clientAddress: string) => void
 }
 
 /** `last_seen_at` and `last_used_at` may lag by this much, so that a read is not a write each time. */
 const TOUCH_EVERY_MS = 60_000
+const MAX_RECOVERY_ADDRESSES = 1000
 
 /** Makes the function that says who credentials belong to, read from the rows each time. */
 export function createAuthenticator(deps: AuthenticatorDeps): Authenticate {
@@ -86,11 +89,21 @@ export function createAuthenticator(deps: AuthenticatorDeps): Authenticate {
     )
   }
 
-  return ({ token, from }) => {
+  const recoveries = new Map<string, number>()
+  const noteRecovery = (clientAddress: string): void => {
+    const last = recoveries.get(clientAddress)
+    if (last !== undefined && system.monotonic() - last < TOUCH_EVERY_MS) return
+    if (recoveries.size >= MAX_RECOVERY_ADDRESSES) recoveries.clear()
+    recoveries.set(clientAddress, system.monotonic())
+    deps.onRecovery(clientAddress)
+  }
+
+  return ({ token, from, client_address }) => {
     const hash = hashToken(token)
     if (from === 'header' && sameHash(hash, deps.adminTokenHash)) {
-      const actor = createInstallAdmin(users.countSuperAdmins() > 0)
-      return { actor, expires_at_ms: Number.POSITIVE_INFINITY }
+      const initialized = users.countSuperAdmins() > 0
+      if (initialized) noteRecovery(client_address)
+      return { actor: createInstallAdmin(initialized), expires_at_ms: Number.POSITIVE_INFINITY }
     }
     if (token.startsWith(TOKEN_PREFIXES.session)) return fromSession(hash, from)
     if (token.startsWith(TOKEN_PREFIXES.api) && from === 'header') return fromApiToken(hash)

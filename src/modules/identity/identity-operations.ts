@@ -2,7 +2,7 @@ import type { Config } from '../../config.ts'
 import type { System } from '../../lib/system.ts'
 import type { Database } from '../../store/database.ts'
 import type { RecordAudit } from '../audit/audit.ts'
-import type { Authenticate } from './actor.ts'
+import { type Authenticate, INSTALL_ADMIN_NAME } from './actor.ts'
 import { createAuthenticator } from './authenticator.ts'
 import { hashToken } from './credential.ts'
 import { createIdempotency, type Idempotency } from './idempotency.ts'
@@ -38,8 +38,8 @@ export interface IdentityOperations {
   members: MemberOperations
   roles: RoleOperations
   idempotency: Idempotency
-  /** Drops sessions that ended by themselves; answers how many. */
-  removeExpiredSessions(): number
+  /** Drops what ended by itself: sessions and remembered answers. Run it now and then. */
+  removeExpired(): void
 }
 
 /** Who there is, how they prove it, and what they may do where. */
@@ -51,6 +51,7 @@ export function createIdentity(deps: IdentityDeps): IdentityOperations {
   const tokens = createTokenStore(database)
   const members = createMemberStore(database)
   const roles = createRoleStore(database)
+  const idempotency = createIdempotency({ database, system, adminToken: deps.adminToken })
   const shared = { database, system, record }
 
   return {
@@ -63,6 +64,10 @@ export function createIdentity(deps: IdentityDeps): IdentityOperations {
       members,
       roles,
       sessionIdleSeconds: settings.session_idle_seconds,
+      onRecovery: (client_address) => {
+        const actor = { via: 'admin_token', user_id: null, token_id: null, name: INSTALL_ADMIN_NAME } as const
+        record({ actor, request_id: null, client_address }, { action: 'useInstallAdminToken' })
+      },
     }),
     users: createUserOperations({ ...shared, passwords, users, sessions, members }),
     sessions: createSessionOperations({
@@ -76,10 +81,11 @@ export function createIdentity(deps: IdentityDeps): IdentityOperations {
     tokens: createTokenOperations({ ...shared, tokens, members }),
     members: createMemberOperations({ ...shared, users, members, roles }),
     roles: createRoleOperations({ ...shared, roles, members }),
-    idempotency: createIdempotency({ database, system, adminToken: deps.adminToken }),
-    removeExpiredSessions: () => {
+    idempotency,
+    removeExpired: () => {
       const idleSince = new Date(system.now() - settings.session_idle_seconds * 1000).toISOString()
-      return sessions.removeExpired(system.nowIso(), idleSince)
+      sessions.removeExpired(system.nowIso(), idleSince)
+      idempotency.removeExpired()
     },
   }
 }

@@ -1,5 +1,6 @@
 import type { Server } from '../../http/server.ts'
 import type { IdentityOperations } from './identity-operations.ts'
+import { authorizationRoutes } from './authorization-routes.ts'
 import { memberRoutes } from './member-routes.ts'
 import { roleRoutes } from './role-routes.ts'
 import { sessionRoutes } from './session-routes.ts'
@@ -13,4 +14,5 @@ export function identityRoutes(server: Server, operations: IdentityOperations): 
   memberRoutes(server, operations.members)
   tokenRoutes(server, operations.tokens)
   roleRoutes(server, operations.roles)
+  authorizationRoutes(server)
 }

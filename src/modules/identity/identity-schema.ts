@@ -181,3 +181,25 @@ export const UpdateRoleBody = strictObject(
 )
 export type UpdateRoleBody = Static<typeof UpdateRoleBody>
 export const PermissionEntry = Type.Object({ name: PermissionName, description: Type.String() })
+
+export const AuthorizationMe = Type.Object({
+  is_super_admin: Type.Boolean(),
+  permissions: Type.Array(PermissionName, { description: 'In at least one project' }),
+  projects: Type.Array(Type.Object({ project_id: Id, permissions: Type.Array(PermissionName) }), {
+    description: 'Empty for super-admins, who may do everything everywhere',
+  }),
+})
+
+/** Either a permission (in a project, or in any), or a request of the API. */
+export const CheckBody = strictObject({
+  permission: Type.Optional(PermissionName),
+  project_id: Type.Optional(Type.String({ minLength: 1, maxLength: 64 })),
+  method: Type.Optional(Type.Enum(['GET', 'POST', 'PUT', 'PATCH', 'DELETE'])),
+  path: Type.Optional(Type.String({ pattern: '^/', maxLength: 1024 })),
+})
+export type CheckBody = Static<typeof CheckBody>
+export const CheckAnswer = Type.Object({
+  allowed: Type.Boolean(),
+  reason: nullable(Type.String({ description: 'The error code that a request would get' })),
+  permission: Type.Optional(Type.String({ description: 'The permission that is missing' })),
+})

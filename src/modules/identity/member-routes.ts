@@ -5,7 +5,7 @@ import type { Server } from '../../http/server.ts'
 import { Me, Member, MemberParams, PutMemberBody } from './identity-schema.ts'
 import type { MemberOperations } from './member-operations.ts'
 
-const tags = ['Members']
+const tags = ['members']
 
 /** Who one is, and who belongs to a project. */
 export function memberRoutes(server: Server, operations: MemberOperations): void {

@@ -6,7 +6,7 @@ import { CreateRoleBody, PermissionEntry, Role, UpdateRoleBody } from './identit
 import { PERMISSION_NAMES, PERMISSIONS } from './permissions.ts'
 import type { RoleOperations } from './role-operations.ts'
 
-const tags = ['Roles']
+const tags = ['roles']
 const access = { super_admin: true, session: true } as const
 
 /** The permissions there are, and the roles that bundle them. */

@@ -14,7 +14,7 @@ import {
 } from './identity-schema.ts'
 import type { SessionOperations } from './session-operations.ts'
 
-const tags = ['Sessions']
+const tags = ['sessions']
 /** Small, because anybody may send them. */
 const PUBLIC_BODY_LIMIT = 4096
 

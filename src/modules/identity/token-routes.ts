@@ -5,7 +5,7 @@ import type { Server } from '../../http/server.ts'
 import { ApiToken, MintedToken, MintTokenBody, TokenParams } from './identity-schema.ts'
 import type { TokenOperations } from './token-operations.ts'
 
-const tags = ['API tokens']
+const tags = ['tokens']
 
 const TokenQuery = strictObject({
   ...ListQuery.properties,

@@ -12,7 +12,7 @@ import {
 } from './identity-schema.ts'
 import type { UserOperations } from './user-operations.ts'
 
-const tags = ['Users']
+const tags = ['users']
 const access = { super_admin: true, recovery: true } as const
 
 /** The first administrator and everyone after. */

@@ -3,7 +3,7 @@ import type { Server } from '../../http/server.ts'
 import type { NodeOperations } from './node-operations.ts'
 import { Health, NodeInfo, Readiness, WorkerStatusSchema } from './node-schema.ts'
 
-const tags = ['Node']
+const tags = ['node']
 
 /** Probes, and what the machine and the daemon are doing. */
 export function nodeRoutes(server: Server, operations: NodeOperations): void {
