@@ -4,6 +4,7 @@ import { requireName } from './docker-containers.ts'
 import type { DockerEngine } from './docker-engine.ts'
 import { translateEngineError } from './docker-errors.ts'
 import { createLogFrameReader } from './log-frames.ts'
+import { createLogPlace } from './log-place.ts'
 import type { FollowOptions, LogChunk, Runtime } from './runtime.ts'
 
 /** Reads container output through the engine's log driver. */
@@ -12,6 +13,25 @@ export function createDockerLogs({ engine }: { engine: DockerEngine }): Pick<Run
 }
 
 async function* followLogs(
+  engine: DockerEngine,
+  name: string,
+  options: FollowOptions,
+  signal: AbortSignal,
+): AsyncGenerator<LogChunk> {
+  const place = createLogPlace()
+  for await (const chunk of readLogs(engine, name, options, signal)) {
+    place.pass(chunk)
+    yield chunk
+  }
+  // An engine that has just begun a new log file may end before its last lines: what was kept since is read once more.
+  const since = place.since()
+  if (!options.follow || since === undefined || signal.aborted) return
+  for await (const chunk of readLogs(engine, name, { follow: false, since }, signal)) {
+    if (place.isNew(chunk)) yield chunk
+  }
+}
+
+async function* readLogs(
   engine: DockerEngine,
   name: string,
   options: FollowOptions,

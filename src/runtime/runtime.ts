@@ -42,7 +42,7 @@ export interface Runtime {
    * id. An image that is absent throws NOT_FOUND; what the engine will not make of it throws ContainerRefused.
    */
   ensureContainer(container: ContainerSpec): Promise<string>
-  /** Starts it; already running is fine; absent throws NOT_FOUND; a command that cannot be run throws ContainerRefused. */
+  /** Starts it; already running is fine; absent throws NOT_FOUND; what cannot be started throws ContainerRefused. */
   startContainer(name: string): Promise<void>
   /** SIGTERM, then SIGKILL after the grace period; absent or stopped is fine. */
   stopContainer(name: string, graceSeconds: number): Promise<void>
@@ -52,8 +52,10 @@ export interface Runtime {
   /** Containers, running or not, that carry all of these labels. */
   listContainers(labels: Record<string, string>): Promise<ContainerInfo[]>
   /**
-   * Output lines, oldest first, from `since` on; ends without error when the container stops, is absent, or `signal` aborts. A reader that
-   * stops reading holds the engine back, nothing is buffered for it. Leave a quiet stream by the signal: `return()` waits for the next line.
+   * Output lines as the engine kept them, from `since` on; ends without error when the container stops, is absent, or `signal` aborts. Lines
+   * of one stream are in order; standard output and error are not among each other, so a reader that resumes goes back a little and drops
+   * what it has. A reader that stops reading holds the engine back, nothing is buffered for it. Leave a quiet stream by the signal:
+   * `return()` waits for the next line.
    */
   followLogs(name: string, options: FollowOptions, signal: AbortSignal): AsyncIterable<LogChunk>
   /** Container events from the call on. Ends when `signal` aborts; throws RUNTIME_UNAVAILABLE when the engine goes away. */
@@ -166,7 +168,10 @@ export interface ContainerInfo {
   /** Address on its Berth network while it runs. */
   address: string | null
   exit_code: number | null
-  /** The engine says the kernel killed it for memory. True is also said when only a child died. */
+  /**
+   * The engine says the kernel killed it for memory. True is also said when only a child died; false proves nothing, some engines miss it:
+   * an exit code of 137 that nobody asked for is most likely memory too.
+   */
   oom_killed: boolean
   /** RFC 3339, null before the first start. */
   started_at: string | null
