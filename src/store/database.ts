@@ -68,7 +68,8 @@ function wrap(sqlite: Sqlite.Database): Database {
 
   return {
     all: <Row>(sql: string, parameters: SqlParameters = {}) => prepare(sql).all(parameters) as Row[],
-    get: <Row>(sql: string, parameters: SqlParameters = {}) => prepare(sql).get(parameters) as Row | undefined,
+    get: <Row>(sql: string, parameters: SqlParameters = {}) =>
+      prepare(sql).get(parameters) as Row | undefined,
     run: (sql, parameters = {}) => prepare(sql).run(parameters).changes,
     exec: (sql) => void sqlite.exec(sql),
     transact,

@@ -28,7 +28,8 @@ export function readMigrations(directory: string): Migration[] {
   return files.map((file, index) => {
     const match = /^(\d{4})-([a-z0-9-]+)\.sql$/.exec(file)
     const version = Number(match?.[1])
-    if (!match || version !== index + 1) throw new MigrationError(`migrations/${file} is out of order: expected number ${index + 1}`)
+    if (!match || version !== index + 1)
+      throw new MigrationError(`migrations/${file} is out of order: expected number ${index + 1}`)
     const sql = readFileSync(join(directory, file), 'utf8')
     return { version, name: match[2] ?? '', sql, checksum: createHash('sha256').update(sql).digest('hex') }
   })

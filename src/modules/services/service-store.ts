@@ -132,6 +132,12 @@ export function createServiceStore(database: Database) {
         )
         .map((row) => read(row)),
 
+    /** All services of a project, also those that are being deleted. */
+    listByProject: (projectId: string): ServiceRow[] =>
+      database
+        .all<StoredRow>('SELECT * FROM services WHERE project_id = $projectId ORDER BY id', { projectId })
+        .map(read),
+
     /** What a project holds, one line for people each, at most `limit`. */
     describeContents: (projectId: string, limit = 100): string[] =>
       database

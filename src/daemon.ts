@@ -1,0 +1,72 @@
+import { createApp } from './app.ts'
+import { ConfigError, loadConfig, type Config } from './config.ts'
+import { messageOf } from './lib/errors.ts'
+import { createLog } from './lib/log.ts'
+import { createSystem } from './lib/system.ts'
+
+/** EX_CONFIG of sysexits.h: starting again without a change is in vain. */
+const EXIT_CONFIG = 78
+
+/**
+ * Runs the daemon in the foreground until a signal ends it. SIGTERM leaves the ingress processes serving, so that a restart costs no
+ * request; SIGINT (Ctrl-C) ends them too.
+ */
+export async function runDaemon(): Promise<void> {
+  const config = readConfig()
+  if (!config) return
+  const log = createLog(config.log_level)
+  const system = createSystem()
+  for (const name of config.unknown_environment)
+    log.warn({ name }, 'this environment variable is no setting of Berth')
+  let app: Awaited<ReturnType<typeof createApp>> | undefined
+  let ending = false
+
+  const end = async (keepIngress: boolean): Promise<void> => {
+    if (ending) return
+    ending = true
+    system.later(config.shutdown_seconds * 1000, () => {
+      log.error({ seconds: config.shutdown_seconds }, 'did not stop in time; ending anyway')
+      log.flush()
+      process.exit(1)
+    })
+    try {
+      await app?.stop({ keepIngress })
+      log.info('stopped')
+    } catch (error) {
+      log.error({ err: error }, 'stopping failed')
+      process.exitCode = 1
+    }
+    log.flush()
+    process.exit()
+  }
+  process.on('SIGTERM', () => void end(true))
+  process.on('SIGINT', () => void end(false))
+
+  try {
+    app = await createApp({ config, log, system })
+    const { api, httpPort } = await app.start()
+    log.info(
+      { api, http_port: httpPort, data_dir: config.data_dir, config_file: config.config_file ?? null },
+      'Berth is ready',
+    )
+  } catch (error) {
+    if (ending) return
+    log.fatal({ err: error }, `Berth could not start: ${messageOf(error)}`)
+    log.flush()
+    process.stderr.write(`berth: ${messageOf(error)}\n`)
+    process.exitCode = 1
+    await app?.stop({ keepIngress: true })
+    process.exit()
+  }
+}
+
+function readConfig(): Config | undefined {
+  try {
+    return loadConfig()
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    process.stderr.write(`berth: ${error.message}\n`)
+    process.exitCode = EXIT_CONFIG
+    return undefined
+  }
+}

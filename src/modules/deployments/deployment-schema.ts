@@ -1,0 +1,149 @@
+import { type Static, Type } from 'typebox'
+import type { ActorRecord } from '../identity/actor.ts'
+import type { ServiceBuild, ServiceConfig } from '../services/service-schema.ts'
+
+export const DEPLOYMENT_STATES = [
+  'Pending',
+  'Building',
+  'Starting',
+  'Healthy',
+  'Failed',
+  'Stopped',
+  'Inactive',
+  'Cancelled',
+] as const
+export type DeploymentState = (typeof DEPLOYMENT_STATES)[number]
+
+/** In the order in which they run. Each is recorded before it begins and can run again. */
+export const STEPS = ['fetch', 'build', 'start', 'check', 'route', 'retire'] as const
+export type Step = (typeof STEPS)[number]
+
+export const STEP_STATES = ['running', 'done', 'failed', 'skipped', 'cancelled'] as const
+export type StepState = (typeof STEP_STATES)[number]
+
+/** What a release is made from: an upload, or the image of an earlier release. */
+export type DeploymentSource =
+  | { type: 'upload'; upload_id: string; sha256: string; size_bytes: number }
+  | { type: 'redeploy' | 'rollback'; deployment_id: string; number: number }
+
+/** A row of `deployments` with its JSON columns read. */
+export interface DeploymentRow {
+  id: string
+  service_id: string
+  project_id: string
+  number: number
+  status: DeploymentState
+  step: Step | null
+  source: DeploymentSource
+  build: ServiceBuild
+  config: ServiceConfig
+  env_sealed: string | null
+  image: string | null
+  image_id: string | null
+  reason: string | null
+  created_by: ActorRecord
+  cancel_requested: boolean
+  replaces_id: string | null
+  revision: number
+  created_at: string
+  updated_at: string
+  finished_at: string | null
+}
+
+export interface StepRow {
+  deployment_id: string
+  step: Step
+  status: StepState
+  attempts: number
+  started_at: string
+  finished_at: string | null
+}
+
+const Uuid = Type.String({ format: 'uuid' })
+const RelativePath = Type.String({ minLength: 1, maxLength: 1024 })
+
+export const DeploymentRequest = Type.Object(
+  {
+    service_id: Uuid,
+    source: Type.Union([
+      Type.Object(
+        {
+          type: Type.Literal('upload'),
+          upload_id: Uuid,
+          dockerfile_path: Type.Optional(RelativePath),
+          context_path: Type.Optional(RelativePath),
+        },
+        { additionalProperties: false },
+      ),
+      Type.Object({ type: Type.Literal('redeploy') }, { additionalProperties: false }),
+      Type.Object(
+        { type: Type.Literal('rollback'), deployment_id: Type.Optional(Uuid) },
+        { additionalProperties: false },
+      ),
+      Type.Object(
+        { type: Type.Literal('git'), git_ref: Type.Optional(Type.String({ maxLength: 255 })) },
+        { additionalProperties: false },
+      ),
+      Type.Object(
+        { type: Type.Literal('external_image'), image: Type.Optional(Type.String({ maxLength: 512 })) },
+        { additionalProperties: false },
+      ),
+    ]),
+  },
+  { additionalProperties: false },
+)
+export type DeploymentRequest = Static<typeof DeploymentRequest>
+
+export const RollbackRequest = Type.Object(
+  { deployment_id: Type.Optional(Uuid) },
+  { additionalProperties: false },
+)
+
+export const StepView = Type.Object({
+  step: Type.Enum(STEPS),
+  status: Type.Enum(STEP_STATES),
+  attempts: Type.Integer(),
+  started_at: Type.String(),
+  finished_at: Type.Union([Type.String(), Type.Null()]),
+  duration_ms: Type.Union([Type.Integer(), Type.Null()]),
+})
+
+export const DeploymentView = Type.Object({
+  id: Uuid,
+  service_id: Uuid,
+  project_id: Uuid,
+  number: Type.Integer({ description: 'Counts the deployments of the service from 1.' }),
+  status: Type.Enum(DEPLOYMENT_STATES),
+  step: Type.Union([Type.Enum(STEPS), Type.Null()], {
+    description: 'What is under way or next; null when it is over.',
+  }),
+  reason: Type.Union([Type.String(), Type.Null()], { description: 'Why it failed or was cancelled.' }),
+  source: Type.Object({
+    type: Type.String(),
+    upload_id: Type.Optional(Type.String()),
+    sha256: Type.Optional(Type.String()),
+    size_bytes: Type.Optional(Type.Integer()),
+    deployment_id: Type.Optional(Type.String()),
+    number: Type.Optional(Type.Integer()),
+  }),
+  artifact: Type.Union([
+    Type.Object({
+      image: Type.String(),
+      digest: Type.String({ description: 'The image id in the engine.' }),
+    }),
+    Type.Null(),
+  ]),
+  created_by: Type.Object({
+    kind: Type.String(),
+    user_id: Type.Union([Type.String(), Type.Null()]),
+    token_id: Type.Union([Type.String(), Type.Null()]),
+    name: Type.String(),
+  }),
+  live: Type.Boolean({ description: 'Whether it is what the service runs now.' }),
+  url: Type.String(),
+  steps: Type.Array(StepView),
+  created_at: Type.String(),
+  updated_at: Type.String(),
+  finished_at: Type.Union([Type.String(), Type.Null()]),
+})
+export type DeploymentView = Static<typeof DeploymentView>

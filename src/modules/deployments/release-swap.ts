@@ -1,0 +1,54 @@
+import type { System } from '../../lib/system.ts'
+import type { Database } from '../../store/database.ts'
+import type { RecordAudit } from '../audit/audit.ts'
+import { BERTH_ITSELF } from '../identity/context.ts'
+import type { DesiredState, ServiceRow } from '../services/service-schema.ts'
+import type { DeploymentStore } from './deployment-store.ts'
+import { DeploymentFailed } from './steps/step.ts'
+
+export interface ReleaseSwapDeps {
+  database: Database
+  system: System
+  store: DeploymentStore
+  recordAudit: RecordAudit
+  services: {
+    find: (id: string) => ServiceRow | undefined
+    setLive: (id: string, deploymentId: string, now: string) => void
+    setDesiredState: (id: string, state: DesiredState, now: string) => void
+  }
+  /** Takes the replicas of a release out of the routes. */
+  markDraining: (deploymentId: string, now: string) => void
+}
+
+/**
+ * Makes a release the live one of its service: from this commit on the routes that are planned lead to it. Repeating it changes nothing.
+ * Answers the release that it replaced. Throws DeploymentFailed when the service went away meanwhile.
+ */
+export function makeLive(deps: ReleaseSwapDeps, deploymentId: string): string | null {
+  const { database, store, services } = deps
+  return database.transact(() => {
+    const deployment = store.find(deploymentId)
+    const service = deployment && services.find(deployment.service_id)
+    if (!deployment || !service) throw new DeploymentFailed('The service was deleted.')
+    const before = service.live_deployment_id
+    if (before === deploymentId) return deployment.replaces_id
+    const now = deps.system.nowIso()
+    services.setLive(service.id, deploymentId, now)
+    // Whoever deploys a stopped service wants it to run.
+    if (service.desired_state === 'stopped') services.setDesiredState(service.id, 'running', now)
+    store.setStatus(deploymentId, 'Healthy', now)
+    store.setReplaces(deploymentId, before)
+    if (before !== null) {
+      store.setStatus(before, 'Inactive', now)
+      deps.markDraining(before, now)
+    }
+    deps.recordAudit(BERTH_ITSELF, {
+      action: 'makeReleaseLive',
+      resource_kind: 'deployment',
+      resource_id: deploymentId,
+      project_id: deployment.project_id,
+      details: { service: service.name, number: deployment.number },
+    })
+    return before
+  })
+}

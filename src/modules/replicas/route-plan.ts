@@ -1,0 +1,38 @@
+import type { Route } from '../../ingress/route-table.ts'
+import type { ReplicaRow } from './replica-store.ts'
+
+/** A service with a live release, as far as routing goes. */
+export interface RoutedService {
+  service_id: string
+  /** `<project>/<service>`. */
+  label: string
+  hostnames: readonly string[]
+  deployment_id: string
+  port: number
+  running: boolean
+}
+
+/** The routes that follow from what is live and well: a pure function, in a fixed order. */
+export function planRoutes(services: readonly RoutedService[], replicas: readonly ReplicaRow[]): Route[] {
+  const byDeployment = Map.groupBy(
+    replicas.filter((replica) => replica.status === 'Healthy' && replica.address !== null),
+    (replica) => replica.deployment_id,
+  )
+  return services
+    .flatMap((service) =>
+      service.hostnames.map((hostname) => ({
+        hostname,
+        label: service.label,
+        service_id: service.service_id,
+        upstreams: service.running
+          ? (byDeployment.get(service.deployment_id) ?? []).map((replica) => ({
+              id: replica.container_name,
+              address: replica.address ?? '',
+              port: service.port,
+              deployment_id: replica.deployment_id,
+            }))
+          : [],
+      })),
+    )
+    .sort((one, other) => (one.hostname < other.hostname ? -1 : 1))
+}
