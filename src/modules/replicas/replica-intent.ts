@@ -1,5 +1,5 @@
 import type { DeploymentRow } from '../deployments/deployment-schema.ts'
-import type { ServiceRow } from '../services/service-schema.ts'
+import type { ServiceSummary } from '../services/service-schema.ts'
 import type { Observation } from '../services/service-status.ts'
 import type { ReplicaIntent } from './replica-plan.ts'
 import type { ReplicaStore } from './replica-store.ts'
@@ -7,18 +7,18 @@ import type { RoutedService } from './route-plan.ts'
 
 /** What of other modules the reconciler reads. */
 export interface ReplicaSources {
-  listServices: () => readonly ServiceRow[]
-  listDeleting: () => readonly ServiceRow[]
+  listServices: () => readonly ServiceSummary[]
+  listDeleting: () => readonly ServiceSummary[]
   findDeployment: (id: string) => DeploymentRow | undefined
   listOpenDeployments: () => readonly DeploymentRow[]
   projectNameOf: (projectId: string) => string | undefined
-  hostnamesOf: (service: ServiceRow) => readonly string[]
+  hostnamesOf: (service: ServiceSummary) => readonly string[]
   replicas: ReplicaStore
 }
 
 /** Reads what ought to run, what is routed, and what is seen of it, from the rows of this moment. */
 export function createReplicaIntents(sources: ReplicaSources) {
-  const liveOf = (service: ServiceRow): DeploymentRow | null =>
+  const liveOf = (service: ServiceSummary): DeploymentRow | null =>
     service.live_deployment_id === null ? null : (sources.findDeployment(service.live_deployment_id) ?? null)
 
   return {

@@ -1,12 +1,13 @@
 import { isAppError } from '../../lib/errors.ts'
 import { LABELS } from '../../runtime/labels.ts'
 import type { Runtime } from '../../runtime/runtime.ts'
-import type { ServiceRow } from './service-schema.ts'
+import type { ServiceSummary } from './service-schema.ts'
 
 export interface ServiceRemovalDeps {
   runtime: Runtime
-  listDeleting: () => readonly ServiceRow[]
-  listByProject: (projectId: string) => readonly ServiceRow[]
+  listDeleting: () => readonly ServiceSummary[]
+  /** How many services a project has, with those that are being deleted. */
+  countByProject: (projectId: string) => number
   /** Cancels what is under way and waits until it has ended. */
   endDeployments: (serviceId: string) => Promise<void>
   /** Removes the output that was kept of the service and of its deployments. */
@@ -33,8 +34,7 @@ export async function removeDeletedServices(deps: ServiceRemovalDeps, signal: Ab
     if (containers.length > 0) continue
     if (!(await removeImages(deps.runtime, service.id))) continue
     await deps.removeLogs(service.id)
-    const isLast = deps.listByProject(service.project_id).every((other) => other.id === service.id)
-    if (isLast) await removeNetwork(deps.runtime, deps.networkOf(service.project_id))
+    if (deps.countByProject(service.project_id) === 1) await removeNetwork(deps.runtime, deps.networkOf(service.project_id))
     deps.removeRow(service.id)
     deps.removed(service.id)
   }

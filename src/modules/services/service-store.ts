@@ -132,11 +132,11 @@ export function createServiceStore(database: Database) {
         )
         .map((row) => read(row)),
 
-    /** All services of a project, also those that are being deleted. */
-    listByProject: (projectId: string): ServiceRow[] =>
-      database
-        .all<StoredRow>('SELECT * FROM services WHERE project_id = $projectId ORDER BY id', { projectId })
-        .map(read),
+    /** How many services a project has, with those that are being deleted. */
+    countByProject: (projectId: string): number =>
+      database.get<{ count: number }>('SELECT count(*) AS count FROM services WHERE project_id = $projectId', {
+        projectId,
+      })?.count ?? 0,
 
     /** What a project holds, one line for people each, at most `limit`. */
     describeContents: (projectId: string, limit = 100): string[] =>

@@ -1,0 +1,80 @@
+import { type Server } from './http/server.ts'
+import { openState } from './store/state.ts'
+import { type Base, openStores, type AppOptions } from './composition/base.ts'
+import { type Access, composeAccess } from './composition/access.ts'
+import { type Traffic, composeTraffic } from './composition/traffic.ts'
+import { type Delivery, composeDelivery } from './composition/delivery.ts'
+import { type Workers, composeWorkers } from './composition/workers.ts'
+import { composeServer } from './composition/server.ts'
+
+export interface App {
+  server: Server
+  /** Resolves when the API listens and the ingress serves. */
+  start(): Promise<{ api: string; httpPort: number }>
+  /** Ends in order whatever was started; may be called at any time, once. */
+  stop(options: { keepIngress: boolean }): Promise<void>
+}
+
+/** Opens the state and puts all parts together. Nothing runs before `start`. */
+export async function createApp(options: AppOptions): Promise<App> {
+  const { config, log, system } = options
+  const state = openState(config.data_dir, system)
+  try {
+    return await composeApp({ ...options, state, stores: openStores(state.database) })
+  } catch (error) {
+    state.close()
+    log.debug('closed the state after a failed start')
+    throw error
+  }
+}
+
+async function composeApp(base: Base): Promise<App> {
+  const access = await composeAccess(base)
+  const traffic = composeTraffic(base)
+  const delivery = await composeDelivery(base, access, traffic)
+  const workers = composeWorkers(base, access, traffic, delivery)
+  const server = composeServer(base, access, traffic, delivery, workers)
+  return lifecycle(base, access, traffic, delivery, workers, server)
+}
+
+function lifecycle(
+  base: Base,
+  { audit }: Access,
+  traffic: Traffic,
+  delivery: Delivery,
+  workers: Workers,
+  server: Server,
+): App {
+  const { config, state } = base
+  const stack = new AsyncDisposableStack()
+  let keepIngress = true
+  stack.defer(() => state.close())
+  stack.defer(() => audit.flush())
+  return {
+    server,
+    start: async () => {
+      stack.defer(() => traffic.ingress.stop({ keepWorkers: keepIngress }))
+      await traffic.ingress.start()
+      traffic.ports.http = (await traffic.ingress.status()).http_port
+      stack.defer(() => server.close())
+      const api = await server.listen({ host: config.bind.host, port: config.bind.port })
+      stack.defer(async () => {
+        await Promise.all(
+          [workers.removal, traffic.routes.worker, ...workers.upkeep].map((worker) => worker.stop()),
+        )
+      })
+      for (const worker of [traffic.routes.worker, workers.removal, ...workers.upkeep]) worker.start()
+      stack.defer(() => delivery.logs.stop())
+      delivery.logs.start()
+      stack.defer(() => delivery.reconciler.stop())
+      delivery.reconciler.start()
+      stack.defer(() => delivery.engine.stop())
+      delivery.engine.worker.start()
+      return { api, httpPort: traffic.ports.http }
+    },
+    stop: async (options) => {
+      keepIngress = options.keepIngress
+      await stack.disposeAsync()
+    },
+  }
+}

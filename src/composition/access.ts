@@ -1,0 +1,15 @@
+import { createAudit } from '../modules/audit/audit-operations.ts'
+import { ensureAdminToken } from '../modules/identity/admin-token.ts'
+import { createIdentity } from '../modules/identity/identity-operations.ts'
+import { createSecrets } from '../modules/secrets/secrets.ts'
+import type { Base } from './base.ts'
+
+/** Who may do what, what they did, and what only Berth may read. */
+export async function composeAccess({ config, system, state: { database } }: Base) {
+  const adminToken = await ensureAdminToken(config, system)
+  const secrets = await createSecrets({ dataDir: config.data_dir, system })
+  const audit = createAudit({ database, system })
+  const identity = createIdentity({ database, system, record: audit.record, adminToken, settings: config })
+  return { secrets, audit, identity }
+}
+export type Access = Awaited<ReturnType<typeof composeAccess>>

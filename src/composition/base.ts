@@ -1,0 +1,36 @@
+import type { Config } from '../config.ts'
+import type { Log } from '../lib/log.ts'
+import type { System } from '../lib/system.ts'
+import { createDeploymentStore } from '../modules/deployments/deployment-store.ts'
+import { createProjectStore } from '../modules/projects/project-store.ts'
+import { createReplicaStore } from '../modules/replicas/replica-store.ts'
+import { createServiceStore } from '../modules/services/service-store.ts'
+import { createUploadStore } from '../modules/uploads/upload-store.ts'
+import type { Runtime } from '../runtime/runtime.ts'
+import { type State } from '../store/state.ts'
+
+export interface AppOptions {
+  config: Config
+  log: Log
+  system: System
+  /** Instead of the Docker Engine of the configuration; tests hand in a fake. */
+  runtime?: Runtime
+}
+
+export type Stores = ReturnType<typeof openStores>
+export type Base = AppOptions & { state: State; stores: Stores }
+
+export function openStores(database: State['database']) {
+  return {
+    projects: createProjectStore(database),
+    services: createServiceStore(database),
+    deployments: createDeploymentStore(database),
+    replicas: createReplicaStore(database),
+    uploads: createUploadStore(database),
+  }
+}
+
+/** A background task that failed is told of once, here; the task goes on. */
+export function reporter({ log }: Base, part: string): (error: unknown) => void {
+  return (error) => log.warn({ err: error, part }, 'a background task failed; it goes on')
+}

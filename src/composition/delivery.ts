@@ -1,0 +1,113 @@
+import { createBuilds } from '../modules/builds/build-operations.ts'
+import { createDeploymentEngine } from '../modules/deployments/deployment-engine.ts'
+import { createDeploymentOperations } from '../modules/deployments/deployment-operations.ts'
+import { createReleaseSettings } from '../modules/deployments/release-settings.ts'
+import { createReplicaKeeper } from '../modules/replicas/replica-keeper.ts'
+import { createReconciler } from '../modules/replicas/replica-reconciler.ts'
+import { createUploadFiles } from '../modules/uploads/upload-files.ts'
+import { createUploadOperations } from '../modules/uploads/upload-operations.ts'
+import { createDockerRuntime } from '../runtime/docker-runtime.ts'
+import { type Base, reporter } from './base.ts'
+import type { Access } from './access.ts'
+import type { Traffic } from './traffic.ts'
+
+/** Everything between an upload and a running replica. */
+export async function composeDelivery(base: Base, { secrets, audit }: Access, traffic: Traffic) {
+  const { config, log, system, stores, state } = base
+  const { database, nodeId } = state
+  const runtime =
+    base.runtime ??
+    createDockerRuntime({
+      socketPath: config.docker_socket,
+      nodeId,
+      system,
+      networkPool: config.network_pool,
+    })
+  const uploadFiles = createUploadFiles({
+    dataDir: config.data_dir,
+    diskReserveBytes: config.disk_reserve_bytes,
+  })
+  const uploads = createUploadOperations({
+    database,
+    store: stores.uploads,
+    files: uploadFiles,
+    system,
+    recordAudit: audit.record,
+    projectOfService: stores.services.projectOf,
+    settings: config,
+  })
+  const builds = createBuilds({
+    runtime,
+    system,
+    settings: config,
+  })
+  const keeper = createReplicaKeeper({
+    runtime,
+    system,
+    store: stores.replicas,
+    openEnv: secrets.open,
+    hostnameOf: traffic.hostnameOf,
+    inFlight: traffic.ingress.inFlight,
+    publishRoutes: traffic.routes.publish,
+    drainSeconds: config.drain_seconds,
+    drainUpgradedSeconds: config.drain_upgraded_seconds,
+  })
+  const reconciler = createReconciler({
+    runtime,
+    system,
+    store: stores.replicas,
+    keeper,
+    listIntents: traffic.intents.listIntents,
+    observed: (containers) => logs.follower.observe(containers),
+    routesChanged: traffic.routes.worker.nudge,
+    onError: reporter(base, 'replicas'),
+  })
+  const engine = createDeploymentEngine({
+    database,
+    system,
+    store: stores.deployments,
+    runtime,
+    replicas: stores.replicas,
+    recordAudit: audit.record,
+    settings: config,
+    services: { ...stores.services, hostnameOf: traffic.hostnameOf },
+    projectNameOf: traffic.projectNameOf,
+    openEnv: secrets.open,
+    unpackUpload: async (id, directory, signal) => {
+      const summary = await uploads.unpackUpload(id, directory, { signal })
+      return { entries: summary.entries, bytes: summary.unpacked_bytes }
+    },
+    buildSource: builds.buildSource,
+    publishRoutes: traffic.routes.publish,
+    inFlight: traffic.ingress.inFlight,
+    appendLog: logs.deployments.append,
+    over: (deployment) => {
+      logs.deployments.close(deployment.id, deployment.status)
+      reconciler.worker.nudge()
+    },
+    onInternalError: (error, deployment) =>
+      log.error({ err: error, deployment_id: deployment.id }, 'a deployment met an internal error'),
+  })
+  const deployments = createDeploymentOperations({
+    database,
+    system,
+    store: stores.deployments,
+    recordAudit: audit.record,
+    services: { find: stores.services.find, urlOf: traffic.urlOf },
+    settings: createReleaseSettings({
+      secrets,
+      inherited: (id) =>
+        stores.projects.find(id) ?? { shared_env_sealed: null, default_resource_limits: null },
+      nodeLimits: {
+        cpu_millis: config.default_cpu_millis,
+        memory_bytes: config.default_memory_bytes,
+        pids: config.default_pids,
+      },
+    }),
+    takeUpload: uploads.takeUpload,
+    hasImage: async (id) => (await runtime.findImage(id)) !== undefined,
+    deploymentsChanged: engine.worker.nudge,
+  })
+  return { runtime, uploadFiles, uploads, reconciler, engine, deployments }
+}
+export type Delivery = Awaited<ReturnType<typeof composeDelivery>>

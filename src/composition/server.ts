@@ -1,0 +1,110 @@
+import { statfs } from 'node:fs/promises'
+import type { Config } from '../config.ts'
+import { createServer, type Server } from '../http/server.ts'
+import { AppError } from '../lib/errors.ts'
+import { auditRoutes } from '../modules/audit/audit-routes.ts'
+import { deploymentRoutes } from '../modules/deployments/deployment-routes.ts'
+import { BERTH_ITSELF } from '../modules/identity/context.ts'
+import { identityRoutes } from '../modules/identity/identity-routes.ts'
+import { createNodeOperations } from '../modules/node/node-operations.ts'
+import { nodeRoutes } from '../modules/node/node-routes.ts'
+import { createProjectOperations } from '../modules/projects/project-operations.ts'
+import { projectRoutes } from '../modules/projects/project-routes.ts'
+import { createServiceOperations } from '../modules/services/service-operations.ts'
+import { serviceRoutes } from '../modules/services/service-routes.ts'
+import { uploadRoutes } from '../modules/uploads/upload-routes.ts'
+import { VERSION } from '../lib/version.ts'
+import type { Base } from './base.ts'
+import type { Access } from './access.ts'
+import type { Traffic } from './traffic.ts'
+import type { Delivery } from './delivery.ts'
+import type { Workers } from './workers.ts'
+
+export function composeServer(
+  base: Base,
+  { secrets, audit, identity }: Access,
+  traffic: Traffic,
+  delivery: Delivery,
+  workers: Workers,
+): Server {
+  const { config, log, system, stores, state } = base
+  const { database } = state
+  const server = createServer({
+    log,
+    system,
+    authenticate: identity.authenticate,
+    accessRevision: audit.accessRevision,
+    idempotency: identity.idempotency,
+    finders: {
+      project: (id) => stores.projects.find(id)?.id,
+      service: stores.services.projectOf,
+      deployment: stores.deployments.projectOf,
+    },
+    onDenied: audit.recordDenial,
+    settings: config,
+  })
+  const projects = createProjectOperations({
+    database,
+    store: stores.projects,
+    secrets,
+    system,
+    recordAudit: audit.record,
+    contentsOf: stores.services.describeContents,
+    projectChanged: () => traffic.routes.worker.nudge(),
+    projectDeleted: () => {},
+  })
+  projects.ensureDefaultProject(BERTH_ITSELF)
+  const services = createServiceOperations({
+    database,
+    store: stores.services,
+    secrets,
+    system,
+    recordAudit: audit.record,
+    projects: stores.projects,
+    observe: traffic.intents.observe,
+    redeploy: delivery.deployments.redeployService,
+    removeService: async () => {
+      await traffic.routes.publish()
+      workers.removal.nudge()
+    },
+    serviceChanged: () => {
+      traffic.routes.worker.nudge()
+      delivery.reconciler.worker.nudge()
+    },
+    address: { controlDomain: config.control_domain, httpPort: () => traffic.ports.http },
+  })
+  const node = createNodeOperations({
+    system,
+    version: VERSION,
+    settings: config,
+    checks: {
+      database: () => void database.get('SELECT 1 AS one'),
+      runtime: (signal) => delivery.runtime.inspectEngine(signal),
+      ingress: () => requireIngress(traffic.ingress),
+      disk: () => requireRoom(config),
+    },
+    inspectEngine: delivery.runtime.inspectEngine,
+    workers: () => workers.all.map((worker) => worker.status()),
+    onNotReady: (name, error) => log.warn({ err: error, check: name }, 'not ready'),
+  })
+  nodeRoutes(server, node)
+  identityRoutes(server, identity)
+  auditRoutes(server, audit)
+  projectRoutes(server, projects)
+  serviceRoutes(server, services)
+  uploadRoutes(server, delivery.uploads)
+  deploymentRoutes(server, delivery.deployments)
+  logRoutes(server, delivery.logs.operations)
+  return server
+}
+
+export async function requireIngress(ingress: Traffic['ingress']): Promise<void> {
+  const { ready_workers } = await ingress.status()
+  if (ready_workers === 0)
+    throw new AppError('STARTING', { message: 'No ingress process serves the present routes.' })
+}
+
+export async function requireRoom(config: Config): Promise<void> {
+  const disk = await statfs(config.data_dir)
+  if (disk.bavail * disk.bsize < config.disk_reserve_bytes) throw new AppError('DISK_FULL')
+}

@@ -1,0 +1,54 @@
+import { createIngress } from '../modules/ingress/ingress-control.ts'
+import { createReplicaIntents } from '../modules/replicas/replica-intent.ts'
+import { createRoutePublisher } from '../modules/replicas/route-publisher.ts'
+import { serviceHostnames, serviceUrl } from '../modules/services/service-hostname.ts'
+import type { ServiceSummary } from '../modules/services/service-schema.ts'
+import { type Base, reporter } from './base.ts'
+
+/** The ingress and the names under which services are found. */
+export function composeTraffic(base: Base) {
+  const { config, log, system, stores } = base
+  const ingress = createIngress({
+    system,
+    log,
+    dataDir: config.data_dir,
+    bindAddress: config.http_bind,
+    httpPort: config.http_port,
+    workers: config.ingress_workers,
+    trustedProxies: config.trusted_proxies,
+  })
+  const ports = { http: config.http_port }
+  const projectNameOf = (id: string): string | undefined => stores.projects.find(id)?.name
+  const hostnamesOf = (service: ServiceSummary): string[] =>
+    serviceHostnames(service.name, projectNameOf(service.project_id) ?? '', config.control_domain)
+  const intents = createReplicaIntents({
+    listServices: stores.services.listAll,
+    listDeleting: stores.services.listDeleting,
+    findDeployment: stores.deployments.find,
+    listOpenDeployments: stores.deployments.listOpen,
+    projectNameOf,
+    hostnamesOf,
+    replicas: stores.replicas,
+  })
+  const routes = createRoutePublisher({
+    system,
+    replicas: stores.replicas,
+    listRouted: intents.listRouted,
+    publish: ingress.publish,
+    onError: reporter(base, 'routes'),
+  })
+  return {
+    ingress,
+    ports,
+    intents,
+    routes,
+    projectNameOf,
+    hostnameOf: (serviceId: string): string => {
+      const service = stores.services.findAny(serviceId)
+      return service ? (hostnamesOf(service)[0] ?? '') : ''
+    },
+    urlOf: (service: ServiceSummary): string =>
+      serviceUrl(service.name, projectNameOf(service.project_id) ?? '', config.control_domain, ports.http),
+  }
+}
+export type Traffic = ReturnType<typeof composeTraffic>

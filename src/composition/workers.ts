@@ -1,0 +1,62 @@
+import { join } from 'node:path'
+import { createWorker, type Worker } from '../lib/worker.ts'
+import { removeExpiredImages } from '../modules/deployments/image-retention.ts'
+import { sweepWorkFolders } from '../modules/deployments/work-folders.ts'
+import { networkName } from '../modules/replicas/container-spec.ts'
+import { removeDeletedServices } from '../modules/services/service-removal.ts'
+import { createUploadExpiry } from '../modules/uploads/upload-expiry.ts'
+import { type Base, reporter } from './base.ts'
+import type { Access } from './access.ts'
+import type { Traffic } from './traffic.ts'
+import type { Delivery } from './delivery.ts'
+
+const MINUTE_MS = 60_000
+
+/** The background loops that belong to no module alone. */
+export function composeWorkers(base: Base, { identity }: Access, traffic: Traffic, delivery: Delivery) {
+  const { config, system, stores } = base
+  const { runtime, engine, logs } = delivery
+  const make = (name: string, everyMs: number, run: (signal: AbortSignal) => Promise<void>): Worker =>
+    createWorker({ name, system, everyMs, run, onError: reporter(base, name) })
+  const isOpen = (id: string): boolean => stores.deployments.find(id)?.step != null
+  const expiry = createUploadExpiry({
+    store: stores.uploads,
+    files: delivery.uploadFiles,
+    system,
+    isDeploymentOpen: isOpen,
+  })
+  const upkeep = [
+    make('uploads', 5 * MINUTE_MS, expiry.run),
+    make('images', 10 * MINUTE_MS, (signal) =>
+      removeExpiredImages({ runtime, store: stores.deployments, keep: config.keep_releases }, signal),
+    ),
+    make('identity', 10 * MINUTE_MS, async () => void identity.removeExpired()),
+    make('work-folders', 60 * MINUTE_MS, () => sweepWorkFolders(join(config.data_dir, 'work'), isOpen)),
+    make('logs', 10 * MINUTE_MS, logs.expire),
+  ]
+  const removal = make('removals', 1_000, (signal) =>
+    removeDeletedServices(
+      {
+        runtime,
+        listDeleting: stores.services.listDeleting,
+        countByProject: stores.services.countByProject,
+        endDeployments: async (serviceId) => {
+          const open = stores.deployments.listOpenOfService(serviceId)
+          for (const { id } of open)
+            stores.deployments.requestCancel(id, 'The service was deleted.', system.nowIso())
+          engine.worker.nudge()
+          await engine.idle(serviceId)
+        },
+        removeLogs: (serviceId) =>
+          logs.removeService(serviceId, stores.deployments.listIdsOfService(serviceId)),
+        networkOf: networkName,
+        removeRow: stores.services.remove,
+        removed: () => upkeep[0]?.nudge(),
+      },
+      signal,
+    ),
+  )
+  const all = [traffic.routes.worker, delivery.reconciler.worker, engine.worker, removal, ...upkeep]
+  return { all, removal, upkeep }
+}
+export type Workers = ReturnType<typeof composeWorkers>
