@@ -80,7 +80,11 @@ function makeActor(permissions: readonly Permission[] | undefined): Actor {
 }
 
 /** The upload routes on a real socket over a real database and directory. */
-export async function openUploadApi(t: Test, settings: Settings = {}, system: System = createSystem()) {
+export async function openUploadApi(
+  t: Pick<Test, 'teardown'>,
+  settings: Settings = {},
+  system: System = createSystem(),
+) {
   const dataDir = mkdtempSync(join(tmpdir(), 'berth-uploads-'))
   const database = openServices(join(dataDir, 'berth.db'))
   const store = createUploadStore(database)
