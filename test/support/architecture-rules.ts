@@ -91,7 +91,7 @@ const ARROWS: Record<Layer, Arrows> = {
 
 const PLACES: [RegExp, Layer][] = [
   [/^src\/main\.ts$/, 'main'],
-  [/^src\/(app|daemon)\.ts$/, 'composition'],
+  [/^src\/((app|daemon)\.ts$|composition\/)/, 'composition'],
   [/^src\/config\.ts$/, 'config'],
   // Who acts and what they may do: the vocabulary of every module.
   [/^src\/modules\/identity\/(actor|authorize|context|permissions)\.ts$/, 'access'],
