@@ -88,7 +88,7 @@ export async function openIdentityApi(t: Test, options: Options = {}) {
   })
 
   /** Sends a request; `token` goes into the Authorization header. */
-  const call = async (
+  const send = async (
     token: string | undefined,
     method: Method,
     url: string,
@@ -118,13 +118,13 @@ export async function openIdentityApi(t: Test, options: Options = {}) {
     }
   }
   const login = async (username: string, password = PASSWORD): Promise<string> => {
-    const answer = await call(undefined, 'POST', '/v1/auth/login', { username, password })
+    const answer = await send(undefined, 'POST', '/v1/auth/login', { username, password })
     if (answer.status !== 200) throw new Error(`login of ${username}: ${answer.text}`)
     return String(answer.body['token'])
   }
   /** Makes the first administrator and answers a session of theirs. */
   const bootstrap = async (username = 'root'): Promise<string> => {
-    await call(ADMIN_TOKEN, 'POST', '/v1/bootstrap', { username, password: PASSWORD })
+    await send(ADMIN_TOKEN, 'POST', '/v1/bootstrap', { username, password: PASSWORD })
     return login(username)
   }
   const addProject = (name: string): string => {
@@ -139,10 +139,10 @@ export async function openIdentityApi(t: Test, options: Options = {}) {
   }
   /** Adds a user with roles in projects and answers their id and a session. */
   const addUser = async (root: string, username: string, roles: Record<string, string> = {}) => {
-    const made = await call(root, 'POST', '/v1/users', { username, password: PASSWORD })
+    const made = await send(root, 'POST', '/v1/users', { username, password: PASSWORD })
     const id = String(made.body['id'])
     for (const [project, role] of Object.entries(roles)) {
-      const answer = await call(root, 'POST', `/v1/projects/${project}/members`, { user_id: id, role })
+      const answer = await send(root, 'POST', `/v1/projects/${project}/members`, { user_id: id, role })
       if (answer.status !== 201) throw new Error(answer.text)
     }
     return { id, session: await login(username) }
@@ -154,7 +154,7 @@ export async function openIdentityApi(t: Test, options: Options = {}) {
     system,
     identity,
     audit,
-    call,
+    send,
     login,
     bootstrap,
     addProject,

@@ -8,22 +8,22 @@ test('members have a role, and a change of it acts at once', async (t) => {
   const url = `/v1/projects/${shop}/members`
   const admin = await api.addUser(root, 'admin', { [shop]: 'admin' })
   const alice = await api.addUser(root, 'alice')
-  t.equal((await api.call(alice.session, 'GET', url)).status, 404, 'a stranger does not learn that it exists')
-  const added = await api.call(admin.session, 'POST', url, { user_id: alice.id, role: 'viewer' })
+  t.equal((await api.send(alice.session, 'GET', url)).status, 404, 'a stranger does not learn that it exists')
+  const added = await api.send(admin.session, 'POST', url, { user_id: alice.id, role: 'viewer' })
   t.equal(added.status, 201)
   t.match(added.body, { user_id: alice.id, username: 'alice', role: 'viewer', role_name: 'viewer' })
   t.same(
-    (await api.call(alice.session, 'GET', url)).list.map((member) => member['username']),
+    (await api.send(alice.session, 'GET', url)).list.map((member) => member['username']),
     ['admin', 'alice'],
   )
-  const denied = await api.call(alice.session, 'POST', url, { user_id: alice.id, role: 'admin' })
+  const denied = await api.send(alice.session, 'POST', url, { user_id: alice.id, role: 'admin' })
   t.equal(denied.status, 403)
   t.equal(denied.body['permission'], 'members.write')
-  const raised = await api.call(admin.session, 'POST', url, { user_id: alice.id, role: 'admin' })
+  const raised = await api.send(admin.session, 'POST', url, { user_id: alice.id, role: 'admin' })
   t.equal(raised.status, 200, 'a change, not an addition')
-  t.equal((await api.call(alice.session, 'DELETE', `${url}/${admin.id}`)).status, 204)
-  t.equal((await api.call(admin.session, 'GET', url)).status, 404)
-  const me = await api.call(alice.session, 'GET', '/v1/me')
+  t.equal((await api.send(alice.session, 'DELETE', `${url}/${admin.id}`)).status, 204)
+  t.equal((await api.send(admin.session, 'GET', url)).status, 404)
+  const me = await api.send(alice.session, 'GET', '/v1/me')
   t.match(me.body['memberships'], [
     { project_id: shop, project_name: 'shop', role: 'admin', role_name: 'admin' },
   ])
@@ -35,14 +35,14 @@ test('a project keeps an admin', async (t) => {
   const shop = api.addProject('shop')
   const alice = await api.addUser(root, 'alice', { [shop]: 'admin' })
   const url = `/v1/projects/${shop}/members`
-  t.equal((await api.call(root, 'DELETE', `${url}/${alice.id}`)).body.error, 'LAST_ADMIN')
-  t.equal((await api.call(root, 'POST', url, { user_id: alice.id, role: 'viewer' })).body.error, 'LAST_ADMIN')
-  const gone = await api.call(root, 'DELETE', `/v1/users/${alice.id}`)
+  t.equal((await api.send(root, 'DELETE', `${url}/${alice.id}`)).body.error, 'LAST_ADMIN')
+  t.equal((await api.send(root, 'POST', url, { user_id: alice.id, role: 'viewer' })).body.error, 'LAST_ADMIN')
+  const gone = await api.send(root, 'DELETE', `/v1/users/${alice.id}`)
   t.equal(gone.status, 409)
   t.match(gone.body.details?.[0]?.message, /shop/)
   await api.addUser(root, 'bob', { [shop]: 'admin' })
-  t.equal((await api.call(root, 'DELETE', `/v1/users/${alice.id}`)).status, 204)
-  t.equal((await api.call(alice.session, 'GET', '/v1/me')).status, 401)
+  t.equal((await api.send(root, 'DELETE', `/v1/users/${alice.id}`)).status, 204)
+  t.equal((await api.send(alice.session, 'GET', '/v1/me')).status, 401)
 })
 
 test('what is not there is named', async (t) => {
@@ -51,12 +51,12 @@ test('what is not there is named', async (t) => {
   const shop = api.addProject('shop')
   const alice = await api.addUser(root, 'alice')
   const url = `/v1/projects/${shop}/members`
-  const noUser = await api.call(root, 'POST', url, { user_id: 'nobody', role: 'viewer' })
+  const noUser = await api.send(root, 'POST', url, { user_id: 'nobody', role: 'viewer' })
   t.equal(noUser.body.details?.[0]?.field, 'user_id')
-  const noRole = await api.call(root, 'POST', url, { user_id: alice.id, role: 'emperor' })
+  const noRole = await api.send(root, 'POST', url, { user_id: alice.id, role: 'emperor' })
   t.equal(noRole.body.details?.[0]?.field, 'role')
-  t.equal((await api.call(root, 'DELETE', `${url}/${alice.id}`)).status, 404)
-  t.equal((await api.call(root, 'GET', '/v1/projects/0/members')).status, 404)
+  t.equal((await api.send(root, 'DELETE', `${url}/${alice.id}`)).status, 404)
+  t.equal((await api.send(root, 'GET', '/v1/projects/0/members')).status, 404)
 })
 
 test('a custom role bundles permissions, and nobody gives a role that may more than they do', async (t) => {
@@ -64,7 +64,7 @@ test('a custom role bundles permissions, and nobody gives a role that may more t
   const root = await api.bootstrap()
   const shop = api.addProject('shop')
   const url = `/v1/projects/${shop}/members`
-  const made = await api.call(root, 'POST', '/v1/roles', {
+  const made = await api.send(root, 'POST', '/v1/roles', {
     name: 'people',
     description: 'Looks after members',
     permissions: ['projects.read', 'members.write'],
@@ -76,34 +76,34 @@ test('a custom role bundles permissions, and nobody gives a role that may more t
   const alice = await api.addUser(root, 'alice', { [shop]: role })
   const bob = await api.addUser(root, 'bob')
 
-  t.equal((await api.call(alice.session, 'POST', url, { user_id: bob.id, role })).status, 201)
-  const up = await api.call(alice.session, 'POST', url, { user_id: alice.id, role: 'admin' })
+  t.equal((await api.send(alice.session, 'POST', url, { user_id: bob.id, role })).status, 201)
+  const up = await api.send(alice.session, 'POST', url, { user_id: alice.id, role: 'admin' })
   t.equal(up.status, 403, 'not even to herself')
   t.equal(
-    (await api.call(alice.session, 'DELETE', `${url}/${admin.id}`)).status,
+    (await api.send(alice.session, 'DELETE', `${url}/${admin.id}`)).status,
     403,
     'nor does she take one',
   )
-  t.equal((await api.call(alice.session, 'GET', '/v1/users/directory')).list.length, 4)
+  t.equal((await api.send(alice.session, 'GET', '/v1/users/directory')).list.length, 4)
 
-  const narrowed = await api.call(root, 'PUT', `/v1/roles/${role}`, { permissions: ['projects.read'] })
+  const narrowed = await api.send(root, 'PUT', `/v1/roles/${role}`, { permissions: ['projects.read'] })
   t.equal(narrowed.status, 200)
   t.equal(
-    (await api.call(alice.session, 'DELETE', `${url}/${bob.id}`)).status,
+    (await api.send(alice.session, 'DELETE', `${url}/${bob.id}`)).status,
     403,
     'the change acts at once',
   )
-  const inUse = await api.call(root, 'DELETE', `/v1/roles/${role}`)
+  const inUse = await api.send(root, 'DELETE', `/v1/roles/${role}`)
   t.equal(inUse.status, 409)
-  for (const each of [alice, bob]) t.equal((await api.call(root, 'DELETE', `${url}/${each.id}`)).status, 204)
-  t.equal((await api.call(root, 'DELETE', `/v1/roles/${role}`)).status, 204)
+  for (const each of [alice, bob]) t.equal((await api.send(root, 'DELETE', `${url}/${each.id}`)).status, 204)
+  t.equal((await api.send(root, 'DELETE', `/v1/roles/${role}`)).status, 204)
 })
 
 test('built-in roles are fixed and their names taken', async (t) => {
   const api = await openIdentityApi(t)
   const root = await api.bootstrap()
   const alice = await api.addUser(root, 'alice')
-  const roles = await api.call(alice.session, 'GET', '/v1/roles')
+  const roles = await api.send(alice.session, 'GET', '/v1/roles')
   t.same(
     roles.list.map((role) => [role['id'], role['built_in']]),
     [
@@ -112,28 +112,28 @@ test('built-in roles are fixed and their names taken', async (t) => {
       ['admin', true],
     ],
   )
-  t.equal((await api.call(root, 'PUT', '/v1/roles/admin', { permissions: [] })).body.error, 'CONFLICT')
-  t.equal((await api.call(root, 'DELETE', '/v1/roles/viewer')).status, 409)
+  t.equal((await api.send(root, 'PUT', '/v1/roles/admin', { permissions: [] })).body.error, 'CONFLICT')
+  t.equal((await api.send(root, 'DELETE', '/v1/roles/viewer')).status, 409)
   t.equal(
-    (await api.call(root, 'POST', '/v1/roles', { name: 'admin', permissions: [] })).body.error,
+    (await api.send(root, 'POST', '/v1/roles', { name: 'admin', permissions: [] })).body.error,
     'NAME_TAKEN',
   )
-  t.equal((await api.call(alice.session, 'POST', '/v1/roles', { name: 'x', permissions: [] })).status, 403)
-  const unknown = await api.call(root, 'POST', '/v1/roles', { name: 'x', permissions: ['everything'] })
+  t.equal((await api.send(alice.session, 'POST', '/v1/roles', { name: 'x', permissions: [] })).status, 403)
+  const unknown = await api.send(root, 'POST', '/v1/roles', { name: 'x', permissions: ['everything'] })
   t.equal(unknown.body.details?.[0]?.field, 'permissions.0')
-  t.equal((await api.call(root, 'PUT', '/v1/roles/nothing', { name: 'x' })).status, 404)
-  const catalogue = await api.call(alice.session, 'GET', '/v1/permissions')
+  t.equal((await api.send(root, 'PUT', '/v1/roles/nothing', { name: 'x' })).status, 404)
+  const catalogue = await api.send(alice.session, 'GET', '/v1/permissions')
   t.ok(catalogue.list.some((entry) => entry['name'] === 'services.write' && entry['description'] !== ''))
 })
 
 test('roles are listed page by page', async (t) => {
   const api = await openIdentityApi(t)
   const root = await api.bootstrap()
-  for (const name of ['a', 'b', 'c']) await api.call(root, 'POST', '/v1/roles', { name, permissions: [] })
+  for (const name of ['a', 'b', 'c']) await api.send(root, 'POST', '/v1/roles', { name, permissions: [] })
   const seen: unknown[] = []
   let url = '/v1/roles?limit=2'
   for (;;) {
-    const page = await api.call(root, 'GET', url)
+    const page = await api.send(root, 'GET', url)
     t.ok(page.list.length <= 2)
     seen.push(...page.list.map((role) => role['name']))
     const next = /<([^>]+)>; rel="next"/.exec(String(page.headers['link'] ?? ''))?.[1]
@@ -150,7 +150,7 @@ test('the check answers what the routes would', async (t) => {
   const other = api.addProject('other')
   const alice = await api.addUser(root, 'alice', { [shop]: 'viewer' })
   const check = async (body: object) =>
-    (await api.call(alice.session, 'POST', '/v1/authorization/check', body)).body
+    (await api.send(alice.session, 'POST', '/v1/authorization/check', body)).body
   const requests = [
     ['GET', `/v1/projects/${shop}/members`],
     ['POST', `/v1/projects/${shop}/members`],
@@ -163,7 +163,7 @@ test('the check answers what the routes would', async (t) => {
   ] as const
   for (const [method, path] of requests) {
     const said = await check({ method, path })
-    const answer = await api.call(alice.session, method, path)
+    const answer = await api.send(alice.session, method, path)
     const refused = [401, 403, 404, 405].includes(answer.status)
     t.equal(said['allowed'], !refused, `${method} ${path}`)
     if (refused) t.equal(said['reason'], answer.body.error, `${method} ${path}`)
@@ -176,6 +176,6 @@ test('the check answers what the routes would', async (t) => {
   t.match(await check({ permission: 'projects.read', project_id: 'nothing' }), { reason: 'NOT_FOUND' })
   t.equal((await check({})).error, 'VALIDATION_ERROR')
   t.equal((await check({ permission: 'projects.read', path: '/v1/me' })).error, 'VALIDATION_ERROR')
-  const me = await api.call(alice.session, 'GET', '/v1/authorization/me')
+  const me = await api.send(alice.session, 'GET', '/v1/authorization/me')
   t.match(me.body, { is_super_admin: false, projects: [{ project_id: shop }] })
 })

@@ -3,13 +3,13 @@ import { ADMIN_TOKEN, movableSystem, openIdentityApi, PASSWORD } from '../../sup
 
 test('the install admin token makes the first administrator once', async (t) => {
   const api = await openIdentityApi(t)
-  const before = await api.call(ADMIN_TOKEN, 'GET', '/v1/me')
+  const before = await api.send(ADMIN_TOKEN, 'GET', '/v1/me')
   t.match(before.body, { admin_initialized: false, is_super_admin: true, principal: { kind: 'admin_token' } })
-  const made = await api.call(ADMIN_TOKEN, 'POST', '/v1/bootstrap', { username: 'root', password: PASSWORD })
+  const made = await api.send(ADMIN_TOKEN, 'POST', '/v1/bootstrap', { username: 'root', password: PASSWORD })
   t.equal(made.status, 201)
   t.match(made.body, { username: 'root', is_super_admin: true })
   t.notMatch(made.text, /argon2|password/)
-  const again = await api.call(ADMIN_TOKEN, 'POST', '/v1/bootstrap', { username: 'two', password: PASSWORD })
+  const again = await api.send(ADMIN_TOKEN, 'POST', '/v1/bootstrap', { username: 'two', password: PASSWORD })
   t.equal(again.status, 409)
   t.equal(again.body.error, 'ALREADY_INITIALIZED')
 })
@@ -18,32 +18,35 @@ test('two bootstraps at once make one administrator', async (t) => {
   const api = await openIdentityApi(t)
   const answers = await Promise.all(
     ['one', 'two'].map((username) =>
-      api.call(ADMIN_TOKEN, 'POST', '/v1/bootstrap', { username, password: PASSWORD }),
+      api.send(ADMIN_TOKEN, 'POST', '/v1/bootstrap', { username, password: PASSWORD }),
     ),
   )
-  t.same(answers.map((answer) => answer.status).toSorted(), [201, 409])
+  t.same(
+    answers.map((answer) => answer.status).toSorted((a, b) => a - b),
+    [201, 409],
+  )
 })
 
 test('nobody but the holder of the install admin token bootstraps', async (t) => {
   const api = await openIdentityApi(t)
   const body = { username: 'mallory', password: PASSWORD }
-  t.equal((await api.call(undefined, 'POST', '/v1/bootstrap', body)).status, 401)
-  t.equal((await api.call('bth_adm_wrong', 'POST', '/v1/bootstrap', body)).status, 401)
+  t.equal((await api.send(undefined, 'POST', '/v1/bootstrap', body)).status, 401)
+  t.equal((await api.send('bth_adm_wrong', 'POST', '/v1/bootstrap', body)).status, 401)
 })
 
 test('after the first administrator the install admin token recovers access and nothing else, and is audited', async (t) => {
   const api = await openIdentityApi(t)
   const root = await api.bootstrap()
   const project = api.addProject('shop')
-  t.equal((await api.call(ADMIN_TOKEN, 'GET', `/v1/projects/${project}/members`)).body.error, 'FORBIDDEN')
-  t.equal((await api.call(ADMIN_TOKEN, 'GET', '/v1/roles')).status, 403)
-  const users = await api.call(ADMIN_TOKEN, 'GET', '/v1/users')
+  t.equal((await api.send(ADMIN_TOKEN, 'GET', `/v1/projects/${project}/members`)).body.error, 'FORBIDDEN')
+  t.equal((await api.send(ADMIN_TOKEN, 'GET', '/v1/roles')).status, 403)
+  const users = await api.send(ADMIN_TOKEN, 'GET', '/v1/users')
   t.equal(users.status, 200)
-  const reset = await api.call(ADMIN_TOKEN, 'PUT', `/v1/users/${String(users.list[0]?.['id'])}`, {
+  const reset = await api.send(ADMIN_TOKEN, 'PUT', `/v1/users/${String(users.list[0]?.['id'])}`, {
     password: 'another long password',
   })
   t.equal(reset.status, 200)
-  t.equal((await api.call(root, 'GET', '/v1/me')).status, 401, 'sessions end with the reset')
+  t.equal((await api.send(root, 'GET', '/v1/me')).status, 401, 'sessions end with the reset')
   t.ok(await api.login('root', 'another long password'))
   const events = api.database.all<{ action: string; actor_name: string }>('SELECT * FROM audit_events')
   t.ok(events.some((event) => event.action === 'useInstallAdminToken'))
@@ -54,8 +57,8 @@ test('an unknown user and a wrong password get the same answer', async (t) => {
   const api = await openIdentityApi(t)
   await api.bootstrap()
   const wrong = { username: 'root', password: 'not the password' }
-  const one = await api.call(undefined, 'POST', '/v1/auth/login', wrong)
-  const other = await api.call(undefined, 'POST', '/v1/auth/login', { ...wrong, username: 'nobody' })
+  const one = await api.send(undefined, 'POST', '/v1/auth/login', wrong)
+  const other = await api.send(undefined, 'POST', '/v1/auth/login', { ...wrong, username: 'nobody' })
   t.equal(one.status, 401)
   t.equal(other.status, 401)
   const { request_id: _, ...said } = one.body
@@ -91,7 +94,7 @@ test('five failed logins lock the account and the address for fifteen minutes, a
   const root = await api.bootstrap()
   await api.addUser(root, 'alice')
   const attempt = (username: string, password: string, address: string) =>
-    api.call(undefined, 'POST', '/v1/auth/login', { username, password }, {}, address)
+    api.send(undefined, 'POST', '/v1/auth/login', { username, password }, {}, address)
   for (let n = 0; n < 5; n += 1) t.equal((await attempt('root', 'wrong', `192.0.2.${n}`)).status, 401)
   const locked = await attempt('root', PASSWORD, '192.0.2.77')
   t.equal(locked.status, 429)
@@ -105,7 +108,7 @@ test('five failed logins lock the account and the address for fifteen minutes, a
     'one /64 counts as one address',
   )
   t.equal((await attempt('alice', PASSWORD, '2001:db8:0:2::5')).status, 200)
-  t.equal((await api.call(root, 'GET', '/v1/me')).status, 200, 'sessions that stand are not touched')
+  t.equal((await api.send(root, 'GET', '/v1/me')).status, 200, 'sessions that stand are not touched')
   system.advance(15 * 60_000)
   t.equal((await attempt('root', PASSWORD, '192.0.2.77')).status, 200)
 })
@@ -115,7 +118,7 @@ test('guesses made at once are counted before their answers are known', async (t
   await api.bootstrap()
   const answers = await Promise.all(
     Array.from({ length: 40 }, (_, n) =>
-      api.call(undefined, 'POST', '/v1/auth/login', { username: 'root', password: `guess ${n}` }),
+      api.send(undefined, 'POST', '/v1/auth/login', { username: 'root', password: `guess ${n}` }),
     ),
   )
   t.equal(answers.filter((answer) => answer.status === 401).length, 5)
@@ -127,7 +130,7 @@ test('a flood of logins beyond the queue is told to come back', async (t) => {
   await api.bootstrap()
   const answers = await Promise.all(
     Array.from({ length: 60 }, (_, n) =>
-      api.call(
+      api.send(
         undefined,
         'POST',
         '/v1/auth/login',
@@ -151,17 +154,17 @@ test('a session ends by logout, by idleness and by age', async (t) => {
   })
   const root = await api.bootstrap()
   const other = await api.login('root')
-  t.equal((await api.call(other, 'POST', '/v1/auth/logout')).status, 204)
-  t.equal((await api.call(other, 'GET', '/v1/me')).status, 401)
+  t.equal((await api.send(other, 'POST', '/v1/auth/logout')).status, 204)
+  t.equal((await api.send(other, 'GET', '/v1/me')).status, 401)
   for (let minutes = 0; minutes < 50; minutes += 5) {
     system.advance(5 * 60_000)
-    t.equal((await api.call(root, 'GET', '/v1/me')).status, 200, 'use keeps it alive')
+    t.equal((await api.send(root, 'GET', '/v1/me')).status, 200, 'use keeps it alive')
   }
   system.advance(11 * 60_000)
-  t.equal((await api.call(root, 'GET', '/v1/me')).status, 401, 'its age ended it')
+  t.equal((await api.send(root, 'GET', '/v1/me')).status, 401, 'its age ended it')
   const idle = await api.login('root')
   system.advance(601_000)
-  t.equal((await api.call(idle, 'GET', '/v1/me')).status, 401, 'idleness ended it')
+  t.equal((await api.send(idle, 'GET', '/v1/me')).status, 401, 'idleness ended it')
   api.identity.removeExpired()
   t.same(api.database.all('SELECT * FROM sessions'), [])
 })
@@ -171,42 +174,42 @@ test('people see and end their own sessions only', async (t) => {
   const root = await api.bootstrap()
   const alice = await api.addUser(root, 'alice')
   const second = await api.login('alice')
-  const listed = await api.call(second, 'GET', '/v1/auth/sessions')
+  const listed = await api.send(second, 'GET', '/v1/auth/sessions')
   t.equal(listed.list.length, 2)
   t.match(listed.list[0], { current: true, client_address: '127.0.0.1' })
   t.notMatch(listed.text, /bth_ses_|token_hash/)
   const first = String(listed.list[1]?.['id'])
   t.equal(
-    (await api.call(root, 'DELETE', `/v1/auth/sessions/${first}`)).status,
+    (await api.send(root, 'DELETE', `/v1/auth/sessions/${first}`)).status,
     404,
     'not even a super-admin',
   )
-  t.equal((await api.call(second, 'DELETE', `/v1/auth/sessions/${first}`)).status, 204)
-  t.equal((await api.call(alice.session, 'GET', '/v1/me')).status, 401)
-  t.equal((await api.call(second, 'DELETE', '/v1/auth/sessions')).status, 204)
-  t.equal((await api.call(second, 'GET', '/v1/me')).status, 401)
-  t.equal((await api.call(root, 'GET', '/v1/me')).status, 200)
+  t.equal((await api.send(second, 'DELETE', `/v1/auth/sessions/${first}`)).status, 204)
+  t.equal((await api.send(alice.session, 'GET', '/v1/me')).status, 401)
+  t.equal((await api.send(second, 'DELETE', '/v1/auth/sessions')).status, 204)
+  t.equal((await api.send(second, 'GET', '/v1/me')).status, 401)
+  t.equal((await api.send(root, 'GET', '/v1/me')).status, 200)
 })
 
 test('a new password needs the current one and ends the other sessions', async (t) => {
   const api = await openIdentityApi(t)
   const root = await api.bootstrap()
   const other = await api.login('root')
-  const wrong = await api.call(root, 'PUT', '/v1/me/password', {
+  const wrong = await api.send(root, 'PUT', '/v1/me/password', {
     current: 'wrong',
     new: 'the next long password',
   })
   t.equal(wrong.status, 400)
   t.equal(wrong.body.details?.[0]?.field, 'current')
-  const short = await api.call(root, 'PUT', '/v1/me/password', { current: PASSWORD, new: 'short' })
+  const short = await api.send(root, 'PUT', '/v1/me/password', { current: PASSWORD, new: 'short' })
   t.equal(short.body.details?.[0]?.field, 'new')
-  const changed = await api.call(root, 'PUT', '/v1/me/password', {
+  const changed = await api.send(root, 'PUT', '/v1/me/password', {
     current: PASSWORD,
     new: 'the next long password',
   })
   t.equal(changed.status, 204)
-  t.equal((await api.call(root, 'GET', '/v1/me')).status, 200)
-  t.equal((await api.call(other, 'GET', '/v1/me')).status, 401)
+  t.equal((await api.send(root, 'GET', '/v1/me')).status, 200)
+  t.equal((await api.send(other, 'GET', '/v1/me')).status, 401)
   t.ok(await api.login('root', 'the next long password'))
 })
 
@@ -214,14 +217,14 @@ test('a cookie keeps a session for browsers, and writes with it need the same or
   const api = await openIdentityApi(t)
   await api.bootstrap()
   const body = { username: 'root', password: PASSWORD }
-  const answer = await api.call(undefined, 'POST', '/v1/auth/login?session=cookie', body)
+  const answer = await api.send(undefined, 'POST', '/v1/auth/login?session=cookie', body)
   t.notOk(answer.body['token'], 'scripts of the page never see it')
   const set = String(answer.headers['set-cookie'])
   t.match(set, /^berth_session=bth_ses_[\w-]{43}; Path=\/; HttpOnly; SameSite=Strict; Max-Age=\d+$/)
   const cookie = { cookie: `theme=dark; ${set.split(';', 1)[0]}` }
-  t.equal((await api.call(undefined, 'GET', '/v1/me', undefined, cookie)).status, 200)
+  t.equal((await api.send(undefined, 'GET', '/v1/me', undefined, cookie)).status, 200)
   const write = (headers: Record<string, string>) =>
-    api.call(
+    api.send(
       undefined,
       'POST',
       '/v1/api-tokens',
@@ -234,24 +237,24 @@ test('a cookie keeps a session for browsers, and writes with it need the same or
   t.equal((await write({ origin: 'https://berth.test' })).status, 201)
   const foreign = { host: 'berth.test', origin: 'https://evil.test' }
   t.equal(
-    (await api.call(undefined, 'POST', '/v1/auth/login?session=cookie', body, foreign)).body.error,
+    (await api.send(undefined, 'POST', '/v1/auth/login?session=cookie', body, foreign)).body.error,
     'ORIGIN_REFUSED',
     'another site cannot sign a visitor in',
   )
-  const out = await api.call(undefined, 'POST', '/v1/auth/logout', undefined, {
+  const out = await api.send(undefined, 'POST', '/v1/auth/logout', undefined, {
     host: 'berth.test',
     origin: 'http://berth.test',
     ...cookie,
   })
   t.equal(out.status, 204)
   t.match(out.headers['set-cookie'], /^berth_session=; .*Max-Age=0/)
-  t.equal((await api.call(undefined, 'GET', '/v1/me', undefined, cookie)).status, 401)
+  t.equal((await api.send(undefined, 'GET', '/v1/me', undefined, cookie)).status, 401)
 })
 
 test('the cookie is Secure where a trusted proxy says that the client came over TLS', async (t) => {
   const api = await openIdentityApi(t, { settings: { trusted_proxies: ['127.0.0.1'] } })
   await api.bootstrap()
-  const answer = await api.call(
+  const answer = await api.send(
     undefined,
     'POST',
     '/v1/auth/login?session=cookie',
@@ -268,7 +271,7 @@ test('X-Forwarded-For of someone who is no trusted proxy is not believed', async
   const api = await openIdentityApi(t)
   await api.bootstrap()
   const forged = { 'x-forwarded-for': '203.0.113.9' }
-  await api.call(undefined, 'POST', '/v1/auth/login', { username: 'root', password: PASSWORD }, forged)
+  await api.send(undefined, 'POST', '/v1/auth/login', { username: 'root', password: PASSWORD }, forged)
   const rows = api.database.all<{ client_address: string }>('SELECT * FROM sessions')
   t.ok(rows.every((row) => row.client_address === '127.0.0.1'))
 })
@@ -276,7 +279,7 @@ test('X-Forwarded-For of someone who is no trusted proxy is not believed', async
 test('tokens are accepted as bearer tokens of any case and as nothing else', async (t) => {
   const api = await openIdentityApi(t)
   const root = await api.bootstrap()
-  const me = (authorization: string) => api.call(undefined, 'GET', '/v1/me', undefined, { authorization })
+  const me = (authorization: string) => api.send(undefined, 'GET', '/v1/me', undefined, { authorization })
   t.equal((await me(`bearer ${root}`)).status, 200)
   t.equal((await me(`BEARER   ${root}`)).status, 200)
   t.equal((await me(root)).status, 401)
@@ -284,7 +287,7 @@ test('tokens are accepted as bearer tokens of any case and as nothing else', asy
   t.equal((await me(`Bearer ${root}x`)).status, 401)
   t.equal((await me('Bearer ')).status, 401)
   t.equal(
-    (await api.call(undefined, 'GET', '/v1/me', undefined, { cookie: `berth_session=${ADMIN_TOKEN}` }))
+    (await api.send(undefined, 'GET', '/v1/me', undefined, { cookie: `berth_session=${ADMIN_TOKEN}` }))
       .status,
     401,
   )

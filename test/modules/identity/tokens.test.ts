@@ -4,7 +4,7 @@ import { movableSystem, openIdentityApi } from '../../support/identity-api.ts'
 type Api = Awaited<ReturnType<typeof openIdentityApi>>
 
 async function mint(api: Api, maker: string, body: object): Promise<{ id: string; token: string }> {
-  const answer = await api.call(maker, 'POST', '/v1/api-tokens', { name: 'ci', ...body })
+  const answer = await api.send(maker, 'POST', '/v1/api-tokens', { name: 'ci', ...body })
   if (answer.status !== 201) throw new Error(answer.text)
   return { id: String(answer.body['id']), token: String(answer.body['token']) }
 }
@@ -14,11 +14,11 @@ test('a token is shown once and kept as a hash', async (t) => {
   const root = await api.bootstrap()
   const { token } = await mint(api, root, {})
   t.match(token, /^bth_pat_[\w-]{43}$/)
-  const listed = await api.call(root, 'GET', '/v1/api-tokens')
+  const listed = await api.send(root, 'GET', '/v1/api-tokens')
   t.match(listed.list[0], { name: 'ci', prefix: token.slice(0, 14), last_used_at: null, expires_at: null })
   t.notOk(listed.text.includes(token))
-  t.equal((await api.call(token, 'GET', '/v1/me')).status, 200)
-  t.ok((await api.call(root, 'GET', '/v1/api-tokens')).list[0]?.['last_used_at'])
+  t.equal((await api.send(token, 'GET', '/v1/me')).status, 200)
+  t.ok((await api.send(root, 'GET', '/v1/api-tokens')).list[0]?.['last_used_at'])
   const stored = JSON.stringify(api.database.all('SELECT * FROM api_tokens'))
   t.notOk(stored.includes(token.slice(20)))
 })
@@ -30,14 +30,14 @@ test('a token can do at most what it was made for, what its maker may, and what 
   const blog = api.addProject('blog')
   const alice = await api.addUser(root, 'alice', { [shop]: 'admin', [blog]: 'viewer' })
 
-  const lacking = await api.call(alice.session, 'POST', '/v1/api-tokens', {
+  const lacking = await api.send(alice.session, 'POST', '/v1/api-tokens', {
     name: 'x',
     permissions: ['services.write'],
     project_ids: [shop, blog],
   })
   t.equal(lacking.status, 403)
   t.equal(lacking.body['permission'], 'services.write', 'she lacks it in one of the projects')
-  const foreign = await api.call(alice.session, 'POST', '/v1/api-tokens', {
+  const foreign = await api.send(alice.session, 'POST', '/v1/api-tokens', {
     name: 'x',
     project_ids: [api.addProject('other')],
   })
@@ -45,7 +45,7 @@ test('a token can do at most what it was made for, what its maker may, and what 
 
   const narrow = await mint(api, alice.session, { permissions: ['projects.read'], project_ids: [shop] })
   const check = async (permission: string, project_id: string) =>
-    (await api.call(narrow.token, 'POST', '/v1/authorization/check', { permission, project_id })).body
+    (await api.send(narrow.token, 'POST', '/v1/authorization/check', { permission, project_id })).body
   t.match(await check('projects.read', shop), { allowed: true, reason: null })
   t.match(await check('services.write', shop), {
     allowed: false,
@@ -54,19 +54,19 @@ test('a token can do at most what it was made for, what its maker may, and what 
   })
   t.match(await check('projects.read', blog), { allowed: false, reason: 'NOT_FOUND' })
   t.equal(
-    (await api.call(narrow.token, 'GET', `/v1/projects/${blog}/members`)).status,
+    (await api.send(narrow.token, 'GET', `/v1/projects/${blog}/members`)).status,
     404,
     'as if it did not exist',
   )
-  t.equal((await api.call(narrow.token, 'GET', `/v1/projects/${shop}/members`)).status, 200)
+  t.equal((await api.send(narrow.token, 'GET', `/v1/projects/${shop}/members`)).status, 200)
 
   await api
     .call(root, 'POST', `/v1/projects/${shop}/members`, { user_id: alice.id, role: 'viewer' })
     .then((answer) => t.equal(answer.body.error, 'LAST_ADMIN'))
   const bob = await api.addUser(root, 'bob', { [shop]: 'admin' })
-  t.equal((await api.call(bob.session, 'DELETE', `/v1/projects/${shop}/members/${alice.id}`)).status, 204)
+  t.equal((await api.send(bob.session, 'DELETE', `/v1/projects/${shop}/members/${alice.id}`)).status, 204)
   t.equal(
-    (await api.call(narrow.token, 'GET', `/v1/projects/${shop}/members`)).status,
+    (await api.send(narrow.token, 'GET', `/v1/projects/${shop}/members`)).status,
     404,
     'her own loss is the token’s',
   )
@@ -78,9 +78,9 @@ test('a narrowed token of a super-admin has no node-wide powers', async (t) => {
   const shop = api.addProject('shop')
   const whole = await mint(api, root, {})
   const narrow = await mint(api, root, { project_ids: [shop] })
-  t.equal((await api.call(whole.token, 'GET', '/v1/users')).status, 200)
-  t.equal((await api.call(narrow.token, 'GET', '/v1/users')).status, 403)
-  t.equal((await api.call(narrow.token, 'GET', `/v1/projects/${shop}/members`)).status, 200)
+  t.equal((await api.send(whole.token, 'GET', '/v1/users')).status, 200)
+  t.equal((await api.send(narrow.token, 'GET', '/v1/users')).status, 403)
+  t.equal((await api.send(narrow.token, 'GET', `/v1/projects/${shop}/members`)).status, 200)
 })
 
 test('some things need a session', async (t) => {
@@ -100,7 +100,7 @@ test('some things need a session', async (t) => {
     ['POST', '/v1/auth/logout'],
   ] as const
   for (const [method, url, body] of attempts) {
-    const answer = await api.call(token, method, url, body)
+    const answer = await api.send(token, method, url, body)
     t.equal(answer.status, 403, `${method} ${url}`)
     t.equal(answer.body.error, 'SESSION_REQUIRED', `${method} ${url}`)
   }
@@ -112,7 +112,7 @@ test('a token makes tokens only with tokens.mint, never wider or longer than its
   const shop = api.addProject('shop')
   const alice = await api.addUser(root, 'alice', { [shop]: 'operator' })
   const plain = await mint(api, alice.session, {})
-  const refused = await api.call(plain.token, 'POST', '/v1/api-tokens', { name: 'child' })
+  const refused = await api.send(plain.token, 'POST', '/v1/api-tokens', { name: 'child' })
   t.equal(refused.body.error, 'SESSION_REQUIRED')
 
   const end = new Date(api.system.now() + 3600_000).toISOString()
@@ -121,38 +121,38 @@ test('a token makes tokens only with tokens.mint, never wider or longer than its
     project_ids: [shop],
     expires_at: end,
   })
-  const child = await api.call(parent.token, 'POST', '/v1/api-tokens', { name: 'child' })
+  const child = await api.send(parent.token, 'POST', '/v1/api-tokens', { name: 'child' })
   t.match(child.body, { permissions: ['tokens.mint', 'logs.read'], project_ids: [shop], expires_at: end })
-  const wider = await api.call(parent.token, 'POST', '/v1/api-tokens', {
+  const wider = await api.send(parent.token, 'POST', '/v1/api-tokens', {
     name: 'x',
     permissions: ['services.write'],
   })
   t.equal(wider.body['permission'], 'services.write')
-  const elsewhere = await api.call(parent.token, 'POST', '/v1/api-tokens', {
+  const elsewhere = await api.send(parent.token, 'POST', '/v1/api-tokens', {
     name: 'x',
     project_ids: [api.addProject('b')],
   })
   t.equal(elsewhere.status, 400)
 
   const token = String(child.body['token'])
-  t.equal((await api.call(token, 'GET', '/v1/me')).status, 200)
-  t.equal((await api.call(root, 'DELETE', `/v1/api-tokens/${parent.id}`)).status, 204)
-  t.equal((await api.call(token, 'GET', '/v1/me')).status, 401, 'what a revoked token made ends with it')
+  t.equal((await api.send(token, 'GET', '/v1/me')).status, 200)
+  t.equal((await api.send(root, 'DELETE', `/v1/api-tokens/${parent.id}`)).status, 204)
+  t.equal((await api.send(token, 'GET', '/v1/me')).status, 401, 'what a revoked token made ends with it')
 })
 
 test('a token ends at its time', async (t) => {
   const system = movableSystem()
   const api = await openIdentityApi(t, { system })
   const root = await api.bootstrap()
-  const past = await api.call(root, 'POST', '/v1/api-tokens', {
+  const past = await api.send(root, 'POST', '/v1/api-tokens', {
     name: 'x',
     expires_at: '2020-01-01T00:00:00Z',
   })
   t.equal(past.body.details?.[0]?.field, 'expires_at')
   const { token } = await mint(api, root, { expires_at: new Date(system.now() + 60_000).toISOString() })
-  t.equal((await api.call(token, 'GET', '/v1/me')).status, 200)
+  t.equal((await api.send(token, 'GET', '/v1/me')).status, 200)
   system.advance(60_001)
-  t.equal((await api.call(token, 'GET', '/v1/me')).status, 401)
+  t.equal((await api.send(token, 'GET', '/v1/me')).status, 401)
 })
 
 test('people revoke their own tokens, super-admins everyone’s, a token itself', async (t) => {
@@ -163,17 +163,17 @@ test('people revoke their own tokens, super-admins everyone’s, a token itself'
   const first = await mint(api, alice.session, {})
   const second = await mint(api, alice.session, {})
   const third = await mint(api, alice.session, {})
-  t.equal((await api.call(bob.session, 'DELETE', `/v1/api-tokens/${first.id}`)).status, 404)
+  t.equal((await api.send(bob.session, 'DELETE', `/v1/api-tokens/${first.id}`)).status, 404)
   t.equal(
-    (await api.call(first.token, 'DELETE', `/v1/api-tokens/${second.id}`)).body.error,
+    (await api.send(first.token, 'DELETE', `/v1/api-tokens/${second.id}`)).body.error,
     'SESSION_REQUIRED',
   )
-  t.equal((await api.call(first.token, 'DELETE', `/v1/api-tokens/${first.id}`)).status, 204)
-  t.equal((await api.call(root, 'DELETE', `/v1/api-tokens/${second.id}`)).status, 204)
-  t.equal((await api.call(alice.session, 'DELETE', `/v1/api-tokens/${third.id}`)).status, 204)
-  t.same((await api.call(alice.session, 'GET', '/v1/api-tokens')).list, [])
+  t.equal((await api.send(first.token, 'DELETE', `/v1/api-tokens/${first.id}`)).status, 204)
+  t.equal((await api.send(root, 'DELETE', `/v1/api-tokens/${second.id}`)).status, 204)
+  t.equal((await api.send(alice.session, 'DELETE', `/v1/api-tokens/${third.id}`)).status, 204)
+  t.same((await api.send(alice.session, 'GET', '/v1/api-tokens')).list, [])
   await mint(api, bob.session, {})
-  t.equal((await api.call(alice.session, 'GET', '/v1/api-tokens?everyone=true')).status, 403)
-  t.equal((await api.call(root, 'GET', '/v1/api-tokens?everyone=true')).list.length, 1)
-  t.same((await api.call(root, 'GET', '/v1/api-tokens')).list, [])
+  t.equal((await api.send(alice.session, 'GET', '/v1/api-tokens?everyone=true')).status, 403)
+  t.equal((await api.send(root, 'GET', '/v1/api-tokens?everyone=true')).list.length, 1)
+  t.same((await api.send(root, 'GET', '/v1/api-tokens')).list, [])
 })

@@ -4,22 +4,22 @@ import { openIdentityApi, PASSWORD } from '../../support/identity-api.ts'
 test('super-admins create, read, change and delete users', async (t) => {
   const api = await openIdentityApi(t)
   const root = await api.bootstrap()
-  const made = await api.call(root, 'POST', '/v1/users', { username: 'alice', password: PASSWORD })
+  const made = await api.send(root, 'POST', '/v1/users', { username: 'alice', password: PASSWORD })
   t.equal(made.status, 201)
   t.match(made.body, { username: 'alice', is_super_admin: false })
   t.notOk('revision' in made.body || 'password_hash' in made.body)
   const url = `/v1/users/${String(made.body['id'])}`
-  t.same((await api.call(root, 'GET', url)).body, made.body)
-  t.equal((await api.call(root, 'PUT', url, { is_super_admin: true })).body['is_super_admin'], true)
-  t.equal((await api.call(root, 'DELETE', url)).status, 204)
-  t.equal((await api.call(root, 'GET', url)).status, 404)
-  t.equal((await api.call(root, 'DELETE', url)).status, 404)
+  t.same((await api.send(root, 'GET', url)).body, made.body)
+  t.equal((await api.send(root, 'PUT', url, { is_super_admin: true })).body['is_super_admin'], true)
+  t.equal((await api.send(root, 'DELETE', url)).status, 204)
+  t.equal((await api.send(root, 'GET', url)).status, 404)
+  t.equal((await api.send(root, 'DELETE', url)).status, 404)
 })
 
 test('names are unique whatever their case', async (t) => {
   const api = await openIdentityApi(t)
   const root = await api.bootstrap()
-  const taken = await api.call(root, 'POST', '/v1/users', { username: 'ROOT', password: PASSWORD })
+  const taken = await api.send(root, 'POST', '/v1/users', { username: 'ROOT', password: PASSWORD })
   t.equal(taken.status, 409)
   t.equal(taken.body.error, 'NAME_TAKEN')
 })
@@ -27,16 +27,16 @@ test('names are unique whatever their case', async (t) => {
 test('the last super-admin stays one', async (t) => {
   const api = await openIdentityApi(t)
   const root = await api.bootstrap()
-  const me = await api.call(root, 'GET', '/v1/me')
+  const me = await api.send(root, 'GET', '/v1/me')
   const { id } = me.body['principal'] as { id: string }
   t.equal(
-    (await api.call(root, 'PUT', `/v1/users/${id}`, { is_super_admin: false })).body.error,
+    (await api.send(root, 'PUT', `/v1/users/${id}`, { is_super_admin: false })).body.error,
     'LAST_ADMIN',
   )
-  t.equal((await api.call(root, 'DELETE', `/v1/users/${id}`)).body.error, 'LAST_ADMIN')
+  t.equal((await api.send(root, 'DELETE', `/v1/users/${id}`)).body.error, 'LAST_ADMIN')
   const alice = await api.addUser(root, 'alice')
-  await api.call(root, 'PUT', `/v1/users/${alice.id}`, { is_super_admin: true })
-  t.equal((await api.call(root, 'DELETE', `/v1/users/${id}`)).status, 204)
+  await api.send(root, 'PUT', `/v1/users/${alice.id}`, { is_super_admin: true })
+  t.equal((await api.send(root, 'DELETE', `/v1/users/${id}`)).status, 204)
 })
 
 test('users without the right to it neither list nor make users', async (t) => {
@@ -49,7 +49,7 @@ test('users without the right to it neither list nor make users', async (t) => {
     ['GET', `/v1/users/${alice.id}`],
     ['GET', '/v1/users/directory'],
   ] as const) {
-    t.equal((await api.call(alice.session, method, url)).status, 403, `${method} ${url}`)
+    t.equal((await api.send(alice.session, method, url)).status, 403, `${method} ${url}`)
   }
 })
 
@@ -58,40 +58,40 @@ test('a user can be changed only as it was read, when If-Match asks for that', a
   const root = await api.bootstrap()
   const alice = await api.addUser(root, 'alice')
   const url = `/v1/users/${alice.id}`
-  const read = await api.call(root, 'GET', url)
+  const read = await api.send(root, 'GET', url)
   const tag = String(read.headers['etag'])
   t.match(tag, /^"[^"]+"$/)
-  const changed = await api.call(root, 'PUT', url, { is_super_admin: true }, { 'if-match': tag })
+  const changed = await api.send(root, 'PUT', url, { is_super_admin: true }, { 'if-match': tag })
   t.equal(changed.status, 200)
   t.not(changed.headers['etag'], tag)
-  const stale = await api.call(root, 'PUT', url, { is_super_admin: false }, { 'if-match': tag })
+  const stale = await api.send(root, 'PUT', url, { is_super_admin: false }, { 'if-match': tag })
   t.equal(stale.status, 412)
   t.equal(stale.body.error, 'PRECONDITION_FAILED')
-  t.equal((await api.call(root, 'DELETE', url, undefined, { 'if-match': tag })).status, 412)
-  t.equal((await api.call(root, 'DELETE', url, undefined, { 'if-match': '"x", *' })).status, 204)
+  t.equal((await api.send(root, 'DELETE', url, undefined, { 'if-match': tag })).status, 412)
+  t.equal((await api.send(root, 'DELETE', url, undefined, { 'if-match': '"x", *' })).status, 204)
 })
 
 test('a password reset ends the sessions of the user', async (t) => {
   const api = await openIdentityApi(t)
   const root = await api.bootstrap()
   const alice = await api.addUser(root, 'alice')
-  const reset = await api.call(root, 'PUT', `/v1/users/${alice.id}`, { password: 'a brand new password' })
+  const reset = await api.send(root, 'PUT', `/v1/users/${alice.id}`, { password: 'a brand new password' })
   t.equal(reset.status, 200)
-  t.equal((await api.call(alice.session, 'GET', '/v1/me')).status, 401)
+  t.equal((await api.send(alice.session, 'GET', '/v1/me')).status, 401)
   t.ok(await api.login('alice', 'a brand new password'))
 })
 
 test('bad names, short passwords and unknown fields are named', async (t) => {
   const api = await openIdentityApi(t)
   const root = await api.bootstrap()
-  const answer = await api.call(root, 'POST', '/v1/users', {
+  const answer = await api.send(root, 'POST', '/v1/users', {
     username: '../x',
     password: 'short',
     admin: true,
   })
   t.equal(answer.status, 400)
   t.same(answer.body.details?.map((detail) => detail.field).toSorted(), ['admin', 'password', 'username'])
-  t.equal((await api.call(root, 'POST', '/v1/users', { username: 'x' })).body.details?.[0]?.field, 'password')
-  const number = await api.call(root, 'POST', '/v1/users', { username: 5, password: PASSWORD })
+  t.equal((await api.send(root, 'POST', '/v1/users', { username: 'x' })).body.details?.[0]?.field, 'password')
+  const number = await api.send(root, 'POST', '/v1/users', { username: 5, password: PASSWORD })
   t.equal(number.body.details?.[0]?.field, 'username', 'bodies are not coerced')
 })
