@@ -18,7 +18,7 @@ export function composeWorkers(base: Base, { identity }: Access, traffic: Traffi
   const { runtime, engine, logs } = delivery
   const make = (name: string, everyMs: number, run: (signal: AbortSignal) => Promise<void>): Worker =>
     createWorker({ name, system, everyMs, run, onError: reporter(base, name) })
-  const isOpen = (id: string): boolean => stores.deployments.find(id)?.step != null
+  const isOpen = (id: string): boolean => (stores.deployments.find(id)?.step ?? null) !== null
   const expiry = createUploadExpiry({
     store: stores.uploads,
     files: delivery.uploadFiles,
@@ -30,7 +30,7 @@ export function composeWorkers(base: Base, { identity }: Access, traffic: Traffi
     make('images', 10 * MINUTE_MS, (signal) =>
       removeExpiredImages({ runtime, store: stores.deployments, keep: config.keep_releases }, signal),
     ),
-    make('identity', 10 * MINUTE_MS, async () => void identity.removeExpired()),
+    make('identity', 10 * MINUTE_MS, async () => identity.removeExpired()),
     make('work-folders', 60 * MINUTE_MS, () => sweepWorkFolders(join(config.data_dir, 'work'), isOpen)),
     make('logs', 10 * MINUTE_MS, logs.expire),
   ]

@@ -26,7 +26,7 @@ function setting<T>(
 function asText(raw: unknown, maxLength: number): string {
   if (typeof raw !== 'string') throw new Error('must be text')
   if (raw.length === 0 || raw.length > maxLength) throw new Error(`must have 1 to ${maxLength} characters`)
-  if (/[\0-\x1f\x7f]/.test(raw)) throw new Error('must not hold control characters')
+  if (/\p{Cc}/u.test(raw)) throw new Error('must not hold control characters')
   return raw
 }
 

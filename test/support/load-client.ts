@@ -11,7 +11,7 @@ const pauseMs = (1000 * Number(connections)) / Number(rate)
 const answers: Record<string, number> = {}
 const failures: string[] = []
 let sent = 0
-let running = true
+const state = { running: true }
 
 function get(): Promise<string> {
   return new Promise((resolve) => {
@@ -41,7 +41,7 @@ function get(): Promise<string> {
 
 async function connection(): Promise<void> {
   let next = performance.now() + Math.random() * pauseMs
-  while (running) {
+  while (state.running) {
     await delay(Math.max(0, next - performance.now()))
     next += pauseMs
     sent += 1
@@ -51,7 +51,7 @@ async function connection(): Promise<void> {
 }
 
 process.stdin.on('end', () => {
-  running = false
+  state.running = false
 })
 process.stdin.resume()
 const begin = performance.now()
