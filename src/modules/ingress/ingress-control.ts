@@ -132,7 +132,9 @@ export function createIngress(options: IngressOptions): Ingress {
 
   const publish = async (routes: readonly Route[]): Promise<number> => {
     if (!started) throw new AppError('STARTING')
-    if (!uncertain && JSON.stringify(routes) === JSON.stringify(table.routes)) return table.version
+    // Version 0 means to a worker that nothing was published yet.
+    const known = !uncertain && table.version > 0
+    if (known && JSON.stringify(routes) === JSON.stringify(table.routes)) return table.version
     const next = parseRouteTable({ version: table.version + 1, routes })
     if (next === undefined) throw new Error('The routes to publish are not valid.')
     await writeRouteFile(directory, next)
