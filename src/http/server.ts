@@ -71,6 +71,8 @@ export function createServer(deps: ServerDeps): Server {
     forceCloseConnections: 'idle',
     // What arrives on open connections during a stop is answered as ever, and its connection closed.
     return503OnClosing: false,
+    // Refused by our own hook, in the shape of every other failure.
+    http: { requireHostHeader: false },
     frameworkErrors: (error, request, reply) => sendFrameworkError(error, request, reply),
     clientErrorHandler: createClientErrorHandler(deps.system),
     routerOptions: { maxParamLength: 256 },
@@ -101,6 +103,10 @@ export function createServer(deps: ServerDeps): Server {
   installIdempotency(plain, deps.idempotency)
   installEntityTags(plain)
   endStreamsOnClose(plain)
+  // An expectation that we do not know may be ignored (RFC 9110, section 10.1.1); Node alone would answer without a body.
+  server.server.on('checkExpectation', (request, response) =>
+    server.server.emit('request', request, response),
+  )
   return server
 }
 
