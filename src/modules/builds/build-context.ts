@@ -1,5 +1,5 @@
 import { lstat, readdir, readlink } from 'node:fs/promises'
-import { join } from 'node:path'
+import { join, posix } from 'node:path'
 import { Readable } from 'node:stream'
 import { ARCHIVE_END, encodeEntry, paddingAfter, type WrittenEntry } from '../../lib/archive-write.ts'
 import { type DockerIgnore, parseDockerIgnore } from '../../lib/docker-ignore.ts'
@@ -93,29 +93,30 @@ async function describe(options: ContextOptions, path: string): Promise<WrittenE
   return undefined
 }
 
-/**
- * What the context's ignore file leaves out: `<Dockerfile>.dockerignore` where there is one, else `.dockerignore`. The Dockerfile always
- * stays, and `always` is left out in any case.
- */
+export interface IgnoreOptions {
+  /** Left out in any case, as patterns. */
+  leave_out?: string[]
+  /** Never left out, as paths. */
+  keep?: string[]
+}
+
+/** What the context's ignore file leaves out: `<Dockerfile>.dockerignore` where there is one, else `.dockerignore`. The Dockerfile stays. */
 export async function readIgnore(
   context: SourceFolder,
   dockerfile: string | undefined,
-  always: string[] = [],
+  { leave_out = [], keep = [] }: IgnoreOptions = {},
 ): Promise<DockerIgnore> {
   const own =
     dockerfile === undefined
       ? undefined
       : await context.readText(`${dockerfile}.dockerignore`, MAX_IGNORE_BYTES)
   const text = own ?? (await context.readText('.dockerignore', MAX_IGNORE_BYTES)) ?? ''
-  const ignore = parseOrFail(`${text}\n${always.join('\n')}`)
-  if (dockerfile === undefined) return ignore
-  const path = dockerfile
-    .split('/')
-    .filter((name) => name !== '' && name !== '.')
-    .join('/')
+  const ignore = parseOrFail(`${text}\n${leave_out.join('\n')}`)
+  const kept = new Set([...keep, ...(dockerfile === undefined ? [] : [posix.normalize(dockerfile)])])
   return {
-    excludes: (each) => each !== path && ignore.excludes(each),
-    mayIncludeBelow: (folder) => path.startsWith(`${folder}/`) || ignore.mayIncludeBelow(folder),
+    excludes: (path) => !kept.has(path) && ignore.excludes(path),
+    mayIncludeBelow: (folder) =>
+      [...kept].some((path) => path.startsWith(`${folder}/`)) || ignore.mayIncludeBelow(folder),
   }
 }
 

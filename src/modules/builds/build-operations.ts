@@ -3,7 +3,7 @@ import type { System } from '../../lib/system.ts'
 import { BuildFailed } from '../../runtime/runtime.ts'
 import type { BuildLine, BuildSpec, Runtime } from '../../runtime/runtime.ts'
 import { createBaseImages, type BaseImages } from './base-image/base-image.ts'
-import { packContext, readIgnore } from './build-context.ts'
+import { type IgnoreOptions, packContext, readIgnore } from './build-context.ts'
 import { type BuildChoice, type BuildPlan, detectBuild } from './build-detection.ts'
 import { createBuildQueue } from './build-queue.ts'
 import {
@@ -119,6 +119,7 @@ export function createBuilds(deps: BuildsDeps): Builds {
 }
 
 type PreparedContext = Pick<BuildSpec, 'context' | 'dockerfile'>
+type GeneratedPlan = Exclude<BuildPlan, { builder: 'dockerfile' }>
 
 async function prepareDockerfile(context: SourceFolder, dockerfile: string): Promise<PreparedContext> {
   const ignore = await readIgnore(context, dockerfile)
@@ -127,7 +128,7 @@ async function prepareDockerfile(context: SourceFolder, dockerfile: string): Pro
 
 async function prepareGenerated(
   context: SourceFolder,
-  plan: Exclude<BuildPlan, { builder: 'dockerfile' }>,
+  plan: GeneratedPlan,
   { build }: BuildSourceRequest,
   base: { reference: string; has_shell: boolean },
   say: (line: string) => void,
@@ -139,25 +140,24 @@ async function prepareGenerated(
   const extra: Record<string, string> = { Dockerfile: generated.dockerfile }
   for (const file of generated.files)
     extra[`${BERTH_PREFIX}/${file}`] = await readFile(OWN_FILES[file], 'utf8')
-  if (plan.builder === 'static') {
-    const site = plan.folder === '' ? context : await context.folder(plan.folder)
-    const ignore = await readIgnore(site, undefined, ['.git', '.dockerignore'])
-    return {
-      dockerfile: 'Dockerfile',
-      context: packContext({ root: site.path, ignore, prefix: SOURCE_PREFIX, extra, readable: true }),
-    }
-  }
-  // What was installed on another machine has programs for that machine.
-  const installed = plan.facts.has_dependencies || plan.facts.has_dev_dependencies ? ['**/node_modules'] : []
-  const ignore = await readIgnore(context, undefined, ['.git', ...installed])
+  const root = plan.builder === 'static' && plan.folder !== '' ? await context.folder(plan.folder) : context
+  const ignore = await readIgnore(root, undefined, ignoreOptions(plan))
   return {
     dockerfile: 'Dockerfile',
-    context: packContext({ root: context.path, ignore, prefix: SOURCE_PREFIX, extra, readable: true }),
+    context: packContext({ root: root.path, ignore, prefix: SOURCE_PREFIX, extra, readable: true }),
   }
 }
 
+function ignoreOptions(plan: GeneratedPlan): IgnoreOptions {
+  if (plan.builder === 'static') return { leave_out: ['.git', '.dockerignore'] }
+  const { has_dependencies, has_dev_dependencies, manifests } = plan.facts
+  // What was installed on another machine has programs for that machine.
+  const installed = has_dependencies || has_dev_dependencies ? ['**/node_modules'] : []
+  return { leave_out: ['.git', ...installed], keep: manifests }
+}
+
 function generate(
-  plan: Exclude<BuildPlan, { builder: 'dockerfile' }>,
+  plan: GeneratedPlan,
   base: { reference: string; has_shell: boolean },
   build_args: Record<string, string>,
 ): GeneratedBuild {

@@ -102,10 +102,11 @@ function builtSite(facts: PackageFacts, options: NodeDockerfileOptions): string[
 }
 
 function buildStage(facts: PackageFacts, options: NodeDockerfileOptions): string[] {
+  const installed = install(facts, options, 'all')
   return [
     `FROM ${options.base} AS build`,
-    ...withSource(facts, install(facts, options, 'all')),
-    ...buildArguments(options),
+    ...withSource(facts, installed),
+    ...(installed.length === 0 ? buildArguments(options) : []),
     'ENV NODE_ENV=production',
     ...(facts.scripts['build'] === undefined ? [] : [runNpm(options, ['run', 'build'])]),
   ]

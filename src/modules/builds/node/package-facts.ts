@@ -62,7 +62,7 @@ export async function readPackage(folder: SourceFolder): Promise<PackageFacts | 
       json['workspaces'] !== undefined ||
       hasInstallScripts ||
       [...Object.values(dependencies), ...Object.values(devDependencies)].some((range) =>
-        /^(file:|link:|[./~])/.test(range),
+        /^(file:|link:|\.{0,2}\/|~\/)/.test(range),
       ),
     node_range: stringsOf(json['engines'])['node'],
   }
