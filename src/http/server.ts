@@ -124,7 +124,8 @@ function collectRoutes(server: FastifyInstance): void {
     const methods = [route.method].flat()
     const access = route.config?.access
     if (access === undefined) throw new Error(`${methods.join()} ${route.url} declares no access`)
-    for (const method of methods) server.routeIndex.add({ method, url: route.url, access })
+    const { url, schema = {} } = route
+    for (const method of methods) server.routeIndex.add({ method, url, access, schema })
   })
 }
 
