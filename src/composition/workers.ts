@@ -47,8 +47,7 @@ export function composeWorkers(base: Base, { identity }: Access, traffic: Traffi
           engine.worker.nudge()
           await engine.idle(serviceId)
         },
-        removeLogs: (serviceId) =>
-          logs.removeService(serviceId, stores.deployments.listIdsOfService(serviceId)),
+        removeLogs: (serviceId) => logs.removeService(serviceId),
         networkOf: networkName,
         removeRow: stores.services.remove,
         removed: () => upkeep[0]?.nudge(),
@@ -56,7 +55,14 @@ export function composeWorkers(base: Base, { identity }: Access, traffic: Traffi
       signal,
     ),
   )
-  const all = [traffic.routes.worker, delivery.reconciler.worker, engine.worker, removal, ...upkeep]
+  const all = [
+    traffic.routes.worker,
+    delivery.reconciler.worker,
+    engine.worker,
+    removal,
+    delivery.logs.worker,
+    ...upkeep,
+  ]
   return { all, removal, upkeep }
 }
 export type Workers = ReturnType<typeof composeWorkers>
