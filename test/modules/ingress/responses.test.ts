@@ -34,6 +34,8 @@ const REFUSED: [name: string, response: string][] = [
     'a length and chunks',
     'HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n',
   ],
+  ['a tab behind its coding', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\t\r\n\r\n0\r\n\r\n'],
+  ['a tab before its length', 'HTTP/1.1 200 OK\r\nContent-Length:\t2\r\n\r\nok'],
   ['another coding', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n'],
   [
     'chunked twice',
