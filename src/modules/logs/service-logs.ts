@@ -70,6 +70,8 @@ export function createServiceLogs(deps: ServiceLogsDeps) {
     async closeAll(): Promise<void> {
       await Promise.all([...open.values()].map(async (log) => (await log).close()))
       open.clear()
+      // A compression that is under way replaces files that the next daemon may have listed.
+      await inTurn(async () => {})
     },
   }
 }
