@@ -20,6 +20,9 @@ export function nullable<Schema extends TSchema>(schema: Schema) {
   return Type.Unsafe<Static<Schema> | null>({ ...schema, type: [type, 'null'] })
 }
 
+/** Ids of examples; they belong to nothing. */
+export const EXAMPLE_ID = '0192f0c1-7a00-7000-8000-000000000001'
+
 /** An id in an answer: UUIDv7 text. */
 export const Id = Type.String({ format: 'uuid', description: 'UUIDv7' })
 
@@ -49,6 +52,9 @@ export type ListQuery = Static<typeof ListQuery>
 
 /** A body that is streamed, of whatever media type the route declares. */
 export const StreamedText = Type.Unsafe<Readable | string>({ type: 'string' })
+
+/** What a route of server-sent events answers. */
+export const EventStreamAnswer = { content: { 'text/event-stream': { schema: StreamedText } } }
 
 /** What every failure looks like. */
 export const ErrorBody = Type.Object(

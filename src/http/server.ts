@@ -26,7 +26,7 @@ import { decorateRequests } from './request-context.ts'
 import { installRequestLog } from './request-log.ts'
 import { createRouteIndex } from './route-index.ts'
 import { installSecurityHeaders } from './security-headers.ts'
-import { createValidatorCompiler, refuseUnexpectedBody } from './validation.ts'
+import { createValidatorCompiler, settleBody } from './validation.ts'
 
 /**
  * A Fastify instance whose handlers are typed by their TypeBox schemas. Every module exports one function that adds its routes:
@@ -99,7 +99,7 @@ export function createServer(deps: ServerDeps): Server {
   installSecurityHeaders(plain)
   installRequestLog(plain)
   installAuthentication(plain, deps, createRateLimiter(deps.system, deps.settings.rate_limit_per_minute))
-  server.addHook('preValidation', async (request) => refuseUnexpectedBody(request))
+  server.addHook('preValidation', async (request) => settleBody(request))
   installIdempotency(plain, deps.idempotency)
   installEntityTags(plain)
   endStreamsOnClose(plain)

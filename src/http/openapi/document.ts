@@ -1,9 +1,8 @@
 import { AppError, ERROR_CATALOGUE, type ErrorCode } from '../../lib/errors.ts'
 import { errorBody } from '../error-body.ts'
 import type { KnownRoute } from '../route-index.ts'
-import { ErrorBody } from '../schema.ts'
+import { ErrorBody, EXAMPLE_ID } from '../schema.ts'
 import { SESSION_COOKIE } from '../session-cookie.ts'
-import { EXAMPLE_ID } from './example.ts'
 import { type JsonSchema, plainSchema } from './json-schema.ts'
 import { type AnswerObject, describeOperation, type Operation, type Parameter } from './operation.ts'
 

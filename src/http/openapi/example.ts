@@ -1,7 +1,6 @@
+import { EXAMPLE_ID } from '../schema.ts'
 import type { JsonSchema } from './json-schema.ts'
 
-/** Ids of examples; they belong to nothing. */
-export const EXAMPLE_ID = '0192f0c1-7a00-7000-8000-000000000001'
 const EXAMPLE_INSTANT = '2026-01-02T03:04:05.678Z'
 
 const BY_FORMAT: Readonly<Record<string, string>> = { uuid: EXAMPLE_ID, 'date-time': EXAMPLE_INSTANT }

@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { readPageRequest, sendPage } from '../../http/pagination.ts'
-import { IdParams } from '../../http/schema.ts'
+import { EventStreamAnswer, IdParams } from '../../http/schema.ts'
 import type { Server } from '../../http/server.ts'
 import type { LogPage } from './log-line.ts'
 import type { LogOperations } from './log-operations.ts'
@@ -53,6 +53,7 @@ export function logRoutes(server: Server, operations: LogOperations): void {
         tags,
         params: IdParams,
         querystring: ServiceStreamQuery,
+        response: { 200: EventStreamAnswer },
       },
     },
     async (request, reply) => {
@@ -97,6 +98,7 @@ export function logRoutes(server: Server, operations: LogOperations): void {
         tags,
         params: IdParams,
         querystring: DeploymentStreamQuery,
+        response: { 200: EventStreamAnswer },
       },
     },
     async (request, reply) => {

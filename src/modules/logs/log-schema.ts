@@ -10,27 +10,33 @@ const Seq = Type.Integer({ description: 'Rises by one with each line; the id to 
 const Line = Type.String({ description: 'Secrets that Berth knows are masked.' })
 
 /** A line of a deployment's log. */
-export const DeploymentLine = Type.Object({
-  seq: Seq,
-  ts: Instant,
-  stream: Type.Enum(LOG_STREAMS),
-  step: nullable(Type.String({ description: 'The step that wrote it' })),
-  line: Line,
-})
+export const DeploymentLine = Type.Object(
+  {
+    seq: Seq,
+    ts: Instant,
+    stream: Type.Enum(LOG_STREAMS),
+    step: nullable(Type.String({ description: 'The step that wrote it' })),
+    line: Line,
+  },
+  { title: 'DeploymentLogLine' },
+)
 export type DeploymentLine = Static<typeof DeploymentLine>
 
 /** A line of a service's output. */
-export const ServiceLine = Type.Object({
-  seq: Seq,
-  ts: Type.String({
-    format: 'date-time',
-    description: 'As the container engine stamped it, with nanoseconds',
-  }),
-  stream: Type.Enum(OUTPUT_STREAMS),
-  replica: Type.Integer(),
-  deployment_id: Type.String(),
-  line: Line,
-})
+export const ServiceLine = Type.Object(
+  {
+    seq: Seq,
+    ts: Type.String({
+      format: 'date-time',
+      description: 'As the container engine stamped it, with nanoseconds',
+    }),
+    stream: Type.Enum(OUTPUT_STREAMS),
+    replica: Type.Integer(),
+    deployment_id: Type.String(),
+    line: Line,
+  },
+  { title: 'ServiceLogLine' },
+)
 export type ServiceLine = Static<typeof ServiceLine>
 
 const SINCE = 'An instant (RFC 3339), or the id of a line: what comes behind it.'
