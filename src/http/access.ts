@@ -18,6 +18,7 @@ interface AccessOptions {
  * What a route asks of its caller, declared in its `config.access` and checked before the body is read. A route without it does not boot.
  *
  * - `public`: nobody need be known.
+ * - `install_admin`: the install admin token only.
  * - `signed_in`: any valid credentials.
  * - `super_admin`: node-wide matters.
  * - `permission` `of` a resource: the permission in the project that the path's `{id}` leads to; without `of`, in any project (the operation
@@ -25,6 +26,7 @@ interface AccessOptions {
  */
 export type RouteAccess =
   | { public: true }
+  | { install_admin: true }
   | ({ signed_in: true } & AccessOptions)
   | ({ super_admin: true } & AccessOptions)
   | ({ permission: Permission; of?: ResourceKind } & AccessOptions)
@@ -41,6 +43,13 @@ export function decideAccess(
   finders: ProjectFinders,
 ): Verdict {
   if ('public' in access) return { allowed: true }
+  if ('install_admin' in access) {
+    if (actor.via === 'admin_token') return { allowed: true }
+    return {
+      allowed: false,
+      error: new AppError('FORBIDDEN', { message: 'This needs the install admin token.' }),
+    }
+  }
   if (actor.via === 'admin_token' && !actor.is_super_admin && access.recovery !== true) {
     return {
       allowed: false,
