@@ -170,7 +170,7 @@ export class Exchange implements ServedRequest, ConnectionUser, ResponseSink {
     const { connection, answer } = this
     if (this.done || connection === null) return
     if (end - start >= LARGE_READ_BYTES) connection.expectBulk(Number.POSITIVE_INFINITY)
-    if (!answer.write(connection.keep(buffer, start, end), () => this.clientDrained())) return
+    if (!answer.write(connection.buffer.keep(buffer, start, end), () => this.clientDrained())) return
     connection.pause()
     this.enter(ANSWERING, this.context.limits.client_stall_ms)
   }

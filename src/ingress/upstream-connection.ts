@@ -1,4 +1,5 @@
 import { connect, type Socket } from 'node:net'
+import { ConnectionBuffer } from './read-buffers.ts'
 import { ResponseParser } from './response-parser.ts'
 import type { UpstreamState } from './upstream.ts'
 import type { WorkerContext } from './worker-context.ts'
@@ -18,9 +19,8 @@ export interface ConnectionUser {
   tick(now: number): void
 }
 
-/** At this many bytes to come, a response gets read buffers of its own, which travel to the client without a copy. */
+/** At this many bytes to come, a response gets read buffers of its own. */
 const BULK_BYTES = 64 * 1024
-const KEPT_BYTES = 8 * 1024
 
 /**
  * One TCP connection to a replica. Small reads of all connections share one buffer, so that ten thousand idle ones cost nothing;
@@ -30,6 +30,7 @@ export class UpstreamConnection {
   readonly upstream: UpstreamState
   readonly socket: Socket
   readonly parser: ResponseParser
+  readonly buffer: ConnectionBuffer
   user: ConnectionUser | null = null
   connected = false
   destroyed = false
@@ -38,17 +39,13 @@ export class UpstreamConnection {
   idleSince = 0
   keepAliveMs: number
   private readonly context: WorkerContext
-  private bulk = false
-  /** Where the socket reads into. */
-  private buffer: Buffer
-  private claimed = false
   private paused = false
   private error: Error | undefined
 
   constructor(upstream: UpstreamState, context: WorkerContext) {
     this.upstream = upstream
     this.context = context
-    this.buffer = context.readBuffer
+    this.buffer = new ConnectionBuffer(context.readBuffers)
     this.keepAliveMs = context.limits.upstream_idle_ms
     this.parser = new ResponseParser(
       context.limits.response_header_bytes,
@@ -60,7 +57,7 @@ export class UpstreamConnection {
       noDelay: true,
       keepAlive: true,
       keepAliveInitialDelay: 60_000,
-      onread: { buffer: () => this.nextBuffer(), callback: (length) => this.take(length) },
+      onread: { buffer: () => this.buffer.next(), callback: (length) => this.take(length) },
     })
     upstream.connections.add(this)
     this.listen()
@@ -92,7 +89,7 @@ export class UpstreamConnection {
   release(reusable: boolean): void {
     this.user = null
     this.parser.stop()
-    this.bulk = false
+    this.buffer.bulk = false
     this.reused = true
     this.resume()
     if (reusable && !this.destroyed && this.keepAliveMs > 0) this.upstream.giveBack(this, this.context)
@@ -109,28 +106,9 @@ export class UpstreamConnection {
     this.socket.destroy()
   }
 
-  /** More than `bytes` are to come: reads go from now on into buffers that the user may keep. */
+  /** `bytes` more are to come: a large body is read into buffers that can be passed on without a copy. */
   expectBulk(bytes: number): void {
-    if (bytes >= BULK_BYTES) this.bulk = true
-  }
-
-  /** A piece of the buffer of a `received` call that may be kept after it. */
-  keep(buffer: Buffer, start: number, end: number): Buffer {
-    // A small piece would hold the whole buffer for as long as a slow client takes.
-    if (buffer === this.context.readBuffer || end - start < KEPT_BYTES) {
-      return Buffer.from(buffer.subarray(start, end))
-    }
-    this.claimed = true
-    return buffer.subarray(start, end)
-  }
-
-  private nextBuffer(): Buffer {
-    if (!this.bulk) this.buffer = this.context.readBuffer
-    else if (this.claimed || this.buffer === this.context.readBuffer) {
-      this.buffer = Buffer.allocUnsafeSlow(this.context.readBuffer.length)
-    }
-    this.claimed = false
-    return this.buffer
+    if (bytes >= BULK_BYTES) this.buffer.bulk = true
   }
 
   private take(length: number): boolean {
@@ -138,7 +116,7 @@ export class UpstreamConnection {
     try {
       // Bytes that no request asked for: they would be taken for the answer to the next request.
       if (user === null) this.destroy()
-      else user.received(this.buffer, length)
+      else user.received(this.buffer.current, length)
     } catch (error) {
       this.crash(error)
     }

@@ -221,11 +221,11 @@ test('workers with other settings are replaced without a refused connection or a
   const port = await portOf(first)
   await first.stop({ keepWorkers: true })
 
-  let stopped = false
+  const stop = new AbortController()
   const failures: string[] = []
   let answers = 0
   const newConnections = async (): Promise<void> => {
-    while (!stopped) {
+    while (!stop.signal.aborted) {
       const response = await exchangeRaw(t, port, get('/')).catch(String)
       if (bodyOf(response) === 'ok') answers += 1
       else failures.push(response)
@@ -233,7 +233,7 @@ test('workers with other settings are replaced without a refused connection or a
   }
   const oneConnection = async (): Promise<void> => {
     let client = await RawClient.open(t, port)
-    while (!stopped) {
+    while (!stop.signal.aborted) {
       client.send(KEEP_ALIVE)
       const response = await client.response().catch(String)
       if (bodyOf(response) === 'ok') answers += 1
@@ -248,7 +248,7 @@ test('workers with other settings are replaced without a refused connection or a
   await Promise.all(before.map(untilGone))
   const seen = answers
   await eventually(() => answers > seen + 100)
-  stopped = true
+  stop.abort()
   await Promise.all(load)
   t.same(failures, [])
   t.equal((await second.status()).ready_workers, 2)
