@@ -1,6 +1,7 @@
 import type { OpenApiDocument } from '../../src/http/openapi/document.ts'
 import type { JsonSchema } from '../../src/http/openapi/json-schema.ts'
 import type { AnswerObject, Operation, Parameter } from '../../src/http/openapi/operation.ts'
+import { resolveReference } from './openapi-reference.ts'
 
 /** TypeScript declarations of everything in the document: one type a schema, and what each operation takes and answers. */
 export function declareTypes(document: OpenApiDocument): string {
@@ -23,7 +24,7 @@ function declareOperation(
   method: string,
   operation: Operation,
 ): string {
-  const parameters = operation.parameters.map((each) => resolve<Parameter>(document, each))
+  const parameters = operation.parameters.map((each) => resolveReference<Parameter>(document, each))
   const group = (place: Parameter['in']): string => {
     const fields = parameters
       .filter((parameter) => parameter.in === place)
@@ -48,18 +49,12 @@ function declareOperation(
 function answerType(document: OpenApiDocument, operation: Operation): string {
   const good = Object.entries(operation.responses).filter(([status]) => status.startsWith('2'))
   const types = good.map(([, answer]) => {
-    const { content } = resolve<AnswerObject>(document, answer)
+    const { content } = resolveReference<AnswerObject>(document, answer)
     if (!content) return 'undefined'
     const json = content['application/json']?.schema
     return json ? typeOf(json, '    ') : 'string'
   })
   return [...new Set(types)].join(' | ')
-}
-
-function resolve<T>(document: OpenApiDocument, value: T | { $ref: string }): T {
-  if (typeof value !== 'object' || value === null || !('$ref' in value)) return value as T
-  const keys = value.$ref.slice('#/'.length).split('/')
-  return keys.reduce<unknown>((at, key) => (at as Record<string, unknown>)[key], document) as T
 }
 
 function typeOf(schema: JsonSchema, indent: string): string {

@@ -12,6 +12,8 @@ export interface World {
   userId: string
   roleId: string
   tokenId: string
+  /** A session of root's that nobody uses. */
+  sessionId: string
   /** Sessions by what they may: in the project, in the other one, or nowhere. */
   sessions: Record<'viewer' | 'operator' | 'admin' | 'other_admin' | 'nobody_special', string>
 }
@@ -21,8 +23,8 @@ export async function makeWorld(app: OpenedApp): Promise<World> {
   const root = await app.bootstrap()
   const idOf = async (url: string, body: object): Promise<string> =>
     String((await app.must(root, 'POST', url, body)).body['id'])
-  const projectId = await idOf('/v1/projects', { name: 'shop' })
-  const otherId = await idOf('/v1/projects', { name: 'blog' })
+  const projectId = await idOf('/v1/projects', { name: 'store' })
+  const otherId = await idOf('/v1/projects', { name: 'other' })
   const serviceId = await idOf('/v1/services', { name: 'front', project_id: projectId })
   const addUser = async (username: string, project?: string, role?: string) => {
     const id = await idOf('/v1/users', { username, password: PASSWORD })
@@ -44,6 +46,7 @@ export async function makeWorld(app: OpenedApp): Promise<World> {
     uploadId,
     userId: plain.id,
     roleId: await idOf('/v1/roles', { name: 'watcher', permissions: ['projects.read'] }),
+    sessionId: await spareSession(app, root),
     tokenId: await idOf('/v1/api-tokens', { name: 'of-the-world' }),
     sessions: {
       viewer: viewer.session,
@@ -53,6 +56,12 @@ export async function makeWorld(app: OpenedApp): Promise<World> {
       nobody_special: plain.session,
     },
   }
+}
+
+async function spareSession(app: OpenedApp, root: string): Promise<string> {
+  await app.login('root')
+  const { list } = await app.must(root, 'GET', '/v1/auth/sessions')
+  return String(list.find((session) => session['current'] === false)?.['id'])
 }
 
 async function deploy(app: OpenedApp, root: string, serviceId: string) {
@@ -79,6 +88,7 @@ async function deploy(app: OpenedApp, root: string, serviceId: string) {
 export function parameterOf(world: World, path: string, name: string): string {
   if (name === 'user_id') return world.userId
   if (name === 'token_id') return world.tokenId
+  if (path.startsWith('/v1/auth/sessions/')) return world.sessionId
   const noun = path.split('/')[2]
   if (noun === 'projects') return world.projectId
   if (noun === 'services') return world.serviceId
