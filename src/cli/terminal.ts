@@ -97,7 +97,7 @@ async function readHidden(stdin: ReadStream, signal: AbortSignal): Promise<strin
     try {
       if (line.take(chunk)) resolve(line.text)
     } catch (error) {
-      reject(error as Error)
+      reject(error)
     }
   }
   const end = (): void => reject(noAnswer())

@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import fc from 'fast-check'
+import { array, assert, asyncProperty, constantFrom, oneof } from 'fast-check'
 import { type Test, test } from 'tap'
 import { type Selection, walkFolder } from '../../src/cli/pack/folder-walk.ts'
 import { readGitKnowledge } from '../../src/cli/pack/git-work-tree.ts'
@@ -189,7 +189,7 @@ test('made-up patterns exclude what Git excludes', async (t) => {
     `d/a/b/${name}`,
   ])
   await writeFiles(folder, Object.fromEntries(paths.map((path) => [path, ''])))
-  const piece = fc.constantFrom(
+  const piece = constantFrom(
     'a',
     'b',
     'd',
@@ -217,15 +217,15 @@ test('made-up patterns exclude what Git excludes', async (t) => {
     '\r',
     '\u00C3\u00A9',
   )
-  const made = fc.array(piece, { minLength: 1, maxLength: 6 }).map((pieces) => pieces.join(''))
-  const line = fc.oneof(
+  const made = array(piece, { minLength: 1, maxLength: 6 }).map((pieces) => pieces.join(''))
+  const line = oneof(
     made,
-    fc.constantFrom(...paths),
-    fc.constantFrom(...paths).map((path) => `!${path.replace(/[ab]/, '*')}`),
+    constantFrom(...paths),
+    constantFrom(...paths).map((path) => `!${path.replace(/[ab]/, '*')}`),
   )
-  const lines = fc.array(line, { maxLength: 4 })
-  await fc.assert(
-    fc.asyncProperty(lines, lines, async (top, inA) => {
+  const lines = array(line, { maxLength: 4 })
+  await assert(
+    asyncProperty(lines, lines, async (top, inA) => {
       await writeFile(join(folder, '.gitignore'), `${top.join('\n')}\n`, 'latin1')
       await writeFile(join(folder, 'a/.gitignore'), inA.join('\n'), 'latin1')
       const [ours, theirs] = [packed(folder), await keptByGit(folder)]

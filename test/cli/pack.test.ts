@@ -113,9 +113,9 @@ test('the same folder gives the same bytes, and the server accepts them', async 
   for await (const piece of decodeArchive('tar.zst', Readable.from([archive])))
     for (const event of check.push(piece)) void event
   await check.end()
-  const names = (await readBack(archive)).map(({ name }) => name)
-  t.ok(names.includes(long))
-  t.ok(names.includes('größe.txt'))
+  const names = new Set((await readBack(archive)).map(({ name }) => name))
+  t.ok(names.has(long))
+  t.ok(names.has('größe.txt'))
 })
 
 test('tar(1) unpacks what was packed', async (t) => {

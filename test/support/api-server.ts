@@ -147,7 +147,7 @@ export async function startApiServer(t: Test): Promise<ApiServer> {
   t.teardown(() => api.close())
 
   const serve = async (raw: IncomingMessage, response: ServerResponse): Promise<void> => {
-    const url = new URL(raw.url ?? '/', api.url)
+    const url = new URL(`${api.url}${raw.url}`)
     const isUpload = raw.method === 'POST' && url.pathname.endsWith('/uploads')
     const request: SeenRequest = {
       method: raw.method ?? '',
