@@ -256,7 +256,9 @@ install_command() {
   local content
   content=$(
     printf '#!/bin/sh\n# Made by %q; run that again after moving the clone.\n' "$root/install.sh"
-    printf 'exec %q %q "$@"\n' "$root/node_modules/$node_package/bin/node" "$root/src/main.ts"
+    # Compiled code is kept beside the packages, where only their owner writes; arenas and young generation are small for a small daemon.
+    printf 'export NODE_COMPILE_CACHE=%q MALLOC_ARENA_MAX=2\n' "$root/node_modules/.cache/berth"
+    printf 'exec %q --max-semi-space-size=4 %q "$@"\n' "$root/node_modules/$node_package/bin/node" "$root/src/main.ts"
   )
   if [[ -f $command_file && $(<"$command_file") == "$content" ]]; then
     say "  $command_file is there"
