@@ -13,7 +13,7 @@ interface Built extends BuiltSource {
 
 type Choice = Partial<BuildSourceRequest['build']>
 
-async function build(
+export async function build(
   t: Test,
   harness: DockerHarness,
   tree: SourceTree,
