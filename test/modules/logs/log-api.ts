@@ -39,7 +39,7 @@ function makeActor(permissions: readonly Permission[] | undefined): Actor {
 export const instant = (second: number): string => new Date(START + second * 1000).toISOString()
 
 /** The log routes on a real socket over real files. */
-export async function openLogApi(t: Test) {
+export async function openLogApi(t: Pick<Test, 'teardown' | 'fail'>) {
   const dataDir = mkdtempSync(join(tmpdir(), 'berth-logs-'))
   const system = createSystem()
   const states = new Map<string, { status: string; is_over: boolean }>([
