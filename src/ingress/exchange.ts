@@ -227,6 +227,13 @@ export class Exchange implements ServedRequest, ConnectionUser, ResponseSink {
     if (!this.attempts.afterRefusal(connection.upstream) || !this.attempt(false)) this.fail(status, reason)
   }
 
+  crashed(): void {
+    if (this.done) return
+    this.done = true
+    this.detach()?.destroy()
+    this.client.socket.destroy()
+  }
+
   tick(now: number): void {
     if (now >= this.deadline && !this.done) this.expire()
   }

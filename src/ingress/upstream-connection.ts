@@ -15,6 +15,8 @@ export interface ConnectionUser {
   ended(): void
   /** The connection is gone. At most one of `ended` and `lost` is the last call. */
   lost(error: Error | undefined): void
+  /** An exception was contained while it did its work; its state is not to be relied on. */
+  crashed(): void
   /** Looks at its deadline. */
   tick(now: number): void
 }
@@ -113,12 +115,14 @@ export class UpstreamConnection {
 
   private take(length: number): boolean {
     const { user } = this
-    try {
-      // Bytes that no request asked for: they would be taken for the answer to the next request.
-      if (user === null) this.destroy()
-      else user.received(this.buffer.current, length)
-    } catch (error) {
-      this.crash(error)
+    // Bytes that no request asked for: they would be taken for the answer to the next request.
+    if (user === null) this.destroy()
+    else {
+      try {
+        user.received(this.buffer.current, length)
+      } catch (error) {
+        this.crash(user, error)
+      }
     }
     return true
   }
@@ -128,35 +132,35 @@ export class UpstreamConnection {
     socket.on('connect', () => {
       this.connected = true
       this.upstream.reinstate()
-      this.guard(() => this.user?.connected())
+      this.tell((user) => user.connected())
     })
-    socket.on('drain', () => this.guard(() => this.user?.drained()))
-    socket.on('end', () => this.guard(() => this.close((user) => user.ended())))
+    socket.on('drain', () => this.tell((user) => user.drained()))
+    socket.on('end', () => {
+      if (this.user === null) this.destroy()
+      else this.tell((user) => user.ended())
+    })
     socket.on('error', (error) => {
       this.error = error
     })
-    socket.on('close', () => this.guard(() => this.close((user) => user.lost(this.error))))
+    socket.on('close', () => {
+      this.tell((user) => user.lost(this.error))
+      this.destroy()
+    })
   }
 
-  private close(tell: (user: ConnectionUser) => void): void {
+  private tell(run: (user: ConnectionUser) => void): void {
     const { user } = this
-    if (user === null) this.destroy()
-    else tell(user)
-  }
-
-  /** A fault of ours ends this connection and the request on it, not the worker. */
-  private guard(run: () => void): void {
     try {
-      run()
+      if (user !== null) run(user)
     } catch (error) {
-      this.crash(error)
+      this.crash(user, error)
     }
   }
 
-  private crash(error: unknown): void {
+  /** A fault of ours ends this connection and the request on it, not the worker. */
+  private crash(user: ConnectionUser | null, error: unknown): void {
     this.context.caught(error)
-    const { user } = this
     this.destroy()
-    user?.lost(undefined)
+    user?.crashed()
   }
 }

@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os'
-import { join } from 'node:path'
+import { resolve } from 'node:path'
 import type { IngressWorkerStatus } from '../../ingress/control-protocol.ts'
 import { DEFAULT_LIMITS, type IngressLimits } from '../../ingress/limits.ts'
 import { EMPTY_TABLE, parseRouteTable, type Route, type RouteTable } from '../../ingress/route-table.ts'
@@ -78,7 +78,7 @@ export interface Ingress {
 /** Creates the control side; nothing happens before `start`. */
 export function createIngress(options: IngressOptions): Ingress {
   const { system, log } = options
-  const directory = join(options.dataDir, 'ingress')
+  const directory = resolve(options.dataDir, 'ingress')
   const wanted = options.workers ?? availableParallelism()
   const limits = { ...DEFAULT_LIMITS, ...options.limits }
   let table = EMPTY_TABLE

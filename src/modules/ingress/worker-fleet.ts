@@ -62,6 +62,8 @@ export function createWorkerFleet(options: FleetOptions): WorkerFleet {
   let notBefore = 0
 
   const onClose = (link: WorkerLink): void => {
+    // One that closed while it was being opened was never among the living.
+    if (links.get(link.pid) !== link) return
     links.delete(link.pid)
     if (!link.retiring && !link.status.draining && !hungUp) noteDeath(link.pid, link.status.uptime_seconds)
     changed()
@@ -79,7 +81,8 @@ export function createWorkerFleet(options: FleetOptions): WorkerFleet {
   const open = async (pid: number): Promise<void> => {
     const path = join(directory, socketName(pid))
     try {
-      links.set(pid, await WorkerLink.open(path, pid, system, ANSWER_MS, onClose))
+      const link = await WorkerLink.open(path, pid, system, ANSWER_MS, onClose)
+      if (!link.closed) links.set(pid, link)
     } catch (error) {
       await clearAway(pid, path, error)
     }
@@ -137,19 +140,18 @@ export function createWorkerFleet(options: FleetOptions): WorkerFleet {
   const startOne = async (signal: AbortSignal): Promise<void> => {
     const settings = options.settings()
     const worker = await startWorker(settings, changed)
+    // An abort leaves it there, for `end` to find.
     starting.add(worker.pid)
-    try {
-      const deadline = system.monotonic() + START_MS
-      while (system.monotonic() < deadline) {
-        const ended = worker.ended()
-        if (ended !== undefined) throw startFailure(settings.bind_address, settings.port, ended.code)
-        if (await isListening(worker.pid)) return
-        await system.sleep(START_LOOK_MS, signal)
-      }
-    } finally {
-      starting.delete(worker.pid)
+    const deadline = system.monotonic() + START_MS
+    while (system.monotonic() < deadline) {
+      const ended = worker.ended()
+      if (ended !== undefined || (await isListening(worker.pid))) starting.delete(worker.pid)
+      if (ended !== undefined) throw startFailure(settings.bind_address, settings.port, ended.code)
+      if (!starting.has(worker.pid)) return
+      await system.sleep(START_LOOK_MS, signal)
     }
     await killWorker(worker.pid, directory)
+    starting.delete(worker.pid)
     throw new Error(`The ingress worker ${worker.pid} did not start within ${START_MS} ms.`)
   }
 

@@ -63,8 +63,9 @@ export class WorkerLink {
   async refresh(timeoutMs: number): Promise<IngressWorkerStatus> {
     const reply = await this.ask({ type: 'status' }, timeoutMs)
     if (reply.type !== 'status') throw unexpected(this.pid, reply)
-    this.status = reply
-    return reply
+    const { type: _type, ...status } = reply
+    this.status = status
+    return status
   }
 
   /** Hands over a table; resolves when the worker serves it or a newer one. */
