@@ -45,7 +45,10 @@ test('no input makes an error of ours: bodies, queries, paths and headers of eve
       { requiredKeys: [] },
     )
     const headers = fc.record(
-      { 'idempotency-key': fc.string({ maxLength: 30 }), 'if-match': fc.string({ maxLength: 30 }) },
+      {
+        'idempotency-key': fc.string({ maxLength: 30 }).map((key) => `${operationId}${key}`),
+        'if-match': fc.string({ maxLength: 30 }),
+      },
       { requiredKeys: [] },
     )
     const target = fc.oneof(
