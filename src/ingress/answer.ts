@@ -98,9 +98,10 @@ export class Answer {
     sendErrorPage(this.request, this.response, status, requestId, this.client.closing)
   }
 
-  /** Leaves the client's socket to another protocol. */
+  /** Leaves the client's socket to another protocol, with nothing on it that keeps this request in memory. */
   handOver(): void {
     this.response.detachSocket(this.client.socket)
+    this.client.socket.removeAllListeners('drain')
   }
 }
 

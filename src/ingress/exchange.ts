@@ -194,7 +194,7 @@ export class Exchange implements ServedRequest, ConnectionUser, ResponseSink {
   }
 
   switchedProtocol(head: ResponseHead, buffer: Buffer, start: number, end: number): void {
-    const { connection, upgrade } = this
+    const { connection, upgrade, client } = this
     if (this.done || connection === null) return
     if (upgrade === null || head.upgrade !== 'websocket') {
       this.refuse('unexpected_upgrade')
@@ -203,6 +203,7 @@ export class Exchange implements ServedRequest, ConnectionUser, ResponseSink {
     this.detach()
     this.done = true
     this.answer.handOver()
+    client.served(this)
     const behind = Buffer.from(buffer.subarray(start, end))
     connection.user = new Splice(this.context, upgrade, connection, head, behind)
   }
