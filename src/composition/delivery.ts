@@ -52,6 +52,8 @@ export async function composeDelivery(base: Base, { secrets, audit, identity }: 
     hostnameOf: traffic.hostnameOf,
     inFlight: traffic.ingress.inFlight,
     publishRoutes: traffic.routes.publish,
+    routesChanged: traffic.routes.worker.nudge,
+    graceOf: (deploymentId) => stores.deployments.find(deploymentId)?.config.stop_grace_seconds,
     drainSeconds: config.drain_seconds,
     drainUpgradedSeconds: config.drain_upgraded_seconds,
   })
@@ -62,7 +64,6 @@ export async function composeDelivery(base: Base, { secrets, audit, identity }: 
     keeper,
     listIntents: traffic.intents.listIntents,
     observed: logs.observe,
-    routesChanged: traffic.routes.worker.nudge,
     onError: reporter(base, 'replicas'),
   })
   const closeLog = ({ id, status }: DeploymentRow): void => {
@@ -93,7 +94,7 @@ export async function composeDelivery(base: Base, { secrets, audit, identity }: 
       reconciler.worker.nudge()
     },
     onInternalError: (error, deployment) =>
-      log.error({ err: error, deployment_id: deployment.id }, 'a deployment met an internal error'),
+      log.error({ err: error, deployment_id: deployment?.id }, 'a deployment met an internal error'),
   })
   const deployments = createDeploymentOperations({
     database,

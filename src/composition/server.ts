@@ -65,6 +65,7 @@ export function composeServer(
     projects: stores.projects,
     observe: traffic.intents.observe,
     redeploy: delivery.deployments.redeployService,
+    cancelDeployments: delivery.deployments.cancelOfService,
     removeService: async () => {
       await traffic.routes.publish()
       workers.removal.nudge()

@@ -41,10 +41,7 @@ export function composeWorkers(base: Base, { identity }: Access, traffic: Traffi
         listDeleting: stores.services.listDeleting,
         countByProject: stores.services.countByProject,
         endDeployments: async (serviceId) => {
-          const open = stores.deployments.listOpenOfService(serviceId)
-          for (const { id } of open)
-            stores.deployments.requestCancel(id, 'The service was deleted.', system.nowIso())
-          engine.worker.nudge()
+          delivery.deployments.cancelOfService(serviceId, 'The service was deleted.')
           await engine.idle(serviceId)
         },
         removeLogs: (serviceId) => logs.removeService(serviceId),
