@@ -84,7 +84,11 @@ export async function composeDelivery(base: Base, { secrets, audit, identity }: 
       const summary = await uploads.unpackUpload(id, directory, { signal })
       return { entries: summary.entries, bytes: summary.unpacked_bytes }
     },
-    buildSource: builds.buildSource,
+    buildSource: async (request) => {
+      // A build is the surest way to fill a disk; what is full stops everything, so it does not begin.
+      await uploadFiles.requireRoom(0)
+      return builds.buildSource(request)
+    },
     publishRoutes: traffic.routes.publish,
     inFlight: traffic.ingress.inFlight,
     prepareLog: logs.prepare,
