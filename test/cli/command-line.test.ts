@@ -151,7 +151,13 @@ test('durations, sizes and times are shown as people write them', async (t) => {
     '1.0 MiB',
     '5.3 GiB',
   ])
-  t.same([0.4, 59.6, 61, 7260].map(formatSeconds), ['0 s', '1 min 0 s', '1 min 1 s', '2 h 1 min'])
+  t.same([0.42, 1, 59.6, 61, 7260].map(formatSeconds), [
+    '0.4 s',
+    '1 s',
+    '1 min 0 s',
+    '1 min 1 s',
+    '2 h 1 min',
+  ])
 })
 
 test('a progress line fits its terminal', async (t) => {

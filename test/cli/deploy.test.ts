@@ -38,7 +38,7 @@ test('deploy makes the service, uploads the folder, shows the log on stderr and 
   t.equal(stdout, 'http://hello.default.localhost/\n')
   t.match(
     stderr,
-    /Made the service default\/hello\.\nUploaded 2 files, \d+ B, packed \d+ B, in \d+ s\.\nDeployment 1 of hello \(.*\)\nfetching\nStep 1\/2 : FROM base\nchecking\n/,
+    /Made the service default\/hello\.\nUploaded 2 files, \d+ B, packed \d+ B, in [\d.]+ s\.\nDeployment 1 of hello \(.*\)\nfetching\nStep 1\/2 : FROM base\nchecking\n/,
   )
   t.notMatch(stderr, '\u001B', 'no colours and no bar without a terminal')
   t.same(api.uploaded, ['.gitignore', 'index.html'])
@@ -244,7 +244,7 @@ test('Ctrl-C while the folder is uploaded deploys nothing', async (t) => {
   const command = person.start(['deploy', app, '-s', 'web'])
   await stalled
   command.signal('SIGINT')
-  t.match(await command.ended, { status: 130, stderr: /berth: interrupted\n$/ })
+  t.match(await command.ended, { status: 130, stderr: /berth: interrupted\n {2}Nothing was deployed\.\n$/ })
   t.equal(count(api, 'POST', /deployments$/), before)
 })
 

@@ -161,10 +161,11 @@ async function waitFor(
     }
     waiting.add(check)
   })
-  const early = ended.then((said) => {
+  const early = async (): Promise<void> => {
+    const said = await ended
     if (!condition()) throw new Error(`the command ended without saying it:\n${said}`)
-  })
-  await Promise.race([met, early])
+  }
+  await Promise.race([met, early()])
   waiting.delete(check)
 }
 
