@@ -76,14 +76,22 @@ function requestStatus(
 
 function connectOnce(target: ProbeTarget, system: System, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
-    const socket = connect({ host: target.address, port: target.port, signal })
+    signal.throwIfAborted()
+    const socket = connect({ host: target.address, port: target.port })
+    // Not connect's own option: it leaves its listener on a signal that lives on.
+    const abort = (): void => void socket.destroy(signal.reason as Error)
+    signal.addEventListener('abort', abort)
     const cancelTimer = system.later(PROBE_TIMEOUT_MS, () => socket.destroy(tooSlow()))
     socket.once('connect', () => {
       resolve()
       socket.destroy()
     })
     socket.on('error', reject)
-    socket.once('close', cancelTimer)
+    socket.once('close', () => {
+      cancelTimer()
+      signal.removeEventListener('abort', abort)
+      reject(new Error('closed'))
+    })
   })
 }
 
