@@ -277,6 +277,23 @@ test('a worker whose socket was taken away for a moment lives on', async (t) => 
   t.same(await pidsOf(second), [pid])
 })
 
+test('the table on disk comes back when somebody removes it', async (t) => {
+  const dataDir = await makeDataDir(t)
+  const ingress = await startIngress(t, dataDir, { workers: 1, limits: { orphan_ms: 60_000 } })
+  await ingress.publish([route(HOST)])
+  const path = join(dataDir, 'ingress', 'routes.json')
+  await rm(path)
+  const [pid = 0] = await pidsOf(ingress)
+  process.kill(pid, 'SIGKILL')
+  await eventually(async () => (await readFile(path, 'utf8').catch(() => '')).includes(HOST))
+  await eventually(async () => (await ingress.status()).ready_workers === 1)
+  t.equal(
+    statusOf(await exchangeRaw(t, await portOf(ingress), get('/'))),
+    503,
+    'the new worker knows the route',
+  )
+})
+
 test('a port that another program holds is named, with the setting to change', async (t) => {
   const other = createServer()
   other.listen(0, '127.0.0.1')
