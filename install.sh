@@ -253,12 +253,19 @@ start_engine() {
 install_command() {
   step 'Command, directories and configuration'
   [[ -d $prefix/bin ]] || run install -d -m 0755 "$prefix/bin"
-  local content
+  local content node main
+  node=$(printf %q "$root/node_modules/$node_package/bin/node") main=$(printf %q "$root/src/main.ts")
   content=$(
-    printf '#!/bin/sh\n# Made by %q; run that again after moving the clone.\n' "$root/install.sh"
-    # Compiled code is kept beside the packages, where only their owner writes; arenas and young generation are small for a small daemon.
-    printf 'export NODE_COMPILE_CACHE=%q MALLOC_ARENA_MAX=2\n' "$root/node_modules/.cache/berth"
-    printf 'exec %q --max-semi-space-size=4 %q "$@"\n' "$root/node_modules/$node_package/bin/node" "$root/src/main.ts"
+    cat <<TEXT
+#!/bin/sh
+# Made by $root/install.sh; run that again after moving the clone.
+if [ "\$1" = daemon ]; then
+  # As in \`npm start\`: compiled code is kept instead of the TypeScript parser, and memory that is free goes back to the system.
+  export NODE_COMPILE_CACHE=$code_cache MALLOC_ARENA_MAX=2
+  exec $node --max-semi-space-size=4 $main "\$@"
+fi
+exec $node $main "\$@"
+TEXT
   )
   if [[ -f $command_file && $(<"$command_file") == "$content" ]]; then
     say "  $command_file is there"
@@ -361,6 +368,8 @@ start_daemon() {
     say '  code or configuration changed: restarting the control plane'
     stop_control_plane
   fi
+  # What was compiled of earlier code.
+  [[ ! -d $code_cache ]] || run rm -rf "$code_cache"
   if [[ $systemd == yes ]]; then
     run systemctl start berth
   else
@@ -578,6 +587,7 @@ main() {
   docker_socket=${docker_socket:-/var/run/docker.sock}
   command_file=$prefix/bin/berth
   password_file=$data_dir/admin-password
+  code_cache=$data_dir/code-cache
   # An address that means "every interface" is reached through loopback.
   api=http://$(sed -E 's/^(0\.0\.0\.0|\[::\]):/127.0.0.1:/' <<<"$bind")
 
