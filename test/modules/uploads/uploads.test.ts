@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { test } from 'tap'
 import { gzipSync, zstdCompressSync } from 'node:zlib'
 import type { ArchiveFormat } from '../../../src/lib/archive-decode.ts'
+import { createSystem } from '../../../src/lib/system.ts'
 import { openUploadApi, PROJECT, SERVICE, until } from './upload-api.ts'
 import { directory, file, header, pax, symlink, tar, tarZst } from './tar-fixture.ts'
 
@@ -240,4 +241,35 @@ test('names in refusals cannot play with a terminal', async (t) => {
       ?.length,
     201,
   )
+})
+
+test('a client that sends next to nothing is refused after a while', async (t) => {
+  const real = createSystem()
+  const timers: (() => void)[] = []
+  // Time passes when the test says so.
+  const system = {
+    ...real,
+    later: (ms: number, run: () => void) => {
+      if (ms === 15_000) timers.push(run)
+      return () => {}
+    },
+  }
+  const api = await openUploadApi(t, {}, system)
+  const body = tarZst(file('noise', NOISE))
+  const { sender, answer } = api.begin()
+  sender.write(body.subarray(0, 100_000))
+  await until(() => api.filesOnDisk().length === 1)
+  let isAnswered = false
+  const answered = answer.finally(() => (isAnswered = true))
+  for (let at = 100_000; !isAnswered; at += 10) {
+    sender.write(body.subarray(at, at + 10))
+    timers.shift()?.()
+    await real.sleep(5)
+  }
+  t.match(await answered, {
+    status: 400,
+    body: { details: [{ message: 'too little arrived for 60 seconds' }] },
+  })
+  t.same(api.filesOnDisk(), [])
+  sender.destroy()
 })
