@@ -59,8 +59,9 @@ export function createTerminal({ stdin, stderr, unattended, signal }: TerminalOp
   const readInput = async (most: number): Promise<string> => {
     const chunks: Buffer[] = []
     let size = 0
+    signal.throwIfAborted()
+    signal.addEventListener('abort', () => stdin.destroy(signal.reason as Error))
     for await (const chunk of stdin.iterator({ destroyOnReturn: true }) as AsyncIterable<Buffer>) {
-      signal.throwIfAborted()
       size += chunk.length
       if (size > most) throw new UsageError(`more than ${most} bytes on stdin`)
       chunks.push(chunk)
