@@ -355,6 +355,15 @@ check_config() {
     die "nothing was restarted; correct $config_file and run this again"
 }
 
+# Compiles the daemon's code ahead, in place of what was compiled of earlier code: without the TypeScript parser it takes 15 MB less.
+warm_code_cache() {
+  local node=(env -i "HOME=$HOME" "NODE_COMPILE_CACHE=$code_cache" "$root/node_modules/$node_package/bin/node" --max-semi-space-size=4)
+  [[ ! -d $code_cache ]] || run rm -rf "$code_cache"
+  run install -d -m 0700 "$code_cache"
+  run "${node[@]}" --input-type=module -e 'await import(process.argv[1])' "$root/src/daemon.ts"
+  run "${node[@]}" "$root/src/main.ts" version
+}
+
 start_daemon() {
   step 'Daemon'
   local now
@@ -368,8 +377,7 @@ start_daemon() {
     say '  code or configuration changed: restarting the control plane'
     stop_control_plane
   fi
-  # What was compiled of earlier code.
-  [[ ! -d $code_cache ]] || run rm -rf "$code_cache"
+  warm_code_cache
   if [[ $systemd == yes ]]; then
     run systemctl start berth
   else
