@@ -7,7 +7,7 @@ import { test } from 'tap'
 import { gzipSync, zstdCompressSync } from 'node:zlib'
 import type { ArchiveFormat } from '../../../src/lib/archive-decode.ts'
 import { createSystem } from '../../../src/lib/system.ts'
-import { openUploadApi, PROJECT, SERVICE, until } from './upload-api.ts'
+import { type Answer, openUploadApi, PROJECT, SERVICE, until } from './upload-api.ts'
 import { directory, file, header, pax, symlink, tar, tarZst } from './tar-fixture.ts'
 
 const SOURCE = tar(directory('src/'), file('src/app.js', 'console.log(1)'), file('package.json', '{}'))
@@ -259,14 +259,15 @@ test('a client that sends next to nothing is refused after a while', async (t) =
   const { sender, answer } = api.begin()
   sender.write(body.subarray(0, 100_000))
   await until(() => api.filesOnDisk().length === 1)
-  let isAnswered = false
-  const answered = answer.finally(() => (isAnswered = true))
-  for (let at = 100_000; !isAnswered; at += 10) {
+  const answers: Answer[] = []
+  const answered = answer.then((each) => answers.push(each))
+  for (let at = 100_000; answers.length === 0; at += 10) {
     sender.write(body.subarray(at, at + 10))
     timers.shift()?.()
     await real.sleep(5)
   }
-  t.match(await answered, {
+  await answered
+  t.match(answers[0], {
     status: 400,
     body: { details: [{ message: 'too little arrived for 60 seconds' }] },
   })
