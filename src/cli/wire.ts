@@ -17,6 +17,7 @@ export interface Service {
   internal_port: number | null
   builder?: string
   dockerfile_path?: string | null
+  context_path?: string | null
   target?: string | null
   build_args?: Record<string, string>
   live_deployment_id: string | null

@@ -1,22 +1,12 @@
-import {
-  closeSync,
-  constants,
-  existsSync,
-  fstatSync,
-  openSync,
-  readFileSync,
-  readSync,
-  realpathSync,
-} from 'node:fs'
-import { join } from 'node:path'
+import { closeSync, constants, fstatSync, openSync, readSync, realpathSync } from 'node:fs'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { constants as zlib, createZstdCompress } from 'node:zlib'
 import { ARCHIVE_END, encodeEntry, paddingAfter } from '../../lib/archive-write.ts'
-import { type DockerIgnore, parseDockerIgnore } from '../../lib/docker-ignore.ts'
-import { messageOf, systemCodeOf } from '../../lib/errors.ts'
+import { systemCodeOf } from '../../lib/errors.ts'
 import type { System } from '../../lib/system.ts'
 import { CliError } from '../cli-error.ts'
+import { type BuildPlaces, readBuildIgnore } from './build-ignore.ts'
 import { type FolderEntry, type Selection, unreadable, walkFolder } from './folder-walk.ts'
 import { readGitKnowledge } from './git-work-tree.ts'
 
@@ -41,8 +31,8 @@ export interface FolderPack {
 }
 
 export interface PackOptions {
-  /** The Dockerfile's path in the folder: like the `.dockerignore` it is packed whatever that says, as the Docker command does. */
-  dockerfile: string
+  /** How the service is built: which `.dockerignore` counts, and what that cannot take away. */
+  places: BuildPlaces
   onWarning: (text: string) => void
   system: System
   signal: AbortSignal
@@ -59,7 +49,7 @@ export async function preparePack(folder: string, options: PackOptions): Promise
   const selection: Selection = {
     root,
     git: readGitKnowledge(root),
-    docker: readDockerIgnore(root, options.dockerfile),
+    docker: readBuildIgnore(root, options.places),
     onSkip: warn,
   }
   const total = noCounts()
@@ -88,22 +78,6 @@ function count(counts: PackCounts, { kind, size }: FolderEntry): void {
   else if (kind === 'directory') counts.folders += 1
   else counts.links += 1
   counts.bytes += size
-}
-
-function readDockerIgnore(root: string, dockerfile: string): DockerIgnore | undefined {
-  const path = join(root, '.dockerignore')
-  if (!existsSync(path)) return undefined
-  try {
-    const ignore = parseDockerIgnore(readFileSync(path, 'utf8'))
-    const needed = new Set(['.dockerignore', dockerfile])
-    const mayHoldNeeded = (folder: string): boolean => dockerfile.startsWith(`${folder}/`)
-    return {
-      excludes: (name) => !needed.has(name) && ignore.excludes(name),
-      mayIncludeBelow: (folder) => mayHoldNeeded(folder) || ignore.mayIncludeBelow(folder),
-    }
-  } catch (error) {
-    throw new CliError(`${path}: ${messageOf(error)}`, { cause: error })
-  }
 }
 
 async function* compress(
