@@ -143,10 +143,10 @@ installed() { [[ $(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null || tr
 
 engine_answers() { has curl && curl -fsS --max-time 3 --unix-socket "$docker_socket" http://engine/_ping >/dev/null 2>&1; }
 
-# True when node_modules holds what package-lock.json asks for in production, with the one native module compiled.
+# True when node_modules holds what package-lock.json asks for in production.
 dependencies_current() {
   local node=node_modules/$node_package/bin/node
-  [[ -x $node && -f node_modules/.package-lock.json && -f node_modules/node-pty/build/Release/pty.node ]] || return 1
+  [[ -x $node && -f node_modules/.package-lock.json ]] || return 1
   "$node" -e '
     const { readFileSync } = require("node:fs")
     const read = (file) => JSON.parse(readFileSync(file, "utf8")).packages
@@ -174,12 +174,6 @@ install_packages() {
   # An engine from elsewhere (docker-ce) is as good, and conflicts with Debian's.
   has dockerd || wanted+=(docker.io)
   has npm || wanted+=(nodejs npm)
-  # node-pty is compiled here: it publishes no Linux binaries.
-  if ! dependencies_current; then
-    has python3 || wanted+=(python3)
-    has make || wanted+=(make)
-    has g++ || wanted+=(g++)
-  fi
   if [[ ${#wanted[@]} -eq 0 ]]; then
     say '  all there'
     return
@@ -207,9 +201,6 @@ install_dependencies() {
   if daemon_runs; then stop_control_plane; fi
   # Quiet about engines: npm itself runs on the machine's Node, everything else on the pinned one.
   run npm ci --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error
-  # The one script of a dependency that runs, under the pinned Node and npm, against the headers that came with them.
-  run env "PATH=$root/node_modules/$node_package/bin:$PATH" "npm_config_nodedir=$root/node_modules/$node_package" \
-    node node_modules/npm/bin/npm-cli.js rebuild node-pty --no-audit --no-fund --loglevel=error
 }
 
 # A restart of the engine stops every container unless it is told otherwise. A configuration that is there is the operator's.
