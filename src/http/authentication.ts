@@ -37,7 +37,8 @@ async function takeCall(request: FastifyRequest, limiter: RateLimiter, tarpit: T
   try {
     limiter.take(principalOf(request))
   } catch (error) {
-    await tarpit.hold()
+    // Whoever is known is told at once and can be found.
+    if (!request.authenticated) await tarpit.hold()
     throw error
   }
 }
