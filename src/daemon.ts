@@ -14,6 +14,8 @@ const EXIT_CONFIG = 78
  * request; SIGINT (Ctrl-C) ends them too.
  */
 export async function runDaemon(): Promise<void> {
+  // What the daemon writes is for nobody else, whoever started it.
+  process.umask(0o077)
   const config = readConfig()
   if (!config) return
   const log = createLog(config.log_level)

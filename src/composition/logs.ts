@@ -38,11 +38,12 @@ export function composeLogs(base: Base, { secrets }: Access, runtime: Runtime) {
     logs: serviceLogs,
     system,
     listContainers: () => containers,
-    secretsOf: (serviceId) => {
-      const live = stores.services.findAny(serviceId)?.live_deployment_id ?? null
+    secretsOf: ({ service_id, deployment_id }) => {
+      const live = stores.services.findAny(service_id)?.live_deployment_id ?? null
       return valuesOf([
+        stores.deployments.find(deployment_id),
         live === null ? undefined : stores.deployments.find(live),
-        ...stores.deployments.listOpenOfService(serviceId),
+        ...stores.deployments.listOpenOfService(service_id),
       ])
     },
     onError: reporter(base, 'log-follower'),

@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs'
+import { chmodSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { System } from '../lib/system.ts'
@@ -21,6 +21,8 @@ export interface State {
  */
 export function openState(dataDir: string, system: System): State {
   mkdirSync(dataDir, { recursive: true, mode: 0o700 })
+  // It may have been there before, open to everyone; the files in it are then out of reach all the same.
+  chmodSync(dataDir, 0o700)
   const lock = lockDirectory(join(dataDir, 'lock'))
   try {
     const file = join(dataDir, 'berth.db')

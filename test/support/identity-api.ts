@@ -51,6 +51,21 @@ export function movableSystem(): System & { advance(ms: number): void } {
   }
 }
 
+/** A clock that stands still between steps, so that a slow machine counts like a fast one. */
+export function standingSystem(): System & { advance(ms: number): void } {
+  const real = createSystem()
+  let now = real.now()
+  return {
+    ...real,
+    now: () => now,
+    nowIso: () => new Date(now).toISOString(),
+    monotonic: () => now,
+    advance: (ms) => {
+      now += ms
+    },
+  }
+}
+
 /** Identity and audit behind the real server, over a database in memory. */
 export async function openIdentityApi(t: Test, options: Options = {}) {
   const system = options.system ?? createSystem()

@@ -38,6 +38,8 @@ export function createDenialRecorder(system: System, record: RecordAudit): Denia
         denial.context?.actor.name ?? denial.client_address,
         denial.action,
         denial.error.code,
+        denial.error.permission,
+        ...targetOf(denial),
       ].join(' ')
       const known = kinds.get(kind)
       if (known) known.more += 1
@@ -53,6 +55,12 @@ export function createDenialRecorder(system: System, record: RecordAudit): Denia
 
 const UNKNOWN = { via: 'unknown', user_id: null, token_id: null, name: 'unknown' } as const
 const NOBODY: AuditContext = { actor: UNKNOWN, request_id: null, client_address: null }
+
+/** Whose account or project was tried: attempts on one must not hide those on another. */
+function targetOf({ error: { cause } }: Denial): (string | undefined)[] {
+  if (cause instanceof RefusedLogin) return [cause.user?.id]
+  return cause instanceof DeniedInProject ? [cause.project_id, cause.permission] : []
+}
 
 function contextOf({ context, request_id, client_address }: Denial): AuditContext {
   return context ?? { actor: UNKNOWN, request_id, client_address }

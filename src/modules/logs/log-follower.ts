@@ -20,8 +20,8 @@ export interface LogFollowerDeps {
   system: System
   /** The containers that ought to be followed, running or not. */
   listContainers: () => FollowedContainer[]
-  /** Values that are masked in the output of a service. */
-  secretsOf: (serviceId: string) => Promise<readonly string[]>
+  /** Values that are masked in the output of a container: those of its own release, however old, and those of its service today. */
+  secretsOf: (container: FollowedContainer) => Promise<readonly string[]>
   onError: (error: unknown, container: FollowedContainer) => void
 }
 
@@ -109,7 +109,7 @@ class Following {
     const joiner = createLineJoiner()
     const intake = new Intake(
       log,
-      createMasker(await this.#deps.secretsOf(service_id)),
+      createMasker(await this.#deps.secretsOf(this.#container)),
       this.#deps.system,
       this.#signal,
     )

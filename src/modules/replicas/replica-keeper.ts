@@ -59,6 +59,11 @@ export function createReplicaKeeper(deps: ReplicaKeeperDeps) {
   const isStill = (name: string, status: ReplicaState | undefined): boolean =>
     store.find(name)?.status === status
 
+  const restartsOf = (row: ReplicaRow): number => {
+    const settled = row.status === 'Healthy' && system.now() - Date.parse(row.updated_at) > SETTLED_MS
+    return settled ? 0 : row.restarts
+  }
+
   const saveBackoff = (row: ReplicaRow, reason: string): void => {
     const restarts = row.restarts + 1
     const delay = Math.min(LONGEST_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** Math.min(row.restarts, 20))
@@ -170,6 +175,13 @@ export function createReplicaKeeper(deps: ReplicaKeeperDeps) {
   }
 
   return {
+    /** Lets a replica have no requests until it is known to be well again. */
+    distrust: (row: ReplicaRow): void =>
+      save({ ...row, status: 'Starting', address: null, restarts: restartsOf(row) }),
+
+    /** Resolves when no ingress process sends new requests to what is not in the routes of this moment. */
+    publishRoutes: deps.publishRoutes,
+
     /** Does one thing. Answers after how many milliseconds the same may be done again. Throws RUNTIME_UNAVAILABLE and what nobody foresaw. */
     perform: async (action: ReplicaAction, signal: AbortSignal): Promise<number> => {
       switch (action.kind) {

@@ -121,6 +121,20 @@ function isKnownWell(row: ReplicaRow | undefined, container: ContainerInfo): boo
   )
 }
 
+/** Replicas that get requests although their container is gone, elsewhere, or started anew since it was well. */
+export function planDistrust(
+  rows: readonly ReplicaRow[],
+  containers: readonly ContainerInfo[],
+): ReplicaRow[] {
+  const running = new Map(
+    containers.filter(({ phase }) => phase === 'running').map((container) => [container.name, container]),
+  )
+  return rows.filter((row) => {
+    const container = running.get(row.container_name)
+    return row.status === 'Healthy' && (!container || !isKnownWell(row, container))
+  })
+}
+
 /** When a container was found well: never before it started, also when the clock was set back since. */
 export function wellAt(container: Pick<ContainerInfo, 'started_at'>, now: string): string {
   const startedAt = container.started_at ?? now

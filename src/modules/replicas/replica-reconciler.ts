@@ -1,3 +1,4 @@
+import { orAborted } from '../../lib/abortable.ts'
 import { isAppError, messageOf } from '../../lib/errors.ts'
 import type { System } from '../../lib/system.ts'
 import { createWorker, type Worker } from '../../lib/worker.ts'
@@ -5,7 +6,7 @@ import { LABELS } from '../../runtime/labels.ts'
 import type { ContainerInfo, Runtime } from '../../runtime/runtime.ts'
 import { createReplicaActions } from './replica-actions.ts'
 import type { createReplicaKeeper } from './replica-keeper.ts'
-import { planReplicas, type ReplicaIntent } from './replica-plan.ts'
+import { planDistrust, planReplicas, type ReplicaIntent } from './replica-plan.ts'
 import type { ReplicaStore } from './replica-store.ts'
 
 export interface ReconcilerDeps {
@@ -21,12 +22,18 @@ export interface ReconcilerDeps {
 
 export interface Reconciler {
   worker: Worker
-  start(): void
+  /**
+   * Begins. `adopted` is called once: when the first look at the engine is done, before which nothing ought to be started, or when the engine
+   * has not answered for a while.
+   */
+  start(adopted: () => void): void
   stop(): Promise<void>
 }
 
 const LOOK_EVERY_MS = 5_000
 const EVENTS_PAUSE_MS = 1_000
+/** How long everything else waits for the first look. */
+const ADOPTION_PATIENCE_MS = 15_000
 
 /** Keeps what runs in the engine as it ought to be: once at start (which adopts what is there), at every event, and now and then. */
 export function createReconciler(deps: ReconcilerDeps): Reconciler {
@@ -34,6 +41,8 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
   const abort = new AbortController()
   let watching: Promise<void> = Promise.resolve()
   let isEngineAway = false
+  let hasAdopted = false
+  let tellAdopted = (): void => {}
 
   /** An engine that is away is told of once, not every few seconds. */
   const tell = (error: unknown, message?: string): void => {
@@ -49,6 +58,17 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
     onError: tell,
   })
 
+  /**
+   * Takes out of the routes what did not live through the time in which no daemon ran, before anything is started: a container that starts
+   * now may be given the address of one that has gone.
+   */
+  const adopt = async (containers: readonly ContainerInfo[]): Promise<void> => {
+    for (const row of planDistrust(deps.store.listAll(), containers)) deps.keeper.distrust(row)
+    await orAborted(deps.keeper.publishRoutes(), abort.signal).catch(tell)
+    hasAdopted = true
+    tellAdopted()
+  }
+
   const worker = createWorker({
     name: 'replicas',
     system,
@@ -59,6 +79,7 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
       const containers = await runtime.listContainers({ [LABELS.kind]: 'replica' })
       if (abort.signal.aborted) return
       isEngineAway = false
+      if (!hasAdopted) await adopt(containers)
       deps.observed(containers)
       // What ought to be is read after what is: a deployment that ended meanwhile has its containers in neither list by mistake.
       const rows = deps.store.listAll()
@@ -86,7 +107,12 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
 
   return {
     worker,
-    start: () => {
+    start: (adopted) => {
+      tellAdopted = () => {
+        tellAdopted = () => {}
+        adopted()
+      }
+      system.later(ADOPTION_PATIENCE_MS, () => tellAdopted())
       worker.start()
       watching = watch(abort.signal)
     },
