@@ -185,7 +185,7 @@ test('a key whose request was cut off by a crash is not run a second time', asyn
   const { createIdempotency } = await import('../../src/modules/identity/idempotency.ts')
   const { ADMIN_TOKEN } = await import('../support/identity-api.ts')
   createIdempotency({ database: api.database, system: api.system, adminToken: ADMIN_TOKEN }).begin({
-    principal,
+    principal: id,
     key: 'k',
     content,
   })
