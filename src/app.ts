@@ -63,13 +63,15 @@ function lifecycle(
           [workers.removal, traffic.routes.worker, ...workers.upkeep].map((worker) => worker.stop()),
         )
       })
-      for (const worker of [traffic.routes.worker, workers.removal, ...workers.upkeep]) worker.start()
+      for (const worker of [workers.removal, ...workers.upkeep]) worker.start()
       stack.defer(() => delivery.logs.stop())
       delivery.logs.worker.start()
       stack.defer(() => delivery.reconciler.stop())
-      delivery.reconciler.start()
       stack.defer(() => delivery.engine.stop())
-      delivery.engine.worker.start()
+      delivery.reconciler.start(() => {
+        traffic.routes.worker.start()
+        delivery.engine.worker.start()
+      })
       return { api, httpPort: traffic.ports.http }
     },
     stop: async (options) => {

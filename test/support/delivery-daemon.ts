@@ -171,7 +171,6 @@ export function bootDaemon(world: DeliveryWorld) {
     },
     address: { controlDomain: undefined, httpPort: () => 80 },
   })
-  const workers = [routes.worker, removal]
   return {
     life,
     stores,
@@ -189,9 +188,11 @@ export function bootDaemon(world: DeliveryWorld) {
         join(world.dataDir, 'work'),
         (id) => (stores.deployments.find(id)?.step ?? null) !== null,
       )
-      for (const worker of workers) worker.start()
-      reconciler.start()
-      engine.worker.start()
+      removal.start()
+      reconciler.start(() => {
+        routes.worker.start()
+        engine.worker.start()
+      })
     },
     expireImages: (keep: number) =>
       removeExpiredImages({ runtime, store: stores.deployments, keep }, new AbortController().signal),
@@ -200,7 +201,7 @@ export function bootDaemon(world: DeliveryWorld) {
       if (life.isDead) return
       await engine.stop()
       await reconciler.stop()
-      await Promise.all(workers.map((worker) => worker.stop()))
+      await Promise.all([routes.worker.stop(), removal.stop()])
     },
   }
 }

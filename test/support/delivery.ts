@@ -61,7 +61,8 @@ export async function addService(
     project_id: world.project.id,
     internal_port: world.port,
     ...fields,
-    health_check: { path: '/', interval_ms: 100, ...fields.health_check },
+    // Time goes fast here: a machine that is busy must not make a replica late.
+    health_check: { path: '/', interval_ms: 100, timeout_seconds: 600, ...fields.health_check },
   })
   return service.id
 }

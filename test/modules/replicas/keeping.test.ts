@@ -203,7 +203,7 @@ test('a replica that never gets well again is no longer asked every moment, and 
   const world = await openDelivery(t)
   const daemon = await world.start()
   const service = await addService(world, daemon, 'web', {
-    health_check: { timeout_seconds: 3, interval_ms: 100 },
+    health_check: { timeout_seconds: 20, interval_ms: 100 },
   })
   let isWell = true
   let asked = 0
