@@ -18,6 +18,7 @@ interface AccessOptions {
  * What a route asks of its caller, declared in its `config.access` and checked before the body is read. A route without it does not boot.
  *
  * - `public`: nobody need be known.
+ * - `registry`: the registry asks for itself, in the ways that its clients know, and answers in their shape.
  * - `signed_in`: any valid credentials.
  * - `super_admin`: node-wide matters.
  * - `permission` `of` a resource: the permission in the project that the path's `{id}` leads to; without `of`, in any project (the operation
@@ -25,6 +26,7 @@ interface AccessOptions {
  */
 export type RouteAccess =
   | { public: true }
+  | { registry: true }
   | ({ signed_in: true } & AccessOptions)
   | ({ super_admin: true } & AccessOptions)
   | ({ permission: Permission; of?: ResourceKind } & AccessOptions)
@@ -40,7 +42,7 @@ export function decideAccess(
   params: Readonly<Record<string, string | undefined>>,
   finders: ProjectFinders,
 ): Verdict {
-  if ('public' in access) return { allowed: true }
+  if ('public' in access || 'registry' in access) return { allowed: true }
   if (actor.via === 'admin_token' && !actor.is_super_admin && access.recovery !== true) {
     return {
       allowed: false,

@@ -14,7 +14,8 @@ interface Deps {
 /** Answers 401, 403, 404 and 429 before the body is read. */
 export function installAuthentication(server: FastifyInstance, deps: Deps, limiter: RateLimiter): void {
   server.addHook('onRequest', async (request) => {
-    if (request.routeOptions.config.unlimited === true) return
+    const { unlimited, access } = request.routeOptions.config
+    if (unlimited === true || (access !== undefined && 'registry' in access)) return
     try {
       authenticateRequest(request, deps)
     } finally {
@@ -30,7 +31,7 @@ export function installAuthentication(server: FastifyInstance, deps: Deps, limit
  */
 export function authenticateRequest(request: FastifyRequest, deps: Deps): void {
   const { access } = request.routeOptions.config
-  if (access === undefined || 'public' in access) return
+  if (access === undefined || 'public' in access || 'registry' in access) return
   const credentials = readCredentials(request)
   const authentication = credentials && deps.authenticate(credentials)
   if (!authentication) throw new AppError('UNAUTHENTICATED')
