@@ -315,15 +315,25 @@ daemon_pid() {
     pid=$(<"$pid_file")
   fi
   [[ $pid =~ ^[1-9][0-9]*$ && -r /proc/$pid/cmdline ]] || return 1
-  [[ $(tr '\0' ' ' <"/proc/$pid/cmdline") == *' daemon ' ]] || return 1
+  [[ $(tr '\0' ' ' <"/proc/$pid/cmdline") == *'/src/main.ts daemon ' ]] || return 1
   printf %s "$pid"
 }
 
 daemon_runs() { daemon_pid >/dev/null; }
 
+# Before anything is stopped: what runs goes on when the next start would be refused.
+check_config() {
+  [[ $dry_run == no && -e $config_file ]] || return 0
+  env -i "HOME=$HOME" "$root/node_modules/$node_package/bin/node" --input-type=module -e '
+    const { loadConfig } = await import(process.argv[1])
+    try { loadConfig() } catch (error) { console.error(error.message); process.exitCode = 1 }' "$root/src/config.ts" ||
+    die "nothing was restarted; correct $config_file and run this again"
+}
+
 start_daemon() {
   step 'Daemon'
   local now
+  check_config
   now=$(fingerprint)
   if daemon_runs; then
     if [[ -r $started_from && $(<"$started_from") == "$now" ]]; then
@@ -338,6 +348,7 @@ start_daemon() {
   else
     # Nobody else rotates this file.
     if [[ -f $log_file && $(stat -c %s "$log_file") -gt 52428800 ]]; then run mv -f "$log_file" "$log_file.1"; fi
+    log_size=$(stat -c %s "$log_file" 2>/dev/null || echo 0)
     say "  + setsid env -i PATH=... $command_file daemon >>$log_file &"
     if [[ $dry_run == no ]]; then
       (
@@ -358,10 +369,11 @@ wait_until_ready() {
   [[ $dry_run == no ]] || return 0
   local deadline=$((SECONDS + WAIT_SECONDS))
   until curl -fsS --max-time 3 -o /dev/null "$api/readyz" 2>/dev/null; do
-    if [[ $SECONDS -ge $deadline ]] || { [[ $systemd == no ]] && ! daemon_runs; }; then
+    # Not daemon_runs: in its first milliseconds the process is still a shell.
+    if [[ $SECONDS -ge $deadline ]] || { [[ $systemd == no ]] && ! kill -0 "$(<"$pid_file")" 2>/dev/null; }; then
       rm -f "$started_from"
       show_log >&2
-      curl -sS --max-time 3 "$api/readyz" >&2 || true
+      curl -s --max-time 3 "$api/readyz" >&2 || true
       die "the daemon is not ready on $api; the end of its log is above"
     fi
     sleep 0.3
@@ -370,7 +382,11 @@ wait_until_ready() {
 }
 
 show_log() {
-  if [[ $systemd == yes ]]; then journalctl --unit berth --lines 20 --no-pager; else tail -n 20 "$log_file"; fi
+  if [[ $systemd == yes ]]; then
+    journalctl --unit berth --lines 10 --no-pager
+  else
+    tail -c "+$((log_size + 1))" "$log_file" | tail -n 10
+  fi
 }
 
 stop_control_plane() {
@@ -446,42 +462,53 @@ uninstall() {
 
 # ---- the demonstration -------------------------------------------------------------------------------------------------------------
 
-# call METHOD PATH: sends the JSON on stdin with the install admin token. Prints the status; the answer is in $answer. The token goes
-# through a file descriptor, for other users see arguments.
-call() {
-  curl -sS --max-time 30 -o "$answer" -w '%{http_code}' -X "$1" -H 'content-type: application/json' \
-    --config <(printf 'header = "authorization: Bearer %s"\n' "$(<"$data_dir/admin-token")") --data-binary @- "$api$2"
+# The command as the one who installs, without what their environment says about other servers.
+berth() { env -u BERTH_URL -u BERTH_TOKEN -u BERTH_CONTEXT "$command_file" "$@"; }
+
+# The install admin token: as configured, or as the daemon made it.
+admin_token() {
+  local token
+  token=$(configured admin_token)
+  printf %s "${token:-$(<"$data_dir/admin-token")}"
 }
 
-bootstrap_admin() {
-  local status
-  if [[ ! -f $password_file ]]; then
+# The install admin token goes through a file descriptor, for other users see arguments.
+has_administrator() {
+  local me
+  me=$(curl -sS --fail-with-body --max-time 30 "$api/v1/me" \
+    --config <(printf 'header = "authorization: Bearer %s"\n' "$(admin_token)")) || die "GET /v1/me with the install admin token: $me"
+  [[ $me =~ \"admin_initialized\":\ *true ]]
+}
+
+sign_in() {
+  if ! has_administrator; then
     # Before the account, so that an interrupted run never makes one that nobody can enter.
-    (umask 077 && head -c 24 /dev/urandom | base64 | tr '+/' '-_' | put "$password_file" 0600)
+    if [[ ! -f $password_file ]]; then
+      head -c 24 /dev/urandom | base64 | tr '+/' '-_' | put "$password_file" 0600
+    fi
+    berth login "$api" --token-file <(admin_token) --username admin --password-stdin <"$password_file"
+    say "  made the administrator \"admin\"; the password is in $password_file"
+  elif [[ -f $password_file ]] && berth login "$api" --username admin --password-stdin <"$password_file"; then
+    say "  signed in as admin with the password in $password_file"
+  elif berth whoami >/dev/null 2>&1; then
+    say '  using the login that is saved'
+  else
+    die "there is an administrator whose password this script does not know. Sign in (berth login $api) and run this again"
   fi
-  status=$(printf '{"username":"admin","password":"%s"}' "$(<"$password_file")" | call POST /v1/bootstrap)
-  case $status in
-    201) say "  made the administrator \"admin\"; the password is in $password_file" ;;
-    409) say '  there is an administrator already' ;;
-    *) die "POST /v1/bootstrap answered $status: $(<"$answer")" ;;
-  esac
 }
 
 demonstrate() {
   step 'Demonstration: examples/node-hello'
   if [[ $dry_run == yes ]]; then
     say "  + make the administrator \"admin\" with a random password in $password_file (mode 0600), unless there is one"
-    say "  + berth login, berth deploy examples/node-hello --project default --service hello, then ask $demo_url"
+    say "  + berth login, berth deploy examples/node-hello --project default --service hello --yes, then ask $demo_url"
     return
   fi
-  bootstrap_admin
-  "$command_file" login "$api" --username admin --password-stdin <"$password_file" ||
-    die "cannot log in as admin with $password_file. Log in by hand (berth login $api) and run: berth deploy examples/node-hello --project default --service hello"
-  "$command_file" deploy examples/node-hello --project default --service hello --yes
+  sign_in
+  berth deploy examples/node-hello --project default --service hello --yes
   say ''
   say "  $demo_url answers:"
   curl -fsS --max-time 30 --retry 3 --resolve "$demo_host:$http_port:127.0.0.1" "$demo_url" | sed 's/^/    /'
-  say ''
 }
 
 next_steps() {
@@ -492,10 +519,10 @@ next_steps() {
   fi
   if [[ $demo == yes ]]; then
     say "The application:   $demo_url (every name under .localhost is this machine)"
-    say "Change it:         edit examples/node-hello, then: berth deploy examples/node-hello --project default --service hello"
-    say 'Its output:        berth logs hello -f'
+    say "Change it:         edit examples/node-hello, then: berth deploy examples/node-hello --service default/hello"
+    say 'Its output:        berth logs default/hello -f'
   elif [[ $start == yes ]]; then
-    say "Install token:     $data_dir/admin-token (makes the first administrator; see README.md)"
+    say "Sign in:           berth login $api (the first time it makes the administrator)"
     say "See it work:       $root/install.sh --demo"
   fi
   if [[ $start == no ]]; then
@@ -553,8 +580,6 @@ main() {
   # The port may have become another one.
   demo_host=hello.default.localhost
   demo_url=http://$demo_host$([[ $http_port == 80 ]] || printf ':%s' "$http_port")/
-  answer=$(mktemp)
-  trap 'rm -f "$answer"' EXIT
   install_unit
   if [[ $start == yes ]]; then start_daemon; fi
   if [[ $demo == yes ]]; then demonstrate; fi

@@ -65,7 +65,7 @@ function lifecycle(
       })
       for (const worker of [traffic.routes.worker, workers.removal, ...workers.upkeep]) worker.start()
       stack.defer(() => delivery.logs.stop())
-      delivery.logs.start()
+      delivery.logs.worker.start()
       stack.defer(() => delivery.reconciler.stop())
       delivery.reconciler.start()
       stack.defer(() => delivery.engine.stop())

@@ -23,49 +23,158 @@ const GIB = 1024 ** 3
  * `BERTH_` and the key in capitals; the key itself is the name in the TOML file.
  */
 export const SETTINGS = {
-  data_dir: read.path(asRoot ? '/var/lib/berth' : `${home}/.local/share/berth`, 'Where SQLite, logs, uploads and state files live.'),
+  data_dir: read.path(
+    asRoot ? '/var/lib/berth' : `${home}/.local/share/berth`,
+    'Where SQLite, logs, uploads and state files live.',
+  ),
   bind: read.address('127.0.0.1:7180', 'Address and port of the API.'),
   http_bind: read.host('0.0.0.0', 'Address that the ingress listens on.'),
   http_port: read.integer(asRoot ? 80 : 8080, 0, 65_535, 'Port of the ingress for HTTP.'),
-  https_port: read.integer(asRoot ? 443 : 8443, 0, 65_535, 'Port of the ingress for HTTPS. Not listened on yet: this version serves HTTP only.'),
+  https_port: read.integer(
+    asRoot ? 443 : 8443,
+    0,
+    65_535,
+    'Port of the ingress for HTTPS. Not listened on yet: this version serves HTTP only.',
+  ),
   ingress_workers: read.integer(availableParallelism(), 1, 64, 'How many ingress processes share the ports.'),
-  admin_token: read.secret('The install admin token, 20 to 200 characters. Without it one is made and kept in <data_dir>/admin-token.', 20, 200),
-  control_domain: read.hostname('Services answer at <service>.<project>.<control_domain> as well as under .localhost.'),
-  acme_email: read.text('Contact address for the certificate authority. Not used yet: this version issues no certificates.', 320),
-  acme_directory_url: read.url('https://acme-v02.api.letsencrypt.org/directory', 'ACME directory. Not used yet: this version issues no certificates.'),
+  admin_token: read.secret(
+    'The install admin token, 20 to 200 characters. Without it one is made and kept in <data_dir>/admin-token.',
+    20,
+    200,
+  ),
+  control_domain: read.hostname(
+    'Services answer at <service>.<project>.<control_domain> as well as under .localhost.',
+  ),
+  acme_email: read.text(
+    'Contact address for the certificate authority. Not used yet: this version issues no certificates.',
+    320,
+  ),
+  acme_directory_url: read.url(
+    'https://acme-v02.api.letsencrypt.org/directory',
+    'ACME directory. Not used yet: this version issues no certificates.',
+  ),
   docker_socket: read.path('/var/run/docker.sock', 'The Docker Engine API socket.'),
   node_name: read.text('Name of this node in answers and logs.', 100, hostname()),
-  log_level: read.choice('info', ['trace', 'debug', 'info', 'warn', 'error', 'fatal'], 'Least severe level that is logged.'),
-  trusted_proxies: read.list('Addresses or CIDR ranges of proxies in front whose X-Forwarded-For is believed.'),
+  log_level: read.choice(
+    'info',
+    ['trace', 'debug', 'info', 'warn', 'error', 'fatal'],
+    'Least severe level that is logged.',
+  ),
+  trusted_proxies: read.list(
+    'Addresses or CIDR ranges of proxies in front whose X-Forwarded-For is believed.',
+  ),
   upload_max_bytes: read.bytes(4 * GIB, MIB, 1024 * GIB, 'Largest upload as sent (compressed).'),
   unpacked_max_bytes: read.bytes(16 * GIB, MIB, 4096 * GIB, 'Largest upload once unpacked.'),
   unpacked_max_entries: read.integer(200_000, 1, 10_000_000, 'Most files and folders in an upload.'),
-  upload_ttl_seconds: read.integer(3600, 60, 30 * 86_400, 'How long an upload that nothing deployed is kept.'),
-  disk_reserve_bytes: read.bytes(GIB, 0, 1024 * GIB, 'Uploads and builds are refused when less than this is free.'),
+  upload_ttl_seconds: read.integer(
+    3600,
+    60,
+    30 * 86_400,
+    'How long an upload that nothing deployed is kept.',
+  ),
+  disk_reserve_bytes: read.bytes(
+    GIB,
+    0,
+    1024 * GIB,
+    'Uploads and builds are refused when less than this is free.',
+  ),
   build_concurrency: read.integer(1, 1, 64, 'Builds that run at once on this node.'),
   build_timeout_seconds: read.integer(1800, 10, 86_400, 'A build that takes longer is stopped and fails.'),
-  build_memory_bytes: read.bytes(2 * GIB, 64 * MIB, 1024 * GIB, 'Memory of a build with the classic builder.'),
-  build_cpu_millis: read.integer(availableParallelism() * 1000, 100, 1_024_000, 'CPU of a build with the classic builder, in thousandths of a core.'),
-  deploy_concurrency: read.integer(4, 1, 64, 'Deployments that run at once on this node, each of another service.'),
+  build_memory_bytes: read.bytes(
+    2 * GIB,
+    64 * MIB,
+    1024 * GIB,
+    'Memory of a build with the classic builder.',
+  ),
+  build_cpu_millis: read.integer(
+    availableParallelism() * 1000,
+    100,
+    1_024_000,
+    'CPU of a build with the classic builder, in thousandths of a core.',
+  ),
+  deploy_concurrency: read.integer(
+    4,
+    1,
+    64,
+    'Deployments that run at once on this node, each of another service.',
+  ),
   drain_seconds: read.integer(30, 0, 3600, 'How long replaced replicas may finish their requests.'),
-  drain_upgraded_seconds: read.integer(60, 0, 86_400, 'How long replaced replicas may keep WebSockets and other upgraded connections.'),
+  drain_upgraded_seconds: read.integer(
+    60,
+    0,
+    86_400,
+    'How long replaced replicas may keep WebSockets and other upgraded connections.',
+  ),
   keep_releases: read.integer(10, 1, 1000, 'Earlier releases of a service whose images are kept.'),
-  node_base_image: read.text('Base image with Node.js for folders without a Dockerfile. Without it Berth assembles one of its own runtime.', 255),
+  node_base_image: read.text(
+    'Base image with Node.js for folders without a Dockerfile. Without it Berth assembles one of its own runtime.',
+    255,
+  ),
   network_pool: read.cidr('10.213.0.0/16', 'Range that project networks are cut from, /24 each.'),
-  default_cpu_millis: read.integer(500, 10, 1_024_000, 'CPU of a replica when neither service nor project says.'),
-  default_memory_bytes: read.bytes(512 * MIB, 16 * MIB, 4096 * GIB, 'Memory of a replica when neither service nor project says.'),
-  default_pids: read.integer(512, 8, 1_000_000, 'Processes of a replica when neither service nor project says.'),
+  default_cpu_millis: read.integer(
+    500,
+    10,
+    1_024_000,
+    'CPU of a replica when neither service nor project says.',
+  ),
+  default_memory_bytes: read.bytes(
+    512 * MIB,
+    16 * MIB,
+    4096 * GIB,
+    'Memory of a replica when neither service nor project says.',
+  ),
+  default_pids: read.integer(
+    512,
+    8,
+    1_000_000,
+    'Processes of a replica when neither service nor project says.',
+  ),
   log_max_bytes: read.bytes(100 * MIB, MIB, 1024 * GIB, 'Kept output of each service.'),
   log_max_days: read.integer(14, 1, 3650, 'Age at which kept output goes.'),
   rate_limit_per_minute: read.integer(600, 1, 10_000_000, 'API calls of one principal in a minute.'),
   registry_blob_max_bytes: read.bytes(32 * GIB, MIB, 4096 * GIB, 'Largest blob that the registry takes.'),
-  registry_upload_ttl_seconds: read.integer(86_400, 60, 30 * 86_400, 'A push to the registry that nobody goes on with ends after this time.'),
-  registry_grace_seconds: read.integer(3 * 3600, 60, 365 * 86_400, 'Blobs that nothing needs are kept for this time after they were last pushed, mounted or asked for.'),
-  registry_collect_every_seconds: read.integer(6 * 3600, 60, 365 * 86_400, 'How often the registry removes what nothing needs.'),
-  registry_scrub_days: read.integer(14, 1, 3650, 'How often the registry reads every blob to see that it is whole.'),
-  registry_rate_limit_per_minute: read.integer(600_000, 1, 1_000_000_000, 'Registry calls from one address in a minute.'),
-  session_idle_seconds: read.integer(12 * 3600, 60, 365 * 86_400, 'A session ends after this time without a call.'),
-  session_max_seconds: read.integer(30 * 86_400, 60, 365 * 86_400, 'A session ends after this time in any case.'),
+  registry_upload_ttl_seconds: read.integer(
+    86_400,
+    60,
+    30 * 86_400,
+    'A push to the registry that nobody goes on with ends after this time.',
+  ),
+  registry_grace_seconds: read.integer(
+    3 * 3600,
+    60,
+    365 * 86_400,
+    'Blobs that nothing needs are kept for this time after they were last pushed, mounted or asked for.',
+  ),
+  registry_collect_every_seconds: read.integer(
+    6 * 3600,
+    60,
+    365 * 86_400,
+    'How often the registry removes what nothing needs.',
+  ),
+  registry_scrub_days: read.integer(
+    14,
+    1,
+    3650,
+    'How often the registry reads every blob to see that it is whole.',
+  ),
+  registry_rate_limit_per_minute: read.integer(
+    600_000,
+    1,
+    1_000_000_000,
+    'Registry calls from one address in a minute.',
+  ),
+  session_idle_seconds: read.integer(
+    12 * 3600,
+    60,
+    365 * 86_400,
+    'A session ends after this time without a call.',
+  ),
+  session_max_seconds: read.integer(
+    30 * 86_400,
+    60,
+    365 * 86_400,
+    'A session ends after this time in any case.',
+  ),
   shutdown_seconds: read.integer(20, 1, 300, 'Deadline of an orderly stop.'),
 } as const
 
@@ -86,13 +195,16 @@ export function loadConfig(environment: NodeJS.ProcessEnv = process.env): Config
   const file = environment['BERTH_CONFIG_FILE'] ?? (existsSync(DEFAULT_FILE) ? DEFAULT_FILE : undefined)
   const fromFile = file === undefined ? {} : readConfigFile(file)
   for (const name of Object.keys(fromFile)) {
-    if (!(name in SETTINGS)) throw new ConfigError(`${file}: unknown key "${name}". Known keys: ${Object.keys(SETTINGS).join(', ')}`)
+    if (!(name in SETTINGS))
+      throw new ConfigError(`${file}: unknown key "${name}". Known keys: ${Object.keys(SETTINGS).join(', ')}`)
   }
   const values = Object.entries(SETTINGS).map(([name, setting]) => {
     const variable = `BERTH_${name.toUpperCase()}`
     const given = environment[variable]
     const [source, raw] =
-      given !== undefined && given !== '' ? [variable, given] : [`${name} in ${file ?? 'the configuration'}`, fromFile[name]]
+      given !== undefined && given !== ''
+        ? [variable, given]
+        : [`${name} in ${file ?? 'the configuration'}`, fromFile[name]]
     try {
       return [name, setting.read(raw)] as const
     } catch (error) {
@@ -101,9 +213,15 @@ export function loadConfig(environment: NodeJS.ProcessEnv = process.env): Config
   })
   const unknown = Object.keys(environment).filter(
     (name) =>
-      name.startsWith('BERTH_') && !FOREIGN_NAMES.has(name) && !(name.slice('BERTH_'.length).toLowerCase() in SETTINGS),
+      name.startsWith('BERTH_') &&
+      !FOREIGN_NAMES.has(name) &&
+      !(name.slice('BERTH_'.length).toLowerCase() in SETTINGS),
   )
-  return { ...Object.fromEntries(values), config_file: file, unknown_environment: unknown } as unknown as Config
+  return {
+    ...Object.fromEntries(values),
+    config_file: file,
+    unknown_environment: unknown,
+  } as unknown as Config
 }
 
 function readConfigFile(file: string): Record<string, unknown> {

@@ -7,12 +7,14 @@ import { createReconciler } from '../modules/replicas/replica-reconciler.ts'
 import { createUploadFiles } from '../modules/uploads/upload-files.ts'
 import { createUploadOperations } from '../modules/uploads/upload-operations.ts'
 import { createDockerRuntime } from '../runtime/docker-runtime.ts'
+import type { DeploymentRow } from '../modules/deployments/deployment-schema.ts'
+import { composeLogs } from './logs.ts'
 import { type Base, reporter } from './base.ts'
 import type { Access } from './access.ts'
 import type { Traffic } from './traffic.ts'
 
 /** Everything between an upload and a running replica. */
-export async function composeDelivery(base: Base, { secrets, audit }: Access, traffic: Traffic) {
+export async function composeDelivery(base: Base, { secrets, audit, identity }: Access, traffic: Traffic) {
   const { config, log, system, stores, state } = base
   const { database, nodeId } = state
   const runtime =
@@ -23,6 +25,7 @@ export async function composeDelivery(base: Base, { secrets, audit }: Access, tr
       system,
       networkPool: config.network_pool,
     })
+  const logs = composeLogs(base, { secrets, audit, identity }, runtime)
   const uploadFiles = createUploadFiles({
     dataDir: config.data_dir,
     diskReserveBytes: config.disk_reserve_bytes,
@@ -58,10 +61,13 @@ export async function composeDelivery(base: Base, { secrets, audit }: Access, tr
     store: stores.replicas,
     keeper,
     listIntents: traffic.intents.listIntents,
-    observed: (containers) => logs.follower.observe(containers),
+    observed: logs.observe,
     routesChanged: traffic.routes.worker.nudge,
     onError: reporter(base, 'replicas'),
   })
+  const closeLog = ({ id, status }: DeploymentRow): void => {
+    logs.deployments.close(id, status).catch(reporter(base, 'deployment-logs'))
+  }
   const engine = createDeploymentEngine({
     database,
     system,
@@ -80,9 +86,10 @@ export async function composeDelivery(base: Base, { secrets, audit }: Access, tr
     buildSource: builds.buildSource,
     publishRoutes: traffic.routes.publish,
     inFlight: traffic.ingress.inFlight,
+    prepareLog: logs.prepare,
     appendLog: logs.deployments.append,
     over: (deployment) => {
-      logs.deployments.close(deployment.id, deployment.status)
+      closeLog(deployment)
       reconciler.worker.nudge()
     },
     onInternalError: (error, deployment) =>
@@ -107,7 +114,8 @@ export async function composeDelivery(base: Base, { secrets, audit }: Access, tr
     takeUpload: uploads.takeUpload,
     hasImage: async (id) => (await runtime.findImage(id)) !== undefined,
     deploymentsChanged: engine.worker.nudge,
+    over: closeLog,
   })
-  return { runtime, uploadFiles, uploads, reconciler, engine, deployments }
+  return { runtime, logs, uploadFiles, uploads, reconciler, engine, deployments }
 }
 export type Delivery = Awaited<ReturnType<typeof composeDelivery>>

@@ -1,5 +1,6 @@
 import { statfs } from 'node:fs/promises'
 import type { Config } from '../config.ts'
+import { openApiRoutes } from '../http/openapi/openapi-routes.ts'
 import { createServer, type Server } from '../http/server.ts'
 import { AppError } from '../lib/errors.ts'
 import { auditRoutes } from '../modules/audit/audit-routes.ts'
@@ -7,6 +8,7 @@ import { deploymentRoutes } from '../modules/deployments/deployment-routes.ts'
 import { BERTH_ITSELF } from '../modules/identity/context.ts'
 import { identityRoutes } from '../modules/identity/identity-routes.ts'
 import { createNodeOperations } from '../modules/node/node-operations.ts'
+import { logRoutes } from '../modules/logs/log-routes.ts'
 import { nodeRoutes } from '../modules/node/node-routes.ts'
 import { createProjectOperations } from '../modules/projects/project-operations.ts'
 import { projectRoutes } from '../modules/projects/project-routes.ts'
@@ -95,6 +97,7 @@ export function composeServer(
   uploadRoutes(server, delivery.uploads)
   deploymentRoutes(server, delivery.deployments)
   logRoutes(server, delivery.logs.operations)
+  openApiRoutes(server, VERSION)
   return server
 }
 

@@ -18,7 +18,7 @@ export function composeWorkers(base: Base, { identity }: Access, traffic: Traffi
   const { runtime, engine, logs } = delivery
   const make = (name: string, everyMs: number, run: (signal: AbortSignal) => Promise<void>): Worker =>
     createWorker({ name, system, everyMs, run, onError: reporter(base, name) })
-  const isOpen = (id: string): boolean => stores.deployments.find(id)?.step != null
+  const isOpen = (id: string): boolean => (stores.deployments.find(id)?.step ?? null) !== null
   const expiry = createUploadExpiry({
     store: stores.uploads,
     files: delivery.uploadFiles,
@@ -30,7 +30,7 @@ export function composeWorkers(base: Base, { identity }: Access, traffic: Traffi
     make('images', 10 * MINUTE_MS, (signal) =>
       removeExpiredImages({ runtime, store: stores.deployments, keep: config.keep_releases }, signal),
     ),
-    make('identity', 10 * MINUTE_MS, async () => void identity.removeExpired()),
+    make('identity', 10 * MINUTE_MS, async () => identity.removeExpired()),
     make('work-folders', 60 * MINUTE_MS, () => sweepWorkFolders(join(config.data_dir, 'work'), isOpen)),
     make('logs', 10 * MINUTE_MS, logs.expire),
   ]
@@ -47,8 +47,7 @@ export function composeWorkers(base: Base, { identity }: Access, traffic: Traffi
           engine.worker.nudge()
           await engine.idle(serviceId)
         },
-        removeLogs: (serviceId) =>
-          logs.removeService(serviceId, stores.deployments.listIdsOfService(serviceId)),
+        removeLogs: (serviceId) => logs.removeService(serviceId),
         networkOf: networkName,
         removeRow: stores.services.remove,
         removed: () => upkeep[0]?.nudge(),
@@ -56,7 +55,14 @@ export function composeWorkers(base: Base, { identity }: Access, traffic: Traffi
       signal,
     ),
   )
-  const all = [traffic.routes.worker, delivery.reconciler.worker, engine.worker, removal, ...upkeep]
+  const all = [
+    traffic.routes.worker,
+    delivery.reconciler.worker,
+    engine.worker,
+    removal,
+    delivery.logs.worker,
+    ...upkeep,
+  ]
   return { all, removal, upkeep }
 }
 export type Workers = ReturnType<typeof composeWorkers>

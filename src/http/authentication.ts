@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { AppError } from '../lib/errors.ts'
 import type { Authenticate, Authentication, Credentials } from '../modules/identity/actor.ts'
 import { decideAccess, type ProjectFinders } from './access.ts'
+import { noRoute } from './no-route.ts'
 import type { RateLimiter } from './rate-limit.ts'
 import { makeContext } from './request-context.ts'
 import { readSessionCookie, requireSameOrigin } from './session-cookie.ts'
@@ -13,7 +14,10 @@ interface Deps {
 
 /** Answers 401, 403, 404 and 429 before the body is read. */
 export function installAuthentication(server: FastifyInstance, deps: Deps, limiter: RateLimiter): void {
-  server.addHook('onRequest', async (request) => {
+  server.addHook('onRequest', async (request, reply) => {
+    // RFC 9112, section 3.2.
+    if (request.raw.httpVersion === '1.1' && request.headers.host === undefined)
+      throw new AppError('BAD_REQUEST')
     const { unlimited, access } = request.routeOptions.config
     if (unlimited === true || (access !== undefined && 'registry' in access)) return
     try {
@@ -22,6 +26,8 @@ export function installAuthentication(server: FastifyInstance, deps: Deps, limit
       // A guess of a token costs its address a call, a valid one its principal.
       limiter.take(principalOf(request))
     }
+    // Here rather than in the not-found handler: a body that nobody wants is not worth reading.
+    if (request.is404) throw noRoute(request, reply)
   })
 }
 

@@ -2,6 +2,7 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from
 import { AppError, type ErrorDetail, systemCodeOf } from '../lib/errors.ts'
 import { type Denial, isDenial } from '../modules/identity/authorize.ts'
 import { errorBody } from './error-body.ts'
+import { noRoute } from './no-route.ts'
 import { setSecurityHeaders } from './security-headers.ts'
 
 /** Installs the one place that turns an error into bytes, for thrown errors and for unknown paths alike. */
@@ -11,13 +12,7 @@ export function installErrorHandler(server: FastifyInstance, onDenied: (denied: 
     if (isDenial(error)) onDenied(describeDenial(request, error))
     sendError(error, request, reply)
   })
-  server.setNotFoundHandler((request, reply) => {
-    const known = server.routeIndex.at(request.url.split('?', 1)[0] ?? '')
-    if (known.length > 0) {
-      void reply.header('allow', known.map(({ route }) => route.method).join(', '))
-    }
-    sendError(new AppError(known.length > 0 ? 'METHOD_NOT_ALLOWED' : 'NOT_FOUND'), request, reply)
-  })
+  server.setNotFoundHandler((request, reply) => sendError(noRoute(request, reply), request, reply))
 }
 
 /** Answers what the router refused before any hook ran: a URL that is not one. */

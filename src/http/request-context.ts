@@ -18,6 +18,10 @@ declare module 'fastify' {
     summary?: string
     description?: string
     tags?: readonly string[]
+    /** Media types of a body that is not JSON. */
+    consumes?: readonly string[]
+    /** Not part of the API: pages. */
+    hide?: true
   }
   interface FastifyRequest {
     /** Who calls and what belongs into records; operations take it first. Reading it on a public route throws. */

@@ -1,3 +1,4 @@
+import type { FastifySchema } from 'fastify'
 import type { RouteAccess } from './access.ts'
 
 /** What is known of a registered route. */
@@ -6,6 +7,7 @@ export interface KnownRoute {
   /** The pattern, such as `/v1/users/:user_id`. */
   url: string
   access: RouteAccess
+  schema: FastifySchema
 }
 
 /** All routes, to tell a wrong method from an unknown path and to answer what a request would need. */

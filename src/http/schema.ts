@@ -10,10 +10,18 @@ export function strictObject<Properties extends TProperties>(
   return Type.Object(properties, { ...options, additionalProperties: false })
 }
 
-/** A value or null. */
+/**
+ * A value or null: as a list of types where that is possible, which validators and serialisers read without trying branches and
+ * which is reported as one problem.
+ */
 export function nullable<Schema extends TSchema>(schema: Schema) {
-  return Type.Union([schema, Type.Null()])
+  const { type } = schema as { type?: unknown }
+  if (typeof type !== 'string') return Type.Unsafe<Static<Schema> | null>(Type.Union([schema, Type.Null()]))
+  return Type.Unsafe<Static<Schema> | null>({ ...schema, type: [type, 'null'] })
 }
+
+/** Ids of examples; they belong to nothing. */
+export const EXAMPLE_ID = '0192f0c1-7a00-7000-8000-000000000001'
 
 /** An id in an answer: UUIDv7 text. */
 export const Id = Type.String({ format: 'uuid', description: 'UUIDv7' })
@@ -45,6 +53,9 @@ export type ListQuery = Static<typeof ListQuery>
 /** A body that is streamed, of whatever media type the route declares. */
 export const StreamedText = Type.Unsafe<Readable | string>({ type: 'string' })
 
+/** What a route of server-sent events answers. */
+export const EventStreamAnswer = { content: { 'text/event-stream': { schema: StreamedText } } }
+
 /** What every failure looks like. */
 export const ErrorBody = Type.Object(
   {
@@ -56,5 +67,5 @@ export const ErrorBody = Type.Object(
     permission: Type.Optional(Type.String({ description: 'The permission that is missing' })),
     request_id: Type.String({ description: 'Also in the X-Request-Id header and in the log' }),
   },
-  { description: 'A failure' },
+  { title: 'Error', description: 'A failure' },
 )

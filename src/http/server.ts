@@ -26,7 +26,7 @@ import { decorateRequests } from './request-context.ts'
 import { installRequestLog } from './request-log.ts'
 import { createRouteIndex } from './route-index.ts'
 import { installSecurityHeaders } from './security-headers.ts'
-import { createValidatorCompiler, refuseUnexpectedBody } from './validation.ts'
+import { createValidatorCompiler, settleBody } from './validation.ts'
 
 /**
  * A Fastify instance whose handlers are typed by their TypeBox schemas. Every module exports one function that adds its routes:
@@ -71,6 +71,8 @@ export function createServer(deps: ServerDeps): Server {
     forceCloseConnections: 'idle',
     // What arrives on open connections during a stop is answered as ever, and its connection closed.
     return503OnClosing: false,
+    // Refused by our own hook, in the shape of every other failure.
+    http: { requireHostHeader: false },
     frameworkErrors: (error, request, reply) => sendFrameworkError(error, request, reply),
     clientErrorHandler: createClientErrorHandler(deps.system),
     routerOptions: { maxParamLength: 256 },
@@ -97,10 +99,14 @@ export function createServer(deps: ServerDeps): Server {
   installSecurityHeaders(plain)
   installRequestLog(plain)
   installAuthentication(plain, deps, createRateLimiter(deps.system, deps.settings.rate_limit_per_minute))
-  server.addHook('preValidation', async (request) => refuseUnexpectedBody(request))
+  server.addHook('preValidation', async (request) => settleBody(request))
   installIdempotency(plain, deps.idempotency)
   installEntityTags(plain)
   endStreamsOnClose(plain)
+  // An expectation that we do not know may be ignored (RFC 9110, section 10.1.1); Node alone would answer without a body.
+  server.server.on('checkExpectation', (request, response) =>
+    server.server.emit('request', request, response),
+  )
   return server
 }
 
@@ -118,7 +124,8 @@ function collectRoutes(server: FastifyInstance): void {
     const methods = [route.method].flat()
     const access = route.config?.access
     if (access === undefined) throw new Error(`${methods.join()} ${route.url} declares no access`)
-    for (const method of methods) server.routeIndex.add({ method, url: route.url, access })
+    const { url, schema = {} } = route
+    for (const method of methods) server.routeIndex.add({ method, url, access, schema })
   })
 }
 

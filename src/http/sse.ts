@@ -26,6 +26,8 @@ export interface EventStream {
    * Answers whether the source may go on at once; if not, a source that can wait awaits `ready()`.
    */
   send(event: StreamEvent): boolean
+  /** The same for several events that `formatEvent` has made into text: one text for many readers, one write for many events. */
+  sendFormatted(events: string | Buffer, count: number): boolean
   /** Resolves when the reader has caught up, or the stream is over. */
   ready(): Promise<void>
   comment(text: string): void
@@ -68,7 +70,7 @@ export function openEventStream(
     abort.abort(reason)
     wake()
   }
-  const write = (text: string): boolean => {
+  const write = (text: string | Buffer): boolean => {
     if (abort.signal.aborted || raw.writableEnded || raw.destroyed) return false
     raw.write(text)
     return raw.writableLength < PAUSE_AT
@@ -98,7 +100,7 @@ export function openEventStream(
   }
   let cancelHeartbeat = system.later(HEARTBEAT_MS, heartbeat)
   const releaseWatch = accessWatch.watch(request, (reason) => {
-    finish(format({ event: 'denied', data: errorBody(reason, request.id) }), reason, LAST_WORDS_MS)
+    finish(formatEvent({ event: 'denied', data: errorBody(reason, request.id) }), reason, LAST_WORDS_MS)
   })
   liveStreams.add(stop)
   raw.on('drain', wake)
@@ -106,18 +108,21 @@ export function openEventStream(
   raw.once('error', () => close(new Error('the client left')))
   if (request.method === 'HEAD') finish('', new Error('HEAD has no body'), 0)
 
+  const sendFormatted = (events: string | Buffer, count: number): boolean => {
+    if (raw.writableLength >= maxBuffered) {
+      lost += count
+      return false
+    }
+    if (lost > 0) write(formatEvent({ event: 'lost', data: { lost } }))
+    lost = 0
+    return write(events)
+  }
+
   return {
     signal: abort.signal,
     resumeFrom: resumePoint(request),
-    send: (event) => {
-      if (raw.writableLength >= maxBuffered) {
-        lost += 1
-        return false
-      }
-      const notice = lost === 0 ? '' : format({ event: 'lost', data: { lost } })
-      lost = 0
-      return write(notice + format(event))
-    },
+    send: (event) => sendFormatted(formatEvent(event), 1),
+    sendFormatted,
     ready: () =>
       new Promise((resolve) => {
         if (abort.signal.aborted || !raw.writableNeedDrain) resolve()
@@ -125,8 +130,8 @@ export function openEventStream(
       }),
     comment: (text) => void write(`: ${text.replaceAll(/[\r\n]+/g, ' ')}\n\n`),
     end: (final) => {
-      const notice = lost === 0 ? '' : format({ event: 'lost', data: { lost } })
-      const done = final === undefined ? '' : format({ event: 'done', data: final })
+      const notice = lost === 0 ? '' : formatEvent({ event: 'lost', data: { lost } })
+      const done = final === undefined ? '' : formatEvent({ event: 'done', data: final })
       finish(notice + done, new Error('the stream is over'), stallMs)
     },
   }
@@ -154,7 +159,8 @@ function begin(reply: FastifyReply): ServerResponse {
   return raw
 }
 
-function format({ id, event, data }: StreamEvent): string {
+/** An event as it goes over the wire. */
+export function formatEvent({ id, event, data }: StreamEvent): string {
   const text = typeof data === 'string' ? data : JSON.stringify(data)
   const lines = text.split(/\r\n|\r|\n/)
   return `${id === undefined ? '' : `id: ${id}\n`}${event === undefined ? '' : `event: ${event}\n`}${lines.map((line) => `data: ${line}\n`).join('')}\n`

@@ -21,10 +21,15 @@ function withFormats(ajv: Ajv): Ajv {
   return ajv
 }
 
-/** Refuses the fields of a JSON body that was sent to a route that takes none. */
-export function refuseUnexpectedBody(request: FastifyRequest): void {
-  if (request.routeOptions.schema?.body !== undefined) return
-  const { body } = request
+/** Takes no body for an empty one where nothing is required, and refuses the fields of a body where none belongs. */
+export function settleBody(request: FastifyRequest): void {
+  const schema = request.routeOptions.schema?.body as { type?: string; required?: string[] } | undefined
+  if (schema === undefined) return refuseBody(request.body)
+  const optional = schema.type === 'object' && (schema.required ?? []).length === 0
+  if (optional && request.body === undefined) request.body = {}
+}
+
+function refuseBody(body: unknown): void {
   if (body === undefined || body === null || typeof body !== 'object' || 'pipe' in body) return
   const fields = Object.keys(body).slice(0, 20)
   if (fields.length === 0) return

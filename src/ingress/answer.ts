@@ -46,7 +46,10 @@ export class Answer {
     const { headers } = head
     this.begun = true
     this.headWaits = hasBody
-    if (this.last || this.context.draining) headers.push('Connection', 'close')
+    if (this.last || this.context.draining) {
+      this.client.closing = true
+      headers.push('Connection', 'close')
+    }
     if (hasBody && head.trailer !== '' && head.chunked && this.request.httpVersionMinor === 1) {
       headers.push('Transfer-Encoding', 'chunked', 'Trailer', head.trailer)
     }
@@ -90,8 +93,8 @@ export class Answer {
       return
     }
     countAnswer(this.context, status)
-    const close = this.last || this.context.draining || status === 408
-    sendErrorPage(this.request, this.response, status, requestId, close)
+    this.client.closing = this.last || this.context.draining || status === 408
+    sendErrorPage(this.request, this.response, status, requestId, this.client.closing)
   }
 
   /** Leaves the client's socket to another protocol. */

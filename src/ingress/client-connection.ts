@@ -19,6 +19,8 @@ export class ClientConnection {
   readonly trusted: boolean
   /** When a body that nobody wants must have been read to its end. */
   discardUntil = Number.POSITIVE_INFINITY
+  /** An answer has said that the connection ends: nothing behind that request is served (RFC 9112, section 9.6). */
+  closing = false
   /** It has left HTTP, or asked to. */
   upgraded = false
   private current: ServedRequest | null = null
@@ -53,6 +55,7 @@ export class ClientConnection {
   /** A request has been answered in full or given up. */
   served(request: ServedRequest): void {
     if (this.current !== request) return
+    if (this.closing) this.waiting.length = 0
     this.current = this.waiting.shift() ?? null
     this.current?.start()
   }

@@ -116,18 +116,21 @@ function passOn(
   manner: RequestManner,
   upgrade: UpgradeRequest | null,
 ): void {
+  if (client.closing) return
   context.counters.requests += 1
   try {
     const { limits, newRequestId, routes, draining } = context
     const head = readRequestHead(request, client, manner, limits, newRequestId)
     if (typeof head === 'number') {
       // The request may be framed in a way that hides another one behind it: nothing more is read from this connection.
+      client.closing = true
       countAnswer(context, head)
       sendErrorPage(request, response, head, newRequestId(), true)
     } else if (routes.find(head.hostname) === undefined) {
       const status = routes.version === 0 ? 503 : 404
+      client.closing = draining || upgrade !== null
       countAnswer(context, status)
-      sendErrorPage(request, response, status, head.requestId, draining || upgrade !== null)
+      sendErrorPage(request, response, status, head.requestId, client.closing)
       if (head.body !== 'none' && !manner.expectsContinue) discardBody(request, client, context)
     } else if (client.waitingRequests >= limits.pipelined_requests) {
       client.socket.destroy()
@@ -166,7 +169,9 @@ function answerUnparsable(
   const status = code === 'HPE_HEADER_OVERFLOW' ? 431 : code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 408 : 400
   const reset = code === 'ECONNRESET' || code === 'EPIPE'
   if (client === undefined) return
-  if (!reset && !client.busy && socket.writable) {
+  // The answer that ends the connection is on its way.
+  if (client.closing) client.socket.destroySoon()
+  else if (!reset && !client.busy && socket.writable) {
     countAnswer(context, status)
     socket.end(rawErrorPage(status, context.newRequestId()), () => client.socket.destroy())
   } else client.socket.destroy()

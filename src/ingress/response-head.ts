@@ -28,6 +28,7 @@ export type ResponseFault =
   | 'header_size'
   | 'header_count'
   | 'content_length'
+  | 'framing_blank'
   | 'transfer_encoding'
   | 'chunk_size'
   | 'chunk_extension'
@@ -136,7 +137,11 @@ function parseFields(
     at = to + 2
     code = text.charCodeAt(to - 1)
     while (to > from && (code === SPACE || code === TAB)) code = text.charCodeAt((to -= 1) - 1)
-    const fault = takeField(head, name, text.slice(from, to), named)
+    const kind = headerKind(name)
+    // Some parsers do not take a tab for a blank around these values, so that they would see another framing.
+    const frames = kind === HeaderKind.contentLength || kind === HeaderKind.transferEncoding
+    if (frames && text.slice(colon, at).includes('\t')) return 'framing_blank'
+    const fault = takeField(head, kind, name, text.slice(from, to), named)
     if (fault !== undefined) return fault
   }
   if (named.length > 0) head.headers = withoutNamed(head.headers, named)
@@ -145,11 +150,12 @@ function parseFields(
 
 function takeField(
   head: ResponseHead,
+  kind: HeaderKind,
   name: string,
   value: string,
   named: string[],
 ): ResponseFault | undefined {
-  switch (headerKind(name)) {
+  switch (kind) {
     case HeaderKind.contentLength:
       if (head.contentLength !== -1) return 'content_length'
       head.contentLength = parseLength(value)

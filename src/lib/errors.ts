@@ -6,7 +6,10 @@
  */
 export const ERROR_CATALOGUE = {
   VALIDATION_ERROR: { status: 400, message: 'The request is not valid; see details.' },
-  REDACTED_VALUE: { status: 400, message: 'A redacted value was sent back. Send the real value or leave the name out.' },
+  REDACTED_VALUE: {
+    status: 400,
+    message: 'A redacted value was sent back. Send the real value or leave the name out.',
+  },
   BAD_REQUEST: { status: 400, message: 'This is not a valid HTTP request.' },
   BAD_JSON: { status: 400, message: 'The body is not valid JSON.' },
   BAD_ARCHIVE: { status: 400, message: 'The uploaded archive is not acceptable; see details.' },

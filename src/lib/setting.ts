@@ -10,7 +10,12 @@ export interface Setting<T> {
   readonly shown_default: string
 }
 
-function setting<T>(fallback: T, description: string, parse: (raw: unknown) => T, shown?: string): Setting<T> {
+function setting<T>(
+  fallback: T,
+  description: string,
+  parse: (raw: unknown) => T,
+  shown?: string,
+): Setting<T> {
   return {
     read: (raw) => (raw === undefined ? fallback : parse(raw)),
     description,
@@ -21,7 +26,7 @@ function setting<T>(fallback: T, description: string, parse: (raw: unknown) => T
 function asText(raw: unknown, maxLength: number): string {
   if (typeof raw !== 'string') throw new Error('must be text')
   if (raw.length === 0 || raw.length > maxLength) throw new Error(`must have 1 to ${maxLength} characters`)
-  if (/[\0-\x1f\x7f]/.test(raw)) throw new Error('must not hold control characters')
+  if (/\p{Cc}/u.test(raw)) throw new Error('must not hold control characters')
   return raw
 }
 
@@ -78,7 +83,9 @@ export function bytes(fallback: number, least: number, most: number, description
       const match = /^(\d+)\s*([KMGT]?)(?:i?B)?$/i.exec(String(raw).trim())
       const value = Number(match?.[1]) * (UNITS[(match?.[2] ?? '').toUpperCase()] ?? 1)
       if (!match || !Number.isSafeInteger(value) || value < least || value > most) {
-        throw new Error(`must be a size from ${showBytes(least)} to ${showBytes(most)}, such as 512M, not ${JSON.stringify(raw)}`)
+        throw new Error(
+          `must be a size from ${showBytes(least)} to ${showBytes(most)}, such as 512M, not ${JSON.stringify(raw)}`,
+        )
       }
       return value
     },
@@ -126,16 +133,22 @@ export function hostname(description: string): Setting<string | undefined> {
 export function url(fallback: string, description: string): Setting<string> {
   return setting(fallback, description, (raw) => {
     const given = asText(raw, 2048)
-    if (!URL.canParse(given) || !/^https?:$/.test(new URL(given).protocol)) throw new Error(`must be an http(s) URL, not "${given}"`)
+    if (!URL.canParse(given) || !/^https?:$/.test(new URL(given).protocol))
+      throw new Error(`must be an http(s) URL, not "${given}"`)
     return given
   })
 }
 
 /** One of a closed set. */
-export function choice<const T extends string>(fallback: T, values: readonly T[], description: string): Setting<T> {
+export function choice<const T extends string>(
+  fallback: T,
+  values: readonly T[],
+  description: string,
+): Setting<T> {
   return setting<T>(fallback, description, (raw) => {
     const found = values.find((value) => value === raw)
-    if (found === undefined) throw new Error(`must be one of ${values.join(', ')}, not ${JSON.stringify(raw)}`)
+    if (found === undefined)
+      throw new Error(`must be one of ${values.join(', ')}, not ${JSON.stringify(raw)}`)
     return found
   })
 }
@@ -159,7 +172,12 @@ export function cidr(fallback: string, description: string): Setting<string> {
   return setting(fallback, description, (raw) => {
     const given = asText(raw, 18)
     const [base, length] = given.split('/')
-    if (isIP(base ?? '') !== 4 || !/^\d{1,2}$/.test(length ?? '') || Number(length) < 8 || Number(length) > 24) {
+    if (
+      isIP(base ?? '') !== 4 ||
+      !/^\d{1,2}$/.test(length ?? '') ||
+      Number(length) < 8 ||
+      Number(length) > 24
+    ) {
       throw new Error(`must be an IPv4 range such as 10.213.0.0/16 (/8 to /24), not "${given}"`)
     }
     return given

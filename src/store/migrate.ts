@@ -24,7 +24,7 @@ export class MigrationError extends Error {
 export function readMigrations(directory: string): Migration[] {
   const files = readdirSync(directory)
     .filter((file) => file.endsWith('.sql'))
-    .sort()
+    .toSorted()
   return files.map((file, index) => {
     const match = /^(\d{4})-([a-z0-9-]+)\.sql$/.exec(file)
     const version = Number(match?.[1])

@@ -19,8 +19,11 @@ const APPLETS = [
   'dd',
   'seq',
   'env',
+  'false',
+  'httpd',
   'nslookup',
   'test',
+  'tr',
   'true',
 ]
 

@@ -2,6 +2,7 @@ import { type AddressInfo } from 'node:net'
 import { pino } from 'pino'
 import type { Test } from 'tap'
 import { createServer, type Server, type ServerDeps } from '../../src/http/server.ts'
+import { openApiRoutes } from '../../src/http/openapi/openapi-routes.ts'
 import { createSystem, type System } from '../../src/lib/system.ts'
 import { createAudit } from '../../src/modules/audit/audit-operations.ts'
 import { auditRoutes } from '../../src/modules/audit/audit-routes.ts'
@@ -82,6 +83,7 @@ export async function openIdentityApi(t: Test, options: Options = {}) {
   identityRoutes(server, identity)
   auditRoutes(server, audit)
   options.addRoutes?.(server)
+  openApiRoutes(server, '0.0.0-test')
   t.teardown(async () => {
     await server.close()
     database.close()

@@ -45,12 +45,14 @@ export async function openRegistryApi(options: RegistryApiOptions) {
     settings: { session_idle_seconds: 36_000, session_max_seconds: 86_400 },
   })
   const problems: string[] = []
-  const note = (what: string, details: unknown): void =>
-    void problems.push(
-      `${what} ${JSON.stringify(details)} ${String((details as { err?: unknown }).err ?? '')}`,
-    )
+  const note = (what: string, details: unknown): void => {
+    const cause = (details as { err?: unknown }).err
+    problems.push(`${what} ${JSON.stringify(details)} ${cause instanceof Error ? cause.stack : ''}`)
+  }
   const registry = await createRegistry({
-    ...{ database, system, identity },
+    database,
+    system,
+    identity,
     recordAudit: audit.record,
     accessRevision: audit.accessRevision,
     usersOf: options.usersOf ?? (() => []),
@@ -114,7 +116,9 @@ export async function openRegistryApi(options: RegistryApiOptions) {
     if (found) return found.id
     const [id, now] = [system.newId(), system.nowIso()]
     database.run('INSERT INTO projects (id, name, created_at, updated_at) VALUES ($id, $name, $now, $now)', {
-      ...{ id, name, now },
+      id,
+      name,
+      now,
     })
     return id
   }
@@ -123,7 +127,17 @@ export async function openRegistryApi(options: RegistryApiOptions) {
   const projectId = addProject(PROJECT)
 
   return {
-    ...{ server, database, system, identity, audit, registry, problems, port, session, projectId, dataDir },
+    server,
+    database,
+    system,
+    identity,
+    audit,
+    registry,
+    problems,
+    port,
+    session,
+    projectId,
+    dataDir,
     host: `127.0.0.1:${port}`,
     origin: `http://127.0.0.1:${port}`,
     call,

@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream'
 import { Type } from 'typebox'
 import { readPageRequest, sendPage } from '../../http/pagination.ts'
-import { StreamedText } from '../../http/schema.ts'
+import { EventStreamAnswer, StreamedText } from '../../http/schema.ts'
 import type { Server } from '../../http/server.ts'
 import { type EventStream, openEventStream } from '../../http/sse.ts'
 import type { AuditOperations } from './audit-operations.ts'
@@ -78,7 +78,7 @@ export function auditRoutes(server: Server, operations: AuditOperations): void {
         summary: 'Follow the changes that you may see, as server-sent events',
         tags,
         querystring: EventsQuery,
-        response: { 200: { content: { 'text/event-stream': { schema: StreamedText } } } },
+        response: { 200: EventStreamAnswer },
       },
     },
     async (request, reply) => {

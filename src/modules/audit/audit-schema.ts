@@ -3,25 +3,28 @@ import { Id, Instant, ListQuery, nullable, strictObject } from '../../http/schem
 
 const Hash = Type.String({ pattern: '^[0-9a-f]{64}$', description: 'SHA-256, hexadecimal' })
 
-export const AuditEvent = Type.Object({
-  sequence: Type.Integer(),
-  id: Id,
-  at: Instant,
-  actor_kind: Type.Enum(['admin_token', 'session', 'cookie', 'api_token', 'system', 'unknown']),
-  actor_id: nullable(Id),
-  actor_name: Type.String(),
-  token_id: nullable(Id),
-  action: Type.String({ description: 'An operationId' }),
-  outcome: Type.Enum(['done', 'denied', 'failed']),
-  resource_kind: nullable(Type.String()),
-  resource_id: nullable(Type.String()),
-  project_id: nullable(Id),
-  client_address: nullable(Type.String()),
-  request_id: nullable(Type.String()),
-  details: Type.Record(Type.String(), Type.Unknown()),
-  previous_hash: Hash,
-  hash: Hash,
-})
+export const AuditEvent = Type.Object(
+  {
+    sequence: Type.Integer(),
+    id: Id,
+    at: Instant,
+    actor_kind: Type.Enum(['admin_token', 'session', 'cookie', 'api_token', 'system', 'unknown']),
+    actor_id: nullable(Id),
+    actor_name: Type.String(),
+    token_id: nullable(Id),
+    action: Type.String({ description: 'An operationId' }),
+    outcome: Type.Enum(['done', 'denied', 'failed']),
+    resource_kind: nullable(Type.String()),
+    resource_id: nullable(Type.String()),
+    project_id: nullable(Id),
+    client_address: nullable(Type.String()),
+    request_id: nullable(Type.String()),
+    details: Type.Record(Type.String(), Type.Unknown()),
+    previous_hash: Hash,
+    hash: Hash,
+  },
+  { title: 'AuditEvent' },
+)
 export type AuditEvent = Static<typeof AuditEvent>
 
 const Text = Type.String({ minLength: 1, maxLength: 100 })
@@ -44,14 +47,17 @@ export interface ExportTrailer {
   chain_ok: boolean
 }
 
-export const Verification = Type.Object({
-  chain_ok: Type.Boolean(),
-  events: Type.Integer({ description: 'How many were looked at' }),
-  head_sequence: Type.Integer(),
-  head_hash: Hash,
-  broken_at: nullable(Type.Integer({ description: 'The first sequence number that does not hold' })),
-  reason: nullable(Type.String()),
-})
+export const Verification = Type.Object(
+  {
+    chain_ok: Type.Boolean(),
+    events: Type.Integer({ description: 'How many were looked at' }),
+    head_sequence: Type.Integer(),
+    head_hash: Hash,
+    broken_at: nullable(Type.Integer({ description: 'The first sequence number that does not hold' })),
+    reason: nullable(Type.String()),
+  },
+  { title: 'AuditVerification' },
+)
 export type Verification = Static<typeof Verification>
 
 export const EventsQuery = strictObject({

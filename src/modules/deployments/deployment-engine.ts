@@ -38,6 +38,7 @@ export interface DeploymentEngineDeps {
   buildSource: SourceStepDeps['buildSource']
   publishRoutes: CutoverStepDeps['publishRoutes']
   inFlight: CutoverStepDeps['inFlight']
+  prepareLog: RunnerDeps['prepareLog']
   appendLog: RunnerDeps['appendLog']
   over: RunnerDeps['over']
   onInternalError: RunnerDeps['onInternalError']

@@ -38,6 +38,8 @@ export interface DeploymentDeps {
   hasImage: (imageId: string) => Promise<boolean>
   /** Called after a commit that added a deployment or asked for a cancellation. */
   deploymentsChanged: () => void
+  /** Called after a commit that ended a deployment which had not begun. */
+  over: (deployment: DeploymentRow) => void
 }
 
 export type DeploymentOperations = ReturnType<typeof createDeploymentOperations>
@@ -76,13 +78,21 @@ export function createDeploymentOperations(deps: DeploymentDeps) {
     })
   }
 
+  /** Ends a deployment that still waits. */
+  const cancelWaiting = (waiting: DeploymentRow, reason: string, now: string): void => {
+    store.finish(waiting.id, 'Cancelled', reason, now)
+    database.afterCommit(() => {
+      const ended = store.find(waiting.id)
+      if (ended) deps.over(ended)
+    })
+  }
+
   /** Adds the row, and cancels those of the service that still wait: only the newest one matters. */
   const insert = (context: Context, service: ServiceRow, id: string, plan: Blueprint): DeploymentRow => {
     const now = system.nowIso()
     const number = store.nextNumber(service.id)
     for (const waiting of store.listOpenOfService(service.id)) {
-      if (waiting.status === 'Pending')
-        store.finish(waiting.id, 'Cancelled', `Superseded by deployment ${number}.`, now)
+      if (waiting.status === 'Pending') cancelWaiting(waiting, `Superseded by deployment ${number}.`, now)
     }
     const row: DeploymentRow = {
       id,
@@ -252,7 +262,7 @@ export function createDeploymentOperations(deps: DeploymentDeps) {
         }
         const now = system.nowIso()
         const reason = `Cancelled by ${context.actor.name}.`
-        if (deployment.status === 'Pending') store.finish(id, 'Cancelled', reason, now)
+        if (deployment.status === 'Pending') cancelWaiting(deployment, reason, now)
         else store.requestCancel(id, reason, now)
         deps.recordAudit(context, {
           action: 'cancelDeployment',

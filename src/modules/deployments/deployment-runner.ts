@@ -14,6 +14,8 @@ export interface RunnerDeps {
   /** How long each step may take, in milliseconds. */
   timeoutOf: (step: Step, deployment: DeploymentRow) => number
   namesOf: (deployment: DeploymentRow) => { service_name: string; project_name: string } | undefined
+  /** Called before the first line is written, in every daemon that works on it. */
+  prepareLog: (deployment: DeploymentRow) => Promise<void>
   appendLog: (
     deploymentId: string,
     entry: { step: Step | null; stream: 'status' | 'stdout' | 'stderr'; line: string },
@@ -44,6 +46,19 @@ const LIVE_ATTEMPTS = 5
  * aborts; the next daemon goes on from there.
  */
 export async function runDeployment(deps: RunnerDeps, id: string, stop: AbortSignal): Promise<void> {
+  const given = deps.store.find(id)
+  if (!given) return
+  try {
+    await deps.prepareLog(given)
+  } catch (error) {
+    deps.onInternalError(error, given)
+    return finish(
+      deps,
+      given,
+      'failed',
+      'The variables of this deployment cannot be opened; see the log of the daemon.',
+    )
+  }
   for (;;) {
     const deployment = deps.store.find(id)
     if (!deployment || deployment.step === null) return

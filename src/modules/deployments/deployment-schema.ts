@@ -1,4 +1,5 @@
 import { type Static, Type } from 'typebox'
+import { EXAMPLE_ID } from '../../http/schema.ts'
 import type { ActorRecord } from '../identity/actor.ts'
 import type { ServiceBuild, ServiceConfig } from '../services/service-schema.ts'
 
@@ -90,60 +91,70 @@ export const DeploymentRequest = Type.Object(
       ),
     ]),
   },
-  { additionalProperties: false },
+  {
+    additionalProperties: false,
+    title: 'CreateDeploymentBody',
+    examples: [{ service_id: EXAMPLE_ID, source: { type: 'upload', upload_id: EXAMPLE_ID } }],
+  },
 )
 export type DeploymentRequest = Static<typeof DeploymentRequest>
 
 export const RollbackRequest = Type.Object(
   { deployment_id: Type.Optional(Uuid) },
-  { additionalProperties: false },
+  { additionalProperties: false, title: 'RollbackServiceBody' },
 )
 
-export const StepView = Type.Object({
-  step: Type.Enum(STEPS),
-  status: Type.Enum(STEP_STATES),
-  attempts: Type.Integer(),
-  started_at: Type.String(),
-  finished_at: Type.Union([Type.String(), Type.Null()]),
-  duration_ms: Type.Union([Type.Integer(), Type.Null()]),
-})
+export const StepView = Type.Object(
+  {
+    step: Type.Enum(STEPS),
+    status: Type.Enum(STEP_STATES),
+    attempts: Type.Integer(),
+    started_at: Type.String(),
+    finished_at: Type.Union([Type.String(), Type.Null()]),
+    duration_ms: Type.Union([Type.Integer(), Type.Null()]),
+  },
+  { title: 'DeploymentStep' },
+)
 
-export const DeploymentView = Type.Object({
-  id: Uuid,
-  service_id: Uuid,
-  project_id: Uuid,
-  number: Type.Integer({ description: 'Counts the deployments of the service from 1.' }),
-  status: Type.Enum(DEPLOYMENT_STATES),
-  step: Type.Union([Type.Enum(STEPS), Type.Null()], {
-    description: 'What is under way or next; null when it is over.',
-  }),
-  reason: Type.Union([Type.String(), Type.Null()], { description: 'Why it failed or was cancelled.' }),
-  source: Type.Object({
-    type: Type.String(),
-    upload_id: Type.Optional(Type.String()),
-    sha256: Type.Optional(Type.String()),
-    size_bytes: Type.Optional(Type.Integer()),
-    deployment_id: Type.Optional(Type.String()),
-    number: Type.Optional(Type.Integer()),
-  }),
-  artifact: Type.Union([
-    Type.Object({
-      image: Type.String(),
-      digest: Type.String({ description: 'The image id in the engine.' }),
+export const DeploymentView = Type.Object(
+  {
+    id: Uuid,
+    service_id: Uuid,
+    project_id: Uuid,
+    number: Type.Integer({ description: 'Counts the deployments of the service from 1.' }),
+    status: Type.Enum(DEPLOYMENT_STATES),
+    step: Type.Union([Type.Enum(STEPS), Type.Null()], {
+      description: 'What is under way or next; null when it is over.',
     }),
-    Type.Null(),
-  ]),
-  created_by: Type.Object({
-    kind: Type.String(),
-    user_id: Type.Union([Type.String(), Type.Null()]),
-    token_id: Type.Union([Type.String(), Type.Null()]),
-    name: Type.String(),
-  }),
-  live: Type.Boolean({ description: 'Whether it is what the service runs now.' }),
-  url: Type.String(),
-  steps: Type.Array(StepView),
-  created_at: Type.String(),
-  updated_at: Type.String(),
-  finished_at: Type.Union([Type.String(), Type.Null()]),
-})
+    reason: Type.Union([Type.String(), Type.Null()], { description: 'Why it failed or was cancelled.' }),
+    source: Type.Object({
+      type: Type.String(),
+      upload_id: Type.Optional(Type.String()),
+      sha256: Type.Optional(Type.String()),
+      size_bytes: Type.Optional(Type.Integer()),
+      deployment_id: Type.Optional(Type.String()),
+      number: Type.Optional(Type.Integer()),
+    }),
+    artifact: Type.Union([
+      Type.Object({
+        image: Type.String(),
+        digest: Type.String({ description: 'The image id in the engine.' }),
+      }),
+      Type.Null(),
+    ]),
+    created_by: Type.Object({
+      kind: Type.String(),
+      user_id: Type.Union([Type.String(), Type.Null()]),
+      token_id: Type.Union([Type.String(), Type.Null()]),
+      name: Type.String(),
+    }),
+    live: Type.Boolean({ description: 'Whether it is what the service runs now.' }),
+    url: Type.String(),
+    steps: Type.Array(StepView),
+    created_at: Type.String(),
+    updated_at: Type.String(),
+    finished_at: Type.Union([Type.String(), Type.Null()]),
+  },
+  { title: 'Deployment' },
+)
 export type DeploymentView = Static<typeof DeploymentView>

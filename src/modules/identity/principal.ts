@@ -67,7 +67,8 @@ export function createPrincipals(deps: PrincipalDeps): Principals {
       if (session_id !== null && !sessionLives(session_id)) return undefined
       const token = token_id === null ? undefined : deps.tokens.find(token_id)
       if (token_id !== null && token === undefined) return undefined
-      if (token?.expires_at != null && Date.parse(token.expires_at) <= system.now()) return undefined
+      const tokenEnd = token?.expires_at ?? undefined
+      if (tokenEnd !== undefined && Date.parse(tokenEnd) <= system.now()) return undefined
       return createUserActor({
         via: token_id === null ? 'session' : 'api_token',
         user,

@@ -9,6 +9,7 @@ import type { System } from '../../lib/system.ts'
 import { createWorker } from '../../lib/worker.ts'
 import { warmCompileCache } from './compile-cache.ts'
 import type { IngressLog } from './ingress-log.ts'
+import { allowListenerMigration } from './listener-migration.ts'
 import { chooseHttpPort } from './listening-port.ts'
 import { ensureIngressDirectory, readRouteFile, writeRouteFile } from './route-file.ts'
 import { fingerprintOf } from './worker-code.ts'
@@ -124,6 +125,7 @@ export function createIngress(options: IngressOptions): Ingress {
     const own = running.filter(({ listening }) => listening).map(({ port }) => port)
     settings = { ...settings, port: await chooseHttpPort(options.bindAddress, options.httpPort, own) }
     settings = { ...settings, fingerprint: await fingerprintOf(settings) }
+    await allowListenerMigration(log)
     await warmCompileCache(directory, settings.fingerprint)
     await fleet.reconcile(new AbortController().signal)
     started = true
@@ -132,7 +134,9 @@ export function createIngress(options: IngressOptions): Ingress {
 
   const publish = async (routes: readonly Route[]): Promise<number> => {
     if (!started) throw new AppError('STARTING')
-    if (!uncertain && JSON.stringify(routes) === JSON.stringify(table.routes)) return table.version
+    // Version 0 means to a worker that nothing was published yet.
+    const known = !uncertain && table.version > 0
+    if (known && JSON.stringify(routes) === JSON.stringify(table.routes)) return table.version
     const next = parseRouteTable({ version: table.version + 1, routes })
     if (next === undefined) throw new Error('The routes to publish are not valid.')
     await writeRouteFile(directory, next)

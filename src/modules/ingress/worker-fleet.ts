@@ -102,7 +102,7 @@ export function createWorkerFleet(options: FleetOptions): WorkerFleet {
   }
 
   const discover = async (): Promise<void> => {
-    const pids = (await readdir(directory)).map(pidOfSocket).filter((pid) => pid !== undefined)
+    const pids = (await namesIn(directory)).map(pidOfSocket).filter((pid) => pid !== undefined)
     await Promise.all(pids.map(ensureLink))
   }
 
@@ -216,5 +216,15 @@ export function createWorkerFleet(options: FleetOptions): WorkerFleet {
       for (const link of links.values()) link.close()
     },
     lost: () => lost,
+  }
+}
+
+/** Without a directory there are no workers; those that there were end themselves. */
+async function namesIn(directory: string): Promise<string[]> {
+  try {
+    return await readdir(directory)
+  } catch (error) {
+    if (systemCodeOf(error) === 'ENOENT') return []
+    throw error
   }
 }

@@ -6,37 +6,47 @@ import { type ResourceLimits, ResourceLimitsInput, ResourceLimitsView } from './
 /** Names of projects and services: each is a DNS label (RFC 1123) and a segment of a repository path. */
 export const ResourceName = Type.String({
   pattern: '^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$',
+  examples: ['shop'],
   description: 'Lower-case letters, digits and inner hyphens, at most 40 characters.',
 })
 
 const Description = Type.String({ maxLength: 1000 })
 
-export const ProjectCreate = strictObject({
-  name: ResourceName,
-  description: Type.Optional(Description),
-  shared_env: Type.Optional(EnvInput),
-  default_resource_limits: Type.Optional(ResourceLimitsInput),
-})
+export const ProjectCreate = strictObject(
+  {
+    name: ResourceName,
+    description: Type.Optional(Description),
+    shared_env: Type.Optional(EnvInput),
+    default_resource_limits: Type.Optional(ResourceLimitsInput),
+  },
+  { title: 'CreateProjectBody' },
+)
 export type ProjectCreate = Static<typeof ProjectCreate>
 
 /** A replacement: what is left out takes its default, but for `name` and `shared_env`, which then stay as they are. */
-export const ProjectReplace = strictObject({
-  name: Type.Optional(ResourceName),
-  description: Type.Optional(Description),
-  shared_env: Type.Optional(EnvInput),
-  default_resource_limits: Type.Optional(ResourceLimitsInput),
-})
+export const ProjectReplace = strictObject(
+  {
+    name: Type.Optional(ResourceName),
+    description: Type.Optional(Description),
+    shared_env: Type.Optional(EnvInput),
+    default_resource_limits: Type.Optional(ResourceLimitsInput),
+  },
+  { title: 'ReplaceProjectBody' },
+)
 export type ProjectReplace = Static<typeof ProjectReplace>
 
-export const ProjectView = Type.Object({
-  id: Id,
-  name: Type.String(),
-  description: Type.String(),
-  shared_env: EnvView,
-  default_resource_limits: ResourceLimitsView,
-  created_at: Instant,
-  updated_at: Instant,
-})
+export const ProjectView = Type.Object(
+  {
+    id: Id,
+    name: Type.String(),
+    description: Type.String(),
+    shared_env: EnvView,
+    default_resource_limits: ResourceLimitsView,
+    created_at: Instant,
+    updated_at: Instant,
+  },
+  { title: 'Project' },
+)
 /** What is answered; the revision becomes the ETag. */
 export type ProjectView = Static<typeof ProjectView> & { revision: number }
 

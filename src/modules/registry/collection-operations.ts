@@ -73,9 +73,17 @@ class Collection {
     this.#signal = signal
     this.#beforeMs = deps.system.now() - deps.graceMs
     this.#report = {
-      ...{ dry_run: dryRun, started_at: deps.system.nowIso(), duration_ms: 0 },
-      ...{ scanned_blobs: 0, deleted_blobs: 0, deleted_manifests: 0, deleted_tags: 0 },
-      ...{ expired_uploads: 0, removed_files: 0, freed_bytes: 0, problems: [] },
+      dry_run: dryRun,
+      started_at: deps.system.nowIso(),
+      duration_ms: 0,
+      scanned_blobs: 0,
+      deleted_blobs: 0,
+      deleted_manifests: 0,
+      deleted_tags: 0,
+      expired_uploads: 0,
+      removed_files: 0,
+      freed_bytes: 0,
+      problems: [],
     }
   }
 
@@ -244,7 +252,9 @@ class Collection {
     const { tree, blobs, locks, system } = this.#deps
     for (const { algorithm, directory } of tree.shards) {
       this.#signal.throwIfAborted()
-      for (const hex of await listNames(directory)) {
+      const names = await listNames(directory)
+      if (names.length === 0) continue
+      for (const hex of names) {
         const digest = `${algorithm}:${hex}`
         if (blobs.find(digest)?.inline === 0) continue
         await this.#attempt(digest, () =>

@@ -87,7 +87,8 @@ export function createCollectionStore(database: Database) {
 
     finish: (id: string, report: CollectionReport, nowMs: number): void => {
       database.run('UPDATE registry_collections SET finished_ms = $nowMs, report = $report WHERE id = $id', {
-        ...{ id, nowMs },
+        id,
+        nowMs,
         report: JSON.stringify(report),
       })
     },

@@ -33,9 +33,8 @@ export function createContentCache(): ContentCache {
       drop(digest)
       entries.set(digest, content)
       bytes += content.length + ENTRY_BYTES
-      while (bytes > MAX_BYTES) {
-        const oldest = entries.keys().next().value
-        if (oldest === undefined) return
+      for (const oldest of entries.keys()) {
+        if (bytes <= MAX_BYTES) return
         drop(oldest)
       }
     },

@@ -130,7 +130,10 @@ export function createControlOperations(deps: ControlDeps) {
       for (const { id, project_id, name, created_ms, pushed_ms } of items) {
         await turns.take(0)
         views.push({
-          ...{ name, project_id, ...store.sizeOf(id), created_at: iso(created_ms) },
+          name,
+          project_id,
+          ...store.sizeOf(id),
+          created_at: iso(created_ms),
           pushed_at: pushed_ms === null ? null : iso(pushed_ms),
         })
       }
@@ -148,8 +151,11 @@ export function createControlOperations(deps: ControlDeps) {
       const items = rows.items.map((tag) => {
         const image = manifests.imageBytes(repository.id, tag.digest)
         return {
-          ...{ name: tag.name, digest: tag.digest, updated_at: iso(tag.updated_ms) },
-          ...{ media_type: image?.media_type ?? '', size_bytes: image?.image_bytes ?? 0 },
+          name: tag.name,
+          digest: tag.digest,
+          updated_at: iso(tag.updated_ms),
+          media_type: image?.media_type ?? '',
+          size_bytes: image?.image_bytes ?? 0,
         }
       })
       return { ...rows, items }
@@ -162,8 +168,12 @@ export function createControlOperations(deps: ControlDeps) {
       const rows = manifests.list(repository.id, page.limit + 1, Number.isSafeInteger(before) ? before : null)
       const { items, ...rest } = pageOf(rows, page.limit, (row) => String(row.id))
       const views = items.map((row) => ({
-        ...{ digest: row.digest, media_type: row.media_type, artifact_type: row.artifact_type },
-        ...{ subject: row.subject, size_bytes: row.image_bytes, created_at: iso(row.created_ms) },
+        digest: row.digest,
+        media_type: row.media_type,
+        artifact_type: row.artifact_type,
+        subject: row.subject,
+        size_bytes: row.image_bytes,
+        created_at: iso(row.created_ms),
         tags: store.tagsOf(row.id),
       }))
       return { ...rest, items: views }
@@ -193,9 +203,14 @@ export function createControlOperations(deps: ControlDeps) {
       const { blobs, bytes, corrupt } = deps.blobs.totals()
       const { bavail, blocks, bsize } = await statfs(deps.directory)
       return {
-        ...{ repositories: store.count(), manifests: manifests.count(), blobs, size_bytes: bytes },
-        ...{ corrupt_blobs: corrupt, open_uploads: deps.sessions.count() },
-        ...{ disk_free_bytes: bavail * bsize, disk_total_bytes: blocks * bsize },
+        repositories: store.count(),
+        manifests: manifests.count(),
+        blobs,
+        size_bytes: bytes,
+        corrupt_blobs: corrupt,
+        open_uploads: deps.sessions.count(),
+        disk_free_bytes: bavail * bsize,
+        disk_total_bytes: blocks * bsize,
         last_collection: deps.collections.last() ?? null,
       }
     },

@@ -29,6 +29,7 @@ const jobs = new Map<number, Job>()
 let turning = false
 
 function report(message: HashReport): void {
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
   parentPort?.postMessage(message)
 }
 

@@ -70,6 +70,7 @@ export function createHasher(): Hasher {
       if (closed) throw new Error('the registry is closing')
       const thread = pick()
       const job = (lastJob += 1)
+      // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
       const send = (order: HashOrder): void => thread.worker.postMessage(order)
       const { promise, resolve, reject } = Promise.withResolvers<string>()
       // Nobody may wait for it yet, or ever.

@@ -30,8 +30,8 @@ export const MEDIA_TYPES = {
   dockerList: 'application/vnd.docker.distribution.manifest.list.v2+json',
 } as const
 
-const IMAGES: readonly string[] = [MEDIA_TYPES.image, MEDIA_TYPES.dockerImage]
-const INDEXES: readonly string[] = [MEDIA_TYPES.index, MEDIA_TYPES.dockerList]
+const IMAGES: ReadonlySet<string> = new Set([MEDIA_TYPES.image, MEDIA_TYPES.dockerImage])
+const INDEXES: ReadonlySet<string> = new Set([MEDIA_TYPES.index, MEDIA_TYPES.dockerList])
 /** A transaction writes a row for each. */
 const MAX_REFERENCES = 4096
 
@@ -89,11 +89,11 @@ function readContent(
   document: Record<string, unknown>,
   mediaType: string,
 ): Pick<ManifestDocument, 'edges' | 'required' | 'inline'> {
-  if (INDEXES.includes(mediaType)) {
+  if (INDEXES.has(mediaType)) {
     const children = readList(document['manifests'], 'manifests')
     return { edges: children.map((each) => edge(each, 'manifest')), required: [], inline: [] }
   }
-  const blobs = IMAGES.includes(mediaType)
+  const blobs = IMAGES.has(mediaType)
     ? [readDescriptor(document['config'], 'config'), ...readList(document['layers'], 'layers')]
     : readList(document['blobs'] ?? [], 'blobs')
   const inline = blobs.flatMap((each) => readData(each))
@@ -151,7 +151,7 @@ function artifactTypeOf(document: Record<string, unknown>, mediaType: string): s
   const { artifactType, config } = document
   if (artifactType !== undefined && typeof artifactType !== 'string') invalid('artifactType must be text')
   if (artifactType) return artifactType
-  return IMAGES.includes(mediaType) ? (config as Descriptor).mediaType : null
+  return IMAGES.has(mediaType) ? (config as Descriptor).mediaType : null
 }
 
 function readAnnotations(value: unknown): string | null {

@@ -119,8 +119,14 @@ export function createManifestOperations(deps: ManifestDeps) {
     const { media_type, subject, artifact_type, annotations, edges } = document
     const id = manifests.put(
       {
-        ...{ repository_id: repository.id, digest, media_type, size_bytes: content.length },
-        ...{ subject, artifact_type, annotations, content },
+        repository_id: repository.id,
+        digest,
+        media_type,
+        size_bytes: content.length,
+        subject,
+        artifact_type,
+        annotations,
+        content,
       },
       edges,
       system.now(),

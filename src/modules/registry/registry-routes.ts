@@ -34,6 +34,8 @@ export function registryRoutes(server: Server, deps: RegistryRouteDeps): void {
         url,
         exposeHeadRoute: false,
         config: { access: { registry: true } },
+        // Another specification describes it.
+        schema: { hide: true },
         handler: async (request, reply) => {
           limiter.take(request.ip)
           await sendAnswer(request, reply, await answer(deps.protocol, request))

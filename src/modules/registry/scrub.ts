@@ -1,4 +1,4 @@
-import { open } from 'node:fs/promises'
+import { type FileHandle, open } from 'node:fs/promises'
 import type { System } from '../../lib/system.ts'
 import type { BlobKeeper } from './blob-keeper.ts'
 import type { BlobRow, BlobStore } from './blob-store.ts'
@@ -22,6 +22,14 @@ const BATCH = 50
 export function createScrub(deps: ScrubDeps): (signal: AbortSignal) => Promise<void> {
   const { system, blobs, keeper, queue } = deps
 
+  const verifyAndClose = async (blob: BlobRow, handle: FileHandle): Promise<boolean> => {
+    try {
+      return await keeper.verify(blob, handle)
+    } finally {
+      await handle.close()
+    }
+  }
+
   const check = async (blob: BlobRow): Promise<void> => {
     if (blob.inline === 1) {
       await keeper.checkContent(blob)
@@ -31,7 +39,7 @@ export function createScrub(deps: ScrubDeps): (signal: AbortSignal) => Promise<v
       if (systemCodeOf(error) === 'ENOENT') return undefined
       throw error
     })
-    const isWhole = handle !== undefined && (await keeper.verify(blob, handle).finally(() => handle.close()))
+    const isWhole = handle !== undefined && (await verifyAndClose(blob, handle))
     // A collection may have removed it meanwhile.
     if (!isWhole && blobs.find(blob.digest) !== undefined) await keeper.quarantine(blob.digest)
   }

@@ -128,8 +128,15 @@ export function createUploadSessions(deps: UploadSessionDeps) {
       const found = sessions.get(id)
       if (found) return found
       const session = {
-        ...{ id, repositoryId, algorithm, path, size },
-        ...{ parts: undefined, following: undefined, isBusy: false, touchedMs: system.now() },
+        id,
+        repositoryId,
+        algorithm,
+        path,
+        size,
+        parts: undefined,
+        following: undefined,
+        isBusy: false,
+        touchedMs: system.now(),
       }
       sessions.set(id, session)
       return session
@@ -143,8 +150,15 @@ export function createUploadSessions(deps: UploadSessionDeps) {
       if (sessions.size >= MAX_SESSIONS) throw new AppError('BUSY', { retryAfterSeconds: 10 })
       const id = system.newId()
       const session: UploadSession = {
-        ...{ id, repositoryId, algorithm, path: tree.upload({ id, repositoryId, algorithm }) },
-        ...{ size: 0, parts: [], following: undefined, isBusy: false, touchedMs: system.now() },
+        id,
+        repositoryId,
+        algorithm,
+        path: tree.upload({ id, repositoryId, algorithm }),
+        size: 0,
+        parts: [],
+        following: undefined,
+        isBusy: false,
+        touchedMs: system.now(),
       }
       sessions.set(id, session)
       return session

@@ -50,6 +50,7 @@ function probeHttp(
     })
     sent.once('timeout', () => sent.destroy(new Error(`no answer within ${PROBE_TIMEOUT_MS / 1000} s`)))
     sent.on('error', (error) => resolve({ ok: false, seen: `${what}: ${messageOf(error)}` }))
+    sent.end()
   })
 }
 

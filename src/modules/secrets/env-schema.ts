@@ -25,12 +25,14 @@ export const EnvInput = Type.Unsafe<Record<string, unknown> | unknown[]>({
     { type: 'array', description: 'Pairs of name and value.' },
   ],
   description: `Environment variables. Names are letters, digits and underscores; at most ${MAX_ENV_NAMES}, values of at most 64 KiB, 512 KiB in all.`,
+  examples: [{ GREETING: 'hello' }],
 })
 
 export type EnvView = Env
 export const EnvView = Type.Unsafe<Env>({
   type: 'object',
   additionalProperties: { type: 'string' },
+  examples: [{ GREETING: 'hello' }],
   description: `Values by name. Without the permission env.read every value reads ${REDACTED}.`,
 })
 

@@ -62,7 +62,7 @@ const HealthCheckInput = Type.Object(
       }),
     ),
   },
-  closed,
+  { ...closed, title: 'HealthCheckInput' },
 )
 
 /** One object for every kind of source, so that an answer can say which kinds are not there yet instead of listing all branches. */
@@ -146,6 +146,14 @@ const Fields = {
   autoscale: NotYet(['object', 'null']),
 }
 
+const SERVICE_EXAMPLE = {
+  name: 'web',
+  source: { type: 'upload' },
+  internal_port: 8080,
+  health_check: { path: '/healthz' },
+  env: { GREETING: 'hello' },
+}
+
 export const ServiceCreate = Type.Object(
   {
     name: ResourceName,
@@ -158,16 +166,22 @@ export const ServiceCreate = Type.Object(
     ),
     ...Fields,
   },
-  closed,
+  { ...closed, title: 'CreateServiceBody', examples: [SERVICE_EXAMPLE] },
 )
 export type ServiceCreate = Static<typeof ServiceCreate>
 
 /** A whole replacement: what is left out takes its default, but for env, which has its own PUT and is then left as it is. */
-export const ServiceReplace = Type.Object({ name: ResourceName, ...Fields }, closed)
+export const ServiceReplace = Type.Object(
+  { name: ResourceName, ...Fields },
+  { ...closed, title: 'ReplaceServiceBody', examples: [SERVICE_EXAMPLE] },
+)
 export type ServiceReplace = Static<typeof ServiceReplace>
 
 /** What is left out stays. Objects are merged, lists, build_args and env are replaced. */
-export const ServicePatch = Type.Object({ name: Type.Optional(ResourceName), ...Fields }, closed)
+export const ServicePatch = Type.Object(
+  { name: Type.Optional(ResourceName), ...Fields },
+  { ...closed, title: 'PatchServiceBody', examples: [{ health_check: { path: '/healthz' } }] },
+)
 export type ServicePatch = Static<typeof ServicePatch>
 
 export const EnvPatch = Type.Object(
@@ -175,8 +189,11 @@ export const EnvPatch = Type.Object(
     set: Type.Optional(EnvInput),
     unset: Type.Optional(Type.Array(Type.String({ maxLength: 255 }), { maxItems: 500 })),
   },
-  closed,
+  { ...closed, title: 'PatchEnvBody', examples: [{ set: { GREETING: 'hello' }, unset: ['OLD_NAME'] }] },
 )
 export type EnvPatch = Static<typeof EnvPatch>
 
-export const ScaleRequest = Type.Object({ replicas: Type.Integer({ minimum: 0, maximum: 100 }) }, closed)
+export const ScaleRequest = Type.Object(
+  { replicas: Type.Integer({ minimum: 0, maximum: 100 }) },
+  { ...closed, title: 'ScaleServiceBody', examples: [{ replicas: 2 }] },
+)

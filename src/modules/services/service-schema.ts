@@ -107,51 +107,60 @@ export const NOT_YET_VALUES = {
   autoscale: null,
 } satisfies { [K in keyof typeof NotYet]: Static<(typeof NotYet)[K]> }
 
-export const HealthCheckView = Type.Object({
-  path: NullableText('Asked with GET; null: a TCP connection is enough.'),
-  timeout_seconds: Type.Integer(),
-  interval_ms: Type.Integer(),
-  statuses: Type.String(),
-  successes: Type.Integer(),
-  stays_up_seconds: Type.Integer(),
-})
+export const HealthCheckView = Type.Object(
+  {
+    path: NullableText('Asked with GET; null: a TCP connection is enough.'),
+    timeout_seconds: Type.Integer(),
+    interval_ms: Type.Integer(),
+    statuses: Type.String(),
+    successes: Type.Integer(),
+    stays_up_seconds: Type.Integer(),
+  },
+  { title: 'HealthCheck' },
+)
 
-export const ServiceView = Type.Object({
-  id: Type.String(),
-  project_id: Type.String(),
-  name: Type.String(),
-  source: Type.Object({ type: Type.Literal('upload') }),
-  builder: Type.Enum(BUILDERS),
-  dockerfile_path: NullableText('Inside the context; null: Dockerfile.'),
-  context_path: NullableText('Folder of the source that is built; null: its root.'),
-  target: NullableText('Stage of the Dockerfile; null: the last.'),
-  build_args: Type.Record(Type.String(), Type.String()),
-  internal_port: NullableInteger('Where the service listens; null: nowhere.'),
-  command: Type.Unsafe<string[] | null>({ type: ['array', 'null'], items: { type: 'string' } }),
-  replicas: Type.Integer(),
-  health_check: HealthCheckView,
-  resource_limits: ResourceLimitsView,
-  env: EnvView,
-  restart: Type.Enum(RESTART_POLICIES),
-  stop_grace_seconds: Type.Integer(),
-  ...NotYet,
-  status: Type.Enum(SERVICE_STATUSES),
-  url: Type.String(),
-  live_deployment_id: NullableText('The release that runs now.'),
-  created_at: Type.String(),
-  updated_at: Type.String(),
-})
+export const ServiceView = Type.Object(
+  {
+    id: Type.String(),
+    project_id: Type.String(),
+    name: Type.String(),
+    source: Type.Object({ type: Type.Literal('upload') }),
+    builder: Type.Enum(BUILDERS),
+    dockerfile_path: NullableText('Inside the context; null: Dockerfile.'),
+    context_path: NullableText('Folder of the source that is built; null: its root.'),
+    target: NullableText('Stage of the Dockerfile; null: the last.'),
+    build_args: Type.Record(Type.String(), Type.String()),
+    internal_port: NullableInteger('Where the service listens; null: nowhere.'),
+    command: Type.Unsafe<string[] | null>({ type: ['array', 'null'], items: { type: 'string' } }),
+    replicas: Type.Integer(),
+    health_check: HealthCheckView,
+    resource_limits: ResourceLimitsView,
+    env: EnvView,
+    restart: Type.Enum(RESTART_POLICIES),
+    stop_grace_seconds: Type.Integer(),
+    ...NotYet,
+    status: Type.Enum(SERVICE_STATUSES),
+    url: Type.String(),
+    live_deployment_id: NullableText('The release that runs now.'),
+    created_at: Type.String(),
+    updated_at: Type.String(),
+  },
+  { title: 'Service' },
+)
 /** What is answered; the revision becomes the ETag. */
 export type ServiceView = Static<typeof ServiceView> & { revision: number }
 
-export const Workload = Type.Object({
-  service_id: Type.String(),
-  project_id: Type.String(),
-  project_name: Type.String(),
-  name: Type.String(),
-  status: Type.Enum(SERVICE_STATUSES),
-  replicas: Type.Integer({ description: 'How many ought to run.' }),
-  healthy_replicas: Type.Integer(),
-  url: Type.String(),
-})
+export const Workload = Type.Object(
+  {
+    service_id: Type.String(),
+    project_id: Type.String(),
+    project_name: Type.String(),
+    name: Type.String(),
+    status: Type.Enum(SERVICE_STATUSES),
+    replicas: Type.Integer({ description: 'How many ought to run.' }),
+    healthy_replicas: Type.Integer(),
+    url: Type.String(),
+  },
+  { title: 'Workload' },
+)
 export type Workload = Static<typeof Workload>

@@ -29,6 +29,7 @@ function addRoute(server: Server, operations: UploadOperations): void {
           'The body is a tar archive: application/zstd (tar.zst), application/gzip (tar.gz) or application/x-tar. It is checked as it arrives.',
         tags: ['services'],
         params: IdParams,
+        consumes: Object.keys(UPLOAD_CONTENT_TYPES),
         response: { 201: UploadView },
       },
     },

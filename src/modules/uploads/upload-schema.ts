@@ -25,15 +25,18 @@ export interface UploadRow {
   deployment_id: string | null
 }
 
-export const UploadView = Type.Object({
-  upload_id: Id,
-  service_id: Id,
-  format: Type.Enum(ARCHIVE_FORMATS),
-  size_bytes: Type.Integer({ description: 'As it was sent' }),
-  unpacked_bytes: Type.Integer({ description: 'Of all files in it' }),
-  entries: Type.Integer({ description: 'Files, links and folders in it' }),
-  sha256: Type.String({ description: 'Of the body as it was sent, in hexadecimal' }),
-  created_at: Instant,
-  expires_at: Instant,
-})
+export const UploadView = Type.Object(
+  {
+    upload_id: Id,
+    service_id: Id,
+    format: Type.Enum(ARCHIVE_FORMATS),
+    size_bytes: Type.Integer({ description: 'As it was sent' }),
+    unpacked_bytes: Type.Integer({ description: 'Of all files in it' }),
+    entries: Type.Integer({ description: 'Files, links and folders in it' }),
+    sha256: Type.String({ description: 'Of the body as it was sent, in hexadecimal' }),
+    created_at: Instant,
+    expires_at: Instant,
+  },
+  { title: 'Upload' },
+)
 export type UploadView = Static<typeof UploadView>

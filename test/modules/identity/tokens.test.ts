@@ -61,7 +61,7 @@ test('a token can do at most what it was made for, what its maker may, and what 
   t.equal((await api.send(narrow.token, 'GET', `/v1/projects/${shop}/members`)).status, 200)
 
   await api
-    .call(root, 'POST', `/v1/projects/${shop}/members`, { user_id: alice.id, role: 'viewer' })
+    .send(root, 'POST', `/v1/projects/${shop}/members`, { user_id: alice.id, role: 'viewer' })
     .then((answer) => t.equal(answer.body.error, 'LAST_ADMIN'))
   const bob = await api.addUser(root, 'bob', { [shop]: 'admin' })
   t.equal((await api.send(bob.session, 'DELETE', `/v1/projects/${shop}/members/${alice.id}`)).status, 204)

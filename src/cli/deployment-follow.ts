@@ -1,0 +1,73 @@
+import { ApiError, CliError, EXIT, Interrupted } from './cli-error.ts'
+import { type Client, segment } from './client.ts'
+import { followEvents } from './event-follow.ts'
+import { noteLost, readLogLine } from './log-lines.ts'
+import { plainOutput } from './plain-text.ts'
+import type { Surroundings } from './verb.ts'
+import { type Deployment, isOver } from './wire.ts'
+
+const POLL_MS = 1000
+
+/** Shows the log of a deployment until it is over, over cuts of the connection, and answers how it ended. */
+export async function followDeployment(
+  call: Surroundings,
+  client: Client,
+  { id }: Deployment,
+): Promise<Deployment> {
+  const path = `/v1/deployments/${segment(id)}`
+  try {
+    await showLog(call, client, path)
+    return await waitUntilOver(call, client, path)
+  } catch (error) {
+    throw withAdvice(error, id)
+  }
+}
+
+async function showLog(call: Surroundings, client: Client, path: string): Promise<void> {
+  const { output } = call
+  const events = followEvents({
+    client,
+    path: `${path}/logs/stream`,
+    surroundings: call,
+    onCut: (reason) => output.note(output.paintErr('dim', `${reason}; trying again ...`)),
+  })
+  try {
+    for await (const event of events) {
+      if (event.type === 'lost') noteLost(output, event)
+      if (event.type !== 'message' || output.quiet) continue
+      const { stream, line } = readLogLine(event)
+      const text = plainOutput(line, output.coloursErr)
+      process.stderr.write(`${stream === 'status' ? output.paintErr('bold', text) : text}\n`)
+    }
+  } catch (error) {
+    // A token may deploy and not read logs. What became of it is still to be told.
+    if (!(error instanceof ApiError) || (error.exit !== EXIT.refused && error.exit !== EXIT.not_found))
+      throw error
+    output.note(`The log cannot be shown: ${error.message} Waiting for the end ...`)
+  }
+}
+
+async function waitUntilOver(
+  { system, signal }: Surroundings,
+  client: Client,
+  path: string,
+): Promise<Deployment> {
+  for (;;) {
+    const deployment = await client.get<Deployment>(path)
+    if (isOver(deployment)) return deployment
+    await system.sleep(POLL_MS, signal)
+  }
+}
+
+function withAdvice(error: unknown, id: string): unknown {
+  const advice = [
+    'The deployment goes on without this command.',
+    `To follow it again: berth logs --deployment ${id} -f`,
+    `To stop it: berth cancel ${id}`,
+  ]
+  if (error instanceof Interrupted) return new Interrupted(error.signal, advice)
+  if (error instanceof CliError && error.exit === EXIT.unavailable) {
+    return new CliError(error.message, { exit: error.exit, hints: advice, cause: error })
+  }
+  return error
+}

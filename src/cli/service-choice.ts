@@ -1,0 +1,186 @@
+import { basename } from 'node:path'
+import { CliError, EXIT, UsageError } from './cli-error.ts'
+import { type Client, segment } from './client.ts'
+import { LINK_FILE, type Link, writeLink } from './link-file.ts'
+import {
+  chooseProject,
+  findService,
+  readServiceReference,
+  requireProject,
+  type ServiceReference,
+  showReference,
+} from './service-reference.ts'
+import type { Surroundings } from './verb.ts'
+import { isId, type Project, type Service } from './wire.ts'
+
+/** Settings of a service that the command line gave; undefined: not given. */
+export interface ServiceSettings {
+  internal_port?: number | null
+  dockerfile_path?: string
+  target?: string
+  build_args?: Record<string, string>
+}
+
+export interface Choice {
+  service: string | undefined
+  project: string | undefined
+  /** Make the service without asking when there is none. */
+  yes: boolean
+  settings: ServiceSettings
+}
+
+/** The service that a folder is deployed to: the named or linked one, else a new one, which is made with the user's consent. */
+export async function chooseService(
+  call: Surroundings,
+  client: Client,
+  folder: string,
+  link: Link,
+  choice: Choice,
+): Promise<Service> {
+  const reference = readServiceReference(choice.service, choice.project, link)
+  if (!reference) return createFromFolder(call, client, folder, link, choice)
+  const found = await findService(client, reference)
+  if (found) return applySettings(call, client, found, choice.settings)
+  return createNamed(call, client, reference, choice)
+}
+
+/** A folder that is linked to nothing: a new service of the folder's name. */
+async function createFromFolder(
+  call: Surroundings,
+  client: Client,
+  folder: string,
+  link: Link,
+  choice: Choice,
+): Promise<Service> {
+  const name = nameOfFolder(folder)
+  const project = await chooseProject(client, choice.project ?? link.project)
+  if (await findService(client, { project: project.name, service: name })) {
+    throw new CliError(
+      `${folder} is linked to no service, and there is a service ${project.name}/${name} already`,
+      {
+        exit: EXIT.conflict,
+        hints: [`To deploy to that one: --service ${name}`, 'To make another one: berth init --service NAME'],
+      },
+    )
+  }
+  await requireConsent(call, choice, `${project.name}/${name}`, `${folder} is linked to no service.`)
+  const service = await createService(call, client, project, name, choice.settings)
+  await writeLink(folder, { project: project.name, service: name })
+  call.output.note(`Linked the folder to it in ${LINK_FILE}; keep that file under version control.`)
+  return service
+}
+
+async function createNamed(
+  call: Surroundings,
+  client: Client,
+  reference: ServiceReference,
+  choice: Choice,
+): Promise<Service> {
+  if (isId(reference.service))
+    throw new CliError(`there is no service ${reference.service} that you may see`, { exit: EXIT.not_found })
+  const project =
+    reference.project === undefined
+      ? await chooseProject(client, undefined)
+      : await requireProject(client, reference.project)
+  const shown = showReference({ project: project.name, service: reference.service })
+  await requireConsent(call, choice, shown, `There is no service ${shown} yet.`)
+  return createService(call, client, project, reference.service, choice.settings)
+}
+
+async function requireConsent(
+  { terminal }: Surroundings,
+  { yes }: Choice,
+  shown: string,
+  why: string,
+): Promise<void> {
+  if (yes) return
+  if (!terminal.interactive)
+    throw new CliError(why, { exit: EXIT.not_found, hints: [`To make the service ${shown}, add --yes.`] })
+  if (!(await terminal.confirm(`${why} Make the service ${shown}?`)))
+    throw new CliError('nothing was made and nothing was deployed')
+}
+
+/** Makes a service that is deployed from uploads. */
+export async function createService(
+  { output }: Surroundings,
+  client: Client,
+  project: Project,
+  name: string,
+  settings: ServiceSettings,
+): Promise<Service> {
+  const service = await client.send<Service>('POST', '/v1/services', {
+    project_id: project.id,
+    name,
+    source: { type: 'upload' },
+    ...settings,
+  })
+  output.note(`Made the service ${project.name}/${name}.`)
+  return service
+}
+
+/** Settings of the command line become settings of the service, where they differ. */
+async function applySettings(
+  { output }: Surroundings,
+  client: Client,
+  service: Service,
+  { build_args: args, ...settings }: ServiceSettings,
+): Promise<Service> {
+  const wanted = { ...settings, ...(args ? { build_args: { ...service.build_args, ...args } } : {}) }
+  const changed = Object.entries(wanted).filter(
+    ([name, value]) => JSON.stringify(service[name as keyof Service]) !== JSON.stringify(value),
+  )
+  if (changed.length === 0) return service
+  output.note(`Changed settings of ${service.name}: ${changed.map(([name]) => name).join(', ')}.`)
+  return client.send<Service>('PATCH', `/v1/services/${segment(service.id)}`, Object.fromEntries(changed))
+}
+
+/** A service name from a folder's. Throws a UsageError when there is none in it. */
+export function nameOfFolder(folder: string): string {
+  const name = basename(folder)
+    .normalize('NFKD')
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9]+/g, '-')
+    .slice(0, 40)
+    .replaceAll(/^-+|-+$/g, '')
+  if (name === '')
+    throw new UsageError(`no service name can be made of ${folder}: give one with --service NAME`)
+  return name
+}
+
+const BUILD_ARG = /^[A-Za-z_][A-Za-z0-9_]*$/
+
+/** Reads `--port`, `--dockerfile`, `--target` and `--build-arg`. Throws a UsageError. */
+export function readSettings(flags: {
+  port?: string | undefined
+  dockerfile?: string | undefined
+  target?: string | undefined
+  'build-arg'?: readonly string[]
+}): ServiceSettings {
+  const args = (flags['build-arg'] ?? []).map((each): [string, string] => {
+    const [name = '', ...value] = each.split('=')
+    if (!BUILD_ARG.test(name) || value.length === 0)
+      throw new UsageError(`--build-arg ${each} is not NAME=VALUE`)
+    return [name, value.join('=')]
+  })
+  return {
+    ...(flags.port === undefined ? {} : { internal_port: readPort(flags.port) }),
+    ...(flags.dockerfile === undefined ? {} : { dockerfile_path: flags.dockerfile }),
+    ...(flags.target === undefined ? {} : { target: flags.target }),
+    ...(args.length === 0 ? {} : { build_args: Object.fromEntries(args) }),
+  }
+}
+
+function readPort(text: string): number | null {
+  if (text === 'none') return null
+  const port = Number(text)
+  if (!/^\d{1,5}$/.test(text) || port < 1 || port > 65_535)
+    throw new UsageError(`--port ${text} is neither a port nor "none"`)
+  return port
+}
+
+/** How the two verbs that make services call these settings. */
+export const PORT_OPTION = {
+  type: 'string',
+  value: 'PORT',
+  about: 'Where the application listens (8080 unless given; it finds the number in PORT), or "none"',
+} as const

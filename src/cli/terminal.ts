@@ -1,0 +1,115 @@
+import { createInterface } from 'node:readline/promises'
+import type { ReadStream } from 'node:tty'
+import { CliError, EXIT, Interrupted, UsageError } from './cli-error.ts'
+import { plain } from './plain-text.ts'
+
+/** The person at the keyboard, if there is one, and what is piped in. */
+export interface Terminal {
+  /** Whether questions can be asked: stdin and stderr are terminals. */
+  readonly interactive: boolean
+  /** Asks for a line; an empty answer means `usual`. */
+  ask(question: string, usual?: string): Promise<string>
+  /** Asks for a line that is not shown while it is typed. */
+  askSecret(question: string): Promise<string>
+  /** Asks for yes or no; an empty answer means no. */
+  confirm(question: string): Promise<boolean>
+  /** All of stdin, at most `most` bytes. */
+  readInput(most: number): Promise<string>
+  /** A secret piped into stdin, without the line end behind it. */
+  readSecret(): Promise<string>
+}
+
+const LONGEST_SECRET = 4096
+const LONGEST_ANSWER = 1024
+
+export interface TerminalOptions {
+  stdin: NodeJS.ReadStream
+  stderr: NodeJS.WriteStream
+  unattended: boolean
+  signal: AbortSignal
+}
+
+/** Makes the terminal of a command. */
+export function createTerminal({ stdin, stderr, unattended, signal }: TerminalOptions): Terminal {
+  const interactive = stdin.isTTY && stderr.isTTY && !unattended
+  const requireInteractive = (question: string): void => {
+    if (!interactive)
+      throw new UsageError(
+        `${question.replace(/[:?\s]+$/, '')}: nobody can be asked, for this is no terminal`,
+      )
+  }
+  const ask = async (question: string, usual?: string): Promise<string> => {
+    requireInteractive(question)
+    const lines = createInterface({ input: stdin, output: stderr, historySize: 0 })
+    const interrupted = new AbortController()
+    lines.once('SIGINT', () => interrupted.abort(new Interrupted('SIGINT')))
+    lines.once('close', () => interrupted.abort(new CliError('no answer', { exit: EXIT.usage })))
+    const stop = AbortSignal.any([signal, interrupted.signal])
+    try {
+      const shown = usual === undefined ? `${plain(question)} ` : `${plain(question)} [${plain(usual)}] `
+      const answer = (await lines.question(shown, { signal: stop })).trim().slice(0, LONGEST_ANSWER)
+      return answer === '' ? (usual ?? '') : answer
+    } catch (error) {
+      stderr.write('\n')
+      throw stop.aborted ? stop.reason : error
+    } finally {
+      lines.close()
+    }
+  }
+  const readInput = async (most: number): Promise<string> => {
+    const chunks: Buffer[] = []
+    let size = 0
+    for await (const chunk of stdin.iterator({ destroyOnReturn: true }) as AsyncIterable<Buffer>) {
+      signal.throwIfAborted()
+      size += chunk.length
+      if (size > most) throw new UsageError(`more than ${most} bytes on stdin`)
+      chunks.push(chunk)
+    }
+    return Buffer.concat(chunks).toString()
+  }
+  return {
+    interactive,
+    ask,
+    askSecret: async (question) => {
+      requireInteractive(question)
+      stderr.write(`${plain(question)} `)
+      try {
+        return await readHidden(stdin, signal)
+      } finally {
+        stderr.write('\n')
+      }
+    },
+    confirm: async (question) => /^y(es)?$/i.test(await ask(`${question} [y/N]`)),
+    readInput,
+    readSecret: async () => (await readInput(LONGEST_SECRET)).replace(/\r?\n$/, ''),
+  }
+}
+
+/** Keys of a terminal in raw mode. */
+const KEY = { interrupt: '\u0003', end: '\u0004', backspace: '\b', eraseLine: '\u0015', delete: '\u007F' }
+
+/** Reads a line with the terminal's echo off. The mode is restored whatever happens. */
+async function readHidden(stdin: ReadStream, signal: AbortSignal): Promise<string> {
+  const characters: string[] = []
+  const wasRaw = stdin.isRaw
+  stdin.setRawMode(true)
+  const decoder = new TextDecoder()
+  try {
+    for await (const chunk of stdin.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+      signal.throwIfAborted()
+      for (const character of decoder.decode(chunk, { stream: true })) {
+        if (character === '\r' || character === '\n') return characters.join('')
+        if (character === KEY.interrupt) throw new Interrupted('SIGINT')
+        if (character === KEY.end) throw new CliError('no answer', { exit: EXIT.usage })
+        if (character === KEY.backspace || character === KEY.delete) characters.pop()
+        else if (character === KEY.eraseLine) characters.length = 0
+        else if (character >= ' ' && characters.length < LONGEST_SECRET) characters.push(character)
+      }
+    }
+    throw new CliError('no answer', { exit: EXIT.usage })
+  } finally {
+    stdin.setRawMode(wasRaw)
+    // Else the open stream would keep the command from ending.
+    stdin.pause()
+  }
+}

@@ -1,0 +1,47 @@
+import type { AnyVerb, VerbGroup } from './verb.ts'
+
+interface Entry {
+  about: string
+  load: () => Promise<AnyVerb | VerbGroup>
+}
+
+/** Every command, in the order of the help. Only the one that runs is loaded. */
+export const VERBS: Readonly<Record<string, Entry>> = {
+  login: { about: 'Sign in to a server', load: async () => (await import('./verbs/login.ts')).login },
+  logout: { about: 'Sign out', load: async () => (await import('./verbs/logout.ts')).logout },
+  whoami: {
+    about: 'Show who you are signed in as',
+    load: async () => (await import('./verbs/whoami.ts')).whoami,
+  },
+  contexts: { about: 'Saved logins', load: async () => (await import('./verbs/contexts.ts')).contexts },
+
+  init: {
+    about: 'Make a service from this folder',
+    load: async () => (await import('./verbs/init.ts')).init,
+  },
+  deploy: { about: 'Deploy a folder', load: async () => (await import('./verbs/deploy.ts')).deploy },
+  ps: { about: 'How services are', load: async () => (await import('./verbs/ps.ts')).ps },
+  logs: { about: 'Show what a service writes', load: async () => (await import('./verbs/logs.ts')).logs },
+  releases: {
+    about: 'Deployments of a service',
+    load: async () => (await import('./verbs/releases.ts')).releases,
+  },
+  cancel: { about: 'Cancel a deployment', load: async () => (await import('./verbs/cancel.ts')).cancel },
+  open: { about: 'Print the URL of a service', load: async () => (await import('./verbs/open.ts')).open },
+  services: {
+    about: 'List, show and remove services',
+    load: async () => (await import('./verbs/services.ts')).services,
+  },
+  projects: {
+    about: 'List, make and remove projects',
+    load: async () => (await import('./verbs/projects.ts')).projects,
+  },
+
+  users: { about: 'Users of the server', load: async () => (await import('./verbs/users.ts')).users },
+  members: { about: 'Members of a project', load: async () => (await import('./verbs/members.ts')).members },
+  tokens: { about: 'API tokens', load: async () => (await import('./verbs/tokens.ts')).tokens },
+  audit: { about: 'Who did what', load: async () => (await import('./verbs/audit.ts')).audit },
+
+  api: { about: 'Call the API directly', load: async () => (await import('./verbs/api.ts')).api },
+  version: { about: 'Show the version', load: async () => (await import('./verbs/version.ts')).version },
+}

@@ -1,0 +1,61 @@
+import { UsageError } from '../cli-error.ts'
+import { segment } from '../client.ts'
+import { cell, type Output, type Style } from '../output.ts'
+import { requireService } from '../service-reference.ts'
+import { defineVerb } from '../verb.ts'
+import type { Deployment } from '../wire.ts'
+
+const STYLES: Readonly<Record<string, Style>> = {
+  Healthy: 'green',
+  Failed: 'red',
+  Cancelled: 'yellow',
+  Inactive: 'dim',
+  Stopped: 'dim',
+}
+
+export const releases = defineVerb({
+  usage: 'releases [SERVICE]',
+  about:
+    'Lists the deployments of a service, the newest first. The one that serves is marked with *. Without SERVICE: of the one that this folder is linked to.',
+  options: {
+    project: { type: 'string', short: 'p', value: 'PROJECT', about: 'The project of the service' },
+    limit: { type: 'string', short: 'n', value: 'COUNT', about: 'How many (20 unless given)' },
+  },
+  operands: [0, 1],
+  examples: ['berth releases hello', 'berth releases shop/web -n 5 -o json'],
+  run: async (call) => {
+    const { flags, operands, output } = call
+    const limit = readCount(flags.limit ?? '20')
+    const client = await call.connect()
+    const service = await requireService(call, client, operands[0], flags.project)
+    const deployments = await client.list<Deployment>(
+      `/v1/services/${segment(service.id)}/deployments`,
+      {},
+      limit,
+    )
+    output.data(deployments, () => {
+      if (deployments.length === 0) return ''
+      const rows = deployments.map((each) => [
+        `${each.number ?? '-'}${each.id === service.live_deployment_id ? ' *' : ''}`,
+        showState(output, each),
+        cell(each.created_at),
+        cell(each.created_by?.name),
+        cell(each.id),
+        each.reason ? cell(each.reason).slice(0, 80) : '',
+      ])
+      return output.table(['#', 'STATUS', 'CREATED', 'BY', 'ID', 'REASON'], rows)
+    })
+    if (deployments.length === 0) output.note(`${service.name} was never deployed.`)
+  },
+})
+
+function showState(output: Output, { status, step }: Deployment): string {
+  const style = STYLES[status] ?? 'cyan'
+  return output.paint(style, `${cell(status)}${step ? ` (${cell(step)})` : ''}`)
+}
+
+/** A number of items, at least one. */
+export function readCount(text: string): number {
+  if (!/^[1-9]\d{0,6}$/.test(text)) throw new UsageError(`${text} is not a number from 1 to 9999999`)
+  return Number(text)
+}

@@ -1,0 +1,75 @@
+import { segment } from '../client.ts'
+import { confirmRemoval } from '../confirmation.ts'
+import { cell } from '../output.ts'
+import { requireProject, requireService } from '../service-reference.ts'
+import { defineVerb, type VerbGroup } from '../verb.ts'
+import type { Project, Service } from '../wire.ts'
+import { showStatus } from './ps.ts'
+
+const PROJECT = { type: 'string', short: 'p', value: 'PROJECT', about: 'The project of the service' } as const
+
+const list = defineVerb({
+  usage: 'services ls',
+  about: 'Lists services, the newest first.',
+  options: { project: { ...PROJECT, about: 'Only services of this project' } },
+  operands: [0, 0],
+  examples: ['berth services ls', 'berth services ls --project shop -o json'],
+  run: async ({ connect, flags, output }) => {
+    const client = await connect()
+    const projects = await client.list<Project>('/v1/projects')
+    const wanted = flags.project === undefined ? undefined : (await requireProject(client, flags.project)).id
+    const services = await client.list<Service>('/v1/services', { project_id: wanted })
+    output.data(services, () => {
+      if (services.length === 0) return ''
+      const rows = services.map((each) => [
+        cell(projects.find(({ id }) => id === each.project_id)?.name ?? each.project_id),
+        cell(each.name),
+        showStatus(output, each.status),
+        cell(each.created_at),
+        cell(each.id),
+      ])
+      return output.table(['PROJECT', 'SERVICE', 'STATUS', 'CREATED', 'ID'], rows)
+    })
+    if (services.length === 0) output.note('There is no service yet. berth deploy makes one.')
+  },
+})
+
+const show = defineVerb({
+  usage: 'services show [SERVICE]',
+  about: 'Shows everything about a service. Without SERVICE: the one that this folder is linked to.',
+  options: { project: PROJECT },
+  operands: [0, 1],
+  examples: ['berth services show hello', 'berth services show shop/web -o json'],
+  run: async (call) => {
+    const client = await call.connect()
+    const { id } = await requireService(call, client, call.operands[0], call.flags.project)
+    const service = await client.get<Record<string, unknown>>(`/v1/services/${segment(id)}`)
+    call.output.data(service, () => {
+      const width = Math.max(...Object.keys(service).map((key) => key.length))
+      return Object.entries(service)
+        .map(([key, value]) => `${cell(key).padEnd(width)}   ${cell(value)}`)
+        .join('\n')
+    })
+  },
+})
+
+const remove = defineVerb({
+  usage: 'services rm SERVICE',
+  about: 'Removes a service with its replicas, releases, images and addresses. This cannot be taken back.',
+  options: { project: PROJECT, yes: { type: 'boolean', short: 'y', about: 'Do not ask' } },
+  operands: [1, 1],
+  examples: ['berth services rm hello', 'berth services rm shop/web --yes'],
+  run: async (call) => {
+    const client = await call.connect()
+    const service = await requireService(call, client, call.operands[0], call.flags.project)
+    await confirmRemoval(call, call.flags.yes, `service ${service.name} and all that belongs to it`)
+    await client.send('DELETE', `/v1/services/${segment(service.id)}`)
+    call.output.note(`${service.name} is gone.`)
+  },
+})
+
+export const services: VerbGroup = {
+  about: 'The services that you may see.',
+  verbs: { ls: list, show, rm: remove },
+  usual: 'ls',
+}

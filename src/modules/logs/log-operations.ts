@@ -1,0 +1,161 @@
+import { AppError } from '../../lib/errors.ts'
+import { createSlots } from '../../lib/slots.ts'
+import type { System } from '../../lib/system.ts'
+import type { DeploymentLogs } from './deployment-logs.ts'
+import { type FollowEvent, followLog } from './log-follow.ts'
+import type { LogPage } from './log-line.ts'
+import { createLineFilter, type LineFilter, queryLog } from './log-query.ts'
+import type { ServiceLogQuery, ServiceStreamQuery } from './log-schema.ts'
+import type { ServiceLog } from './service-log.ts'
+import type { ServiceLogs } from './service-logs.ts'
+
+export interface LogDeps {
+  serviceLogs: ServiceLogs
+  deploymentLogs: DeploymentLogs
+  system: System
+}
+
+/** Gives the lines of a log to one reader until the signal aborts. */
+export type Follow = (signal: AbortSignal) => AsyncGenerator<FollowEvent, void, undefined>
+
+export type LogOperations = ReturnType<typeof createLogOperations>
+
+const DEFAULT_TAIL = 200
+const DEFAULT_STREAM_TAIL = 100
+/** A search may read all that is kept; few at once. */
+const SEARCHES = { slots: 3, waiting: 32, waitMs: 20_000 }
+
+/** The verbs on logs. Whoever calls them may read the log: the route has seen to it. */
+export function createLogOperations(deps: LogDeps) {
+  const { serviceLogs, deploymentLogs, system } = deps
+  const slots = createSlots(system, SEARCHES)
+
+  const requireLog = async (serviceId: string): Promise<ServiceLog> => {
+    const log = await serviceLogs.open(serviceId)
+    if (!log) throw new AppError('NOT_FOUND')
+    return log
+  }
+
+  return {
+    /** The newest lines of a service that are wanted, oldest first; `before` turns to older pages. */
+    async readServiceLog(
+      serviceId: string,
+      query: ServiceLogQuery,
+      before: number | undefined,
+      signal: AbortSignal,
+    ): Promise<LogPage> {
+      const since = readPoint(query.since, 'since')
+      const until = readPoint(query.until, 'until')
+      if (until?.seq !== undefined) throw invalid('until', 'must be an instant (RFC 3339)')
+      const log = await requireLog(serviceId)
+      const release = await slots.acquire(signal)
+      try {
+        const { replica, deployment_id, grep } = query
+        const limit = query.tail ?? query.limit ?? DEFAULT_TAIL
+        const filter = { replica, deployment_id, grep, since_ms: since?.ms, until_ms: until?.ms }
+        return await queryLog(log, { ...filter, limit, after: since?.seq, before }, system, signal)
+      } finally {
+        release()
+      }
+    },
+
+    /**
+     * Follows the output of a service across its deployments: behind `resumeFrom` (the id of a line), or from an instant on, or with the last
+     * lines first. Throws VALIDATION_ERROR before anything is sent.
+     */
+    async followServiceLog(
+      serviceId: string,
+      query: ServiceStreamQuery,
+      resumeFrom: number | undefined,
+    ): Promise<Follow> {
+      const since = readPoint(query.since, 'since')
+      const log = await requireLog(serviceId)
+      const filter: LineFilter = {
+        replica: query.replica,
+        deployment_id: query.deployment_id,
+        since_ms: since?.ms,
+      }
+      const after = resumeFrom ?? since?.seq
+      const tail = query.tail ?? (since === undefined ? DEFAULT_STREAM_TAIL : undefined)
+      if (after === undefined && tail !== undefined)
+        return (signal) => followFromTail(log, filter, tail, system, signal)
+      const start = after ?? firstBefore(log, since?.ms ?? 0)
+      const request = { after: start, skipWhenBehind: true, tellGone: after !== undefined }
+      return (signal) => filterLines(followLog(toSource(log), request, signal), filter)
+    },
+
+    /** The lines of a deployment's log behind `after`, oldest first. */
+    readDeploymentLog: (deploymentId: string, after: number, limit: number): Promise<LogPage> =>
+      deploymentLogs.read(deploymentId, { after, limit }),
+
+    /** Follows a deployment's log until the deployment is over; every line behind `after` comes. */
+    followDeploymentLog:
+      (deploymentId: string, after: number): Follow =>
+      (signal) =>
+        deploymentLogs.follow(deploymentId, { after }, signal),
+  }
+}
+
+function toSource(log: ServiceLog) {
+  return { tail: log.tail, readAfter: (after: number) => log.readAfter(after) }
+}
+
+/** The last lines that are wanted, then those that come; between the two none is missed or doubled. */
+async function* followFromTail(
+  log: ServiceLog,
+  filter: LineFilter,
+  tail: number,
+  system: System,
+  signal: AbortSignal,
+): AsyncGenerator<FollowEvent, void, undefined> {
+  const leave = log.tail.join()
+  try {
+    const { head } = log.tail
+    const { lines } = await queryLog(log, { ...filter, limit: tail, before: head + 1 }, system, signal)
+    if (lines.length > 0) yield { type: 'lines', batch: { first: head, last: head, lines } }
+    yield* filterLines(
+      followLog(toSource(log), { after: head, skipWhenBehind: true, tellGone: true }, signal),
+      filter,
+    )
+  } finally {
+    leave()
+  }
+}
+
+async function* filterLines(
+  events: AsyncGenerator<FollowEvent, void, undefined>,
+  filter: LineFilter,
+): AsyncGenerator<FollowEvent, void, undefined> {
+  if (Object.values(filter).every((value) => value === undefined)) {
+    yield* events
+    return
+  }
+  const matches = createLineFilter(filter)
+  for await (const event of events) {
+    if (event.type !== 'lines') {
+      yield event
+      continue
+    }
+    const lines = event.batch.lines.filter(matches)
+    if (lines.length > 0) yield { type: 'lines', batch: { ...event.batch, lines } }
+  }
+}
+
+/** The line before the oldest segment that can hold something from an instant on. */
+function firstBefore(log: ServiceLog, ms: number): number {
+  const oldest = log.segments().findLast((segment) => segment.max_ms >= ms)
+  return oldest ? oldest.first - 1 : log.tail.head
+}
+
+/** An instant, or the id of a line. */
+function readPoint(text: string | undefined, field: string): { ms?: number; seq?: number } | undefined {
+  if (text === undefined) return undefined
+  if (/^\d{1,15}$/.test(text)) return { seq: Number(text) }
+  const ms = /^\d{4}-\d\d-\d\dT\d\d:\d\d/.test(text) ? Date.parse(text) : Number.NaN
+  if (Number.isNaN(ms)) throw invalid(field, 'must be an instant (RFC 3339) or the id of a line')
+  return { ms }
+}
+
+function invalid(field: string, message: string): AppError {
+  return new AppError('VALIDATION_ERROR', { details: [{ field, message }] })
+}

@@ -1,0 +1,40 @@
+import { mkdtemp, readdir, readFile, stat } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'tap'
+import { writeDurableFile } from '../../src/lib/durable-file.ts'
+import { createIdSource, createSystem } from '../../src/lib/system.ts'
+
+test('ids are UUIDv7 and rise within one millisecond, also when the clock goes back', async (t) => {
+  let now = 1_700_000_000_000
+  const newId = createIdSource(
+    () => now,
+    (size) => Buffer.alloc(size, 0xff),
+  )
+  const ids = Array.from({ length: 10_000 }, () => newId())
+  now -= 5_000
+  ids.push(newId())
+  t.same(ids.toSorted(), ids)
+  t.equal(new Set(ids).size, ids.length)
+  for (const id of ids) {
+    if (!/^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/.test(id)) t.fail(id)
+  }
+})
+
+test('a sleep ends with the reason of its signal', async (t) => {
+  const abort = new AbortController()
+  const sleeping = createSystem().sleep(60_000, abort.signal)
+  abort.abort(new Error('enough'))
+  await t.rejects(sleeping, /aborted|enough/)
+})
+
+test('a durable file is replaced whole, with its mode, and leaves no other file', async (t) => {
+  const directory = await mkdtemp(join(tmpdir(), 'berth-file-'))
+  const file = join(directory, 'state.json')
+  await writeDurableFile(file, 'one')
+  await writeDurableFile(file, 'two', { mode: 0o640 })
+  t.equal(await readFile(file, 'utf8'), 'two')
+  t.equal((await stat(file)).mode & 0o777, 0o640)
+  t.same(await readdir(directory), ['state.json'])
+  await t.rejects(writeDurableFile(join(directory, 'missing', 'x'), 'x'))
+})

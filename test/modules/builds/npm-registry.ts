@@ -1,0 +1,102 @@
+import { execFile } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { networkInterfaces } from 'node:os'
+import { promisify } from 'node:util'
+import { gzipSync } from 'node:zlib'
+import type { Test } from 'tap'
+import { ARCHIVE_END, encodeEntry, paddingAfter } from '../../../src/lib/archive-write.ts'
+
+export interface TestRegistry {
+  /** As containers of the engine's default bridge reach it. */
+  url: string
+  /** The lines of a package-lock.json about the packages. */
+  locked: Record<string, object>
+  /** Paths that were asked for. */
+  requests: string[]
+}
+
+/** An npm registry with these packages (`name` -> files), reachable from builds: tests need no internet. */
+export async function startRegistry(
+  t: Test,
+  packages: Record<string, Record<string, string>>,
+): Promise<TestRegistry> {
+  const host = await bridgeAddress()
+  const requests: string[] = []
+  const tarballs = new Map(
+    Object.entries(packages).map(([name, files]) => [
+      name,
+      pack({
+        ...files,
+        'package.json': JSON.stringify({ name, version: '1.0.0', ...parse(files['package.json']) }),
+      }),
+    ]),
+  )
+  const server = createServer((request, response) => {
+    requests.push(request.url ?? '')
+    const [, name = '', file] = (request.url ?? '').split('/')
+    const tarball = tarballs.get(name)
+    if (!tarball) return response.writeHead(404).end('{}')
+    if (file !== undefined) return response.end(tarball)
+    const { port } = server.address() as AddressInfo
+    const version = {
+      name,
+      version: '1.0.0',
+      ...parse(packages[name]?.['package.json']),
+      dist: { tarball: `http://${host}:${port}/${name}/${name}-1.0.0.tgz`, integrity: integrityOf(tarball) },
+    }
+    return response
+      .setHeader('content-type', 'application/json')
+      .end(JSON.stringify({ name, 'dist-tags': { latest: '1.0.0' }, versions: { '1.0.0': version } }))
+  })
+  server.listen(0, '0.0.0.0')
+  await once(server, 'listening')
+  t.teardown(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  const url = `http://${host}:${(server.address() as AddressInfo).port}/`
+  const locked = Object.fromEntries(
+    [...tarballs].map(([name, tarball]) => [
+      `node_modules/${name}`,
+      {
+        version: '1.0.0',
+        resolved: `${url}${name}/${name}-1.0.0.tgz`,
+        integrity: integrityOf(tarball),
+        ...parse(packages[name]?.['package.json']),
+      },
+    ]),
+  )
+  return { url, locked, requests }
+}
+
+/** The host on the bridge that the engine builds on. */
+async function bridgeAddress(): Promise<string> {
+  const name = '{{index .Options "com.docker.network.bridge.name"}}'
+  const { stdout } = await promisify(execFile)('docker', ['network', 'inspect', '-f', name, 'bridge'])
+  const address = networkInterfaces()[stdout.trim()]?.find(({ family }) => family === 'IPv4')?.address
+  if (address === undefined) throw new Error(`the engine's default bridge ${stdout.trim()} has no address`)
+  return address
+}
+
+function parse(json: string | undefined): object {
+  return json === undefined ? {} : (JSON.parse(json) as object)
+}
+
+function integrityOf(bytes: Buffer): string {
+  return `sha512-${createHash('sha512').update(bytes).digest('base64')}`
+}
+
+function pack(files: Record<string, string>): Buffer {
+  const parts = Object.entries(files).flatMap(([name, text]) => {
+    const bytes = Buffer.from(text)
+    return [
+      encodeEntry({ kind: 'file', name: `package/${name}`, size: bytes.length, mode: 0o755 }),
+      bytes,
+      paddingAfter(bytes.length),
+    ]
+  })
+  return gzipSync(Buffer.concat([...parts, ARCHIVE_END]))
+}

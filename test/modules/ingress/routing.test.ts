@@ -1,0 +1,185 @@
+import { test } from 'tap'
+import {
+  bodyOf,
+  closedPort,
+  eventually,
+  exchangeRaw,
+  gate,
+  get,
+  HOST,
+  RawClient,
+  route,
+  startReplica,
+  startProxy,
+  statusOf,
+} from './proxy-fixture.ts'
+
+test('a host name is found in any case, with a port and with a trailing dot', async (t) => {
+  const replica = await startReplica(t, (request, response) => response.end(`host ${request.headers.host}`))
+  const { port, publish } = await startProxy(t)
+  publish(route(HOST, replica))
+  for (const host of [HOST, 'APP.Demo.LocalHost', `${HOST}:8080`, `${HOST}.`, `${HOST}.:80`]) {
+    const response = await exchangeRaw(t, port, get('/', host))
+    t.equal(statusOf(response), 200, host)
+    t.equal(bodyOf(response), `host ${host}`, 'the application sees the host as the client wrote it')
+  }
+})
+
+test('an unknown host gets a page that says so and nothing about the inside', async (t) => {
+  const { port, publish } = await startProxy(t)
+  publish(route(HOST, 1))
+  const page = await exchangeRaw(t, port, get('/', 'other.localhost'))
+  t.equal(statusOf(page), 404)
+  t.match(page, /Content-Type: text\/html; charset=utf-8\r\n/)
+  t.match(page, /X-Request-Id: [0-9a-f]+\r\n/)
+  t.match(page, /<h1>404 Nothing here<\/h1>/)
+  t.notMatch(page, /node|127\.0\.0\.1|replica/i)
+  const json = await exchangeRaw(t, port, get('/', 'other.localhost', 'Accept: application/json\r\n'))
+  t.match(json, /Content-Type: application\/json; charset=utf-8\r\n/)
+  const body: unknown = JSON.parse(bodyOf(json))
+  t.match(body, {
+    error: 'UNKNOWN_HOST',
+    message: 'No service answers to this host name.',
+    request_id: /^[0-9a-f]+$/,
+  })
+})
+
+test('a worker that has no table yet asks to come back instead of denying the host', async (t) => {
+  const { port } = await startProxy(t)
+  const response = await exchangeRaw(t, port, get('/'))
+  t.equal(statusOf(response), 503)
+  t.match(response, /Retry-After: \d+\r\n/)
+})
+
+test('a route without replicas answers 503 with Retry-After', async (t) => {
+  const { port, publish } = await startProxy(t)
+  publish(route(HOST))
+  const response = await exchangeRaw(t, port, get('/'))
+  t.equal(statusOf(response), 503)
+  t.match(response, /Retry-After: \d+\r\n/)
+  t.match(response, /Connection: close\r\n/i)
+})
+
+test('a replica that refuses connections gives 502 without details', async (t) => {
+  const { port, publish, context } = await startProxy(t)
+  publish(route(HOST, await closedPort()))
+  const response = await exchangeRaw(t, port, get('/'))
+  t.equal(statusOf(response), 502)
+  t.notMatch(response, /ECONNREFUSED|127\.0\.0\.1|replica-/)
+  t.equal(context.counters.answered.get(502), 1)
+})
+
+test('an error page for HEAD has no body', async (t) => {
+  const { port, publish } = await startProxy(t)
+  publish(route(HOST))
+  const response = await exchangeRaw(t, port, `HEAD / HTTP/1.1\r\nHost: ${HOST}\r\nConnection: close\r\n\r\n`)
+  t.equal(statusOf(response), 503)
+  t.equal(bodyOf(response), '')
+})
+
+test('requests go to the replica with the least running ones, and ties take turns', async (t) => {
+  const held = gate()
+  const replica = (name: string) =>
+    startReplica(t, (request, response) => {
+      if (request.url === '/hold') void held.opened.then(() => response.end(name))
+      else response.end(name)
+    })
+  const names = ['a', 'b', 'c']
+  const ports = await Promise.all(names.map(replica))
+  const { port, publish, context } = await startProxy(t)
+  publish(route(HOST, ...ports))
+
+  const seen = new Set<string>()
+  for (let count = 0; count < 3; count += 1) seen.add(bodyOf(await exchangeRaw(t, port, get('/'))))
+  t.same([...seen].toSorted(), names, 'three requests in a row reach three replicas')
+
+  const holding = await Promise.all([RawClient.open(t, port), RawClient.open(t, port)])
+  for (const [index, client] of holding.entries()) {
+    client.send(get('/hold'))
+    await eventually(() => context.routes.loads().length > index)
+  }
+  const free = new Set<string>()
+  for (let count = 0; count < 4; count += 1) free.add(bodyOf(await exchangeRaw(t, port, get('/'))))
+  t.equal(free.size, 1, 'the third one gets everything while two are busy')
+  held.open()
+  const held1 = await Promise.all(holding.map((client) => client.rest()))
+  t.notOk(held1.map(bodyOf).includes([...free][0] as string))
+})
+
+test('an absolute target names the host, whatever the Host field says', async (t) => {
+  const replica = await startReplica(t, (request, response) =>
+    response.end(`${request.method} ${request.url} ${request.headers.host}`),
+  )
+  const { port, publish } = await startProxy(t)
+  publish(route(HOST, replica))
+  const ask = (target: string) =>
+    exchangeRaw(t, port, `GET ${target} HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n`)
+  t.equal(bodyOf(await ask(`http://${HOST}/a?b=c`)), `GET /a?b=c ${HOST}`)
+  t.equal(bodyOf(await ask(`HTTP://${HOST}`)), `GET / ${HOST}`)
+  t.equal(bodyOf(await ask(`http://${HOST}:81?q`)), `GET /?q ${HOST}:81`)
+  for (const target of [`http://user@${HOST}/`, `https://${HOST}/`, 'http:///x', 'ftp://x/', 'x', '*']) {
+    t.equal(statusOf(await ask(target)), 400, target)
+  }
+})
+
+test('OPTIONS * reaches the application; TRACE and CONNECT do not', async (t) => {
+  const seen: string[] = []
+  const replica = await startReplica(t, (request, response) => {
+    seen.push(`${request.method} ${request.url}`)
+    response.end()
+  })
+  const { port, publish } = await startProxy(t)
+  publish(route(HOST, replica))
+  const ask = (line: string) =>
+    exchangeRaw(t, port, `${line} HTTP/1.1\r\nHost: ${HOST}\r\nConnection: close\r\n\r\n`)
+  t.equal(statusOf(await ask('OPTIONS *')), 200)
+  t.equal(statusOf(await ask('TRACE /')), 405)
+  t.equal(statusOf(await ask(`CONNECT ${HOST}:80`)), 405)
+  t.same(seen, ['OPTIONS *'])
+})
+
+test('an HTTP/1.0 client is served when it names a host, and its connection is closed', async (t) => {
+  const replica = await startReplica(t, (_request, response) => {
+    response.write('two ')
+    response.end('pieces')
+  })
+  const { port, publish } = await startProxy(t)
+  publish(route(HOST, replica))
+  const response = await exchangeRaw(t, port, `GET / HTTP/1.0\r\nHost: ${HOST}\r\n\r\n`)
+  t.equal(statusOf(response), 200)
+  t.notMatch(response, /Transfer-Encoding/i)
+  t.equal(bodyOf(response), 'two pieces')
+  t.equal(statusOf(await exchangeRaw(t, port, 'GET / HTTP/1.0\r\n\r\n')), 400)
+})
+
+test('requests that a client sends without waiting are answered in order, one at a time', async (t) => {
+  let running = 0
+  let most = 0
+  const replica = await startReplica(t, (request, response) => {
+    running += 1
+    most = Math.max(most, running)
+    setImmediate(() => {
+      running -= 1
+      response.end(`answer ${request.url}`)
+    })
+  })
+  const { port, publish } = await startProxy(t)
+  publish(route(HOST, replica))
+  const client = await RawClient.open(t, port)
+  const line = (path: string) => `GET ${path} HTTP/1.1\r\nHost: ${HOST}\r\n\r\n`
+  client.send(line('/1') + line('/2') + line('/3') + get('/4'))
+  const text = await client.rest()
+  t.same(
+    [...text.matchAll(/answer (\/\d)/g)].map((match) => match[1]),
+    ['/1', '/2', '/3', '/4'],
+  )
+  t.equal(most, 1)
+})
+
+test('a client that sends more requests ahead than the limit is cut off', async (t) => {
+  const replica = await startReplica(t, () => {})
+  const { port, publish } = await startProxy(t, { limits: { pipelined_requests: 4 } })
+  publish(route(HOST, replica))
+  const text = await exchangeRaw(t, port, `GET / HTTP/1.1\r\nHost: ${HOST}\r\n\r\n`.repeat(6))
+  t.equal(text, '')
+})
