@@ -25,6 +25,13 @@ const NEEDS: readonly Need[] = [
     present: (engineUp) => engineUp || hasCommand('iptables'),
   },
   { package: 'busybox-static', why: 'the smallest test images', present: hasStaticBusybox },
+  {
+    package: 'docker-registry',
+    why: 'the registry that ours is compared with',
+    present: () => hasCommand('docker-registry'),
+  },
+  { package: 'skopeo', why: 'a client of the registry', present: () => hasCommand('skopeo') },
+  { package: 'buildah', why: 'a client of the registry', present: () => hasCommand('buildah') },
   { package: 'git', why: 'repositories to deploy from', present: () => hasCommand('git') },
 ]
 

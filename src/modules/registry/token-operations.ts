@@ -97,9 +97,12 @@ export function createTokenOperations(deps: TokenDeps) {
   }
 
   return {
-    /** GET with Basic. Less than was asked for is granted rather than refused. */
+    /**
+     * GET with Basic. Less than was asked for is granted rather than refused. Never a refresh token, also where `offline_token` asks for one:
+     * Docker would keep it in place of the password, which it then lacks for the Basic challenge that it insists on answering too.
+     */
     getToken: async (clues: CallerClues, query: URLSearchParams): Promise<RegistryAnswer> =>
-      forProven(await auth.prove(clues), scopesOf(query), query.get('offline_token') === 'true'),
+      forProven(await auth.prove(clues), scopesOf(query), false),
 
     /** POST with a form: `grant_type=password` or `refresh_token`. */
     postToken: async (clues: CallerClues, body: Readable): Promise<RegistryAnswer> => {
