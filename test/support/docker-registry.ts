@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 /** Debian's docker-registry on a free port, over a directory of its own. */
-export async function startDockerRegistry(options: { directory?: string; htpasswd?: string } = {}) {
-  const directory = options.directory ?? mkdtempSync(join(tmpdir(), 'docker-registry-'))
+export async function startDockerRegistry(options: { auth?: string } = {}) {
+  const directory = mkdtempSync(join(tmpdir(), 'docker-registry-'))
   const config = join(directory, 'config.yml')
   const lines = [
     'version: 0.1',
@@ -13,11 +13,7 @@ export async function startDockerRegistry(options: { directory?: string; htpassw
     `storage: {filesystem: {rootdirectory: ${join(directory, 'data')}}, delete: {enabled: true}, cache: {blobdescriptor: inmemory}}`,
     'http: {addr: "127.0.0.1:0", relativeurls: true}',
   ]
-  if (options.htpasswd !== undefined) {
-    const file = join(directory, 'htpasswd')
-    writeFileSync(file, options.htpasswd)
-    lines.push(`auth: {htpasswd: {realm: bench, path: ${file}}}`)
-  }
+  if (options.auth !== undefined) lines.push(options.auth)
   writeFileSync(config, `${lines.join('\n')}\n`)
   const child = spawn('docker-registry', ['serve', config], { stdio: ['ignore', 'ignore', 'pipe'] })
   const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()))

@@ -7,7 +7,7 @@ import type { BlobRow, BlobStore } from './blob-store.ts'
 import type { CommitQueue } from './commit-queue.ts'
 import type { ContentCache } from './content-cache.ts'
 import { matchesDigest } from './digest.ts'
-import type { Hasher } from './hasher.ts'
+import type { FileHasher } from '../../lib/file-hasher.ts'
 import type { KeyedLock } from './keyed-lock.ts'
 import { algorithmOf } from './registry-path.ts'
 import type { RegistryTree } from './registry-tree.ts'
@@ -18,7 +18,7 @@ export interface BlobKeeperDeps {
   tree: RegistryTree
   store: BlobStore
   queue: CommitQueue
-  hasher: Hasher
+  hasher: FileHasher
   cache: ContentCache
   /** Held by digest around every change of a file and its row together, so that a collection never meets a push half-way. */
   locks: KeyedLock

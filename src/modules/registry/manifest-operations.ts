@@ -74,8 +74,8 @@ export function createManifestOperations(deps: ManifestDeps) {
   const readBody = async (request: RegistryRequest): Promise<Buffer> => {
     if ((announcedLength(request) ?? 0) > MAX_MANIFEST_BYTES) throw new AppError('PAYLOAD_TOO_LARGE')
     const pieces: Buffer[] = []
-    const keep = async (more: Buffer[]): Promise<void> => void pieces.push(...more)
-    await takeBody(request.body, keep, { maxBytes: MAX_MANIFEST_BYTES, groupBytes: 256 * 1024 }, system)
+    const keep = async (more: Buffer[]): Promise<void> => void pieces.push(Buffer.concat(more))
+    await takeBody(request.body, keep, MAX_MANIFEST_BYTES, system)
     return Buffer.concat(pieces)
   }
 

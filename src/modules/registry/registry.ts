@@ -13,7 +13,7 @@ import { createCommitQueue } from './commit-queue.ts'
 import { createContentCache } from './content-cache.ts'
 import { createControlOperations, type ControlOperations } from './control-operations.ts'
 import { createRequireRoom } from './disk-room.ts'
-import { createHasher } from './hasher.ts'
+import { createFileHasher } from '../../lib/file-hasher.ts'
 import { createKeyedLock } from './keyed-lock.ts'
 import { createListingOperations } from './listing-operations.ts'
 import { createManifestOperations } from './manifest-operations.ts'
@@ -186,7 +186,7 @@ async function openBase({ database, system, settings, onProblem }: RegistryDeps)
   const ruleStore = createRuleStore(database)
   const queue = createCommitQueue(database)
   const cache = createContentCache()
-  const hasher = createHasher()
+  const hasher = createFileHasher()
   const locks = createKeyedLock()
   const requireRoom = createRequireRoom({
     system,

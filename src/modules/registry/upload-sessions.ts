@@ -4,7 +4,7 @@ import { AppError } from '../../lib/errors.ts'
 import type { System } from '../../lib/system.ts'
 import { digestOf } from './digest.ts'
 import type { RequireRoom } from './disk-room.ts'
-import type { Following, Hasher } from './hasher.ts'
+import type { Following, FileHasher } from '../../lib/file-hasher.ts'
 import { DIGEST_ALGORITHMS, type DigestAlgorithm } from './registry-path.ts'
 import type { RegistryTree } from './registry-tree.ts'
 import { takeBody } from './request-body.ts'
@@ -28,14 +28,13 @@ export interface UploadSession {
 export interface UploadSessionDeps {
   system: System
   tree: RegistryTree
-  hasher: Hasher
+  hasher: FileHasher
   requireRoom: RequireRoom
   maxBytes: number
 }
 
 /** Blobs up to this size never become a file. */
 export const SMALL_BYTES = 64 * 1024
-const GROUP_BYTES = 1024 * 1024
 /** What small unfinished uploads may take of memory together. */
 const MAX_HELD_BYTES = 16 * 1024 ** 2
 const MAX_SESSIONS = 10_000
@@ -92,7 +91,7 @@ export function createUploadSessions(deps: UploadSessionDeps) {
   }
 
   const hold = (session: UploadSession, pieces: Buffer[], bytes: number): void => {
-    // A copy: the pieces are slices of larger buffers.
+    // A copy: the pieces are on loan, or slices of larger buffers.
     if (bytes > 0) session.parts?.push(Buffer.concat(pieces))
     session.size += bytes
     heldBytes += bytes
@@ -111,8 +110,7 @@ export function createUploadSessions(deps: UploadSessionDeps) {
       await append(session, handle, pieces, bytes)
     }
     try {
-      const maxBytes = deps.maxBytes - session.size
-      return await takeBody(body, take, { maxBytes, groupBytes: GROUP_BYTES }, system)
+      return await takeBody(body, take, deps.maxBytes - session.size, system)
     } finally {
       await handle?.close()
       session.touchedMs = system.now()

@@ -1,11 +1,10 @@
 import { createHash, type Hash } from 'node:crypto'
 import { closeSync, openSync, readSync } from 'node:fs'
 import { parentPort } from 'node:worker_threads'
-import { afterThisTurn } from '../../lib/after-this-turn.ts'
 
 /**
  * The body of a hash thread: reads files behind those who write them, so that bytes need not be handed from thread to thread and the
- * thread that serves never hashes more than a few kilobytes.
+ * thread that serves never hashes more than a few kilobytes. Imports nothing of ours: it is run from its stripped source.
  */
 export type HashOrder =
   | { op: 'follow'; job: number; path: string; algorithm: string }
@@ -68,7 +67,7 @@ function step(id: number, job: Job): void {
 function wake(): void {
   if (turning) return
   turning = true
-  afterThisTurn(turn)
+  setImmediate(turn)
 }
 
 function obey(order: HashOrder): void {

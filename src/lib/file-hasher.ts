@@ -1,11 +1,15 @@
+import { readFileSync } from 'node:fs'
+import { stripTypeScriptTypes } from 'node:module'
 import { availableParallelism } from 'node:os'
 import { Worker } from 'node:worker_threads'
-import type { HashOrder, HashReport } from './hash-thread.ts'
-import type { DigestAlgorithm } from './registry-path.ts'
+import type { HashOrder, HashReport } from './file-hash-thread.ts'
+
+/** Algorithms that OCI digests name. */
+export type HashAlgorithm = 'sha256' | 'sha512'
 
 /** Hashes a file while it grows. */
 export interface Following {
-  readonly algorithm: DigestAlgorithm
+  readonly algorithm: HashAlgorithm
   /** Says that the first `to` bytes are written. */
   advance(to: number): void
   /** The digest of the first `size` bytes, which are all written; ends it. */
@@ -15,8 +19,8 @@ export interface Following {
 }
 
 /** Threads that hash files. */
-export interface Hasher {
-  follow(path: string, algorithm: DigestAlgorithm): Following
+export interface FileHasher {
+  follow(path: string, algorithm: HashAlgorithm): Following
   close(): Promise<void>
 }
 
@@ -28,8 +32,14 @@ interface Thread {
   load: number
 }
 
+/** The thread's source as JavaScript: a thread that had to strip types itself would load the stripper once more, 40 MiB of it. */
+function threadCode(): URL {
+  const source = readFileSync(new URL('./file-hash-thread.ts', import.meta.url), 'utf8')
+  return new URL(`data:text/javascript,${encodeURIComponent(stripTypeScriptTypes(source))}`)
+}
+
 /** Makes the hash threads as they are needed. */
-export function createHasher(): Hasher {
+export function createFileHasher(): FileHasher {
   const threads: Thread[] = []
   const most = Math.min(MAX_THREADS, availableParallelism())
   let lastJob = 0
@@ -37,7 +47,11 @@ export function createHasher(): Hasher {
 
   const start = (): Thread => {
     const thread: Thread = {
-      worker: new Worker(new URL('./hash-thread.ts', import.meta.url), { name: 'registry-hash' }),
+      worker: new Worker(threadCode(), {
+        name: 'file-hash',
+        // It keeps nothing but a block and the states of its hashes.
+        resourceLimits: { maxOldGenerationSizeMb: 32, maxYoungGenerationSizeMb: 2 },
+      }),
       jobs: new Map(),
       load: 0,
     }
