@@ -169,7 +169,8 @@ fingerprint() {
 install_packages() {
   step 'System packages'
   local wanted=() package
-  for package in ca-certificates curl git iptables; do installed "$package" || wanted+=("$package"); done
+  # busybox-static is the shell of the base image that Berth assembles.
+  for package in ca-certificates curl git iptables busybox-static; do installed "$package" || wanted+=("$package"); done
   # An engine from elsewhere (docker-ce) is as good, and conflicts with Debian's.
   has dockerd || wanted+=(docker.io)
   has npm || wanted+=(nodejs npm)
@@ -211,8 +212,23 @@ install_dependencies() {
     node node_modules/npm/bin/npm-cli.js rebuild node-pty --no-audit --no-fund --loglevel=error
 }
 
+# A restart of the engine stops every container unless it is told otherwise. A configuration that is there is the operator's.
+keep_containers_live() {
+  local daemon_json=/etc/docker/daemon.json info
+  if [[ ! -e $daemon_json ]]; then
+    run install -d -m 0755 "$(dirname "$daemon_json")"
+    say '{ "live-restore": true }' | put "$daemon_json" 0644
+    # SIGHUP makes a running engine read this setting.
+    if engine_answers && [[ -r $engine_pid_file ]]; then run kill -HUP "$(<"$engine_pid_file")"; fi
+  elif engine_answers; then
+    info=$(curl -fsS --max-time 10 --unix-socket "$docker_socket" http://engine/info)
+    [[ $info == *'"LiveRestoreEnabled":true'* ]] || warn "a restart of the Docker Engine will stop applications for a moment: set \"live-restore\": true in $daemon_json"
+  fi
+}
+
 start_engine() {
   step 'Docker Engine'
+  keep_containers_live
   if engine_answers; then
     say '  runs'
     return
@@ -240,7 +256,9 @@ install_command() {
   local content
   content=$(
     printf '#!/bin/sh\n# Made by %q; run that again after moving the clone.\n' "$root/install.sh"
-    printf 'exec %q %q "$@"\n' "$root/node_modules/$node_package/bin/node" "$root/src/main.ts"
+    # Compiled code is kept beside the packages, where only their owner writes; arenas and young generation are small for a small daemon.
+    printf 'export NODE_COMPILE_CACHE=%q MALLOC_ARENA_MAX=2\n' "$root/node_modules/.cache/berth"
+    printf 'exec %q --max-semi-space-size=4 %q "$@"\n' "$root/node_modules/$node_package/bin/node" "$root/src/main.ts"
   )
   if [[ -f $command_file && $(<"$command_file") == "$content" ]]; then
     say "  $command_file is there"
@@ -547,6 +565,7 @@ main() {
   unit_file=/etc/systemd/system/berth.service
   drop_in=/etc/systemd/system/berth.service.d/10-data-dir.conf
   pid_file=/run/berth.pid
+  engine_pid_file=/run/docker.pid
   started_from=/run/berth.started-from
   log_file=/var/log/berth.log
   read_options "$@"

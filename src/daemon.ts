@@ -1,6 +1,8 @@
-import { createApp } from './app.ts'
+import { flushCompileCache } from 'node:module'
+import { type App, createApp } from './app.ts'
 import { ConfigError, loadConfig, type Config } from './config.ts'
 import { messageOf } from './lib/errors.ts'
+import { collectGarbage } from './lib/heap.ts'
 import { createLog } from './lib/log.ts'
 import { createSystem } from './lib/system.ts'
 
@@ -18,7 +20,7 @@ export async function runDaemon(): Promise<void> {
   const system = createSystem()
   for (const name of config.unknown_environment)
     log.warn({ name }, 'this environment variable is no setting of Berth')
-  let app: Awaited<ReturnType<typeof createApp>> | undefined
+  let app: App | undefined
   let ending = false
 
   const end = async (keepIngress: boolean): Promise<void> => {
@@ -45,6 +47,8 @@ export async function runDaemon(): Promise<void> {
   try {
     app = await createApp({ config, log, system })
     const { api, httpPort } = await app.start()
+    flushCompileCache()
+    collectGarbage()
     log.info(
       { api, http_port: httpPort, data_dir: config.data_dir, config_file: config.config_file ?? null },
       'Berth is ready',

@@ -15,6 +15,9 @@ if (args[0] === 'daemon' && args.length === 1) {
   const { runDaemon } = await import('./daemon.ts')
   await runDaemon()
 } else {
+  const { enableCompileCache } = await import('node:module')
+  const { readEnvironment } = await import('./cli/environment.ts')
+  enableCompileCache(readEnvironment().codeCache)
   const { runCli } = await import('./cli/cli.ts')
   await runCli(args)
 }

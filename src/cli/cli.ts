@@ -127,7 +127,7 @@ function overview(): string {
     'Deploys folders to a Berth server and looks after what runs there.',
     '',
     'Commands:',
-    ...columns([...rows, ['daemon', 'Run the server itself, in the foreground']]),
+    ...columns(rows),
     '',
     'berth COMMAND --help tells more about each.',
     'First steps: berth login URL, then berth deploy in the folder of an application.',

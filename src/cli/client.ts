@@ -1,6 +1,7 @@
 import type { System } from '../lib/system.ts'
 import { ApiError, CliError, EXIT } from './cli-error.ts'
 import { readFailure, readJson, unreachable } from './http-answer.ts'
+import { sendBody } from './http-upload.ts'
 
 /** Speaks to one server. Every method throws an ApiError for a refusal and a CliError when there is no answer. */
 export interface Client {
@@ -26,7 +27,7 @@ export interface SendOptions {
 
 export interface FetchOptions {
   headers?: Readonly<Record<string, string>>
-  body?: string | AsyncIterable<Uint8Array>
+  body?: string
   /** Without it the call is given up after a while. */
   unlimited?: boolean
   signal?: AbortSignal
@@ -60,7 +61,7 @@ export function createClient(options: ClientOptions): Client {
         headers: { ...baseHeaders(options), ...headers },
         redirect: 'manual',
         signal: AbortSignal.any(signals),
-        ...(body === undefined ? {} : { body, duplex: 'half' }),
+        ...(body === undefined ? {} : { body }),
       })
     } catch (error) {
       throw own?.aborted ? own.reason : unreachable(origin, error, signal)
@@ -106,12 +107,13 @@ export function createClient(options: ClientOptions): Client {
     send: async <T>(method: Method, path: string, body?: unknown, { idempotencyKey }: SendOptions = {}) =>
       (await call<T>(method, path, body, idempotencyKey)).value,
     upload: async <T>(path: string, contentType: string, body: AsyncIterable<Uint8Array>) => {
-      const response = await fetchOnce('POST', path, {
-        headers: { 'content-type': contentType },
-        body,
-        unlimited: true,
-      })
-      return (await readAnswer<T>(origin, response, signal)).value
+      const headers = { ...baseHeaders(options), 'content-type': contentType }
+      try {
+        const response = await sendBody(new URL(origin + path), headers, body, signal)
+        return (await readAnswer<T>(origin, response, signal)).value
+      } catch (error) {
+        throw unreachable(origin, error, signal)
+      }
     },
   }
 }

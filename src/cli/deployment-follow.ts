@@ -60,12 +60,16 @@ async function waitUntilOver(
 }
 
 function withAdvice(error: unknown, id: string): unknown {
+  const goesOn = 'The deployment goes on without this command.'
   const advice = [
-    'The deployment goes on without this command.',
+    goesOn,
     `To follow it again: berth logs --deployment ${id} -f`,
     `To stop it: berth cancel ${id}`,
   ]
   if (error instanceof Interrupted) return new Interrupted(error.signal, advice)
+  if (error instanceof ApiError && error.exit === EXIT.refused) {
+    return new ApiError(error.failure, [goesOn, 'Without the right to see deployments use --detach.'])
+  }
   if (error instanceof CliError && error.exit === EXIT.unavailable) {
     return new CliError(error.message, { exit: error.exit, hints: advice, cause: error })
   }

@@ -1,5 +1,5 @@
 import { messageOf } from '../lib/errors.ts'
-import { ApiError, CliError, EXIT, type ExitCode } from './cli-error.ts'
+import { ApiError, CliError, EXIT, type ExitCode, Interrupted } from './cli-error.ts'
 import type { Output } from './output.ts'
 import { plainJson } from './plain-text.ts'
 
@@ -17,6 +17,8 @@ export function reportError(error: unknown, output: Output, stderr: NodeJS.Write
     )
     return exit
   }
+  // Whoever pressed Ctrl-C knows.
+  if (error instanceof Interrupted && hints.length === 0) return exit
   const lines = [
     `${output.paintErr('red', 'berth:')} ${message}`,
     ...detailsOf(error),

@@ -111,6 +111,8 @@ const REASONS: Readonly<Record<string, string>> = {
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'its certificate is signed by an unknown authority',
   CERT_HAS_EXPIRED: 'its certificate has expired',
   ERR_TLS_CERT_ALTNAME_INVALID: 'its certificate is for another name',
+  // The fetch standard, "port blocking": ports of other well-known protocols.
+  'bad port': 'that port is reserved for another protocol and never spoken to',
 }
 
 /** Puts into words why there was no answer: the interrupt itself when the user wanted that, else exit status 7. */
@@ -122,8 +124,8 @@ export function unreachable(origin: string, error: unknown, signal: AbortSignal)
   if (error instanceof Error && error.name === 'TimeoutError')
     return cannotReach(origin, 'it does not answer', error)
   const coded = findCause(error, (each) => systemCodeOf(each) !== undefined)
-  const reason = REASONS[systemCodeOf(coded) ?? ''] ?? messageOf(coded ?? (error as Error).cause ?? error)
-  return cannotReach(origin, reason, error)
+  const message = messageOf(coded ?? (error as Error).cause ?? error)
+  return cannotReach(origin, REASONS[systemCodeOf(coded) ?? ''] ?? REASONS[message] ?? message, error)
 }
 
 function cannotReach(origin: string, reason: string, cause: unknown): CliError {

@@ -43,7 +43,7 @@ export function createTerminal({ stdin, stderr, unattended, signal }: TerminalOp
     const lines = createInterface({ input: stdin, output: stderr, historySize: 0 })
     const interrupted = new AbortController()
     lines.once('SIGINT', () => interrupted.abort(new Interrupted('SIGINT')))
-    lines.once('close', () => interrupted.abort(new CliError('no answer', { exit: EXIT.usage })))
+    lines.once('close', () => interrupted.abort(noAnswer()))
     const stop = AbortSignal.any([signal, interrupted.signal])
     try {
       const shown = usual === undefined ? `${plain(question)} ` : `${plain(question)} [${plain(usual)}] `
@@ -90,26 +90,57 @@ const KEY = { interrupt: '\u0003', end: '\u0004', backspace: '\b', eraseLine: '\
 
 /** Reads a line with the terminal's echo off. The mode is restored whatever happens. */
 async function readHidden(stdin: ReadStream, signal: AbortSignal): Promise<string> {
-  const characters: string[] = []
   const wasRaw = stdin.isRaw
-  stdin.setRawMode(true)
-  const decoder = new TextDecoder()
-  try {
-    for await (const chunk of stdin.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
-      signal.throwIfAborted()
-      for (const character of decoder.decode(chunk, { stream: true })) {
-        if (character === '\r' || character === '\n') return characters.join('')
-        if (character === KEY.interrupt) throw new Interrupted('SIGINT')
-        if (character === KEY.end) throw new CliError('no answer', { exit: EXIT.usage })
-        if (character === KEY.backspace || character === KEY.delete) characters.pop()
-        else if (character === KEY.eraseLine) characters.length = 0
-        else if (character >= ' ' && characters.length < LONGEST_SECRET) characters.push(character)
-      }
+  const { promise, resolve, reject } = Promise.withResolvers<string>()
+  const line = new HiddenLine()
+  const take = (chunk: Buffer): void => {
+    try {
+      if (line.take(chunk)) resolve(line.text)
+    } catch (error) {
+      reject(error)
     }
-    throw new CliError('no answer', { exit: EXIT.usage })
+  }
+  const end = (): void => reject(noAnswer())
+  const stop = (): void => reject(signal.reason as Error)
+  stdin.setRawMode(true)
+  stdin.on('data', take).once('end', end).once('error', end)
+  signal.addEventListener('abort', stop)
+  if (signal.aborted) stop()
+  stdin.resume()
+  try {
+    return await promise
   } finally {
+    signal.removeEventListener('abort', stop)
+    stdin.off('data', take).off('end', end).off('error', end)
     stdin.setRawMode(wasRaw)
     // Else the open stream would keep the command from ending.
     stdin.pause()
+  }
+}
+
+function noAnswer(): CliError {
+  return new CliError('no answer', { exit: EXIT.usage })
+}
+
+/** What is typed while nothing of it is shown. */
+class HiddenLine {
+  readonly #decoder = new TextDecoder()
+  #characters: string[] = []
+
+  get text(): string {
+    return this.#characters.join('')
+  }
+
+  /** Whether the line is complete. Throws when the user wants to end. */
+  take(keys: Uint8Array): boolean {
+    for (const key of this.#decoder.decode(keys, { stream: true })) {
+      if (key === '\r' || key === '\n') return true
+      if (key === KEY.interrupt) throw new Interrupted('SIGINT')
+      if (key === KEY.end) throw noAnswer()
+      if (key === KEY.backspace || key === KEY.delete) this.#characters.pop()
+      else if (key === KEY.eraseLine) this.#characters = []
+      else if (key >= ' ' && this.#characters.length < LONGEST_SECRET) this.#characters.push(key)
+    }
+    return false
   }
 }

@@ -43,5 +43,9 @@ export const VERBS: Readonly<Record<string, Entry>> = {
   audit: { about: 'Who did what', load: async () => (await import('./verbs/audit.ts')).audit },
 
   api: { about: 'Call the API directly', load: async () => (await import('./verbs/api.ts')).api },
+  daemon: {
+    about: 'Run the server itself, in the foreground',
+    load: async () => (await import('./verbs/daemon.ts')).daemon,
+  },
   version: { about: 'Show the version', load: async () => (await import('./verbs/version.ts')).version },
 }

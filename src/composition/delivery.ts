@@ -52,6 +52,8 @@ export async function composeDelivery(base: Base, { secrets, audit, identity }: 
     hostnameOf: traffic.hostnameOf,
     inFlight: traffic.ingress.inFlight,
     publishRoutes: traffic.routes.publish,
+    routesChanged: traffic.routes.worker.nudge,
+    graceOf: (deploymentId) => stores.deployments.find(deploymentId)?.config.stop_grace_seconds,
     drainSeconds: config.drain_seconds,
     drainUpgradedSeconds: config.drain_upgraded_seconds,
   })
@@ -62,7 +64,6 @@ export async function composeDelivery(base: Base, { secrets, audit, identity }: 
     keeper,
     listIntents: traffic.intents.listIntents,
     observed: logs.observe,
-    routesChanged: traffic.routes.worker.nudge,
     onError: reporter(base, 'replicas'),
   })
   const closeLog = ({ id, status }: DeploymentRow): void => {
@@ -83,7 +84,11 @@ export async function composeDelivery(base: Base, { secrets, audit, identity }: 
       const summary = await uploads.unpackUpload(id, directory, { signal })
       return { entries: summary.entries, bytes: summary.unpacked_bytes }
     },
-    buildSource: builds.buildSource,
+    buildSource: async (request) => {
+      // A build is the surest way to fill a disk; what is full stops everything, so it does not begin.
+      await uploadFiles.requireRoom(0)
+      return builds.buildSource(request)
+    },
     publishRoutes: traffic.routes.publish,
     inFlight: traffic.ingress.inFlight,
     prepareLog: logs.prepare,
@@ -93,7 +98,7 @@ export async function composeDelivery(base: Base, { secrets, audit, identity }: 
       reconciler.worker.nudge()
     },
     onInternalError: (error, deployment) =>
-      log.error({ err: error, deployment_id: deployment.id }, 'a deployment met an internal error'),
+      log.error({ err: error, deployment_id: deployment?.id }, 'a deployment met an internal error'),
   })
   const deployments = createDeploymentOperations({
     database,

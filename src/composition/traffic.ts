@@ -19,12 +19,12 @@ export function composeTraffic(base: Base) {
   })
   const ports = { http: config.http_port }
   const projectNameOf = (id: string): string | undefined => stores.projects.find(id)?.name
-  const hostnamesOf = (service: ServiceSummary): string[] =>
-    serviceHostnames(service.name, projectNameOf(service.project_id) ?? '', config.control_domain)
+  const hostnamesOf = (service: ServiceSummary, projectName: string): string[] =>
+    serviceHostnames(service.name, projectName, config.control_domain)
   const intents = createReplicaIntents({
     listServices: stores.services.listAll,
     listDeleting: stores.services.listDeleting,
-    findDeployment: stores.deployments.find,
+    listLiveDeployments: stores.deployments.listLive,
     listOpenDeployments: stores.deployments.listOpen,
     projectNameOf,
     hostnamesOf,
@@ -45,7 +45,8 @@ export function composeTraffic(base: Base) {
     projectNameOf,
     hostnameOf: (serviceId: string): string => {
       const service = stores.services.findAny(serviceId)
-      return service ? (hostnamesOf(service)[0] ?? '') : ''
+      if (!service) return ''
+      return hostnamesOf(service, projectNameOf(service.project_id) ?? '')[0] ?? ''
     },
     urlOf: (service: ServiceSummary): string =>
       serviceUrl(service.name, projectNameOf(service.project_id) ?? '', config.control_domain, ports.http),

@@ -19,6 +19,7 @@ interface AccessOptions {
  *
  * - `public`: nobody need be known.
  * - `registry`: the registry asks for itself, in the ways that its clients know, and answers in their shape.
+ * - `install_admin`: the install admin token only.
  * - `signed_in`: any valid credentials.
  * - `super_admin`: node-wide matters.
  * - `permission` `of` a resource: the permission in the project that the path's `{id}` leads to; without `of`, in any project (the operation
@@ -27,6 +28,7 @@ interface AccessOptions {
 export type RouteAccess =
   | { public: true }
   | { registry: true }
+  | { install_admin: true }
   | ({ signed_in: true } & AccessOptions)
   | ({ super_admin: true } & AccessOptions)
   | ({ permission: Permission; of?: ResourceKind } & AccessOptions)
@@ -43,6 +45,13 @@ export function decideAccess(
   finders: ProjectFinders,
 ): Verdict {
   if ('public' in access || 'registry' in access) return { allowed: true }
+  if ('install_admin' in access) {
+    if (actor.via === 'admin_token') return { allowed: true }
+    return {
+      allowed: false,
+      error: new AppError('FORBIDDEN', { message: 'This needs the install admin token.' }),
+    }
+  }
   if (actor.via === 'admin_token' && !actor.is_super_admin && access.recovery !== true) {
     return {
       allowed: false,

@@ -33,8 +33,10 @@ function describeDenial(request: FastifyRequest, error: AppError): Denial {
 }
 
 function sendError(error: AppError, request: FastifyRequest, reply: FastifyReply): void {
-  if (error.status >= 500)
+  // A refusal for want of room has no cause; the line that each request has says enough of it.
+  if (error.code === 'INTERNAL' || (error.status >= 500 && error.cause !== undefined)) {
     request.log.error({ err: error.cause ?? error, code: error.code }, 'request failed')
+  }
   if (error.retryAfterSeconds !== undefined)
     void reply.header('retry-after', String(Math.ceil(error.retryAfterSeconds)))
   if (error.code === 'UNAUTHENTICATED') void reply.header('www-authenticate', 'Bearer realm="berth"')

@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { ClientConnection } from './client-connection.ts'
 import { sendErrorPage } from './error-page.ts'
+import type { KeptPiece } from './read-buffers.ts'
 import type { ResponseHead } from './response-head.ts'
 import type { WorkerContext } from './worker-context.ts'
 
@@ -68,9 +69,9 @@ export class Answer {
   }
 
   /** Passes on a piece of the body. True: this one filled the client's buffer; send no more until `drained` is called. */
-  write(piece: Buffer, drained: () => void): boolean {
+  write({ bytes, release }: KeptPiece, drained: () => void): boolean {
     this.headWaits = false
-    if (this.response.write(piece) || this.stalled) return false
+    if (this.response.write(bytes, release) || this.stalled) return false
     this.stalled = true
     this.response.once('drain', () => {
       this.stalled = false
@@ -97,9 +98,10 @@ export class Answer {
     sendErrorPage(this.request, this.response, status, requestId, this.client.closing)
   }
 
-  /** Leaves the client's socket to another protocol. */
+  /** Leaves the client's socket to another protocol, with nothing on it that keeps this request in memory. */
   handOver(): void {
     this.response.detachSocket(this.client.socket)
+    this.client.socket.removeAllListeners('drain')
   }
 }
 

@@ -170,7 +170,7 @@ export class Exchange implements ServedRequest, ConnectionUser, ResponseSink {
     const { connection, answer } = this
     if (this.done || connection === null) return
     if (end - start >= LARGE_READ_BYTES) connection.expectBulk(Number.POSITIVE_INFINITY)
-    if (!answer.write(connection.keep(buffer, start, end), () => this.clientDrained())) return
+    if (!answer.write(connection.buffer.keep(buffer, start, end), () => this.clientDrained())) return
     connection.pause()
     this.enter(ANSWERING, this.context.limits.client_stall_ms)
   }
@@ -194,7 +194,7 @@ export class Exchange implements ServedRequest, ConnectionUser, ResponseSink {
   }
 
   switchedProtocol(head: ResponseHead, buffer: Buffer, start: number, end: number): void {
-    const { connection, upgrade } = this
+    const { connection, upgrade, client } = this
     if (this.done || connection === null) return
     if (upgrade === null || head.upgrade !== 'websocket') {
       this.refuse('unexpected_upgrade')
@@ -203,6 +203,7 @@ export class Exchange implements ServedRequest, ConnectionUser, ResponseSink {
     this.detach()
     this.done = true
     this.answer.handOver()
+    client.served(this)
     const behind = Buffer.from(buffer.subarray(start, end))
     connection.user = new Splice(this.context, upgrade, connection, head, behind)
   }
@@ -225,6 +226,13 @@ export class Exchange implements ServedRequest, ConnectionUser, ResponseSink {
 
   private refused(connection: UpstreamConnection, reason: string, status: number): void {
     if (!this.attempts.afterRefusal(connection.upstream) || !this.attempt(false)) this.fail(status, reason)
+  }
+
+  crashed(): void {
+    if (this.done) return
+    this.done = true
+    this.detach()?.destroy()
+    this.client.socket.destroy()
   }
 
   tick(now: number): void {

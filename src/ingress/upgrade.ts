@@ -89,6 +89,10 @@ export class Splice implements ConnectionUser {
     else this.finish()
   }
 
+  crashed(): void {
+    this.finish()
+  }
+
   tick(): void {}
 
   /** Closes both sides. */

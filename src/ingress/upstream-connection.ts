@@ -1,4 +1,5 @@
 import { connect, type Socket } from 'node:net'
+import { ConnectionBuffer } from './read-buffers.ts'
 import { ResponseParser } from './response-parser.ts'
 import type { UpstreamState } from './upstream.ts'
 import type { WorkerContext } from './worker-context.ts'
@@ -14,13 +15,14 @@ export interface ConnectionUser {
   ended(): void
   /** The connection is gone. At most one of `ended` and `lost` is the last call. */
   lost(error: Error | undefined): void
+  /** An exception was contained while it did its work; its state is not to be relied on. */
+  crashed(): void
   /** Looks at its deadline. */
   tick(now: number): void
 }
 
-/** At this many bytes to come, a response gets read buffers of its own, which travel to the client without a copy. */
+/** At this many bytes to come, a response gets read buffers of its own. */
 const BULK_BYTES = 64 * 1024
-const KEPT_BYTES = 8 * 1024
 
 /**
  * One TCP connection to a replica. Small reads of all connections share one buffer, so that ten thousand idle ones cost nothing;
@@ -30,6 +32,7 @@ export class UpstreamConnection {
   readonly upstream: UpstreamState
   readonly socket: Socket
   readonly parser: ResponseParser
+  readonly buffer: ConnectionBuffer
   user: ConnectionUser | null = null
   connected = false
   destroyed = false
@@ -38,17 +41,13 @@ export class UpstreamConnection {
   idleSince = 0
   keepAliveMs: number
   private readonly context: WorkerContext
-  private bulk = false
-  /** Where the socket reads into. */
-  private buffer: Buffer
-  private claimed = false
   private paused = false
   private error: Error | undefined
 
   constructor(upstream: UpstreamState, context: WorkerContext) {
     this.upstream = upstream
     this.context = context
-    this.buffer = context.readBuffer
+    this.buffer = new ConnectionBuffer(context.readBuffers)
     this.keepAliveMs = context.limits.upstream_idle_ms
     this.parser = new ResponseParser(
       context.limits.response_header_bytes,
@@ -60,7 +59,7 @@ export class UpstreamConnection {
       noDelay: true,
       keepAlive: true,
       keepAliveInitialDelay: 60_000,
-      onread: { buffer: () => this.nextBuffer(), callback: (length) => this.take(length) },
+      onread: { buffer: () => this.buffer.next(), callback: (length) => this.take(length) },
     })
     upstream.connections.add(this)
     this.listen()
@@ -92,7 +91,7 @@ export class UpstreamConnection {
   release(reusable: boolean): void {
     this.user = null
     this.parser.stop()
-    this.bulk = false
+    this.buffer.bulk = false
     this.reused = true
     this.resume()
     if (reusable && !this.destroyed && this.keepAliveMs > 0) this.upstream.giveBack(this, this.context)
@@ -109,38 +108,21 @@ export class UpstreamConnection {
     this.socket.destroy()
   }
 
-  /** More than `bytes` are to come: reads go from now on into buffers that the user may keep. */
+  /** `bytes` more are to come: a large body is read into buffers that can be passed on without a copy. */
   expectBulk(bytes: number): void {
-    if (bytes >= BULK_BYTES) this.bulk = true
-  }
-
-  /** A piece of the buffer of a `received` call that may be kept after it. */
-  keep(buffer: Buffer, start: number, end: number): Buffer {
-    // A small piece would hold the whole buffer for as long as a slow client takes.
-    if (buffer === this.context.readBuffer || end - start < KEPT_BYTES) {
-      return Buffer.from(buffer.subarray(start, end))
-    }
-    this.claimed = true
-    return buffer.subarray(start, end)
-  }
-
-  private nextBuffer(): Buffer {
-    if (!this.bulk) this.buffer = this.context.readBuffer
-    else if (this.claimed || this.buffer === this.context.readBuffer) {
-      this.buffer = Buffer.allocUnsafeSlow(this.context.readBuffer.length)
-    }
-    this.claimed = false
-    return this.buffer
+    if (bytes >= BULK_BYTES) this.buffer.bulk = true
   }
 
   private take(length: number): boolean {
     const { user } = this
-    try {
-      // Bytes that no request asked for: they would be taken for the answer to the next request.
-      if (user === null) this.destroy()
-      else user.received(this.buffer, length)
-    } catch (error) {
-      this.crash(error)
+    // Bytes that no request asked for: they would be taken for the answer to the next request.
+    if (user === null) this.destroy()
+    else {
+      try {
+        user.received(this.buffer.current, length)
+      } catch (error) {
+        this.crash(user, error)
+      }
     }
     return true
   }
@@ -150,35 +132,35 @@ export class UpstreamConnection {
     socket.on('connect', () => {
       this.connected = true
       this.upstream.reinstate()
-      this.guard(() => this.user?.connected())
+      this.tell((user) => user.connected())
     })
-    socket.on('drain', () => this.guard(() => this.user?.drained()))
-    socket.on('end', () => this.guard(() => this.close((user) => user.ended())))
+    socket.on('drain', () => this.tell((user) => user.drained()))
+    socket.on('end', () => {
+      if (this.user === null) this.destroy()
+      else this.tell((user) => user.ended())
+    })
     socket.on('error', (error) => {
       this.error = error
     })
-    socket.on('close', () => this.guard(() => this.close((user) => user.lost(this.error))))
+    socket.on('close', () => {
+      this.tell((user) => user.lost(this.error))
+      this.destroy()
+    })
   }
 
-  private close(tell: (user: ConnectionUser) => void): void {
+  private tell(run: (user: ConnectionUser) => void): void {
     const { user } = this
-    if (user === null) this.destroy()
-    else tell(user)
-  }
-
-  /** A fault of ours ends this connection and the request on it, not the worker. */
-  private guard(run: () => void): void {
     try {
-      run()
+      if (user !== null) run(user)
     } catch (error) {
-      this.crash(error)
+      this.crash(user, error)
     }
   }
 
-  private crash(error: unknown): void {
+  /** A fault of ours ends this connection and the request on it, not the worker. */
+  private crash(user: ConnectionUser | null, error: unknown): void {
     this.context.caught(error)
-    const { user } = this
     this.destroy()
-    user?.lost(undefined)
+    user?.crashed()
   }
 }

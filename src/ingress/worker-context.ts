@@ -1,5 +1,6 @@
 import type { System } from '../lib/system.ts'
 import type { IngressLimits } from './limits.ts'
+import { ReadBuffers } from './read-buffers.ts'
 import type { RouteIndex } from './route-index.ts'
 
 /** What has happened since this worker began. */
@@ -30,8 +31,7 @@ export interface WorkerContext {
   readonly counters: WorkerCounters
   /** Coarse clocks in milliseconds, moved on every `tick_ms`: `now` for deadlines, which stands still when the process does. */
   readonly clock: { now: number; real: number }
-  /** Every upstream connection reads into this one unless it carries a large body. */
-  readonly readBuffer: Buffer
+  readonly readBuffers: ReadBuffers
   readonly routes: RouteIndex
   /** Answers tell the client to close its connection. */
   draining: boolean
@@ -63,7 +63,7 @@ export function createWorkerContext(
     log,
     counters,
     clock: { now: 0, real: system.monotonic() },
-    readBuffer: Buffer.allocUnsafeSlow(64 * 1024),
+    readBuffers: new ReadBuffers(),
     routes,
     draining: false,
     newRequestId: createRequestIds(system),

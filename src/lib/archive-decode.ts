@@ -7,7 +7,7 @@ export const ARCHIVE_FORMATS = ['tar', 'tar.gz', 'tar.zst'] as const
 export type ArchiveFormat = (typeof ARCHIVE_FORMATS)[number]
 
 /** Small pieces cost a trip to the thread pool each: 16 KiB decode at a third of the speed. */
-const DECODED_CHUNK = 256 * 1024
+const DECODED_CHUNK = 128 * 1024
 export const SNIFF_BYTES = 4
 
 /** What the first SNIFF_BYTES of a body look like. A tar shows itself only by its first header's checksum. */

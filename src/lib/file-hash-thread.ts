@@ -4,7 +4,7 @@ import { parentPort } from 'node:worker_threads'
 
 /**
  * The body of a hash thread: reads files behind those who write them, so that bytes need not be handed from thread to thread and the
- * thread that serves never hashes more than a few kilobytes. Imports nothing of ours: it is run from its stripped source.
+ * thread that serves never hashes more than a few kilobytes.
  */
 export type HashOrder =
   | { op: 'follow'; job: number; path: string; algorithm: string }

@@ -1,5 +1,3 @@
-import { readFileSync } from 'node:fs'
-import { stripTypeScriptTypes } from 'node:module'
 import { availableParallelism } from 'node:os'
 import { Worker } from 'node:worker_threads'
 import type { HashOrder, HashReport } from './file-hash-thread.ts'
@@ -32,12 +30,6 @@ interface Thread {
   load: number
 }
 
-/** The thread's source as JavaScript: a thread that had to strip types itself would load the stripper once more, 40 MiB of it. */
-function threadCode(): URL {
-  const source = readFileSync(new URL('./file-hash-thread.ts', import.meta.url), 'utf8')
-  return new URL(`data:text/javascript,${encodeURIComponent(stripTypeScriptTypes(source))}`)
-}
-
 /** Makes the hash threads as they are needed. */
 export function createFileHasher(): FileHasher {
   const threads: Thread[] = []
@@ -47,7 +39,7 @@ export function createFileHasher(): FileHasher {
 
   const start = (): Thread => {
     const thread: Thread = {
-      worker: new Worker(threadCode(), {
+      worker: new Worker(new URL('./file-hash-thread.ts', import.meta.url), {
         name: 'file-hash',
         // It keeps nothing but a block and the states of its hashes.
         resourceLimits: { maxOldGenerationSizeMb: 32, maxYoungGenerationSizeMb: 2 },

@@ -10,13 +10,17 @@ const SHORTEST = 4
 /** Parts of an encoded value that are shorter than this could be anything. */
 const SHORTEST_ENCODED = 8
 
+/** What stands in most environments and hides nothing: masking it would make logs unreadable. */
+const EVERYDAY =
+  /^(\d{1,5}|true|false|none|null|undefined|default|enabled|disabled|production|development|staging|test|local|trace|debug|info|warn|warning|error|localhost|127\.0\.0\.1|0\.0\.0\.0)$/i
+
 /** Where a value may begin: two bits of its first four characters, so that most positions cost one look. */
 const FILTER_SIZE = 1 << 16
 
 /**
  * Makes a masker for these values, also where they stand in base64 (at any offset in it, both alphabets), in a URL or in a JSON string, and
- * for each line of a value of several lines. Values of fewer than four characters are left alone. Its cost grows with the text, not with
- * the number of values.
+ * for each line of a value of several lines. Values of fewer than four characters, port numbers and everyday words such as `production` are
+ * left alone. Its cost grows with the text, not with the number of values.
  */
 export function createMasker(values: readonly string[]): Masker {
   const needles = new Set(values.flatMap(formsOf))
@@ -79,7 +83,9 @@ function startHash(text: string, at: number): number {
 /** All texts by which a value would be readable. */
 function formsOf(value: string): string[] {
   const lines = value.split(/\r\n|\r|\n/).map((line) => line.trim())
-  const plain = [value, value.trim(), ...lines].filter((text) => text.length >= SHORTEST)
+  const plain = [value, value.trim(), ...lines].filter(
+    (text) => text.length >= SHORTEST && !EVERYDAY.test(text),
+  )
   return plain.flatMap((text) =>
     [text, encodeUrl(text), JSON.stringify(text).slice(1, -1)].concat(base64Forms(text)),
   )

@@ -1,101 +1,118 @@
-import { access, mkdir, writeFile } from 'node:fs/promises'
+import { access, mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { systemCodeOf } from '../lib/errors.ts'
+import type { System } from '../lib/system.ts'
+import { createBuildShares, type BuildShare } from './build-shares.ts'
 
 /**
- * Bounds on all builds of BuildKit together.
+ * Bounds on the builds of BuildKit, which takes none with a build.
  *
- * BuildKit inside the engine takes no limits with a build. With the cgroupfs driver it runs every step under `docker/buildkit`, so the
- * limits are set there. With the systemd driver each step gets a scope of its own beside the containers' and there is nothing to limit.
+ * With the cgroupfs driver the engine runs every step of every build under `docker/buildkit`: that cgroup gets the sum of the shares of the
+ * builds that run. With the systemd driver it makes a cgroup for each step beside the services (`system.slice:docker:<id>`, runc being told
+ * a systemd name without being told so): each gets the share of a build, within a moment of its start.
  */
 export interface BuildBounds {
-  /** Adds a build's share; false when this machine's builds cannot be bounded this way. The result gives the share back. */
+  /** Bounds a build that begins; the result ends it. `bounded` is false where this machine lets us set no bounds. */
   claim(share: BuildShare): Promise<{ bounded: boolean; release: () => Promise<void> }>
-}
-
-export interface BuildShare {
-  memory_bytes: number
-  cpu_millis: number
 }
 
 export interface BuildBoundsOptions {
   cgroupVersion: string
   cgroupDriver: string
+  system: System
   /** Where cgroups are mounted. */
   root?: string
 }
 
+const CGROUP_ROOT = '/sys/fs/cgroup'
 const PARENT = 'docker'
 const CGROUP = 'docker/buildkit'
+const SERVICES = 'system.slice'
+/** A step of BuildKit has an id of 25 letters and digits; containers have 64 hexadecimal digits. */
+const STEP = /^.+:docker:[a-z0-9]{25}$/
+const LOOK_EVERY_MS = 100
 const CPU_PERIOD_US = 100_000
-/** The word for it in the files of cgroup v1. */
-const UNLIMITED = -1
 
-export function createBuildBounds({
-  cgroupVersion,
-  cgroupDriver,
-  root = '/sys/fs/cgroup',
-}: BuildBoundsOptions): BuildBounds {
-  const shares = new Set<BuildShare>()
-  const apply = cgroupVersion === '2' ? applyUnified : applyLegacy
+export function createBuildBounds(options: BuildBoundsOptions): BuildBounds {
+  const { cgroupVersion, cgroupDriver, system, root = CGROUP_ROOT } = options
+  if (cgroupDriver === 'cgroupfs') return boundTogether(cgroupVersion === '2' ? unified(root) : legacy(root))
+  return cgroupVersion === '2' ? boundSteps(join(root, SERVICES), system) : { claim: async () => UNBOUNDED }
+}
 
-  const adjust = async (): Promise<boolean> => {
-    if (cgroupDriver !== 'cgroupfs') return false
-    const [first, ...others] = shares
-    // Builds that are not Berth's use the same cgroup: without one of ours it has no limits.
-    if (!first) return apply(root, undefined)
-    const sum = others.reduce(
-      (a, b) => ({ memory_bytes: a.memory_bytes + b.memory_bytes, cpu_millis: a.cpu_millis + b.cpu_millis }),
-      first,
-    )
-    return apply(root, sum)
-  }
+const UNBOUNDED = { bounded: false, release: async () => {} }
+
+/** Where limits are written. */
+interface Limits {
+  /** The cgroup that holds all builds, where its memory is counted. */
+  folder: string
+  /** Makes it, if this machine has it. */
+  prepare(): Promise<boolean>
+  /** Without a share: no limits. */
+  apply(share: BuildShare | undefined): Promise<void>
+}
+
+function boundTogether(limits: Limits): BuildBounds {
+  const shares = createBuildShares(limits.folder)
+  // Builds that are not Berth's use the same cgroup: without one of ours it has no limits.
+  const adjust = async (): Promise<void> => limits.apply(await shares.total())
 
   return {
     claim: async (share) => {
-      shares.add(share)
-      return {
-        bounded: await adjust(),
-        release: async () => {
-          shares.delete(share)
-          await adjust()
-        },
-      }
+      let name: string | undefined
+      const bounded = await attempt(async () => {
+        if (!(await limits.prepare())) throw Object.assign(new Error('no such cgroup'), { code: 'ENOENT' })
+        name = await shares.add(share)
+        await adjust()
+      })
+      const held = name
+      if (held === undefined) return UNBOUNDED
+      return { bounded, release: async () => void (await attempt(() => shares.remove(held).then(adjust))) }
     },
   }
 }
 
-function quotaOf(share: BuildShare): number {
-  return Math.round((share.cpu_millis * CPU_PERIOD_US) / 1000)
+/** cgroup v2: one tree; a controller has to be handed down before a child has its files. */
+function unified(root: string): Limits {
+  const folder = join(root, CGROUP)
+  return {
+    folder,
+    prepare: async () => {
+      if (!(await exists(join(root, 'cgroup.controllers')))) return false
+      await mkdir(folder, { recursive: true })
+      for (const parent of [root, join(root, PARENT)])
+        await write(parent, 'cgroup.subtree_control', '+memory +cpu')
+      return true
+    },
+    apply: (share) => applyUnified(folder, share),
+  }
 }
 
-/** cgroup v2: one tree; a controller has to be handed down before a child has its files. */
-async function applyUnified(root: string, share: BuildShare | undefined): Promise<boolean> {
-  if (!(await exists(join(root, 'cgroup.controllers')))) return false
-  const group = join(root, CGROUP)
-  return attempt(async () => {
-    await mkdir(group, { recursive: true })
-    for (const parent of [root, join(root, PARENT)])
-      await write(parent, 'cgroup.subtree_control', '+memory +cpu')
-    await write(group, 'memory.max', share ? String(share.memory_bytes) : 'max')
-    await write(group, 'cpu.max', share ? `${quotaOf(share)} ${CPU_PERIOD_US}` : 'max')
-    if (await exists(join(group, 'memory.swap.max')))
-      await write(group, 'memory.swap.max', share ? '0' : 'max')
-  })
+async function applyUnified(folder: string, share: BuildShare | undefined): Promise<void> {
+  await write(folder, 'memory.max', share ? String(share.memory_bytes) : 'max')
+  await write(folder, 'cpu.max', share ? `${quotaOf(share)} ${CPU_PERIOD_US}` : 'max')
+  if (await exists(join(folder, 'memory.swap.max')))
+    await write(folder, 'memory.swap.max', share ? '0' : 'max')
 }
 
 /** cgroup v1: a tree for each controller. */
-async function applyLegacy(root: string, share: BuildShare | undefined): Promise<boolean> {
+function legacy(root: string): Limits {
   const memory = join(root, 'memory', CGROUP)
   const cpu = join(root, 'cpu', CGROUP)
-  if (!(await exists(join(root, 'memory', 'memory.limit_in_bytes')))) return false
-  return attempt(async () => {
-    await mkdir(memory, { recursive: true })
-    await mkdir(cpu, { recursive: true })
-    await writeMemoryAndSwap(memory, share?.memory_bytes ?? UNLIMITED)
-    await write(cpu, 'cpu.cfs_period_us', String(CPU_PERIOD_US))
-    await write(cpu, 'cpu.cfs_quota_us', String(share ? quotaOf(share) : UNLIMITED))
-  })
+  return {
+    folder: memory,
+    prepare: async () => {
+      if (!(await exists(join(root, 'memory', 'memory.limit_in_bytes')))) return false
+      await mkdir(memory, { recursive: true })
+      await mkdir(cpu, { recursive: true })
+      return true
+    },
+    apply: async (share) => {
+      // -1: no limit.
+      await writeMemoryAndSwap(memory, share?.memory_bytes ?? -1)
+      await write(cpu, 'cpu.cfs_period_us', String(CPU_PERIOD_US))
+      await write(cpu, 'cpu.cfs_quota_us', String(share ? quotaOf(share) : -1))
+    },
+  }
 }
 
 /** The limit on memory and swap may never be below the one on memory, so which goes first depends on the direction. */
@@ -108,6 +125,48 @@ async function writeMemoryAndSwap(group: string, bytes: number): Promise<void> {
 
 async function writeAll(group: string, names: string[], value: number): Promise<void> {
   for (const name of names) await write(group, name, String(value))
+}
+
+/** Looks for the cgroups of steps while builds run; there is no moment before a step at which its cgroup exists. */
+function boundSteps(services: string, system: System): BuildBounds {
+  const shares = new Set<BuildShare>()
+  let isLooking = false
+
+  const look = async (): Promise<void> => {
+    if (isLooking) return
+    isLooking = true
+    while (shares.size > 0) {
+      const share = [...shares].toSorted((a, b) => b.memory_bytes - a.memory_bytes)[0]
+      await attempt(() => boundNewSteps(services, share))
+      await system.sleep(LOOK_EVERY_MS)
+    }
+    isLooking = false
+  }
+
+  return {
+    claim: async (share) => {
+      if (!(await exists(join(services, 'cgroup.subtree_control')))) return UNBOUNDED
+      shares.add(share)
+      void look()
+      return { bounded: true, release: async () => void shares.delete(share) }
+    },
+  }
+}
+
+async function boundNewSteps(services: string, share: BuildShare | undefined): Promise<void> {
+  const steps = (await readdir(services)).filter((name) => STEP.test(name))
+  for (const step of steps) {
+    const folder = join(services, step)
+    // One that has a limit has been seen, or somebody else knows better. One that has just ended is no error.
+    await attempt(async () => {
+      if ((await readFile(join(folder, 'memory.max'), 'utf8')).trim() === 'max')
+        await applyUnified(folder, share)
+    })
+  }
+}
+
+function quotaOf(share: BuildShare): number {
+  return Math.round((share.cpu_millis * CPU_PERIOD_US) / 1000)
 }
 
 async function write(group: string, name: string, value: string): Promise<void> {

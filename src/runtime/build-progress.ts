@@ -1,5 +1,5 @@
 import { messageOf } from '../lib/errors.ts'
-import { createBuildkitProgress } from './buildkit-progress.ts'
+import { BuildkitProgress } from './buildkit-progress.ts'
 import { decodeStatus } from './buildkit-status.ts'
 import { createClassicProgress } from './classic-progress.ts'
 import type { BuildLine } from './runtime.ts'
@@ -17,7 +17,7 @@ export interface BuildProgress {
 const TRACE = 'moby.buildkit.trace'
 
 export function createBuildProgress(onLine: (line: BuildLine) => void): BuildProgress {
-  const buildkit = createBuildkitProgress(onLine)
+  const buildkit = new BuildkitProgress(onLine)
   const classic = createClassicProgress(onLine)
   let imageId: string | undefined
   let error: string | undefined

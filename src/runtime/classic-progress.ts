@@ -16,6 +16,8 @@ const RED = `${String.fromCharCode(0x1b)}[91m`
 const NOISE =
   /^ ?---> (Running in )?[0-9a-f]{12}$|^Removing intermediate container [0-9a-f]{12}$|^Successfully (built|tagged) /
 
+/** Far more states of layers than a build goes through. */
+const MAX_TOLD = 10_000
 const OWN_WORDS = /^(Step \d+\/\d+ : | ---> |Removing intermediate container )/
 
 export function createClassicProgress(onLine: (line: BuildLine) => void): ClassicProgress {
@@ -39,7 +41,7 @@ export function createClassicProgress(onLine: (line: BuildLine) => void): Classi
   const pushStatus = (status: string, id: string | undefined): void => {
     const line = cleanLine(id === undefined ? status : `${id}: ${status}`)
     // Downloads report several times a second; their first words on each state are enough.
-    if (told.has(line)) return
+    if (told.has(line) || told.size > MAX_TOLD) return
     told.add(line)
     onLine({ stream: 'status', line })
   }

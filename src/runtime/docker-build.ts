@@ -16,6 +16,7 @@ const MAX_OUTPUT_BYTES = 16 * 1024 * 1024
 const LINE_OVERHEAD_BYTES = 32
 /** A builder that says more in a second is made to wait: the classic one would otherwise keep this process busy with its output. */
 const MAX_BYTES_PER_SECOND = 2 * 1024 * 1024
+const UNBOUNDED = 'Note: this engine lets nobody bound the memory and processors of this build.'
 const CPU_PERIOD_US = 100_000
 
 export interface DockerBuildOptions {
@@ -43,6 +44,7 @@ export function createDockerBuild(options: DockerBuildOptions): Pick<Runtime, 'b
       if (buildkit) {
         const claim = await bounds.claim({ memory_bytes: build.memory_bytes, cpu_millis: build.cpu_millis })
         release = claim.release
+        if (!claim.bounded) onLine({ stream: 'status', line: UNBOUNDED })
       }
       const request = buildRequest(build, nodeId, buildkit)
       const answer = await engine.open('build image', request, { signal, timeoutMs: null })

@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream'
 import { AppError } from '../lib/errors.ts'
 import type { System } from '../lib/system.ts'
-import { withoutBlanks } from './docker-containers.ts'
+import { withoutBlanks } from './container-info.ts'
 import type { DockerEngine } from './docker-engine.ts'
 import { translateEngineError } from './docker-errors.ts'
 import { labelFilter } from './docker-images.ts'

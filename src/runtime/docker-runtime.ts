@@ -34,7 +34,11 @@ export function createDockerRuntime(options: DockerRuntimeOptions): Runtime {
 
   const builder = async (): Promise<{ buildkit: boolean; bounds: BuildBounds }> => {
     const info = await inspect()
-    bounds ??= createBuildBounds({ cgroupVersion: info.cgroup_version, cgroupDriver: info.cgroup_driver })
+    bounds ??= createBuildBounds({
+      cgroupVersion: info.cgroup_version,
+      cgroupDriver: info.cgroup_driver,
+      system,
+    })
     return { buildkit: info.buildkit, bounds }
   }
 

@@ -69,21 +69,18 @@ export interface FakeEngine {
 }
 
 export function createFakeEngine(system: System): FakeEngine {
-  const listeners = new Set<(event: RuntimeEvent) => void>()
-  const waiting = new Set<() => void>()
+  const news = createNews()
   let addresses = 0
   let lines = 0
 
-  const emit = (container: FakeContainer, kind: RuntimeEvent['kind']): void => {
-    const event: RuntimeEvent = {
+  const emit = (container: FakeContainer, kind: RuntimeEvent['kind']): void =>
+    news.emit({
       kind,
       container_name: container.spec.name,
       labels: container.labels,
       exit_code: kind === 'die' ? container.exit_code : null,
       at: system.nowIso(),
-    }
-    for (const listener of listeners) listener(event)
-  }
+    })
 
   const engine: FakeEngine = {
     networks: new Map(),
@@ -91,36 +88,36 @@ export function createFakeEngine(system: System): FakeEngine {
     containers: new Map(),
     programs: new Map(),
     away: false,
+    onEvent: news.onEvent,
+    notify: news.notify,
+    changed: news.changed,
 
     start: async (container) => {
-      container.starts += 1
       container.program = await programOf(engine, container.spec)
       if (container.program.refuse !== undefined) {
         container.error = container.program.refuse
         return
       }
       addresses += 1
-      container.phase = 'running'
-      container.address = container.program.address ?? `10.255.${addresses >> 8}.${addresses & 255}`
-      container.exit_code = null
-      container.oom_killed = false
-      container.error = null
-      container.started_at = system.nowIso()
-      container.finished_at = null
+      const address = container.program.address ?? `10.255.${addresses >> 8}.${addresses & 255}`
+      Object.assign(container, { ...FRESH, phase: 'running', address, started_at: system.nowIso() })
+      container.starts += 1
       emit(container, 'start')
       for (const { stream, line } of container.program.lines ?? []) engine.print(container, stream, line)
       scheduleExit(engine, container, system)
       engine.notify()
     },
 
-    exit: (container, code, oomKilled = false) => {
+    exit: (container, exit_code, oom_killed = false) => {
       if (container.phase !== 'running') return
-      container.phase = 'exited'
-      container.address = null
-      container.exit_code = code
-      container.oom_killed = oomKilled
-      container.finished_at = system.nowIso()
-      if (oomKilled) emit(container, 'oom')
+      Object.assign(container, {
+        phase: 'exited',
+        address: null,
+        exit_code,
+        oom_killed,
+        finished_at: system.nowIso(),
+      })
+      if (oom_killed) emit(container, 'oom')
       emit(container, 'die')
       engine.notify()
     },
@@ -139,18 +136,33 @@ export function createFakeEngine(system: System): FakeEngine {
       emit(container, 'destroy')
       engine.notify()
     },
+  }
+  return engine
+}
 
+/** What a start forgets of the life before it. */
+const FRESH = { exit_code: null, oom_killed: false, error: null, finished_at: null }
+
+interface News extends Pick<FakeEngine, 'onEvent' | 'notify' | 'changed'> {
+  emit(event: RuntimeEvent): void
+}
+
+function createNews(): News {
+  const listeners = new Set<(event: RuntimeEvent) => void>()
+  const waiting = new Set<() => void>()
+  return {
+    emit: (event) => {
+      for (const listener of listeners) listener(event)
+    },
     onEvent: (listener) => {
       listeners.add(listener)
       return () => listeners.delete(listener)
     },
-
     notify: () => {
       const all = [...waiting]
       waiting.clear()
       for (const wake of all) wake()
     },
-
     changed: (signal) =>
       new Promise((resolve) => {
         const wake = (): void => {
@@ -163,7 +175,6 @@ export function createFakeEngine(system: System): FakeEngine {
         if (signal.aborted) wake()
       }),
   }
-  return engine
 }
 
 async function programOf(engine: FakeEngine, spec: ContainerSpec): Promise<FakeProgram> {

@@ -15,7 +15,7 @@ const names = files
   .map((file) => file.slice(0, -'-bench.ts'.length))
 
 if (name === undefined || !names.includes(name)) {
-  console.log(`usage: npm run bench -- NAME [ARGUMENTS]\nbenchmarks: ${names.sort().join(', ')}`)
+  console.log(`usage: npm run bench -- NAME [ARGUMENTS]\nbenchmarks: ${names.toSorted().join(', ')}`)
   process.exitCode = name === undefined ? 0 : 2
 } else {
   const benchmark = (await import(new URL(`${name}-bench.ts`, import.meta.url).href)) as Benchmark

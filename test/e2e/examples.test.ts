@@ -90,7 +90,7 @@ test('the three examples are deployed by the CLI and answer through the ingress'
       name: string
       status: string
     }[]
-    t.same(services.map(({ name, status }) => `${name} ${status}`).sort(), [
+    t.same(services.map(({ name, status }) => `${name} ${status}`).toSorted(), [
       'hello Running',
       'site Running',
       'stages Running',

@@ -20,6 +20,13 @@ const CASES: [title: string, values: string[], text: string, masked: string][] =
   ],
   ['a value in a URL', ['p@ss word'], 'https://x?p=p%40ss%20word', 'https://x?p=***'],
   ['a value in JSON', ['say "hi"'], '{"p":"say \\"hi\\""}', '{"p":"***"}'],
+  [
+    'everyday values',
+    ['8080', 'production', 'TRUE', '0.0.0.0'],
+    'production on 0.0.0.0:8080',
+    'production on 0.0.0.0:8080',
+  ],
+  ['a number that is no port', ['123456'], 'pin 123456', 'pin ***'],
   ['a lone surrogate', ['abcd\uD800'], 'xabcd\uD800', 'x***'],
 ]
 

@@ -1,6 +1,7 @@
 import type { Test } from 'tap'
 import { test } from 'tap'
 import type { ContainerSpec } from '../../src/runtime/runtime.ts'
+import { busyboxRootfs } from '../support/busybox-image.ts'
 import { dockerHarness, type DockerHarness } from '../support/docker-harness.ts'
 
 async function output(
@@ -80,7 +81,6 @@ void test('labels of an image do not pass for labels of its container', async (t
   const harness = await dockerHarness(t)
   const { runtime, prefix } = harness
   const tag = `${prefix}/posing:1`
-  const { busyboxRootfs } = await import('../support/busybox-image.ts')
   const labels = { 'berth.service': 'someone-else', 'berth.replica': '3', flavour: 'plain' }
   await runtime.importImage(await busyboxRootfs(), { tag, labels, env: { PATH: '/bin' } })
   const { info } = await output(t, 'true', { image: tag, labels: { 'berth.replica': '0' } }, harness)

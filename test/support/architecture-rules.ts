@@ -9,6 +9,7 @@ type Layer =
   | 'config'
   | 'http'
   | 'access'
+  | 'replica parts'
   | 'schema'
   | 'routes'
   | 'operations'
@@ -36,7 +37,7 @@ interface Arrows {
   type: string[]
 }
 
-const OWN_MODULE = ['own schema', 'own operations', 'own module store', 'own module', 'own access']
+const OWN_MODULE = ['own schema', 'own operations', 'own module store', 'own module', 'access']
 const OTHER_TYPES = ['other schema', 'other operations', 'other module']
 
 /** The arrows. An import that no line allows is broken. */
@@ -50,6 +51,10 @@ const ARROWS: Record<Layer, Arrows> = {
   // What the control plane and the data plane say to each other.
   'ingress contract': { value: ['ingress contract', 'lib'], type: [] },
   access: { value: ['access', 'lib'], type: [] },
+  'replica parts': {
+    value: ['replica parts', 'lib', 'port', 'own schema', 'other schema'],
+    type: ['own module', 'own module store', 'other schema', 'other module'],
+  },
   http: { value: ['http', 'lib', 'access'], type: ['config', 'other schema', 'other operations'] },
   schema: { value: ['lib', 'access', 'own schema', 'other schema', 'http'], type: ['port'] },
   routes: {
@@ -57,12 +62,12 @@ const ARROWS: Record<Layer, Arrows> = {
     type: ['own operations', 'own module', 'config'],
   },
   operations: {
-    value: ['lib', 'access', 'port', 'ingress contract', 'other schema', ...OWN_MODULE],
+    value: ['lib', 'port', 'ingress contract', 'replica parts', 'other schema', ...OWN_MODULE],
     type: ['store', 'config', 'ingress', ...OTHER_TYPES],
   },
   'module store': { value: ['store', 'lib', 'access', 'own schema'], type: ['own module', 'port'] },
   module: {
-    value: ['lib', 'access', 'port', 'ingress contract', 'other schema', ...OWN_MODULE],
+    value: ['lib', 'port', 'ingress contract', 'replica parts', 'other schema', ...OWN_MODULE],
     type: ['store', 'config', 'ingress', ...OTHER_TYPES],
   },
   composition: {
@@ -73,6 +78,7 @@ const ARROWS: Record<Layer, Arrows> = {
       'access',
       'ingress',
       'port',
+      'replica parts',
       'runtime',
       'store',
       'lib',
@@ -95,6 +101,11 @@ const PLACES: [RegExp, Layer][] = [
   [/^src\/config\.ts$/, 'config'],
   // Who acts and what they may do: the vocabulary of every module.
   [/^src\/modules\/identity\/(actor|authorize|context|permissions)\.ts$/, 'access'],
+  // How a replica is named, described, probed and judged: spoken by deployments as by the reconciler.
+  [
+    /^src\/modules\/replicas\/(container-spec|exit-reason|health-probe|replica-drain|replica-plan)\.ts$/,
+    'replica parts',
+  ],
   [/^src\/modules\/.*-schema\.ts$/, 'schema'],
   [/^src\/modules\/.*-routes\.ts$/, 'routes'],
   [/^src\/modules\/.*-operations\.ts$/, 'operations'],
@@ -115,10 +126,13 @@ export function placeOf(file: string): Place | undefined {
   return { layer: found === PLACES.at(-1) ? (folder as Layer) : found[1] }
 }
 
+/** Layers inside of a module that other modules may import like their own. */
+const SHARED: ReadonlySet<Layer> = new Set(['access', 'replica parts'])
+
 function isAllowed(from: Place, to: Place, typeOnly: boolean): boolean {
   const arrows = ARROWS[from.layer]
   const allowed = typeOnly ? [...arrows.value, ...arrows.type] : arrows.value
-  if (to.module === undefined || to.layer === 'access') return allowed.includes(to.layer)
+  if (to.module === undefined || SHARED.has(to.layer)) return allowed.includes(to.layer)
   return allowed.includes(`${to.module === from.module ? 'own' : 'other'} ${to.layer}`)
 }
 

@@ -18,6 +18,7 @@ const APPLETS = [
   'yes',
   'dd',
   'seq',
+  'sort',
   'env',
   'false',
   'httpd',

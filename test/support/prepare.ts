@@ -32,6 +32,13 @@ const NEEDS: readonly Need[] = [
   },
   { package: 'skopeo', why: 'a client of the registry', present: () => hasCommand('skopeo') },
   { package: 'buildah', why: 'a client of the registry', present: () => hasCommand('buildah') },
+  // A package of its own since Debian 13; before, docker.io has it.
+  {
+    package: 'docker-cli',
+    why: 'the docker command',
+    present: () => hasCommand('docker') || !isKnown('docker-cli'),
+  },
+  { package: 'procps', why: 'pgrep', present: () => hasCommand('pgrep') },
   { package: 'git', why: 'repositories to deploy from', present: () => hasCommand('git') },
 ]
 
@@ -48,6 +55,10 @@ function isExecutable(file: string): boolean {
   } catch {
     return false
   }
+}
+
+function isKnown(name: string): boolean {
+  return spawnSync('apt-cache', ['show', name], { stdio: 'ignore' }).status === 0
 }
 
 /** The package `busybox` has the same file, linked dynamically: useless as the only file of an image. */

@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs'
 import { posix, resolve } from 'node:path'
 import { systemCodeOf } from '../../lib/errors.ts'
-import { CliError, EXIT, UsageError } from '../cli-error.ts'
+import { CliError, EXIT, Interrupted, UsageError } from '../cli-error.ts'
 import { type Client, segment } from '../client.ts'
 import { followDeployment } from '../deployment-follow.ts'
 import { readLink } from '../link-file.ts'
@@ -139,6 +139,8 @@ async function sendPack(
       'application/zstd',
       body(),
     )
+  } catch (error) {
+    throw error instanceof Interrupted ? new Interrupted(error.signal, ['Nothing was deployed.']) : error
   } finally {
     bar.stop()
     stop.abort()

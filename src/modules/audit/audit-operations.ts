@@ -3,7 +3,7 @@ import { type Page, pageOf, type PageRequest } from '../../lib/page.ts'
 import type { System } from '../../lib/system.ts'
 import type { Database } from '../../store/database.ts'
 import type { Actor } from '../identity/actor.ts'
-import type { Denial } from '../identity/authorize.ts'
+import { type Denial, projectsWith } from '../identity/authorize.ts'
 import type { Context } from '../identity/context.ts'
 import { createAuditLog } from './audit-log.ts'
 import type { RecordAudit } from './audit.ts'
@@ -79,7 +79,11 @@ export function createAudit({ database, system }: AuditDeps): AuditOperations {
     while (!signal.aborted) {
       const changed = log.nextChange(signal)
       const head = store.head()?.sequence ?? 0
-      const filter = { scope: visibleTo(actor()), outcome: 'done', ...projectOf(options) } as const
+      const filter = {
+        scope: scopeOf(actor(), 'projects.read'),
+        outcome: 'done',
+        ...projectOf(options),
+      } as const
       const rows = after < head ? store.listUp(filter, BATCH, after) : []
       if (rows.length > 0) yield rows.map(toEvent)
       after =
@@ -110,25 +114,15 @@ function filterOf({ actor }: Context, query: AuditFilterQuery): AuditFilter {
   const { since, until, ...rest } = query
   return {
     ...rest,
-    scope: readableBy(actor),
+    scope: scopeOf(actor, 'audit.read'),
     ...(since === undefined ? {} : { since: new Date(since).toISOString() }),
     ...(until === undefined ? {} : { until: new Date(until).toISOString() }),
   }
 }
 
-/** Everything for super-admins, else what belongs to the projects whose audit events they may read. */
-function readableBy(actor: Actor): AuditScope {
-  if (actor.is_super_admin) return 'everything'
-  const visible = actor.visibleProjects()
-  if (visible === 'all') return { projects: actor.can('audit.read') ? 'all' : [] }
-  return { projects: visible.filter((id) => actor.can('audit.read', id)) }
-}
-
-function visibleTo(actor: Actor): AuditScope {
-  if (actor.is_super_admin) return 'everything'
-  const visible = actor.visibleProjects()
-  if (visible === 'all') return { projects: actor.can('projects.read') ? 'all' : [] }
-  return { projects: visible.filter((id) => actor.can('projects.read', id)) }
+/** Everything for super-admins, else what belongs to the projects in which they have the permission. */
+function scopeOf(actor: Actor, permission: 'audit.read' | 'projects.read'): AuditScope {
+  return actor.is_super_admin ? 'everything' : { projects: projectsWith(actor, permission) }
 }
 
 function projectOf({ project_id }: FollowOptions): { project_id?: string } {

@@ -1,7 +1,11 @@
 import { type Static, Type } from 'typebox'
 import { Id, Instant, ListQuery, nullable, strictObject } from '../../http/schema.ts'
 
-const Hash = Type.String({ pattern: '^[0-9a-f]{64}$', description: 'SHA-256, hexadecimal' })
+const Hash = Type.String({
+  pattern: '^[0-9a-f]{64}$',
+  description: 'SHA-256, hexadecimal',
+  examples: ['9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08'],
+})
 
 export const AuditEvent = Type.Object(
   {

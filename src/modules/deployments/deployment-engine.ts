@@ -4,28 +4,26 @@ import type { System } from '../../lib/system.ts'
 import type { Runtime } from '../../runtime/runtime.ts'
 import type { Database } from '../../store/database.ts'
 import type { RecordAudit } from '../audit/audit.ts'
-import type { ReplicaStore } from '../replicas/replica-store.ts'
 import type { DesiredState, ServiceRow } from '../services/service-schema.ts'
-import { createDeploymentQueue, type DeploymentQueue } from './deployment-queue.ts'
-import type { RunnerDeps } from './deployment-runner.ts'
+import { createDeploymentQueue, type DeploymentQueue, type DeploymentQueueDeps } from './deployment-queue.ts'
 import type { DeploymentRow, Step } from './deployment-schema.ts'
 import type { DeploymentStore } from './deployment-store.ts'
 import { makeLive } from './release-swap.ts'
 import { createCutoverSteps, type CutoverStepDeps } from './steps/cutover-steps.ts'
+import { checkSeconds } from './steps/replica-check.ts'
 import { createSourceSteps, type SourceStepDeps } from './steps/source-steps.ts'
 import { createStartSteps } from './steps/start-steps.ts'
+import type { ReplicaRows } from './steps/step.ts'
+import { createWorkFolders, type WorkFoldersDeps } from './work-folders.ts'
 
 export interface DeploymentEngineDeps {
   database: Database
   system: System
   store: DeploymentStore
   runtime: Runtime
-  replicas: ReplicaStore
+  replicas: ReplicaRows
   recordAudit: RecordAudit
-  settings: Pick<
-    Config,
-    'data_dir' | 'deploy_concurrency' | 'build_timeout_seconds' | 'drain_seconds' | 'drain_upgraded_seconds'
-  >
+  settings: Pick<Config, 'data_dir' | 'deploy_concurrency' | 'drain_seconds' | 'drain_upgraded_seconds'>
   services: {
     find: (id: string) => ServiceRow | undefined
     setLive: (id: string, deploymentId: string, now: string) => void
@@ -34,14 +32,15 @@ export interface DeploymentEngineDeps {
   }
   projectNameOf: (projectId: string) => string | undefined
   openEnv: (sealed: string) => Promise<Readonly<Record<string, string>>>
-  unpackUpload: SourceStepDeps['unpackUpload']
+  unpackUpload: WorkFoldersDeps['unpackUpload']
   buildSource: SourceStepDeps['buildSource']
   publishRoutes: CutoverStepDeps['publishRoutes']
   inFlight: CutoverStepDeps['inFlight']
-  prepareLog: RunnerDeps['prepareLog']
-  appendLog: RunnerDeps['appendLog']
-  over: RunnerDeps['over']
-  onInternalError: RunnerDeps['onInternalError']
+  prepareLog: DeploymentQueueDeps['prepareLog']
+  appendLog: DeploymentQueueDeps['appendLog']
+  over: DeploymentQueueDeps['over']
+  /** Told of errors that nobody foresaw; of the queue itself, without a deployment. */
+  onInternalError: (error: unknown, deployment?: DeploymentRow) => void
 }
 
 const FETCH_MS = 15 * 60_000
@@ -53,34 +52,30 @@ const SLACK_MS = 30_000
 /** Puts the steps of a deployment together and returns the queue that runs them. */
 export function createDeploymentEngine(deps: DeploymentEngineDeps): DeploymentQueue {
   const { store, settings, services } = deps
-  const steps = {
-    ...createSourceSteps({
-      workDir: join(settings.data_dir, 'work'),
-      unpackUpload: deps.unpackUpload,
-      buildSource: deps.buildSource,
-      setImage: (id, image, imageId) => store.setImage(id, image, imageId, deps.system.nowIso()),
-    }),
-    ...createStartSteps({
-      runtime: deps.runtime,
-      replicas: deps.replicas,
-      openEnv: deps.openEnv,
-      wantedReplicas: (id) => services.find(id)?.replicas ?? 1,
-      hostnameOf: services.hostnameOf,
-    }),
-    ...createCutoverSteps({
-      runtime: deps.runtime,
-      replicas: deps.replicas,
-      makeLive: (id) => makeLive({ ...deps, markDraining: deps.replicas.markDraining }, id),
-      publishRoutes: deps.publishRoutes,
-      inFlight: deps.inFlight,
-      graceOf: (id) => store.find(id)?.config.stop_grace_seconds ?? 0,
-      drainSeconds: settings.drain_seconds,
-      drainUpgradedSeconds: settings.drain_upgraded_seconds,
-    }),
-  }
+  const workDir = join(settings.data_dir, 'work')
+  const folders = createWorkFolders({ workDir, unpackUpload: deps.unpackUpload })
   return createDeploymentQueue({
     ...deps,
-    steps,
+    steps: {
+      ...createSourceSteps({
+        ...deps,
+        folders,
+        setImage: (id, image, imageId) => store.setImage(id, image, imageId, deps.system.nowIso()),
+      }),
+      ...createStartSteps({
+        ...deps,
+        wantedReplicas: (id) => services.find(id)?.replicas ?? 1,
+        hostnameOf: services.hostnameOf,
+      }),
+      ...createCutoverSteps({
+        ...deps,
+        makeLive: (id) => makeLive({ ...deps, markDraining: deps.replicas.markDraining }, id),
+        graceOf: (id) => store.find(id)?.config.stop_grace_seconds ?? 0,
+        isAwaited: store.hasOtherOpen,
+        drainSeconds: settings.drain_seconds,
+        drainUpgradedSeconds: settings.drain_upgraded_seconds,
+      }),
+    },
     concurrency: settings.deploy_concurrency,
     timeoutOf: (step, deployment) => timeoutOf(settings, store, step, deployment),
     namesOf: (deployment) => {
@@ -90,6 +85,11 @@ export function createDeploymentEngine(deps: DeploymentEngineDeps): DeploymentQu
         ? undefined
         : { service_name, project_name }
     },
+    over: (deployment) => {
+      deps.over(deployment)
+      folders.remove(deployment.id).catch((error: unknown) => deps.onInternalError(error, deployment))
+    },
+    onQueueError: deps.onInternalError,
   })
 }
 
@@ -98,16 +98,17 @@ function timeoutOf(
   store: DeploymentStore,
   step: Step,
   deployment: DeploymentRow,
-): number {
+): number | null {
   switch (step) {
     case 'fetch':
       return FETCH_MS
     case 'build':
-      return settings.build_timeout_seconds * 1000
+      // It waits in a queue first, for as long as it takes; the build itself has its own time.
+      return null
     case 'start':
       return START_MS
     case 'check':
-      return deployment.config.health_check.timeout_seconds * 1000 + SLACK_MS
+      return checkSeconds(deployment.config) * 1000 + SLACK_MS
     case 'route':
       return ROUTE_MS
     case 'retire': {

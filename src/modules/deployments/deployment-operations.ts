@@ -1,32 +1,18 @@
 import { AppError } from '../../lib/errors.ts'
 import { type Page, type PageRequest, pageOf } from '../../lib/page.ts'
-import type { System } from '../../lib/system.ts'
-import type { Database } from '../../store/database.ts'
-import type { RecordAudit } from '../audit/audit.ts'
-import { type Actor, recordActor } from '../identity/actor.ts'
-import { requirePermission } from '../identity/authorize.ts'
 import type { Context } from '../identity/context.ts'
-import type { Permission } from '../identity/permissions.ts'
-import type { ServiceBuild, ServiceRow } from '../services/service-schema.ts'
+import type { ServiceRow } from '../services/service-schema.ts'
+import { createDeploymentRecords, type DeploymentRecordDeps } from './deployment-record.ts'
 import type {
   DeploymentRequest,
   DeploymentRow,
   DeploymentSource,
   DeploymentView,
 } from './deployment-schema.ts'
-import type { DeploymentStore } from './deployment-store.ts'
-import { viewDeployment } from './deployment-view.ts'
+import { createReleaseChoice } from './release-choice.ts'
 import type { ReleaseSettings } from './release-settings.ts'
 
-export interface DeploymentDeps {
-  database: Database
-  system: System
-  store: DeploymentStore
-  recordAudit: RecordAudit
-  services: {
-    find: (id: string) => ServiceRow | undefined
-    urlOf: (service: ServiceRow) => string
-  }
+export interface DeploymentDeps extends DeploymentRecordDeps {
   settings: ReleaseSettings
   /** Marks an upload of the service as taken; throws NOT_FOUND and UPLOAD_USED. Runs inside the caller's transaction. */
   takeUpload: (
@@ -36,107 +22,39 @@ export interface DeploymentDeps {
   ) => { sha256: string; size_bytes: number }
   /** Whether a release's image is still there; asked before a release is deployed again. */
   hasImage: (imageId: string) => Promise<boolean>
-  /** Called after a commit that added a deployment or asked for a cancellation. */
-  deploymentsChanged: () => void
-  /** Called after a commit that ended a deployment which had not begun. */
-  over: (deployment: DeploymentRow) => void
 }
 
 export type DeploymentOperations = ReturnType<typeof createDeploymentOperations>
 
-/** What a deployment is made of before it has an id. */
-interface Blueprint {
-  source: DeploymentSource
-  build: ServiceBuild
-  image: string | null
-  image_id: string | null
-  config: DeploymentRow['config']
-  env_sealed: string | null
-}
+type UploadRequest = Extract<DeploymentRequest['source'], { type: 'upload' }>
+type ReleaseSource = Exclude<DeploymentSource, { type: 'upload' }>
 
 /** The verbs on deployments. */
 export function createDeploymentOperations(deps: DeploymentDeps) {
   const { database, store, system } = deps
+  const records = createDeploymentRecords(deps)
+  const releases = createReleaseChoice(store)
 
-  const requireService = (actor: Actor, permission: Permission, id: string): ServiceRow => {
-    const service = deps.services.find(id)
-    requirePermission(actor, permission, service?.project_id)
-    if (!service) throw new AppError('NOT_FOUND')
-    return service
-  }
-  const requireDeployment = (actor: Actor, permission: Permission, id: string): DeploymentRow => {
-    const deployment = store.find(id)
-    requirePermission(actor, permission, deployment?.project_id)
-    if (!deployment || !deps.services.find(deployment.service_id)) throw new AppError('NOT_FOUND')
-    return deployment
-  }
-  const view = (deployment: DeploymentRow): DeploymentView & { revision: number } => {
-    const service = deps.services.find(deployment.service_id)
-    return viewDeployment(deployment, store.listSteps(deployment.id), {
-      live_deployment_id: service?.live_deployment_id ?? null,
-      url: service ? deps.services.urlOf(service) : '',
-    })
-  }
-
-  /** Ends a deployment that still waits. */
-  const cancelWaiting = (waiting: DeploymentRow, reason: string, now: string): void => {
-    store.finish(waiting.id, 'Cancelled', reason, now)
-    database.afterCommit(() => {
-      const ended = store.find(waiting.id)
-      if (ended) deps.over(ended)
-    })
-  }
-
-  /** Adds the row, and cancels those of the service that still wait: only the newest one matters. */
-  const insert = (context: Context, service: ServiceRow, id: string, plan: Blueprint): DeploymentRow => {
-    const now = system.nowIso()
-    const number = store.nextNumber(service.id)
-    for (const waiting of store.listOpenOfService(service.id)) {
-      if (waiting.status === 'Pending') cancelWaiting(waiting, `Superseded by deployment ${number}.`, now)
-    }
-    const row: DeploymentRow = {
-      id,
-      service_id: service.id,
-      project_id: service.project_id,
-      number,
-      status: 'Pending',
-      step: plan.image_id === null ? 'fetch' : 'start',
-      ...plan,
-      reason: null,
-      created_by: recordActor(context.actor),
-      cancel_requested: false,
-      replaces_id: null,
-      revision: 1,
-      created_at: now,
-      updated_at: now,
-      finished_at: null,
-    }
-    store.insert(row)
-    if (plan.image_id !== null) for (const step of ['fetch', 'build'] as const) store.skipStep(id, step, now)
-    deps.recordAudit(context, {
-      action: 'createDeployment',
-      resource_kind: 'deployment',
-      resource_id: id,
-      project_id: service.project_id,
-      details: { service: service.name, number, source: plan.source.type },
-    })
-    database.afterCommit(deps.deploymentsChanged)
-    return row
+  const viewOne = (deployment: DeploymentRow): DeploymentView & { revision: number } => {
+    const [view] = records.view(deployment.service_id, [deployment])
+    if (!view) throw new AppError('NOT_FOUND')
+    return view
   }
 
   const deployUpload = async (
     context: Context,
     service: ServiceRow,
-    source: Extract<DeploymentRequest['source'], { type: 'upload' }>,
+    source: UploadRequest,
   ): Promise<DeploymentRow> => {
+    const build = deps.settings.buildFor(service, source)
     const settings = await deps.settings.snapshot(service)
     return database.transact(() => {
       const id = system.newId()
       const upload = deps.takeUpload(service.id, source.upload_id, id)
-      return insert(context, service, id, {
+      return records.insert(context, service.id, id, {
         ...settings,
         source: { type: 'upload', upload_id: source.upload_id, ...upload },
-        build: deps.settings.buildFor(service, source),
+        build,
         image: null,
         image_id: null,
       })
@@ -148,56 +66,40 @@ export function createDeploymentOperations(deps: DeploymentDeps) {
     context: Context,
     service: ServiceRow,
     release: DeploymentRow,
-    type: 'redeploy' | 'rollback',
+    source: ReleaseSource,
   ): Promise<DeploymentRow> => {
-    const { image, image_id } = release
-    if (image === null || image_id === null || !(await deps.hasImage(image_id))) {
-      throw new AppError('NOTHING_TO_DEPLOY', {
-        message: `The image of deployment ${release.number} is no longer kept. Deploy the source again.`,
-      })
-    }
+    const isThere = release.image_id !== null && (await deps.hasImage(release.image_id))
     const settings =
-      type === 'rollback'
+      source.type === 'rollback'
         ? { config: release.config, env_sealed: release.env_sealed }
         : await deps.settings.snapshot(service)
-    return database.transact(() =>
-      insert(context, service, system.newId(), {
-        ...settings,
-        source: { type, deployment_id: release.id, number: release.number },
-        build: release.build,
-        image,
-        image_id,
-      }),
-    )
-  }
-
-  const requireRollbackTarget = (service: ServiceRow, deploymentId: string | undefined): DeploymentRow => {
-    if (deploymentId !== undefined) {
-      const target = store.find(deploymentId)
-      if (!target || target.service_id !== service.id) throw new AppError('NOT_FOUND')
-      if (target.image_id === null || !['Healthy', 'Inactive', 'Stopped'].includes(target.status)) {
-        throw new AppError('NOTHING_TO_DEPLOY', { message: 'That deployment never became a release.' })
+    return database.transact(() => {
+      // The image may have been given up while we asked for it.
+      const { image = null, image_id = null } = store.find(release.id) ?? {}
+      if (!isThere || image === null || image_id === null) {
+        throw new AppError('NOTHING_TO_DEPLOY', {
+          message: `The image of deployment ${release.number} is no longer kept. Deploy the source again.`,
+        })
       }
-      return target
-    }
-    const live = service.live_deployment_id === null ? undefined : store.find(service.live_deployment_id)
-    const target = live && store.findReleaseBefore(service.id, releaseNumber(live))
-    if (!target)
-      throw new AppError('NOTHING_TO_DEPLOY', { message: 'There is no earlier release to go back to.' })
-    return target
+      const plan = { ...settings, source, build: release.build, image, image_id }
+      return records.insert(context, service.id, system.newId(), plan)
+    })
   }
 
   const rollback = (
     context: Context,
     service: ServiceRow,
     deploymentId: string | undefined,
-  ): Promise<DeploymentRow> =>
-    deployRelease(context, service, requireRollbackTarget(service, deploymentId), 'rollback')
+  ): Promise<DeploymentRow> => {
+    const target = releases.requireRollbackTarget(service, deploymentId)
+    const source = { type: 'rollback', deployment_id: target.id, number: target.number } as const
+    return deployRelease(context, service, target, source)
+  }
 
   const redeploy = (context: Context, service: ServiceRow): Promise<DeploymentRow> => {
-    const live = service.live_deployment_id === null ? undefined : store.find(service.live_deployment_id)
-    if (!live) throw new AppError('NOTHING_TO_DEPLOY')
-    return deployRelease(context, service, live, 'redeploy')
+    const { live, origin } = releases.requireLive(service)
+    const source = { type: 'redeploy', deployment_id: origin.id, number: origin.number } as const
+    return deployRelease(context, service, live, source)
   }
 
   const create = (
@@ -224,46 +126,45 @@ export function createDeploymentOperations(deps: DeploymentDeps) {
   return {
     /** Asks for a release; it is made in the background. Throws UPLOAD_USED, NOTHING_TO_DEPLOY and NOT_SUPPORTED. */
     createDeployment: async (context: Context, request: DeploymentRequest) => {
-      const service = requireService(context.actor, 'deployments.create', request.service_id)
-      return view(await create(context, service, request.source))
+      const service = records.requireService(context.actor, 'deployments.create', request.service_id)
+      return viewOne(await create(context, service, request.source))
     },
 
     /** Deploys the live release again with the settings of today. */
-    redeployService: async (context: Context, serviceId: string) =>
-      view(await redeploy(context, requireService(context.actor, 'deployments.create', serviceId))),
+    redeployService: async (context: Context, serviceId: string) => {
+      const service = records.requireService(context.actor, 'deployments.create', serviceId)
+      return viewOne(await redeploy(context, service))
+    },
 
     /** Deploys an earlier release, the one before the live one unless it is named, with the settings it had. */
-    rollbackService: async (context: Context, serviceId: string, deploymentId: string | undefined) =>
-      view(
-        await rollback(context, requireService(context.actor, 'deployments.create', serviceId), deploymentId),
-      ),
+    rollbackService: async (context: Context, serviceId: string, deploymentId: string | undefined) => {
+      const service = records.requireService(context.actor, 'deployments.create', serviceId)
+      return viewOne(await rollback(context, service, deploymentId))
+    },
 
     /** One deployment. */
     getDeployment: (context: Context, id: string) =>
-      view(requireDeployment(context.actor, 'deployments.read', id)),
+      viewOne(records.requireDeployment(context.actor, 'deployments.read', id)),
 
     /** Deployments of a service, newest first. */
     listDeployments: (context: Context, serviceId: string, page: PageRequest): Page<DeploymentView> => {
-      requireService(context.actor, 'deployments.read', serviceId)
+      records.requireService(context.actor, 'deployments.read', serviceId)
       const rows = store.listByService(serviceId, page.after ?? null, page.limit + 1)
       const { items, ...rest } = pageOf(rows, page.limit, (row) => row.id)
-      return { ...rest, items: items.map(view) }
+      return { ...rest, items: records.view(serviceId, items) }
     },
 
     /** Stops a deployment that is not live yet. Throws DEPLOYMENT_OVER. Repeating it is fine. */
     cancelDeployment: (context: Context, id: string) =>
       database.transact(() => {
-        const deployment = requireDeployment(context.actor, 'deployments.cancel', id)
+        const deployment = records.requireDeployment(context.actor, 'deployments.cancel', id)
         if (deployment.step === null) throw new AppError('DEPLOYMENT_OVER')
-        if (deployment.step === 'retire') {
+        if (deployment.status === 'Healthy') {
           throw new AppError('DEPLOYMENT_OVER', {
             message: 'The deployment is live already; roll back instead.',
           })
         }
-        const now = system.nowIso()
-        const reason = `Cancelled by ${context.actor.name}.`
-        if (deployment.status === 'Pending') cancelWaiting(deployment, reason, now)
-        else store.requestCancel(id, reason, now)
+        records.cancel(deployment, `Cancelled by ${context.actor.name}.`)
         deps.recordAudit(context, {
           action: 'cancelDeployment',
           resource_kind: 'deployment',
@@ -271,13 +172,15 @@ export function createDeploymentOperations(deps: DeploymentDeps) {
           project_id: deployment.project_id,
           details: { number: deployment.number },
         })
-        database.afterCommit(deps.deploymentsChanged)
-        return view(requireDeployment(context.actor, 'deployments.cancel', id))
+        return viewOne(records.requireDeployment(context.actor, 'deployments.cancel', id))
+      }),
+
+    /** Cancels what waits or is under way of a service that is being stopped or deleted. What is live already is left to go on. */
+    cancelOfService: (serviceId: string, reason: string): void =>
+      database.transact(() => {
+        for (const deployment of store.listOpenOfService(serviceId)) {
+          if (deployment.status !== 'Healthy') records.cancel(deployment, reason)
+        }
       }),
   }
-}
-
-/** A rollback stands for the release that it went back to, so that going back twice goes further back. */
-function releaseNumber(deployment: DeploymentRow): number {
-  return deployment.source.type === 'upload' ? deployment.number : deployment.source.number
 }

@@ -7,8 +7,14 @@ export interface DeploymentQueue {
   worker: Worker
   /** Stops what is under way where it stands, and waits until it has. */
   stop(): Promise<void>
-  /** Waits until nothing of this service is under way. */
+  /** Waits until nothing of this service is under way; what is cancelled or of a deleted service ends soon. */
   idle(serviceId: string): Promise<void>
+}
+
+export interface DeploymentQueueDeps extends RunnerDeps {
+  /** How many run at once. Those that build have as many places of their own: nobody waits with a rollback for the builds of others. */
+  concurrency: number
+  onQueueError: (error: unknown) => void
 }
 
 interface Running {
@@ -18,28 +24,41 @@ interface Running {
 }
 
 /** Starts deployments in order, one of a service at a time, as many at once as the node allows. */
-export function createDeploymentQueue(deps: RunnerDeps & { concurrency: number }): DeploymentQueue {
+export function createDeploymentQueue(deps: DeploymentQueueDeps): DeploymentQueue {
   const running = new Map<string, Running>()
   let stopping = false
 
+  const run = async (deployment: DeploymentRow, signal: AbortSignal): Promise<void> => {
+    try {
+      await runDeployment(deps, deployment.id, signal)
+      running.delete(deployment.service_id)
+      worker.nudge()
+    } catch (error) {
+      // Nothing could be recorded: the next look, seconds from now, tries again.
+      running.delete(deployment.service_id)
+      deps.onInternalError(error, deployment)
+    }
+  }
+
   const start = (deployment: DeploymentRow): void => {
     const abort = new AbortController()
-    const ended = runDeployment(deps, deployment.id, abort.signal)
-      .catch((error: unknown) => deps.onInternalError(error, deployment))
-      .finally(() => {
-        running.delete(deployment.service_id)
-        worker.nudge()
-      })
-    running.set(deployment.service_id, { deployment, abort, ended })
+    const entry = { deployment, abort, ended: Promise.resolve() }
+    running.set(deployment.service_id, entry)
+    entry.ended = run(deployment, abort.signal)
+  }
+
+  const hasPlace = (deployment: DeploymentRow): boolean => {
+    const lane = [...running.values()].filter((other) => builds(other.deployment) === builds(deployment))
+    return lane.length < deps.concurrency
   }
 
   const look = (): void => {
     for (const deployment of deps.store.listOpen()) {
       const current = running.get(deployment.service_id)
       if (current?.deployment.id === deployment.id) {
-        if (deployment.cancel_requested && deployment.status !== 'Healthy')
-          current.abort.abort(new StepAborted('cancelled'))
-      } else if (!current && running.size < deps.concurrency && !stopping) start(deployment)
+        const isCancelled = deployment.cancel_requested && deployment.status !== 'Healthy'
+        if (isCancelled || !deps.namesOf(deployment)) current.abort.abort(new StepAborted('cancelled'))
+      } else if (!current && !stopping && hasPlace(deployment)) start(deployment)
     }
   }
 
@@ -48,6 +67,7 @@ export function createDeploymentQueue(deps: RunnerDeps & { concurrency: number }
     system: deps.system,
     everyMs: 5_000,
     run: async () => look(),
+    onError: deps.onQueueError,
   })
 
   return {
@@ -59,7 +79,16 @@ export function createDeploymentQueue(deps: RunnerDeps & { concurrency: number }
       await Promise.all([...running.values()].map(({ ended }) => ended))
     },
     idle: async (serviceId) => {
-      await running.get(serviceId)?.ended
+      worker.nudge()
+      for (;;) {
+        const current = running.get(serviceId)
+        if (!current) return
+        await current.ended
+      }
     },
   }
+}
+
+function builds(deployment: DeploymentRow): boolean {
+  return deployment.source.type === 'upload'
 }

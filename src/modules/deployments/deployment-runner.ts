@@ -1,18 +1,15 @@
-import { AppError, isAppError, messageOf } from '../../lib/errors.ts'
 import type { System } from '../../lib/system.ts'
 import type { Database } from '../../store/database.ts'
 import type { DeploymentRow, DeploymentState, Step } from './deployment-schema.ts'
 import { STEPS } from './deployment-schema.ts'
 import type { DeploymentStore } from './deployment-store.ts'
-import { DeploymentFailed, StepAborted, type StepContext, type StepWork } from './steps/step.ts'
+import { runStep, type StepEnd, type StepRunDeps } from './steps/step-run.ts'
 
-export interface RunnerDeps {
+export interface RunnerDeps extends Omit<StepRunDeps, 'isLive'> {
   database: Database
   system: System
   store: DeploymentStore
-  steps: Readonly<Record<Step, StepWork>>
-  /** How long each step may take, in milliseconds. */
-  timeoutOf: (step: Step, deployment: DeploymentRow) => number
+  /** Undefined when the service is gone. */
   namesOf: (deployment: DeploymentRow) => { service_name: string; project_name: string } | undefined
   /** Called before the first line is written, in every daemon that works on it. */
   prepareLog: (deployment: DeploymentRow) => Promise<void>
@@ -22,7 +19,6 @@ export interface RunnerDeps {
   ) => void
   /** Called once a deployment is over, with its final state. */
   over: (deployment: DeploymentRow) => void
-  onInternalError: (error: unknown, deployment: DeploymentRow) => void
 }
 
 /** How the state follows from the step that is under way. */
@@ -35,178 +31,138 @@ const STATE_DURING: Readonly<Record<Step, DeploymentState>> = {
   retire: 'Healthy',
 }
 
-const ENGINE_PAUSE_MS = 1_000
-/** How long a deployment waits for an engine that is away. */
-const ENGINE_PATIENCE_MS = 10 * 60_000
-/** What is live already is never failed for what comes after; leftovers are the reconciler's then. */
-const LIVE_ATTEMPTS = 5
-
 /**
  * Takes one deployment through its steps, from wherever it stands, until it is over. Returns early, with everything recorded, when `stop`
  * aborts; the next daemon goes on from there.
  */
 export async function runDeployment(deps: RunnerDeps, id: string, stop: AbortSignal): Promise<void> {
-  const given = deps.store.find(id)
-  if (!given) return
-  try {
-    await deps.prepareLog(given)
-  } catch (error) {
-    deps.onInternalError(error, given)
-    return finish(
-      deps,
-      given,
-      'failed',
-      'The variables of this deployment cannot be opened; see the log of the daemon.',
-    )
-  }
+  const found = deps.store.find(id)
+  if (!found || found.step === null || !(await prepare(deps, found))) return
+  resume(deps, id)
   for (;;) {
     const deployment = deps.store.find(id)
     if (!deployment || deployment.step === null) return
-    const isLive = deployment.status === 'Healthy'
-    if (deployment.cancel_requested && !isLive)
+    if (deployment.cancel_requested && !isLive(deployment))
       return finish(deps, deployment, 'cancelled', deployment.reason ?? 'Cancelled.')
-    const ended = await runStep(deps, deployment, deployment.step, stop)
-    if (ended === 'stopped') return
-    if (ended !== 'done') return finish(deps, deployment, ended.how, ended.reason)
+    const end = await work(deps, deployment, deployment.step, stop)
+    if (end.how === 'stopped') return
+    if (end.how === 'done') recordDone(deps, id, deployment.step, end.record)
+    else return finish(deps, deployment, end.how, reasonOf(deps, id, end))
   }
 }
 
-type StepEnd = 'done' | 'stopped' | { how: 'failed' | 'cancelled'; reason: string }
+/** Whoever cancelled has left their reason. */
+function reasonOf(
+  deps: RunnerDeps,
+  id: string,
+  end: { how: 'failed' | 'cancelled'; reason: string },
+): string {
+  return (end.how === 'cancelled' ? deps.store.find(id)?.reason : null) ?? end.reason
+}
 
-async function runStep(
+/** A release that serves stays Healthy whatever its steps meet. */
+function isLive(deployment: DeploymentRow | undefined): boolean {
+  return deployment?.status === 'Healthy'
+}
+
+async function prepare(deps: RunnerDeps, deployment: DeploymentRow): Promise<boolean> {
+  try {
+    await deps.prepareLog(deployment)
+    return true
+  } catch (error) {
+    deps.onInternalError(error, deployment)
+    // What follows now writes no output of the application.
+    if (isLive(deployment)) return true
+    const reason = 'The variables of this deployment cannot be opened; see the log of the daemon.'
+    finish(deps, deployment, 'failed', reason)
+    return false
+  }
+}
+
+/**
+ * Goes on with what an earlier daemon began. What it started and checked may have ended meanwhile, with the machine perhaps, so nothing is
+ * routed on its word.
+ */
+function resume(deps: RunnerDeps, id: string): void {
+  const { store, system } = deps
+  const deployment = store.find(id)
+  if (!deployment?.step || deployment.status === 'Pending' || deployment.cancel_requested) return
+  deps.appendLog(id, { step: deployment.step, stream: 'status', line: 'Going on after an interruption.' })
+  if (isLive(deployment) || (deployment.step !== 'check' && deployment.step !== 'route')) return
+  store.advance(id, deployment.step, 'start', STATE_DURING.start, system.nowIso())
+}
+
+async function work(
   deps: RunnerDeps,
   deployment: DeploymentRow,
   step: Step,
   stop: AbortSignal,
 ): Promise<StepEnd> {
-  const { database, store, system } = deps
+  const { id } = deployment
   const names = deps.namesOf(deployment)
-  if (!names) return { how: 'cancelled', reason: 'The service is gone.' }
-  const begun = database.transact(() => {
-    if (
-      !store.advance(
-        deployment.id,
-        step,
-        step,
-        deployment.status === 'Healthy' ? 'Healthy' : STATE_DURING[step],
-        system.nowIso(),
-      )
-    ) {
-      return false
-    }
-    store.beginStep(deployment.id, step, system.nowIso())
-    return true
-  })
-  if (!begun) return 'stopped'
-  const log: StepContext['log'] = (line, stream = 'status') =>
-    deps.appendLog(deployment.id, { step, stream, line })
-  const begin = system.monotonic()
-  let engineAway = false
-  for (let attempt = 1; ; attempt += 1) {
-    const deadline = withDeadline(system, stop, deps.timeoutOf(step, deployment))
-    try {
-      const context: StepContext = { deployment, ...names, signal: deadline.signal, log, system }
-      const record = await deps.steps[step](context)
-      recordDone(deps, deployment.id, step, record ?? undefined)
-      return 'done'
-    } catch (error) {
-      const isLive = store.find(deployment.id)?.status === 'Healthy'
-      const end = judge(deps, deployment, step, deadline.signal.aborted ? deadline.signal.reason : error)
-      if (end === 'stopped') return end
-      if (isAppError(error, 'RUNTIME_UNAVAILABLE') && system.monotonic() - begin < ENGINE_PATIENCE_MS) {
-        if (!engineAway) log('The container engine cannot be reached; waiting for it.')
-        engineAway = true
-        attempt -= 1
-      } else if (!isLive) return end
-      else if (attempt >= LIVE_ATTEMPTS) {
-        log(`${end.reason} The release is live; what is left of the old one is removed in the background.`)
-        recordDone(deps, deployment.id, step, undefined)
-        return 'done'
-      }
-    } finally {
-      deadline.clear()
-    }
-    try {
-      await system.sleep(ENGINE_PAUSE_MS, stop)
-    } catch {
-      return judge(deps, deployment, step, stop.reason)
-    }
-  }
+  if (!names && isLive(deployment)) return { how: 'done', record: undefined }
+  if (!names) return { how: 'cancelled', reason: 'The service was deleted.' }
+  if (!recordBegin(deps, deployment, step)) return { how: 'stopped' }
+  return runStep(
+    { ...deps, isLive: (deploymentId) => isLive(deps.store.find(deploymentId)) },
+    step,
+    {
+      deployment,
+      ...names,
+      log: (line, stream = 'status') => deps.appendLog(id, { step, stream, line }),
+      system: deps.system,
+    },
+    stop,
+  )
 }
 
-function recordDone(deps: RunnerDeps, id: string, step: Step, record: (() => void) | undefined): void {
-  const { database, store, system } = deps
-  const next = STEPS[STEPS.indexOf(step) + 1] ?? null
-  database.transact(() => {
-    record?.()
-    const now = system.nowIso()
-    store.endStep(id, step, 'done', now)
-    const status = store.find(id)?.status ?? 'Failed'
-    store.advance(id, step, next, status === 'Healthy' ? status : STATE_DURING[next ?? step], now)
-    if (next !== null) return
-    database.afterCommit(() => {
-      const over = store.find(id)
-      if (over) deps.over(over)
-    })
-  })
-}
-
-/** What the end of a step means. Nothing is thrown on: a deployment records its own failures. */
-function judge(
-  deps: RunnerDeps,
+function recordBegin(
+  { database, store, system }: RunnerDeps,
   deployment: DeploymentRow,
   step: Step,
-  error: unknown,
-): Exclude<StepEnd, 'done'> {
-  if (error instanceof StepAborted) {
-    if (error.why === 'shutdown') return 'stopped'
-    if (error.why === 'cancelled')
-      return { how: 'cancelled', reason: deps.store.find(deployment.id)?.reason ?? 'Cancelled.' }
-    return {
-      how: 'failed',
-      reason: `The ${step} step took longer than ${Math.round(deps.timeoutOf(step, deployment) / 1000)} s.`,
-    }
-  }
-  if (error instanceof DeploymentFailed) return { how: 'failed', reason: error.message }
-  if (error instanceof AppError) {
-    const details = (error.details ?? []).map(
-      (detail) => `${detail.field === undefined ? '' : `${detail.field} `}${detail.message}`,
-    )
-    return { how: 'failed', reason: [error.message, ...details].join(' ') }
-  }
-  deps.onInternalError(error, deployment)
-  return { how: 'failed', reason: `The ${step} step met an internal error: ${messageOf(error)}` }
+): boolean {
+  return database.transact(() => {
+    const now = system.nowIso()
+    const status = isLive(deployment) ? 'Healthy' : STATE_DURING[step]
+    if (!store.advance(deployment.id, step, step, status, now)) return false
+    store.beginStep(deployment.id, step, now)
+    return true
+  })
+}
+
+function recordDone(
+  { database, store, system, over }: RunnerDeps,
+  id: string,
+  step: Step,
+  record: (() => void) | undefined,
+): void {
+  const next = STEPS[STEPS.indexOf(step) + 1] ?? null
+  database.transact(() => {
+    const now = system.nowIso()
+    const status = next === null || isLive(store.find(id)) ? 'Healthy' : STATE_DURING[next]
+    if (!store.advance(id, step, next, status, now)) return
+    record?.()
+    store.endStep(id, step, 'done', now)
+    if (next === null) database.afterCommit(() => tellOver(store, over, id))
+  })
 }
 
 function finish(
-  deps: RunnerDeps,
-  deployment: DeploymentRow,
+  { database, store, system, appendLog, over }: RunnerDeps,
+  { id, step }: DeploymentRow,
   how: 'failed' | 'cancelled',
   reason: string,
 ): void {
-  const { database, store, system } = deps
-  deps.appendLog(deployment.id, {
-    step: deployment.step,
-    stream: 'status',
-    line: how === 'failed' ? `Failed: ${reason}` : reason,
-  })
+  appendLog(id, { step, stream: 'status', line: how === 'failed' ? `Failed: ${reason}` : reason })
   database.transact(() => {
     const now = system.nowIso()
-    if (deployment.step !== null) store.endStep(deployment.id, deployment.step, how, now)
-    store.finish(deployment.id, how === 'failed' ? 'Failed' : 'Cancelled', reason, now)
-    database.afterCommit(() => {
-      const over = store.find(deployment.id)
-      if (over) deps.over(over)
-    })
+    if (step !== null) store.endStep(id, step, how, now)
+    store.finish(id, how === 'failed' ? 'Failed' : 'Cancelled', reason, now)
+    database.afterCommit(() => tellOver(store, over, id))
   })
 }
 
-function withDeadline(
-  system: System,
-  stop: AbortSignal,
-  ms: number,
-): { signal: AbortSignal; clear: () => void } {
-  const timer = new AbortController()
-  const clear = system.later(ms, () => timer.abort(new StepAborted('timeout')))
-  return { signal: AbortSignal.any([stop, timer.signal]), clear }
+function tellOver(store: DeploymentStore, over: RunnerDeps['over'], id: string): void {
+  const deployment = store.find(id)
+  if (deployment) over(deployment)
 }

@@ -1,5 +1,12 @@
 import type { Database, SqlParameters } from '../../store/database.ts'
-import type { DeploymentRow, DeploymentState, Step, StepRow, StepState } from './deployment-schema.ts'
+import {
+  type DeploymentRow,
+  type DeploymentState,
+  type Step,
+  type StepRow,
+  STEPS,
+  type StepState,
+} from './deployment-schema.ts'
 
 type StoredRow = Omit<DeploymentRow, 'source' | 'build' | 'config' | 'created_by' | 'cancel_requested'> & {
   source: string
@@ -74,10 +81,24 @@ export function createDeploymentStore(database: Database) {
     /** Those that are not over, oldest first. */
     listOpen: () => rows('SELECT * FROM deployments WHERE step IS NOT NULL ORDER BY id', {}),
 
+    /** The releases that are live, of all services. */
+    listLive: () =>
+      rows(
+        `SELECT deployments.* FROM deployments JOIN services ON services.live_deployment_id = deployments.id`,
+        {},
+      ),
+
     listOpenOfService: (serviceId: string) =>
       rows('SELECT * FROM deployments WHERE step IS NOT NULL AND service_id = $serviceId ORDER BY id', {
         serviceId,
       }),
+
+    /** Whether another deployment of the service is not over. */
+    hasOtherOpen: (serviceId: string, id: string): boolean =>
+      database.get(
+        'SELECT 1 FROM deployments WHERE step IS NOT NULL AND service_id = $serviceId AND id <> $id LIMIT 1',
+        { serviceId, id },
+      ) !== undefined,
 
     listIdsOfService: (serviceId: string) =>
       database
@@ -100,22 +121,33 @@ export function createDeploymentStore(database: Database) {
       ),
 
     /**
-     * Deployments whose image may go: over, not live, beyond the newest `keep` of their service, and none of those that stay uses the
-     * same image (a rollback does).
+     * Gives up the images of releases that are not kept any more: neither live nor under way, nor among the `keep` newest images of other
+     * releases of their service, nor the image that was built last, from whose layers the next build starts.
      */
-    listExpiredImages: (keep: number) =>
-      rows(
-        `WITH ranked AS (
-           SELECT d.*, s.live_deployment_id AS live_id, row_number() OVER (PARTITION BY d.service_id ORDER BY d.number DESC) AS rank
-           FROM deployments AS d JOIN services AS s ON s.id = d.service_id WHERE d.image IS NOT NULL
-         ), kept AS (SELECT image FROM ranked WHERE rank <= $keep OR step IS NOT NULL OR live_id IS id)
-         SELECT d.* FROM deployments AS d JOIN ranked ON ranked.id = d.id
-         WHERE ranked.image NOT IN (SELECT image FROM kept)`,
+    forgetExpiredImages: (keep: number) =>
+      database.run(
+        `WITH releases AS (
+           SELECT service_id, image, max(number) AS newest FROM deployments
+           WHERE image IS NOT NULL AND status IN ('Healthy', 'Inactive', 'Stopped') GROUP BY service_id, image
+         ), live AS (
+           SELECT deployments.image FROM deployments JOIN services ON services.live_deployment_id = deployments.id
+         ), ranked AS (
+           SELECT image, row_number() OVER (PARTITION BY service_id ORDER BY newest DESC) AS place FROM releases
+           WHERE image NOT IN (SELECT image FROM live WHERE image IS NOT NULL)
+         ), built_last AS (
+           SELECT image, max(number) FROM deployments WHERE image IS NOT NULL GROUP BY service_id
+         ), kept AS (
+           SELECT image FROM ranked WHERE place <= $keep UNION SELECT image FROM live UNION SELECT image FROM built_last
+           UNION SELECT image FROM deployments WHERE step IS NOT NULL
+         )
+         UPDATE deployments SET image = NULL, image_id = NULL
+         WHERE image NOT IN (SELECT image FROM kept WHERE image IS NOT NULL)`,
         { keep },
       ),
 
-    forgetImage: (id: string) =>
-      database.run('UPDATE deployments SET image = NULL, image_id = NULL WHERE id = $id', { id }),
+    /** All images that a release or a deployment under way has, by tag and by id. */
+    listImages: (): { image: string; image_id: string }[] =>
+      database.all('SELECT DISTINCT image, image_id FROM deployments WHERE image IS NOT NULL', {}),
 
     /** Compare-and-set on the step: false when the deployment has moved on or is over. */
     advance(id: string, from: Step, to: Step | null, status: DeploymentState, now: string): boolean {
@@ -186,9 +218,13 @@ export function createDeploymentStore(database: Database) {
         { id, step, now },
       ),
 
-    listSteps: (id: string) =>
-      database.all<StepRow>('SELECT * FROM deployment_steps WHERE deployment_id = $id ORDER BY started_at', {
-        id,
-      }),
+    /** The steps of these deployments, each deployment's in the order in which they run. */
+    listSteps: (ids: readonly string[]): StepRow[] =>
+      database
+        .all<StepRow>(
+          'SELECT * FROM deployment_steps WHERE deployment_id IN (SELECT value FROM json_each($ids))',
+          { ids: JSON.stringify(ids) },
+        )
+        .toSorted((one, other) => STEPS.indexOf(one.step) - STEPS.indexOf(other.step)),
   }
 }

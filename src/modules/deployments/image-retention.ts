@@ -1,21 +1,46 @@
 import { isAppError } from '../../lib/errors.ts'
-import type { Runtime } from '../../runtime/runtime.ts'
+import { LABELS } from '../../runtime/labels.ts'
+import type { ImageInfo, Runtime } from '../../runtime/runtime.ts'
 import type { DeploymentStore } from './deployment-store.ts'
 
-/** The body of a worker: removes the images of releases beyond those that are kept. Only images that Berth made are ever named. */
-export async function removeExpiredImages(
-  deps: { runtime: Runtime; store: DeploymentStore; keep: number },
-  signal: AbortSignal,
-): Promise<void> {
-  for (const { id, image } of deps.store.listExpiredImages(deps.keep)) {
-    if (signal.aborted || image === null) return
+export interface ImageRetentionDeps {
+  runtime: Runtime
+  store: DeploymentStore
+  /** How many earlier releases of each service can be gone back to. */
+  keep: number
+}
+
+/**
+ * The body of a worker: removes the images that Berth built for deployments and that no release needs any more, also those that a crash left
+ * without a row. What is given up is recorded first, so that nobody deploys an image that is about to go.
+ */
+export async function removeExpiredImages(deps: ImageRetentionDeps, signal: AbortSignal): Promise<void> {
+  const { runtime, store } = deps
+  store.forgetExpiredImages(deps.keep)
+  const images = await runtime.listImages({ [LABELS.kind]: 'image' })
+  // Read after the list: what was built meanwhile belongs to a deployment that is open or recorded by now.
+  for (const reference of planRemovals(images, store.listImages(), store.listOpen())) {
+    if (signal.aborted) return
     try {
-      await deps.runtime.removeImage(image)
+      await runtime.removeImage(reference)
     } catch (error) {
       // A container that is on its way out still uses it; the next round finds it free.
-      if (isAppError(error, 'CONFLICT')) continue
-      throw error
+      if (!isAppError(error, 'CONFLICT')) throw error
     }
-    deps.store.forgetImage(id)
   }
+}
+
+/** The tags, and ids of images without any, that belong to nothing. */
+export function planRemovals(
+  images: readonly ImageInfo[],
+  kept: readonly { image: string; image_id: string }[],
+  open: readonly { id: string }[],
+): string[] {
+  const references = new Set(kept.flatMap(({ image, image_id }) => [image, image_id]))
+  const underWay = new Set(open.map(({ id }) => id))
+  return images.flatMap((image) => {
+    if (underWay.has(image.labels[LABELS.deployment] ?? '')) return []
+    if (image.tags.length === 0) return references.has(image.id) ? [] : [image.id]
+    return image.tags.filter((tag) => !references.has(tag))
+  })
 }

@@ -1,5 +1,6 @@
 import { AppError } from '../../lib/errors.ts'
-import type { ResourceLimits } from '../projects/resource-limits-schema.ts'
+import { normalizeRelativePath } from '../../lib/relative-path.ts'
+import { type ResourceLimits, resolveLimits } from '../projects/resource-limits-schema.ts'
 import type { Secrets } from '../secrets/secrets.ts'
 import type { ServiceBuild, ServiceConfig, ServiceRow } from '../services/service-schema.ts'
 
@@ -10,7 +11,7 @@ export interface ReleaseSettingsDeps {
     shared_env_sealed: string | null
     default_resource_limits: ResourceLimits | null
   }
-  nodeLimits: ResourceLimits
+  nodeLimits: Required<ResourceLimits>
 }
 
 export interface ReleaseSettings {
@@ -32,43 +33,39 @@ export function createReleaseSettings(deps: ReleaseSettingsDeps): ReleaseSetting
       return {
         config: {
           ...service.config,
-          resource_limits: {
-            ...deps.nodeLimits,
-            ...inherited.default_resource_limits,
-            ...service.config.resource_limits,
-          },
+          resource_limits: resolveLimits(
+            service.config.resource_limits,
+            inherited.default_resource_limits,
+            deps.nodeLimits,
+          ),
         },
         env_sealed: Object.keys(env).length === 0 ? null : await deps.secrets.seal(env),
       }
     },
 
-    buildFor: (service, request) => ({
-      ...service.build,
-      ...(request.dockerfile_path !== undefined && {
-        dockerfile_path: requireInside(request.dockerfile_path, 'dockerfile_path'),
-        builder: service.build.builder === 'auto' ? ('dockerfile' as const) : service.build.builder,
-      }),
-      ...(request.context_path !== undefined && {
-        context_path: requireInside(request.context_path, 'context_path'),
-      }),
-    }),
+    buildFor: ({ build }, request) => {
+      const { dockerfile_path, context_path } = request
+      if (dockerfile_path !== undefined && !['auto', 'dockerfile'].includes(build.builder))
+        throw invalid('dockerfile_path', `acts only with builder auto or dockerfile, not ${build.builder}`)
+      return {
+        ...build,
+        ...(dockerfile_path !== undefined && {
+          dockerfile_path: readPath('dockerfile_path', dockerfile_path),
+          builder: 'dockerfile',
+        }),
+        ...(context_path !== undefined && { context_path: readPath('context_path', context_path) }),
+      }
+    },
   }
 }
 
-function requireInside(path: string, field: string): string {
-  const parts = path.split('/').filter((part) => part !== '' && part !== '.')
-  if (
-    path.startsWith('/') ||
-    path.includes('\0') ||
-    path.includes('\\') ||
-    parts.includes('..') ||
-    parts.length === 0
-  ) {
-    throw new AppError('VALIDATION_ERROR', {
-      details: [
-        { field: `source.${field}`, message: 'must be a relative path inside the source, without ..' },
-      ],
-    })
-  }
-  return parts.join('/')
+function readPath(field: 'dockerfile_path' | 'context_path', given: string): string | null {
+  const path = normalizeRelativePath(given)
+  if (path === undefined || (path === '' && field === 'dockerfile_path'))
+    throw invalid(field, 'must be a path inside the source: relative, without .. and control characters')
+  return path === '' ? null : path
+}
+
+function invalid(field: string, message: string): AppError {
+  return new AppError('VALIDATION_ERROR', { details: [{ field: `source.${field}`, message }] })
 }

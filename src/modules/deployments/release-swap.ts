@@ -4,7 +4,7 @@ import type { RecordAudit } from '../audit/audit.ts'
 import { BERTH_ITSELF } from '../identity/context.ts'
 import type { DesiredState, ServiceRow } from '../services/service-schema.ts'
 import type { DeploymentStore } from './deployment-store.ts'
-import { DeploymentFailed } from './steps/step.ts'
+import { DeploymentFailed, StepAborted } from './steps/step.ts'
 
 export interface ReleaseSwapDeps {
   database: Database
@@ -22,7 +22,7 @@ export interface ReleaseSwapDeps {
 
 /**
  * Makes a release the live one of its service: from this commit on the routes that are planned lead to it. Repeating it changes nothing.
- * Answers the release that it replaced. Throws DeploymentFailed when the service went away meanwhile.
+ * Answers the release that it replaced. Throws DeploymentFailed when the service went away meanwhile, StepAborted when it was cancelled.
  */
 export function makeLive(deps: ReleaseSwapDeps, deploymentId: string): string | null {
   const { database, store, services } = deps
@@ -32,6 +32,8 @@ export function makeLive(deps: ReleaseSwapDeps, deploymentId: string): string | 
     if (!deployment || !service) throw new DeploymentFailed('The service was deleted.')
     const before = service.live_deployment_id
     if (before === deploymentId) return deployment.replaces_id
+    // The last instant at which it can be cancelled.
+    if (deployment.cancel_requested) throw new StepAborted('cancelled')
     const now = deps.system.nowIso()
     services.setLive(service.id, deploymentId, now)
     // Whoever deploys a stopped service wants it to run.

@@ -71,6 +71,13 @@ export function verdictOf(
   return { allowed: false, error }
 }
 
+/** The projects in which the actor has the permission: what a list may hold. */
+export function projectsWith(actor: Actor, permission: Permission): readonly string[] | 'all' {
+  const visible = actor.visibleProjects()
+  if (visible === 'all') return actor.can(permission) ? 'all' : []
+  return visible.filter((id) => actor.can(permission, id))
+}
+
 /** Throws the refusal of `verdictOf` unless the actor has the permission in the project. */
 export function requirePermission(actor: Actor, permission: Permission, projectId: string | undefined): void {
   const verdict = verdictOf(actor, permission, { project: projectId })

@@ -1,5 +1,5 @@
 import { type Static, Type } from 'typebox'
-import { Id, IdInPath, Instant, nullable, strictObject } from '../../http/schema.ts'
+import { EXAMPLE_ID, Id, IdInPath, Instant, nullable, strictObject } from '../../http/schema.ts'
 import { PERMISSION_NAMES } from './permissions.ts'
 
 // What a user may be called. It stands in paths of nothing, so it may look like an email address.
@@ -214,8 +214,8 @@ export const Role = Type.Object(
 )
 export type Role = Static<typeof Role>
 const roleFields = {
-  name: Type.String({ pattern: '^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$' }),
-  description: Type.String({ maxLength: 500 }),
+  name: Type.String({ pattern: '^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$', examples: ['people'] }),
+  description: Type.String({ maxLength: 500, examples: ['Looks after members'] }),
   permissions: Type.Array(PermissionName, { maxItems: 100, uniqueItems: true }),
 }
 export const CreateRoleBody = strictObject(
@@ -233,7 +233,11 @@ export const UpdateRoleBody = strictObject(
     description: Type.Optional(roleFields.description),
     permissions: Type.Optional(roleFields.permissions),
   },
-  { title: 'UpdateRoleBody', minProperties: 1 },
+  {
+    title: 'UpdateRoleBody',
+    minProperties: 1,
+    examples: [{ permissions: ['projects.read', 'logs.read'] }],
+  },
 )
 export type UpdateRoleBody = Static<typeof UpdateRoleBody>
 export const PermissionEntry = Type.Object(
@@ -260,7 +264,7 @@ export const CheckBody = strictObject(
     method: Type.Optional(Type.Enum(['GET', 'POST', 'PUT', 'PATCH', 'DELETE'])),
     path: Type.Optional(Type.String({ pattern: '^/', maxLength: 1024 })),
   },
-  { title: 'CheckBody' },
+  { title: 'CheckBody', examples: [{ permission: 'services.write', project_id: EXAMPLE_ID }] },
 )
 export type CheckBody = Static<typeof CheckBody>
 export const CheckAnswer = Type.Object(

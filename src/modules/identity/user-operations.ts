@@ -68,9 +68,6 @@ export function createUserOperations(deps: UserDeps): UserOperations {
 
   return {
     bootstrap: async (context, body) => {
-      if (context.actor.via !== 'admin_token') {
-        throw new AppError('FORBIDDEN', { message: 'This needs the install admin token.' })
-      }
       refuseSecondBootstrap(users)
       const hash = await deps.passwords.hash(body.password)
       return database.transact(() => {

@@ -20,7 +20,7 @@ export function userRoutes(server: Server, operations: UserOperations): void {
   server.post(
     '/v1/bootstrap',
     {
-      config: { access: { signed_in: true, recovery: true } },
+      config: { access: { install_admin: true } },
       schema: {
         operationId: 'bootstrap',
         summary: 'Make the first administrator, with the install admin token',

@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os'
-import { join } from 'node:path'
+import { resolve } from 'node:path'
 import type { IngressWorkerStatus } from '../../ingress/control-protocol.ts'
 import { DEFAULT_LIMITS, type IngressLimits } from '../../ingress/limits.ts'
 import { EMPTY_TABLE, parseRouteTable, type Route, type RouteTable } from '../../ingress/route-table.ts'
@@ -11,14 +11,13 @@ import { warmCompileCache } from './compile-cache.ts'
 import type { IngressLog } from './ingress-log.ts'
 import { allowListenerMigration } from './listener-migration.ts'
 import { chooseHttpPort } from './listening-port.ts'
-import { ensureIngressDirectory, readRouteFile, writeRouteFile } from './route-file.ts'
+import { ensureIngressDirectory, hasRouteFile, readRouteFile, writeRouteFile } from './route-file.ts'
 import { fingerprintOf } from './worker-code.ts'
 import { createWorkerFleet, type WorkerFleet } from './worker-fleet.ts'
 import type { WorkerLink } from './worker-link.ts'
 
 /** How often the workers are looked at when nothing happens. */
 const LOOK_EVERY_MS = 5000
-const ANSWER_MS = 10_000
 /** sockaddr_un holds 108 bytes with the final zero. */
 const MAX_SOCKET_PATH = 107
 const LONGEST_SOCKET_NAME = '/worker-4294967295.sock'.length
@@ -78,7 +77,7 @@ export interface Ingress {
 /** Creates the control side; nothing happens before `start`. */
 export function createIngress(options: IngressOptions): Ingress {
   const { system, log } = options
-  const directory = join(options.dataDir, 'ingress')
+  const directory = resolve(options.dataDir, 'ingress')
   const wanted = options.workers ?? availableParallelism()
   const limits = { ...DEFAULT_LIMITS, ...options.limits }
   let table = EMPTY_TABLE
@@ -98,7 +97,11 @@ export function createIngress(options: IngressOptions): Ingress {
     name: 'ingress',
     system,
     everyMs: LOOK_EVERY_MS,
-    run: (signal) => fleet.reconcile(signal),
+    run: async (signal) => {
+      // Workers end themselves without it.
+      if (!(await hasRouteFile(directory))) await writeRouteFile(directory, table)
+      await fleet.reconcile(signal)
+    },
     onError: (error) =>
       log.error({ error: messageOf(error) }, 'the ingress workers are not as they should be'),
   })
@@ -185,7 +188,7 @@ function checkPathLength(directory: string): void {
 
 /** The status of every worker that answers. */
 async function askAll(fleet: WorkerFleet): Promise<IngressWorkerStatus[]> {
-  const answers = await Promise.allSettled(fleet.links().map((link) => link.refresh(ANSWER_MS)))
+  const answers = await Promise.allSettled(fleet.links().map((link) => link.refresh()))
   return answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []))
 }
 
@@ -204,7 +207,7 @@ async function countInFlight(fleet: WorkerFleet, ids: ReadonlySet<string>): Prom
 
 async function requireStatus(link: WorkerLink): Promise<IngressWorkerStatus> {
   try {
-    return await link.refresh(ANSWER_MS)
+    return await link.refresh()
   } catch (error) {
     throw new AppError('BUSY', { cause: error })
   }

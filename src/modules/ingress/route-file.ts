@@ -1,4 +1,4 @@
-import { chmod, mkdir, readFile } from 'node:fs/promises'
+import { chmod, mkdir, readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ROUTES_FILE } from '../../ingress/control-protocol.ts'
 import { EMPTY_TABLE, parseRouteTable, type RouteTable } from '../../ingress/route-table.ts'
@@ -20,6 +20,11 @@ export async function readRouteFile(directory: string): Promise<RouteTable | und
     if (error instanceof SyntaxError) return undefined
     throw error
   }
+}
+
+/** True while the file is there. */
+export async function hasRouteFile(directory: string): Promise<boolean> {
+  return (await readdir(directory)).includes(ROUTES_FILE)
 }
 
 /** Writes the table from which workers start when there is nobody to ask. */

@@ -6,12 +6,10 @@ import type { WorkerSettings } from '../../ingress/worker-settings.ts'
 import { messageOf, systemCodeOf } from '../../lib/errors.ts'
 import type { System } from '../../lib/system.ts'
 import type { IngressLog } from './ingress-log.ts'
-import { WorkerLink } from './worker-link.ts'
+import { ANSWER_MS, WorkerLink } from './worker-link.ts'
 import { planWorkers } from './worker-plan.ts'
 import { isOurWorker, killWorker, startFailure, startWorker } from './worker-process.ts'
 
-/** A worker that says nothing for so long is hung, and killed: it must not go on with an old table. */
-const ANSWER_MS = 10_000
 const START_MS = 30_000
 const START_LOOK_MS = 25
 /** A worker that lived so long did not die of being started. */
@@ -62,24 +60,29 @@ export function createWorkerFleet(options: FleetOptions): WorkerFleet {
   let notBefore = 0
 
   const onClose = (link: WorkerLink): void => {
+    // One that closed while it was being opened was never among the living.
+    if (links.get(link.pid) !== link) return
     links.delete(link.pid)
-    if (!link.retiring && !link.status.draining && !hungUp) noteDeath(link.pid, link.status.uptime_seconds)
+    if (!link.retiring && !link.status.draining && !hungUp) {
+      lost += 1
+      log.warn({ pid: link.pid }, 'an ingress worker is gone')
+      backOff(link.status.uptime_seconds)
+    }
     changed()
   }
 
-  const noteDeath = (pid: number, uptimeSeconds: number): void => {
+  /** The first one is replaced at once: a crash is rare, and every moment costs. */
+  const backOff = (uptimeSeconds: number): void => {
     deaths = uptimeSeconds >= STEADY_SECONDS ? 1 : deaths + 1
-    lost += 1
-    // The first one is replaced at once: a crash is rare, and every moment costs.
     const delay = deaths === 1 ? 0 : Math.min(MAX_BACK_OFF_MS, 250 * 2 ** Math.min(deaths, 16))
     notBefore = system.monotonic() + delay
-    log.warn({ pid, deaths, delay_ms: delay }, 'an ingress worker is gone')
   }
 
   const open = async (pid: number): Promise<void> => {
     const path = join(directory, socketName(pid))
     try {
-      links.set(pid, await WorkerLink.open(path, pid, system, ANSWER_MS, onClose))
+      const link = await WorkerLink.open(path, pid, system, onClose)
+      if (!link.closed) links.set(pid, link)
     } catch (error) {
       await clearAway(pid, path, error)
     }
@@ -110,7 +113,7 @@ export function createWorkerFleet(options: FleetOptions): WorkerFleet {
     const table = options.table()
     if (link.status.version >= table.version) return
     try {
-      await link.push(table, ANSWER_MS)
+      await link.push(table)
     } catch (error) {
       link.close()
       log.warn({ pid: link.pid, error: messageOf(error) }, 'an ingress worker took no table and is killed')
@@ -125,7 +128,7 @@ export function createWorkerFleet(options: FleetOptions): WorkerFleet {
 
   const refresh = async (link: WorkerLink): Promise<void> => {
     try {
-      await link.refresh(ANSWER_MS)
+      await link.refresh()
     } catch (error) {
       if (await isOurWorker(link.pid, directory)) {
         log.warn({ pid: link.pid, error: messageOf(error) }, 'an ingress worker hangs and is killed')
@@ -137,19 +140,18 @@ export function createWorkerFleet(options: FleetOptions): WorkerFleet {
   const startOne = async (signal: AbortSignal): Promise<void> => {
     const settings = options.settings()
     const worker = await startWorker(settings, changed)
+    // An abort leaves it there, for `end` to find.
     starting.add(worker.pid)
-    try {
-      const deadline = system.monotonic() + START_MS
-      while (system.monotonic() < deadline) {
-        const ended = worker.ended()
-        if (ended !== undefined) throw startFailure(settings.bind_address, settings.port, ended.code)
-        if (await isListening(worker.pid)) return
-        await system.sleep(START_LOOK_MS, signal)
-      }
-    } finally {
-      starting.delete(worker.pid)
+    const deadline = system.monotonic() + START_MS
+    while (system.monotonic() < deadline) {
+      const ended = worker.ended()
+      if (ended !== undefined || (await isListening(worker.pid))) starting.delete(worker.pid)
+      if (ended !== undefined) throw startFailure(settings.bind_address, settings.port, ended.code)
+      if (!starting.has(worker.pid)) return
+      await system.sleep(START_LOOK_MS, signal)
     }
     await killWorker(worker.pid, directory)
+    starting.delete(worker.pid)
     throw new Error(`The ingress worker ${worker.pid} did not start within ${START_MS} ms.`)
   }
 
@@ -158,7 +160,7 @@ export function createWorkerFleet(options: FleetOptions): WorkerFleet {
     const link = links.get(pid)
     if (link === undefined || link.closed) return false
     try {
-      return (await link.refresh(ANSWER_MS)).listening
+      return (await link.refresh()).listening
     } catch {
       // It ended meanwhile; its exit status tells why.
       return false
@@ -175,7 +177,7 @@ export function createWorkerFleet(options: FleetOptions): WorkerFleet {
     const failed = outcomes.find((outcome) => outcome.status === 'rejected')
     if (failed === undefined) return
     signal.throwIfAborted()
-    noteDeath(0, 0)
+    backOff(0)
     throw failed.reason
   }
 
@@ -191,14 +193,14 @@ export function createWorkerFleet(options: FleetOptions): WorkerFleet {
     const { retire } = planWorkers(options.wanted, fingerprint, observed())
     for (const pid of retire) {
       log.info({ pid }, 'an ingress worker is retired')
-      await links.get(pid)?.retire(RETIRE_REQUESTS_MS, RETIRE_UPGRADED_MS, ANSWER_MS)
+      await links.get(pid)?.retire(RETIRE_REQUESTS_MS, RETIRE_UPGRADED_MS)
     }
   }
 
   const end = async (graceMs: number): Promise<void> => {
     await discover()
     const ending = observed()
-    await Promise.allSettled(ending.map((link) => link.retire(graceMs, graceMs, ANSWER_MS)))
+    await Promise.allSettled(ending.map((link) => link.retire(graceMs, graceMs)))
     const deadline = system.monotonic() + graceMs + ANSWER_MS
     while (links.size > 0 && system.monotonic() < deadline) await system.sleep(START_LOOK_MS)
     const left = [...ending.map(({ pid }) => pid), ...starting]

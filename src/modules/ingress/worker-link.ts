@@ -10,6 +10,9 @@ import type { RouteTable } from '../../ingress/route-table.ts'
 import { messageOf } from '../../lib/errors.ts'
 import type { System } from '../../lib/system.ts'
 
+/** A worker that says nothing for so long is hung, and killed: it must not go on with an old table. */
+export const ANSWER_MS = 10_000
+
 interface Waiting {
   resolve: (reply: ControlReply) => void
   reject: (error: Error) => void
@@ -47,7 +50,6 @@ export class WorkerLink {
     path: string,
     pid: number,
     system: System,
-    timeoutMs: number,
     onClose: (link: WorkerLink) => void,
   ): Promise<WorkerLink> {
     const socket = connect(path)
@@ -56,31 +58,29 @@ export class WorkerLink {
       socket.once('error', reject)
     })
     const link = new WorkerLink(pid, socket, system, onClose)
-    await link.refresh(timeoutMs)
+    await link.refresh()
     return link
   }
 
-  async refresh(timeoutMs: number): Promise<IngressWorkerStatus> {
-    const reply = await this.ask({ type: 'status' }, timeoutMs)
+  async refresh(): Promise<IngressWorkerStatus> {
+    const reply = await this.ask({ type: 'status' })
     if (reply.type !== 'status') throw unexpected(this.pid, reply)
-    this.status = reply
-    return reply
+    const { type: _type, ...status } = reply
+    this.status = status
+    return status
   }
 
   /** Hands over a table; resolves when the worker serves it or a newer one. */
-  async push(table: RouteTable, timeoutMs: number): Promise<void> {
-    const reply = await this.ask({ type: 'table', table }, timeoutMs)
+  async push(table: RouteTable): Promise<void> {
+    const reply = await this.ask({ type: 'table', table })
     if (reply.type !== 'ack') throw unexpected(this.pid, reply)
     this.status = { ...this.status, version: reply.version }
   }
 
   /** Tells the worker to take nothing new and to end within these bounds. */
-  async retire(requestsMs: number, upgradedMs: number, timeoutMs: number): Promise<void> {
+  async retire(requestsMs: number, upgradedMs: number): Promise<void> {
     this.retiring = true
-    const reply = await this.ask(
-      { type: 'stop', requests_ms: requestsMs, upgraded_ms: upgradedMs },
-      timeoutMs,
-    )
+    const reply = await this.ask({ type: 'stop', requests_ms: requestsMs, upgraded_ms: upgradedMs })
     if (reply.type !== 'stopping') throw unexpected(this.pid, reply)
   }
 
@@ -92,10 +92,10 @@ export class WorkerLink {
     for (const { reject } of this.waiting.splice(0)) reject(reason)
   }
 
-  private async ask(request: ControlRequest, timeoutMs: number): Promise<ControlReply> {
+  private async ask(request: ControlRequest): Promise<ControlReply> {
     if (this.closed) throw new Error(`The ingress worker ${this.pid} is not connected.`)
     const late = (): void => this.close(new Error(`The ingress worker ${this.pid} did not answer in time.`))
-    const cancel = this.system.later(timeoutMs, late)
+    const cancel = this.system.later(ANSWER_MS, late)
     try {
       return await new Promise<ControlReply>((resolve, reject) => {
         this.waiting.push({ resolve, reject })

@@ -5,6 +5,7 @@ import type { LineBatch } from './log-line.ts'
 const WAKE_MS = 100
 /** The newest lines in memory, in characters, while someone follows. */
 const RING_CHARACTERS = 512 * 1024
+const GATHERED_CHARACTERS = 128 * 1024
 
 /** The newest lines of a log and those who wait for more. */
 export interface LiveTail {
@@ -32,6 +33,7 @@ export function createLiveTail(system: System, head: number): LiveTail {
   const waiting = new Set<() => void>()
   let pausing = false
   let isDue = false
+  let gathered: { after: number; head: number; batch: LineBatch } | undefined
 
   const wake = (): void => {
     if (pausing) {
@@ -85,14 +87,17 @@ export function createLiveTail(system: System, head: number): LiveTail {
         if (followers > 0) return
         ring.length = 0
         characters = 0
+        gathered = undefined
       }
     },
     linesAfter: (after) => {
-      const next = after + 1
-      if (ring[0] === undefined || ring[0].first > next) return undefined
-      const batch = ring.find(({ last }) => last >= next)
-      if (!batch || batch.first === next) return batch
-      return { first: next, last: batch.last, lines: batch.lines.slice(next - batch.first) }
+      const from = ring.findLastIndex(({ first }) => first <= after + 1)
+      if (from === -1 || after >= head) return undefined
+      // All who were up to date at the last wake ask for the same, and are to get the same, so that it is made ready once.
+      if (gathered?.after !== after || gathered.head !== head) {
+        gathered = { after, head, batch: gather(ring, from, after + 1) }
+      }
+      return gathered.batch
     },
     changed: (signal) =>
       new Promise((resolve) => {
@@ -106,6 +111,21 @@ export function createLiveTail(system: System, head: number): LiveTail {
         signal.addEventListener('abort', done, { once: true })
       }),
   }
+}
+
+/** One batch of the lines from `first` on, of about a size that is sent at once. */
+function gather(ring: readonly LineBatch[], from: number, first: number): LineBatch {
+  const lines: string[] = []
+  let last = first - 1
+  let characters = 0
+  for (let index = from; index < ring.length && characters < GATHERED_CHARACTERS; index += 1) {
+    const batch = ring[index]
+    if (!batch) break
+    lines.push(...(batch.first < first ? batch.lines.slice(first - batch.first) : batch.lines))
+    last = batch.last
+    characters += charactersOf(batch)
+  }
+  return { first, last, lines }
 }
 
 function charactersOf(batch: LineBatch | undefined): number {

@@ -127,15 +127,18 @@ class Following {
     return intake.lines
   }
 
+  /** Waits before the next reading, unless something wakes it or all is over. */
   async #pause(ms: number): Promise<void> {
-    const { system } = this.#deps
     await new Promise<void>((resolve) => {
       if (this.#isWoken || this.#signal.aborted) return resolve()
-      const cancel = system.later(ms, resolve)
-      this.#wake = () => {
+      const end = (): void => {
         cancel()
+        this.#signal.removeEventListener('abort', end)
         resolve()
       }
+      const cancel = this.#deps.system.later(ms, end)
+      this.#signal.addEventListener('abort', end, { once: true })
+      this.#wake = end
     })
     this.#wake = () => {}
     this.#isWoken = false

@@ -1,5 +1,5 @@
 import { compress } from '@mongodb-js/zstd'
-import { readFile, rm } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { zstdDecompress } from 'node:zlib'
@@ -59,13 +59,11 @@ export function isCompressed(segment: Segment): boolean {
   return segment.name.endsWith('.zst')
 }
 
-/** Replaces a plain segment's file by a compressed one, away from the event loop. A crash leaves one of the two, or both. */
+/** Makes a compressed file beside a plain segment's, away from the event loop. The plain one is removed once nobody is sent to it. */
 export async function compressSegment(directory: string, segment: Segment): Promise<Segment> {
-  const plain = join(directory, segment.name)
-  const bytes = await compress(await readFile(plain))
+  const bytes = await compress(await readFile(join(directory, segment.name)))
   const name = compressedName(segment)
   await writeDurableFile(join(directory, name), bytes)
-  await rm(plain, { force: true })
   return { ...segment, name, bytes: bytes.length }
 }
 

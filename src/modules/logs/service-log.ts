@@ -240,7 +240,9 @@ export class ServiceLog {
       const compressed = await compressSegment(directory, segment)
       const now = this.#closed.indexOf(segment)
       if (now >= 0) this.#closed[now] = compressed
+      // Removed meanwhile: then both go.
       else await rm(join(directory, compressed.name), { force: true })
+      await rm(join(directory, segment.name), { force: true })
     }).catch((error: unknown) => {
       if (!this.#isOver) onError(error)
     })

@@ -33,7 +33,12 @@ export const NodeInfo = Type.Object(
       ),
     }),
     memory: Type.Object({ total_bytes: Type.Integer(), available_bytes: Type.Integer() }),
-    load: Type.Array(Type.Number(), { minItems: 3, maxItems: 3, description: 'Over 1, 5 and 15 minutes' }),
+    load: Type.Array(Type.Number(), {
+      minItems: 3,
+      maxItems: 3,
+      examples: [[0.42, 0.31, 0.27]],
+      description: 'Over 1, 5 and 15 minutes',
+    }),
     disk: Type.Object({ total_bytes: Type.Integer(), free_bytes: Type.Integer() }),
   },
   { title: 'Node' },

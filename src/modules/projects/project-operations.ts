@@ -6,7 +6,7 @@ import { createTurns } from '../../lib/turns.ts'
 import type { Database } from '../../store/database.ts'
 import type { AuditContext, RecordAudit } from '../audit/audit.ts'
 import type { Actor } from '../identity/actor.ts'
-import { requirePermission } from '../identity/authorize.ts'
+import { projectsWith, requirePermission } from '../identity/authorize.ts'
 import type { Context } from '../identity/context.ts'
 import { type Env, readEnv, redactEnv } from '../secrets/env-schema.ts'
 import type { Secrets } from '../secrets/secrets.ts'
@@ -88,10 +88,7 @@ export function createProjectOperations(deps: ProjectDeps) {
   return {
     /** The projects that the caller may see, newest first. Values of shared_env are never in a list. */
     listProjects: async (context: Context, page: PageRequest): Promise<Page<ProjectView>> => {
-      const visible = context.actor.visibleProjects()
-      const readable =
-        visible === 'all' ? visible : visible.filter((id) => context.actor.can('projects.read', id))
-      const { items, ...rest } = store.list(readable, page)
+      const { items, ...rest } = store.list(projectsWith(context.actor, 'projects.read'), page)
       const turns = createTurns(system, 256)
       const views: ProjectView[] = []
       for (const project of items) {

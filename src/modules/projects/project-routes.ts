@@ -12,7 +12,7 @@ export function projectRoutes(server: Server, operations: ProjectOperations): vo
   server.get(
     '/v1/projects',
     {
-      config: { access: { permission: 'projects.read' } },
+      config: { access: { signed_in: true } },
       schema: {
         operationId: 'listProjects',
         summary:

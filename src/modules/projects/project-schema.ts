@@ -31,7 +31,7 @@ export const ProjectReplace = strictObject(
     shared_env: Type.Optional(EnvInput),
     default_resource_limits: Type.Optional(ResourceLimitsInput),
   },
-  { title: 'ReplaceProjectBody' },
+  { title: 'ReplaceProjectBody', examples: [{ description: 'What we sell' }] },
 )
 export type ProjectReplace = Static<typeof ProjectReplace>
 

@@ -1,3 +1,4 @@
+import { AppError } from '../../lib/errors.ts'
 import type { ContainerSpec } from '../../runtime/runtime.ts'
 import { LABELS } from '../../runtime/labels.ts'
 import type { DeploymentRow } from '../deployments/deployment-schema.ts'
@@ -22,11 +23,12 @@ export interface ReplicaOwner {
 /** What the engine is asked to run for one replica of a release. */
 export function replicaSpec(owner: ReplicaOwner, index: number): ContainerSpec {
   const { deployment } = owner
-  const { config } = deployment
+  const { config, image_id: image } = deployment
+  if (image === null) throw new AppError('NOT_FOUND', { message: 'The image of this release is gone.' })
   const limits = config.resource_limits
   return {
     name: containerName(deployment.id, index),
-    image: deployment.image_id ?? '',
+    image,
     ...(config.command !== null && { command: config.command }),
     env: { ...owner.env, ...(config.internal_port !== null && { PORT: String(config.internal_port) }) },
     labels: {

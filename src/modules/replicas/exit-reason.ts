@@ -8,16 +8,19 @@ const SIGNAL_NAMES: Readonly<Record<number, string>> = {
   11: 'SIGSEGV',
   15: 'SIGTERM',
 }
+const KILLED = 137
 
 /** Says in words why a container is not running. */
 export function exitReason(container: Pick<ContainerInfo, 'exit_code' | 'oom_killed' | 'error'>): string {
   if (container.error !== null && container.error !== '') return `could not start: ${container.error}`
   const code = container.exit_code
   if (code === null) return 'stopped'
-  // The engine's flag is also true when only a child was killed; the exit code tells whether it was the application itself.
-  if (container.oom_killed && code === 137)
-    return 'was killed for using more memory than its limit (exit code 137)'
+  if (code === KILLED) {
+    // The flag is also set when only a child was killed, so it counts only together with the exit code; some engines never set it.
+    return container.oom_killed
+      ? 'was killed for using more memory than its limit (exit code 137)'
+      : 'was killed (exit code 137, SIGKILL), most likely for using more memory than its limit'
+  }
   const signal = code > 128 ? SIGNAL_NAMES[code - 128] : undefined
-  if (signal !== undefined) return `exited with code ${code} (${signal})`
-  return `exited with code ${code}`
+  return signal === undefined ? `exited with code ${code}` : `exited with code ${code} (${signal})`
 }

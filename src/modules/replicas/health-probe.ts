@@ -1,6 +1,7 @@
 import { request } from 'node:http'
 import { connect } from 'node:net'
 import { messageOf } from '../../lib/errors.ts'
+import type { System } from '../../lib/system.ts'
 import type { HealthCheck } from '../services/service-schema.ts'
 
 export interface ProbeTarget {
@@ -16,57 +17,86 @@ export interface ProbeResult {
   seen: string
 }
 
-/** A probe that takes longer than this has failed. */
+/** A probe that takes longer than this has failed, however busily it is being answered. */
 const PROBE_TIMEOUT_MS = 5_000
 
 /** Asks a replica once whether it is well: HTTP when the check names a path, a TCP connection otherwise. Never throws. */
-export function probe(target: ProbeTarget, check: HealthCheck, signal: AbortSignal): Promise<ProbeResult> {
-  return check.path === null ? probeTcp(target, signal) : probeHttp(target, check.path, check, signal)
-}
-
-function probeHttp(
+export async function probe(
   target: ProbeTarget,
-  path: string,
-  check: HealthCheck,
+  check: Pick<HealthCheck, 'path' | 'statuses'>,
+  system: System,
   signal: AbortSignal,
 ): Promise<ProbeResult> {
-  const what = `GET ${path}`
-  return new Promise((resolve) => {
+  const { path } = check
+  const what = path === null ? `TCP port ${target.port}` : `GET ${path}`
+  try {
+    if (path === null) {
+      await connectOnce(target, system, signal)
+      return { ok: true, seen: `${what}: open` }
+    }
+    const status = await requestStatus(target, path, system, signal)
+    return { ok: isAccepted(status, check.statuses), seen: `${what}: ${status}` }
+  } catch (error) {
+    return { ok: false, seen: `${what}: ${messageOf(error)}` }
+  }
+}
+
+function requestStatus(
+  target: ProbeTarget,
+  path: string,
+  system: System,
+  signal: AbortSignal,
+): Promise<number> {
+  return new Promise((resolve, reject) => {
     const sent = request({
       host: target.address,
       port: target.port,
       path,
       method: 'GET',
       agent: false,
-      timeout: PROBE_TIMEOUT_MS,
       signal,
       headers: { host: target.hostname, 'user-agent': 'berth-health-check', accept: '*/*' },
     })
-    sent.once('response', (response) => {
-      const status = response.statusCode ?? 0
+    const cancelTimer = system.later(PROBE_TIMEOUT_MS, () => sent.destroy(tooSlow()))
+    const seen = (status: number | undefined): void => {
       // The status is all that counts; a body without end must not hold us.
       sent.destroy()
-      resolve({ ok: isAccepted(status, check.statuses), seen: `${what}: ${status}` })
+      resolve(status ?? 0)
+    }
+    sent.once('response', (response) => seen(response.statusCode))
+    sent.once('upgrade', (response) => seen(response.statusCode))
+    sent.on('error', reject)
+    sent.once('close', () => {
+      cancelTimer()
+      reject(new Error('closed without an answer'))
     })
-    sent.once('timeout', () => sent.destroy(new Error(`no answer within ${PROBE_TIMEOUT_MS / 1000} s`)))
-    sent.on('error', (error) => resolve({ ok: false, seen: `${what}: ${messageOf(error)}` }))
     sent.end()
   })
 }
 
-function probeTcp(target: ProbeTarget, signal: AbortSignal): Promise<ProbeResult> {
-  const what = `TCP port ${target.port}`
-  return new Promise((resolve) => {
-    const socket = connect({ host: target.address, port: target.port, signal })
-    socket.setTimeout(PROBE_TIMEOUT_MS, () =>
-      socket.destroy(new Error(`no answer within ${PROBE_TIMEOUT_MS / 1000} s`)),
-    )
+function connectOnce(target: ProbeTarget, system: System, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    signal.throwIfAborted()
+    const socket = connect({ host: target.address, port: target.port })
+    // Not connect's own option: it leaves its listener on a signal that lives on.
+    const abort = (): void => void socket.destroy(signal.reason as Error)
+    signal.addEventListener('abort', abort)
+    const cancelTimer = system.later(PROBE_TIMEOUT_MS, () => socket.destroy(tooSlow()))
     socket.once('connect', () => {
+      resolve()
       socket.destroy()
-      resolve({ ok: true, seen: `${what}: open` })
     })
-    socket.on('error', (error) => resolve({ ok: false, seen: `${what}: ${messageOf(error)}` }))
+    socket.on('error', reject)
+    socket.once('close', () => {
+      cancelTimer()
+      signal.removeEventListener('abort', abort)
+      reject(new Error('closed'))
+    })
   })
+}
+
+function tooSlow(): Error {
+  return new Error(`no answer within ${PROBE_TIMEOUT_MS / 1000} s`)
 }
 
 /** Whether a status is in a list of codes and ranges such as `200-399,404`. */

@@ -9,48 +9,56 @@ import type { RoutedService } from './route-plan.ts'
 export interface ReplicaSources {
   listServices: () => readonly ServiceSummary[]
   listDeleting: () => readonly ServiceSummary[]
-  findDeployment: (id: string) => DeploymentRow | undefined
+  /** The live releases of all services. */
+  listLiveDeployments: () => readonly DeploymentRow[]
   listOpenDeployments: () => readonly DeploymentRow[]
   projectNameOf: (projectId: string) => string | undefined
-  hostnamesOf: (service: ServiceSummary) => readonly string[]
+  hostnamesOf: (service: ServiceSummary, projectName: string) => readonly string[]
   replicas: ReplicaStore
 }
 
 /** Reads what ought to run, what is routed, and what is seen of it, from the rows of this moment. */
 export function createReplicaIntents(sources: ReplicaSources) {
-  const liveOf = (service: ServiceSummary): DeploymentRow | null =>
-    service.live_deployment_id === null ? null : (sources.findDeployment(service.live_deployment_id) ?? null)
+  const liveById = (): Map<string, DeploymentRow> =>
+    new Map(sources.listLiveDeployments().map((deployment) => [deployment.id, deployment]))
 
   return {
     /** What ought to run of every service. */
     listIntents: (): ReplicaIntent[] => {
       const open = Map.groupBy(sources.listOpenDeployments(), (deployment) => deployment.service_id)
+      const live = liveById()
       return [...sources.listServices(), ...sources.listDeleting()].map((service) => ({
         service_id: service.id,
         service_name: service.name,
         desired_state: service.desired_state,
         replicas: service.replicas,
-        live: liveOf(service),
+        live: live.get(service.live_deployment_id ?? '') ?? null,
         open: open.get(service.id) ?? [],
       }))
     },
 
     /** The services that have routes: those with a release that listens. */
-    listRouted: (): RoutedService[] =>
-      sources.listServices().flatMap((service) => {
-        const live = liveOf(service)
-        if (!live || live.config.internal_port === null) return []
+    listRouted: (): RoutedService[] => {
+      const live = liveById()
+      const projectNames = new Map<string, string>()
+      return sources.listServices().flatMap((service) => {
+        const release = live.get(service.live_deployment_id ?? '')
+        if (!release || release.config.internal_port === null) return []
+        const projectName =
+          projectNames.get(service.project_id) ?? sources.projectNameOf(service.project_id) ?? ''
+        projectNames.set(service.project_id, projectName)
         return [
           {
             service_id: service.id,
-            label: `${sources.projectNameOf(service.project_id) ?? ''}/${service.name}`,
-            hostnames: sources.hostnamesOf(service),
-            deployment_id: live.id,
-            port: live.config.internal_port,
+            label: `${projectName}/${service.name}`,
+            hostnames: sources.hostnamesOf(service, projectName),
+            deployment_id: release.id,
+            port: release.config.internal_port,
             running: service.desired_state === 'running',
           },
         ]
-      }),
+      })
+    },
 
     /** What there is of each of these services. */
     observe: (serviceIds: readonly string[]): Map<string, Observation> => {
@@ -59,9 +67,10 @@ export function createReplicaIntents(sources: ReplicaSources) {
           .listOpenDeployments()
           .flatMap(({ service_id, step }) => (step === 'retire' ? [] : [service_id])),
       )
+      const live = Map.groupBy(sources.replicas.listLive(serviceIds), (row) => row.service_id)
       return new Map(
         serviceIds.map((id) => {
-          const rows = sources.replicas.listByService(id).filter((row) => row.status !== 'Draining')
+          const rows = live.get(id) ?? []
           return [
             id,
             {

@@ -1,25 +1,21 @@
-import { isAppError, messageOf } from '../../lib/errors.ts'
+import { AppError, isAppError, messageOf } from '../../lib/errors.ts'
 import type { System } from '../../lib/system.ts'
 import { LABELS } from '../../runtime/labels.ts'
 import { type ContainerInfo, ContainerRefused, type Runtime } from '../../runtime/runtime.ts'
-import type { DeploymentRow } from '../deployments/deployment-schema.ts'
-import { containerName, networkName, replicaSpec } from './container-spec.ts'
+import { networkName, replicaSpec } from './container-spec.ts'
 import { exitReason } from './exit-reason.ts'
-import { probe } from './health-probe.ts'
-import type { ReplicaAction, ReplicaIntent } from './replica-plan.ts'
-import type { ReplicaRow, ReplicaStore } from './replica-store.ts'
+import { probe, type ProbeResult } from './health-probe.ts'
+import { createReplicaDeparture, type ReplicaDepartureDeps } from './replica-departure.ts'
+import { type ReplicaAction, type WantedReplica, wellAt } from './replica-plan.ts'
+import type { ReplicaRow, ReplicaState } from './replica-schema.ts'
+import type { ReplicaStore } from './replica-store.ts'
 
-export interface ReplicaKeeperDeps {
+export interface ReplicaKeeperDeps extends ReplicaDepartureDeps {
   runtime: Runtime
   system: System
   store: ReplicaStore
   openEnv: (sealed: string) => Promise<Readonly<Record<string, string>>>
   hostnameOf: (serviceId: string) => string
-  inFlight: (upstreamIds: readonly string[]) => Promise<{ requests: number; upgraded: number }>
-  /** Resolves when no ingress process sends new requests to what is not in the routes of this moment. */
-  publishRoutes: () => Promise<void>
-  drainSeconds: number
-  drainUpgradedSeconds: number
 }
 
 const FIRST_BACKOFF_MS = 1_000
@@ -28,20 +24,19 @@ const LONGEST_BACKOFF_MS = 5 * 60_000
 const CRASH_LOOP_RESTARTS = 3
 /** A replica that was well for this long starts counting anew. */
 const SETTLED_MS = 10 * 60_000
-const REMOVE_GRACE_SECONDS = 10
+/** One that has had its time to become well is looked at less often. */
+const UNHEALTHY_LOOK_MS = 5_000
+
+type Wanted = WantedReplica & { name: string }
 
 /** Carries out what `planReplicas` found, one container at a time; every action can be repeated. */
 export function createReplicaKeeper(deps: ReplicaKeeperDeps) {
   const { runtime, system, store } = deps
+  const departure = createReplicaDeparture(deps)
   const goodProbes = new Map<string, number>()
 
-  const rowOf = (
-    intent: ReplicaIntent,
-    live: DeploymentRow,
-    index: number,
-    row: ReplicaRow | undefined,
-  ): ReplicaRow => ({
-    container_name: containerName(live.id, index),
+  const rowOf = ({ name, intent, live, index, row }: Wanted): ReplicaRow => ({
+    container_name: name,
     service_id: intent.service_id,
     deployment_id: live.id,
     replica_index: index,
@@ -54,10 +49,20 @@ export function createReplicaKeeper(deps: ReplicaKeeperDeps) {
     updated_at: system.nowIso(),
   })
 
+  const save = (row: ReplicaRow): void => {
+    const before = routedAddress(store.find(row.container_name))
+    store.save(row)
+    if (routedAddress(row) !== before) deps.routesChanged()
+  }
+
+  /** Whether nobody else has changed it while we waited for something: a deployment may have replaced it. */
+  const isStill = (name: string, status: ReplicaState | undefined): boolean =>
+    store.find(name)?.status === status
+
   const saveBackoff = (row: ReplicaRow, reason: string): void => {
     const restarts = row.restarts + 1
     const delay = Math.min(LONGEST_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** Math.min(row.restarts, 20))
-    store.save({
+    save({
       ...row,
       status: restarts >= CRASH_LOOP_RESTARTS ? 'CrashLoop' : 'Exited',
       address: null,
@@ -67,129 +72,138 @@ export function createReplicaKeeper(deps: ReplicaKeeperDeps) {
     })
   }
 
-  const run = async (
-    intent: ReplicaIntent,
-    live: DeploymentRow,
-    index: number,
-    known: ReplicaRow | undefined,
-  ): Promise<void> => {
-    const row = rowOf(intent, live, index, known)
+  const start = async ({ name, intent, live, index }: Wanted): Promise<void> => {
+    await runtime.ensureNetwork({
+      name: networkName(live.project_id),
+      labels: { [LABELS.kind]: 'network', [LABELS.project]: live.project_id },
+    })
+    const env = live.env_sealed === null ? {} : await deps.openEnv(live.env_sealed)
+    await runtime.ensureContainer(
+      replicaSpec({ service_name: intent.service_name, deployment: live, env }, index),
+    )
+    await runtime.startContainer(name)
+  }
+
+  const run = async (wanted: Wanted): Promise<void> => {
     // It may have come up since the list was made, by the deployment that has just ended.
-    if ((await runtime.inspectContainer(row.container_name))?.phase === 'running') return
-    goodProbes.delete(row.container_name)
+    if ((await runtime.inspectContainer(wanted.name))?.phase === 'running') return
+    goodProbes.delete(wanted.name)
+    departure.stays(wanted.name)
+    const row = rowOf(wanted)
+    save({ ...row, status: 'Starting', address: null, next_start_at: null })
     try {
-      await runtime.ensureNetwork({
-        name: networkName(live.project_id),
-        labels: { [LABELS.kind]: 'network', [LABELS.project]: live.project_id },
-      })
-      const env = live.env_sealed === null ? {} : await deps.openEnv(live.env_sealed)
-      await runtime.ensureContainer(
-        replicaSpec({ service_name: intent.service_name, deployment: live, env }, index),
-      )
-      store.save({ ...row, status: 'Starting', address: null, next_start_at: null })
-      await runtime.startContainer(row.container_name)
+      await start(wanted)
     } catch (error) {
       if (isAppError(error, 'RUNTIME_UNAVAILABLE')) throw error
-      const reason = isAppError(error, 'NOT_FOUND')
-        ? 'its image is no longer in the engine; deploy again'
-        : error instanceof ContainerRefused
-          ? `could not start: ${error.message}`
-          : `could not start: ${messageOf(error)}`
-      saveBackoff(row, reason)
+      if (isStill(wanted.name, 'Starting')) saveBackoff(row, refusalOf(error))
+      if (!(error instanceof ContainerRefused) && !(error instanceof AppError)) throw error
     }
   }
 
-  const recordExit = (
-    intent: ReplicaIntent,
-    live: DeploymentRow,
-    action: Extract<ReplicaAction, { kind: 'record_exit' }>,
-  ): void => {
-    const settled =
-      action.row?.status === 'Healthy' && system.now() - Date.parse(action.row.updated_at) > SETTLED_MS
-    const row = { ...rowOf(intent, live, action.index, action.row), ...(settled && { restarts: 0 }) }
-    goodProbes.delete(row.container_name)
-    const reason = exitReason(action.container)
-    const { restart } = live.config
-    if (restart === 'always' || (restart === 'on_failure' && action.container.exit_code !== 0))
+  const recordExit = async (wanted: Wanted): Promise<void> => {
+    const container = await runtime.inspectContainer(wanted.name)
+    const known = wanted.row
+    // The list is a little old.
+    if (container?.phase !== 'exited' || !isStill(wanted.name, known?.status)) return
+    const settled = known?.status === 'Healthy' && system.now() - Date.parse(known.updated_at) > SETTLED_MS
+    const row = { ...rowOf(wanted), ...(settled && { restarts: 0 }) }
+    goodProbes.delete(wanted.name)
+    const reason = exitReason(container)
+    const { restart } = wanted.live.config
+    if (restart === 'always' || (restart === 'on_failure' && container.exit_code !== 0))
       saveBackoff(row, reason)
-    else store.save({ ...row, status: 'Exited', address: null, reason, next_start_at: null })
+    else save({ ...row, status: 'Exited', address: null, reason, next_start_at: null })
   }
 
-  const isWell = async (
-    live: DeploymentRow,
+  const examine = async (
+    { live }: Wanted,
     container: ContainerInfo,
     signal: AbortSignal,
-  ): Promise<boolean> => {
+  ): Promise<ProbeResult> => {
     const { health_check: check, internal_port: port } = live.config
-    if (port === null)
-      return system.now() - Date.parse(container.started_at ?? '') >= check.stays_up_seconds * 1000
-    if (container.address === null) return false
+    if (port === null) {
+      const up = (system.now() - Date.parse(container.started_at ?? '')) / 1000
+      return { ok: up >= check.stays_up_seconds, seen: `running for ${up.toFixed(1)} s` }
+    }
+    if (container.address === null) return { ok: false, seen: 'has no address yet' }
     const target = { address: container.address, port, hostname: deps.hostnameOf(live.service_id) }
-    const good = (await probe(target, check, signal)).ok ? (goodProbes.get(container.name) ?? 0) + 1 : 0
+    const result = await probe(target, check, system, signal)
+    signal.throwIfAborted()
+    const good = result.ok ? (goodProbes.get(container.name) ?? 0) + 1 : 0
     goodProbes.set(container.name, good)
-    return good >= check.successes
+    return { ok: good >= check.successes, seen: result.seen }
   }
 
-  const look = async (
-    intent: ReplicaIntent,
-    live: DeploymentRow,
-    action: Extract<ReplicaAction, { kind: 'probe' }>,
-    signal: AbortSignal,
-  ): Promise<void> => {
-    const row = rowOf(intent, live, action.index, action.row)
+  const look = async (wanted: Wanted, container: ContainerInfo, signal: AbortSignal): Promise<number> => {
+    const row = rowOf(wanted)
     // Until it is known to be well again it gets no requests: it has another address, or was started anew.
-    if (action.row?.status === 'Healthy' || action.row?.status === 'Draining' || !action.row) {
-      store.save({ ...row, status: 'Starting', address: null })
+    if (wanted.row === undefined || row.status === 'Healthy') {
+      row.status = 'Starting'
+      save({ ...row, address: null })
     }
-    if (!(await isWell(live, action.container, signal))) return
-    goodProbes.delete(row.container_name)
-    store.save({
+    const { ok, seen } = await examine(wanted, container, signal)
+    if (!isStill(wanted.name, row.status)) return 0
+    const check = wanted.live.config.health_check
+    if (!ok) {
+      const since = system.now() - Date.parse(container.started_at ?? '')
+      const overdue = since > check.timeout_seconds * 1000
+      if (overdue) noteUnhealthy(row, `did not pass its health check: ${seen}`)
+      return overdue ? Math.max(check.interval_ms, UNHEALTHY_LOOK_MS) : check.interval_ms
+    }
+    goodProbes.delete(wanted.name)
+    departure.stays(wanted.name)
+    save({
       ...row,
       status: 'Healthy',
-      address: action.container.address,
+      address: container.address,
       reason: null,
       next_start_at: null,
-      updated_at: system.nowIso(),
+      updated_at: wellAt(container, system.nowIso()),
     })
+    return 0
   }
 
-  const remove = async (name: string): Promise<void> => {
-    goodProbes.delete(name)
-    await runtime.stopContainer(name, REMOVE_GRACE_SECONDS)
-    await runtime.removeContainer(name)
-    store.remove(name)
-  }
-
-  const endDrain = async (row: ReplicaRow): Promise<void> => {
-    const seconds = (system.now() - Date.parse(row.updated_at)) / 1000
-    await deps.publishRoutes()
-    const { requests, upgraded } = await deps.inFlight([row.container_name])
-    if (requests > 0 && seconds < deps.drainSeconds) return
-    if (upgraded > 0 && seconds < deps.drainUpgradedSeconds) return
-    await remove(row.container_name)
+  /** What is draining stays so: it may still have requests. */
+  const noteUnhealthy = (row: ReplicaRow, reason: string): void => {
+    if (row.status === 'Draining' || (row.status === 'Unhealthy' && row.reason === reason)) return
+    save({ ...row, status: 'Unhealthy', address: null, reason })
   }
 
   return {
-    /** Does one thing. Throws only RUNTIME_UNAVAILABLE and what nobody foresaw. */
-    perform: async (action: ReplicaAction, signal: AbortSignal): Promise<void> => {
+    /** Does one thing. Answers after how many milliseconds the same may be done again. Throws RUNTIME_UNAVAILABLE and what nobody foresaw. */
+    perform: async (action: ReplicaAction, signal: AbortSignal): Promise<number> => {
       switch (action.kind) {
+        case 'run':
+          await run(action)
+          return 0
+        case 'record_exit':
+          await recordExit(action)
+          return 0
+        case 'probe':
+          return look(action, action.container, signal)
         case 'begin_drain':
-          store.save({ ...action.row, status: 'Draining', updated_at: system.nowIso() })
-          return
+          departure.beginDrain(action.row)
+          return 0
         case 'end_drain':
-          return endDrain(action.row)
+          return departure.endDrain(action.row)
         case 'remove':
-          return remove(action.name)
+          goodProbes.delete(action.name)
+          await departure.remove(action.name, action.deployment_id)
+          return 0
         case 'forget':
-          store.remove(action.name)
-          return
-        default:
+          departure.forget(action.name)
+          return 0
       }
-      const { live } = action.intent
-      if (live === null) return
-      if (action.kind === 'run') await run(action.intent, live, action.index, action.row)
-      else if (action.kind === 'record_exit') recordExit(action.intent, live, action)
-      else await look(action.intent, live, action, signal)
     },
   }
+}
+
+function routedAddress(row: ReplicaRow | undefined): string | null {
+  return row?.status === 'Healthy' ? row.address : null
+}
+
+function refusalOf(error: unknown): string {
+  return isAppError(error, 'NOT_FOUND')
+    ? 'its image is no longer in the engine; deploy again'
+    : `could not start: ${messageOf(error)}`
 }

@@ -3,7 +3,7 @@ import { LABELS } from '../../runtime/labels.ts'
 import type { DeploymentRow } from '../deployments/deployment-schema.ts'
 import type { DesiredState } from '../services/service-schema.ts'
 import { containerName } from './container-spec.ts'
-import type { ReplicaRow } from './replica-store.ts'
+import type { ReplicaRow } from './replica-schema.ts'
 
 /** What ought to run of one service. */
 export interface ReplicaIntent {
@@ -16,34 +16,31 @@ export interface ReplicaIntent {
   open: readonly Pick<DeploymentRow, 'id' | 'replaces_id'>[]
 }
 
-/** One thing to do about one container. */
-export type ReplicaAction =
-  /** Make and start it. */
-  | { kind: 'run'; intent: ReplicaIntent; index: number; row: ReplicaRow | undefined }
+/** A replica of a live release that ought to run. */
+export interface WantedReplica {
+  intent: ReplicaIntent
+  live: DeploymentRow
+  index: number
+  /** What is known of it. */
+  row: ReplicaRow | undefined
+}
+
+/** One thing to do about the container `name`. */
+export type ReplicaAction = { name: string } & (
+  | ({ kind: 'run' } & WantedReplica)
   /** It has exited and that is not recorded yet. */
-  | {
-      kind: 'record_exit'
-      intent: ReplicaIntent
-      index: number
-      row: ReplicaRow | undefined
-      container: ContainerInfo
-    }
+  | ({ kind: 'record_exit' } & WantedReplica)
   /** It runs and is not known to be well. */
-  | {
-      kind: 'probe'
-      intent: ReplicaIntent
-      index: number
-      row: ReplicaRow | undefined
-      container: ContainerInfo
-    }
+  | ({ kind: 'probe'; container: ContainerInfo } & WantedReplica)
   /** It gets requests and ought not to. */
   | { kind: 'begin_drain'; row: ReplicaRow }
   /** It gets no new requests: see whether it has finished the old ones. */
   | { kind: 'end_drain'; row: ReplicaRow }
   /** Nobody wants it, no request can be in it. */
-  | { kind: 'remove'; name: string }
+  | { kind: 'remove'; deployment_id: string }
   /** Its container is gone and nobody misses it. */
-  | { kind: 'forget'; name: string }
+  | { kind: 'forget' }
+)
 
 export interface ReplicaWorld {
   intents: readonly ReplicaIntent[]
@@ -69,14 +66,16 @@ export function planReplicas(world: ReplicaWorld): ReplicaAction[] {
     for (let index = 0; index < intent.replicas; index += 1) {
       const name = containerName(live.id, index)
       wanted.add(name)
-      const action = planWanted(intent, index, containers.get(name), rows.get(name), world.now)
+      const replica = { name, intent, live, index, row: rows.get(name) }
+      const action = planWanted(replica, containers.get(name), world.now)
       if (action) actions.push(action)
     }
   }
   const underDeployment = deploymentsUnderWay(world.intents)
   for (const container of world.containers) {
-    if (wanted.has(container.name) || underDeployment.has(container.labels[LABELS.deployment] ?? '')) continue
-    actions.push(planUnwanted(container, rows.get(container.name)))
+    const deploymentId = container.labels[LABELS.deployment] ?? ''
+    if (wanted.has(container.name) || underDeployment.has(deploymentId)) continue
+    actions.push(planUnwanted(container, deploymentId, rows.get(container.name)))
   }
   for (const row of world.rows) {
     const name = row.container_name
@@ -98,28 +97,46 @@ function deploymentsUnderWay(intents: readonly ReplicaIntent[]): Set<string> {
 }
 
 function planWanted(
-  intent: ReplicaIntent,
-  index: number,
+  replica: WantedReplica & { name: string },
   container: ContainerInfo | undefined,
-  row: ReplicaRow | undefined,
   now: string,
 ): ReplicaAction | undefined {
+  const { row } = replica
   const due = row === undefined || row.next_start_at === null || row.next_start_at <= now
-  if (!container) return due ? { kind: 'run', intent, index, row } : undefined
-  if (container.phase === 'created') return due ? { kind: 'run', intent, index, row } : undefined
+  if (!container || container.phase === 'created') return due ? { kind: 'run', ...replica } : undefined
   if (container.phase === 'exited') {
     const recorded = row?.status === 'Exited' || row?.status === 'CrashLoop'
-    if (!recorded) return { kind: 'record_exit', intent, index, row, container }
-    return row.next_start_at !== null && due ? { kind: 'run', intent, index, row } : undefined
+    if (!recorded) return { kind: 'record_exit', ...replica }
+    return row.next_start_at !== null && due ? { kind: 'run', ...replica } : undefined
   }
-  const known =
+  return isKnownWell(row, container) ? undefined : { kind: 'probe', container, ...replica }
+}
+
+/** It was well since its present start, where it is now. */
+function isKnownWell(row: ReplicaRow | undefined, container: ContainerInfo): boolean {
+  return (
     row?.status === 'Healthy' &&
     row.address === container.address &&
     (container.started_at ?? '') <= row.updated_at
-  return known ? undefined : { kind: 'probe', intent, index, row, container }
+  )
 }
 
-function planUnwanted(container: ContainerInfo, row: ReplicaRow | undefined): ReplicaAction {
-  if (row === undefined || container.phase !== 'running') return { kind: 'remove', name: container.name }
-  return row.status === 'Draining' ? { kind: 'end_drain', row } : { kind: 'begin_drain', row }
+/** When a container was found well: never before it started, also when the clock was set back since. */
+export function wellAt(container: Pick<ContainerInfo, 'started_at'>, now: string): string {
+  const startedAt = container.started_at ?? now
+  return startedAt > now ? startedAt : now
+}
+
+function planUnwanted(
+  container: ContainerInfo,
+  deploymentId: string,
+  row: ReplicaRow | undefined,
+): ReplicaAction {
+  const { name } = container
+  if (container.phase === 'running') {
+    if (row?.status === 'Draining') return { kind: 'end_drain', name, row }
+    // Only what was well had requests.
+    if (row?.status === 'Healthy') return { kind: 'begin_drain', name, row }
+  }
+  return { kind: 'remove', name, deployment_id: deploymentId }
 }

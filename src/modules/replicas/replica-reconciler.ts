@@ -1,10 +1,11 @@
-import { messageOf } from '../../lib/errors.ts'
+import { isAppError, messageOf } from '../../lib/errors.ts'
 import type { System } from '../../lib/system.ts'
 import { createWorker, type Worker } from '../../lib/worker.ts'
 import { LABELS } from '../../runtime/labels.ts'
 import type { ContainerInfo, Runtime } from '../../runtime/runtime.ts'
+import { createReplicaActions } from './replica-actions.ts'
 import type { createReplicaKeeper } from './replica-keeper.ts'
-import { planReplicas, type ReplicaAction, type ReplicaIntent } from './replica-plan.ts'
+import { planReplicas, type ReplicaIntent } from './replica-plan.ts'
 import type { ReplicaStore } from './replica-store.ts'
 
 export interface ReconcilerDeps {
@@ -15,8 +16,6 @@ export interface ReconcilerDeps {
   listIntents: () => ReplicaIntent[]
   /** Told of the containers that there are, after each look. */
   observed: (containers: readonly ContainerInfo[]) => void
-  /** Called after rows of replicas changed. */
-  routesChanged: () => void
   onError: (error: unknown) => void
 }
 
@@ -27,8 +26,6 @@ export interface Reconciler {
 }
 
 const LOOK_EVERY_MS = 5_000
-/** How soon to look again while something is on its way. */
-const LOOK_SOON_MS = 250
 const EVENTS_PAUSE_MS = 1_000
 
 /** Keeps what runs in the engine as it ought to be: once at start (which adopts what is there), at every event, and now and then. */
@@ -36,34 +33,38 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
   const { runtime, system } = deps
   const abort = new AbortController()
   let watching: Promise<void> = Promise.resolve()
+  let isEngineAway = false
 
-  const perform = async (action: ReplicaAction, signal: AbortSignal): Promise<void> => {
-    try {
-      await deps.keeper.perform(action, signal)
-    } catch (error) {
-      if (!signal.aborted) deps.onError(error)
-    }
+  /** An engine that is away is told of once, not every few seconds. */
+  const tell = (error: unknown, message?: string): void => {
+    const wasAway = isEngineAway
+    isEngineAway = isAppError(error, 'RUNTIME_UNAVAILABLE')
+    if (isEngineAway && wasAway) return
+    deps.onError(message === undefined ? error : new Error(message, { cause: error }))
   }
+  const actions = createReplicaActions({
+    system,
+    perform: deps.keeper.perform,
+    lookAgain: () => worker.nudge(),
+    onError: tell,
+  })
 
   const worker = createWorker({
     name: 'replicas',
     system,
     everyMs: LOOK_EVERY_MS,
-    onError: deps.onError,
-    run: async (signal) => {
+    onError: tell,
+    run: async () => {
+      actions.beginLook()
       const containers = await runtime.listContainers({ [LABELS.kind]: 'replica' })
+      if (abort.signal.aborted) return
+      isEngineAway = false
       deps.observed(containers)
       // What ought to be is read after what is: a deployment that ended meanwhile has its containers in neither list by mistake.
-      const actions = planReplicas({
-        intents: deps.listIntents(),
-        containers,
-        rows: deps.store.listAll(),
-        now: system.nowIso(),
-      })
-      if (actions.length === 0) return
-      await Promise.all(actions.map((action) => perform(action, signal)))
-      deps.routesChanged()
-      system.later(LOOK_SOON_MS, worker.nudge)
+      const rows = deps.store.listAll()
+      const plan = planReplicas({ intents: deps.listIntents(), containers, rows, now: system.nowIso() })
+      actions.forgetOthers(new Set([...containers, ...plan].map(({ name }) => name)))
+      actions.begin(plan, abort.signal)
     },
   })
 
@@ -75,7 +76,7 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
         }
       } catch (error) {
         if (signal.aborted) return
-        deps.onError(new Error(`Lost the engine's events: ${messageOf(error)}`, { cause: error }))
+        tell(error, `Lost the engine's events: ${messageOf(error)}`)
       }
       // Whatever happened while nobody listened is found by looking.
       await system.sleep(EVENTS_PAUSE_MS, signal).catch(() => {})
@@ -92,6 +93,7 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
     stop: async () => {
       abort.abort()
       await worker.stop()
+      await actions.settled()
       await watching
     },
   }

@@ -1,22 +1,5 @@
 import type { Database } from '../../store/database.ts'
-
-export const REPLICA_STATES = ['Starting', 'Healthy', 'Unhealthy', 'CrashLoop', 'Exited', 'Draining'] as const
-export type ReplicaState = (typeof REPLICA_STATES)[number]
-
-/** What is known of one container that ought to run, or is on its way out. */
-export interface ReplicaRow {
-  container_name: string
-  service_id: string
-  deployment_id: string
-  replica_index: number
-  status: ReplicaState
-  address: string | null
-  /** Since it was last well for long. */
-  restarts: number
-  reason: string | null
-  next_start_at: string | null
-  updated_at: string
-}
+import type { ReplicaRow } from './replica-schema.ts'
 
 export type ReplicaStore = ReturnType<typeof createReplicaStore>
 
@@ -33,10 +16,12 @@ export function createReplicaStore(database: Database) {
         },
       ),
 
-    listByService: (serviceId: string) =>
+    /** Replicas of the live releases of these services, without those on their way out. */
+    listLive: (serviceIds: readonly string[]) =>
       database.all<ReplicaRow>(
-        'SELECT * FROM replicas WHERE service_id = $serviceId ORDER BY container_name',
-        { serviceId },
+        `SELECT replicas.* FROM replicas JOIN services ON services.live_deployment_id = replicas.deployment_id
+         WHERE services.id IN (SELECT value FROM json_each($ids)) AND replicas.status <> 'Draining'`,
+        { ids: JSON.stringify(serviceIds) },
       ),
 
     find: (containerName: string) =>
@@ -64,8 +49,5 @@ export function createReplicaStore(database: Database) {
 
     remove: (containerName: string) =>
       database.run('DELETE FROM replicas WHERE container_name = $containerName', { containerName }),
-
-    removeByDeployment: (deploymentId: string) =>
-      database.run('DELETE FROM replicas WHERE deployment_id = $deploymentId', { deploymentId }),
   }
 }

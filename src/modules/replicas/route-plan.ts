@@ -1,5 +1,5 @@
 import type { Route } from '../../ingress/route-table.ts'
-import type { ReplicaRow } from './replica-store.ts'
+import type { ReplicaRow } from './replica-schema.ts'
 
 /** A service with a live release, as far as routing goes. */
 export interface RoutedService {
@@ -34,5 +34,5 @@ export function planRoutes(services: readonly RoutedService[], replicas: readonl
           : [],
       })),
     )
-    .sort((one, other) => (one.hostname < other.hostname ? -1 : 1))
+    .toSorted((one, other) => (one.hostname < other.hostname ? -1 : 1))
 }

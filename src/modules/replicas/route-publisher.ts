@@ -21,12 +21,20 @@ export interface RoutePublisher {
 
 /** Hands the routes to the ingress, one table after the other, so that an older one never follows a newer one. */
 export function createRoutePublisher(deps: RoutePublisherDeps): RoutePublisher {
-  let last: Promise<unknown> = Promise.resolve()
+  let last: Promise<void> = Promise.resolve()
+  /** One that has not read the rows yet serves everyone who asks meanwhile. */
+  let next: Promise<void> | undefined
+
+  const publishAfter = async (before: Promise<void>): Promise<void> => {
+    await before.catch(() => {})
+    next = undefined
+    await deps.publish(planRoutes(deps.listRouted(), deps.replicas.listAll()))
+  }
   const publish = (): Promise<void> => {
-    const next = last.then(async () => {
-      await deps.publish(planRoutes(deps.listRouted(), deps.replicas.listAll()))
-    })
-    last = next.catch(() => {})
+    if (next === undefined) {
+      next = publishAfter(last)
+      last = next
+    }
     return next
   }
   return {

@@ -1,4 +1,5 @@
 import { AppError, type ErrorDetail } from '../../lib/errors.ts'
+import { normalizeRelativePath } from '../../lib/relative-path.ts'
 import { mergeLimits } from '../projects/resource-limits-schema.ts'
 import type { Env } from '../secrets/env-schema.ts'
 import type { ServicePatch } from './service-input-schema.ts'
@@ -131,15 +132,6 @@ function readPath(
     return null
   }
   return path === '' ? null : path
-}
-
-/** The path without empty and `.` segments; undefined when it is absolute, climbs with `..` or holds what no path of ours needs. */
-export function normalizeRelativePath(path: string): string | undefined {
-  const segments = path.split('/')
-  if (path.startsWith('/') || segments.includes('..') || !path.isWellFormed()) return undefined
-  if (segments.some((segment) => Buffer.byteLength(segment) > 255)) return undefined
-  if (/[\p{Cc}\\]/u.test(path)) return undefined
-  return segments.filter((segment) => segment !== '' && segment !== '.').join('/')
 }
 
 function readConfig(base: ServiceConfig, sent: ServicePatch, problems: ErrorDetail[]): ServiceConfig {

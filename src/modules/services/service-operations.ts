@@ -1,6 +1,6 @@
 import { AppError } from '../../lib/errors.ts'
 import type { Page, PageRequest } from '../../lib/page.ts'
-import { requirePermission } from '../identity/authorize.ts'
+import { projectsWith, requirePermission } from '../identity/authorize.ts'
 import type { Actor } from '../identity/actor.ts'
 import type { Context } from '../identity/context.ts'
 import { type Env, type EnvInput, readEnv } from '../secrets/env-schema.ts'
@@ -31,11 +31,7 @@ export function createServiceOperations(deps: ServiceDeps) {
       requirePermission(actor, 'services.read', deps.projects.find(projectId)?.id)
       return store.list({ projects: [projectId] }, page)
     }
-    const visible = actor.visibleProjects()
-    return store.list(
-      { projects: visible === 'all' ? visible : visible.filter((id) => actor.can('services.read', id)) },
-      page,
-    )
+    return store.list({ projects: projectsWith(actor, 'services.read') }, page)
   }
 
   const requireDefaultProject = (actor: Actor): string => {

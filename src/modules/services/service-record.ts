@@ -35,6 +35,8 @@ export interface ServiceDeps {
   observe: (serviceIds: readonly string[]) => ReadonlyMap<string, Observation>
   /** Deploys the live release again; answers the deployment. */
   redeploy: (context: Context, serviceId: string) => Promise<{ id: string }>
+  /** Cancels what of a service waits or is under way and is not live yet, inside the caller's transaction. */
+  cancelDeployments: (serviceId: string, reason: string) => void
   /**
    * Takes a service that is marked as deleting out of the ingress, and returns once no request can reach it; whatever else it left is
    * removed in the background, also after a crash.

@@ -34,7 +34,8 @@ export async function removeDeletedServices(deps: ServiceRemovalDeps, signal: Ab
     if (containers.length > 0) continue
     if (!(await removeImages(deps.runtime, service.id))) continue
     await deps.removeLogs(service.id)
-    if (deps.countByProject(service.project_id) === 1) await removeNetwork(deps.runtime, deps.networkOf(service.project_id))
+    if (deps.countByProject(service.project_id) === 1)
+      await removeNetwork(deps.runtime, deps.networkOf(service.project_id))
     deps.removeRow(service.id)
     deps.removed(service.id)
   }

@@ -24,7 +24,7 @@ function collectionRoutes(server: Server, operations: ServiceOperations): void {
   server.get(
     '/v1/services',
     {
-      config: { access: { permission: 'services.read' } },
+      config: { access: { signed_in: true } },
       schema: {
         operationId: 'listServices',
         summary: 'List the services that you may see, newest first; values of env are redacted in lists',
@@ -64,7 +64,7 @@ function collectionRoutes(server: Server, operations: ServiceOperations): void {
   server.get(
     '/v1/workloads',
     {
-      config: { access: { permission: 'services.read' } },
+      config: { access: { signed_in: true } },
       schema: {
         operationId: 'listWorkloads',
         summary: 'List one short row for each service that you may see, newest first',

@@ -30,9 +30,12 @@ export function createRunOperations(deps: ServiceDeps, records: ServiceRecords) 
         return { desired_state: 'running' }
       }),
 
-    /** Stops all replicas; the release stays. */
+    /** Stops all replicas and what is being deployed, which would start them again; the release stays. */
     stopService: async (context: Context, id: string): Promise<ServiceView> =>
-      wish(context, id, 'stopService', () => ({ desired_state: 'stopped' })),
+      wish(context, id, 'stopService', () => {
+        deps.cancelDeployments(id, `Cancelled: the service was stopped by ${context.actor.name}.`)
+        return { desired_state: 'stopped' }
+      }),
 
     /** Replaces all replicas by new ones of the same release, without a gap: that is a deployment. */
     restartService: async (

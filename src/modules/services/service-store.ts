@@ -134,9 +134,12 @@ export function createServiceStore(database: Database) {
 
     /** How many services a project has, with those that are being deleted. */
     countByProject: (projectId: string): number =>
-      database.get<{ count: number }>('SELECT count(*) AS count FROM services WHERE project_id = $projectId', {
-        projectId,
-      })?.count ?? 0,
+      database.get<{ count: number }>(
+        'SELECT count(*) AS count FROM services WHERE project_id = $projectId',
+        {
+          projectId,
+        },
+      )?.count ?? 0,
 
     /** What a project holds, one line for people each, at most `limit`. */
     describeContents: (projectId: string, limit = 100): string[] =>

@@ -97,7 +97,7 @@ class Intake extends Transform {
   #roomAt = ROOM_STEP
 
   constructor(handle: FileHandle, format: ArchiveFormat, deps: ReceptionDeps) {
-    super({ highWaterMark: 256 * 1024 })
+    super({ highWaterMark: 64 * 1024 })
     this.#handle = handle
     this.#format = format
     this.#deps = deps

@@ -3,7 +3,6 @@ import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { networkInterfaces } from 'node:os'
 import { promisify } from 'node:util'
 import { gzipSync } from 'node:zlib'
 import type { Test } from 'tap'
@@ -72,12 +71,18 @@ export async function startRegistry(
   return { url, locked, requests }
 }
 
-/** The host on the bridge that the engine builds on. */
+/** The host on the bridge that the engine builds on: the gateway, by default the first address of its subnet. */
 async function bridgeAddress(): Promise<string> {
-  const name = '{{index .Options "com.docker.network.bridge.name"}}'
-  const { stdout } = await promisify(execFile)('docker', ['network', 'inspect', '-f', name, 'bridge'])
-  const address = networkInterfaces()[stdout.trim()]?.find(({ family }) => family === 'IPv4')?.address
-  if (address === undefined) throw new Error(`the engine's default bridge ${stdout.trim()} has no address`)
+  const { stdout } = await promisify(execFile)('docker', [
+    'network',
+    'inspect',
+    '-f',
+    '{{json .IPAM.Config}}',
+    'bridge',
+  ])
+  const [config] = JSON.parse(stdout) as { Subnet: string; Gateway?: string }[]
+  const address = config?.Gateway ?? config?.Subnet.replace(/\.0\/\d+$/, '.1')
+  if (address === undefined) throw new Error("the engine's default bridge has no address")
   return address
 }
 

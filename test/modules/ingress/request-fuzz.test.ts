@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { test } from 'tap'
 import { createSystem } from '../../../src/lib/system.ts'
 import { eventually, HOST, portOf, RawClient, route, startProxy } from './proxy-fixture.ts'

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { type IncomingMessage, request as httpRequest } from 'node:http'
 import { createServer } from 'node:net'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { test } from 'tap'
 import type { ResponseHead } from '../../../src/ingress/response-head.ts'
 import { ResponseParser, type ResponseSink } from '../../../src/ingress/response-parser.ts'
@@ -81,7 +81,7 @@ const response: fc.Arbitrary<Generated> = fc
     const coded = `${chunks.map((chunk) => `${chunk.length.toString(16)}\r\n${chunk}\r\n`).join('')}0\r\n\r\n`
     const text =
       (interim ? 'HTTP/1.1 103 Early Hints\r\nx-a: 1\r\n\r\n' : '') +
-      `HTTP/1.1 200 OK\r\n${lines}${frame[framing as keyof typeof frame]}\r\n${framing === 'chunked' ? coded : body}`
+      `HTTP/1.1 200 OK\r\n${lines}${frame[framing]}\r\n${framing === 'chunked' ? coded : body}`
     return { text, headers: fields.flat(), body }
   })
 

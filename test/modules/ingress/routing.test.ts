@@ -183,3 +183,30 @@ test('a client that sends more requests ahead than the limit is cut off', async 
   const text = await exchangeRaw(t, port, `GET / HTTP/1.1\r\nHost: ${HOST}\r\n\r\n`.repeat(6))
   t.equal(text, '')
 })
+
+test('a fault of the proxy itself ends one request and is counted; the others go on', async (t) => {
+  const replica = await startReplica(t, (_request, response) => response.end('ok'))
+  const { port, publish, context } = await startProxy(t)
+  publish(route(HOST, replica))
+  const bystander = await RawClient.open(t, port)
+  bystander.send(`GET / HTTP/1.1\r\nHost: ${HOST}\r\n\r\n`)
+  t.equal(bodyOf(await bystander.response()), 'ok')
+  const find = context.routes.find.bind(context.routes)
+  context.routes.find = () => {
+    throw new Error('a fault on the way in')
+  }
+  t.equal(await exchangeRaw(t, port, get('/')), '')
+  context.routes.find = find
+  const [upstream] = context.routes.states()
+  const giveBack = upstream?.giveBack.bind(upstream)
+  if (upstream === undefined || giveBack === undefined) throw new Error('no upstream')
+  upstream.giveBack = () => {
+    throw new Error('a fault on the way back')
+  }
+  await exchangeRaw(t, port, get('/'))
+  upstream.giveBack = giveBack
+  t.equal(context.counters.exceptions, 2)
+  bystander.send(get('/'))
+  t.equal(bodyOf(await bystander.rest()), 'ok')
+  t.same(context.routes.loads(), [])
+})

@@ -19,7 +19,7 @@ import {
 function keepAsking({ port }: RunningProxy, clients: number): { stop: () => Promise<Map<string, number>> } {
   const agent = new Agent({ keepAlive: true, maxSockets: clients })
   const answers = new Map<string, number>()
-  let stopped = false
+  const stop = new AbortController()
   const ask = async (index: number): Promise<string> =>
     await new Promise((resolve) => {
       const method = index % 3 === 0 ? 'POST' : 'GET'
@@ -33,7 +33,7 @@ function keepAsking({ port }: RunningProxy, clients: number): { stop: () => Prom
       request.end(method === 'POST' ? 'body' : undefined)
     })
   const run = async (index: number): Promise<void> => {
-    for (let count = index; !stopped; count += 1) {
+    for (let count = index; !stop.signal.aborted; count += 1) {
       const answer = await ask(count)
       answers.set(answer, (answers.get(answer) ?? 0) + 1)
     }
@@ -41,7 +41,7 @@ function keepAsking({ port }: RunningProxy, clients: number): { stop: () => Prom
   const running = Array.from({ length: clients }, (_each, index) => run(index))
   return {
     stop: async () => {
-      stopped = true
+      stop.abort()
       await Promise.all(running)
       agent.destroy()
       return answers

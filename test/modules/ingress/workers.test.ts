@@ -221,11 +221,11 @@ test('workers with other settings are replaced without a refused connection or a
   const port = await portOf(first)
   await first.stop({ keepWorkers: true })
 
-  let stopped = false
+  const stop = new AbortController()
   const failures: string[] = []
   let answers = 0
   const newConnections = async (): Promise<void> => {
-    while (!stopped) {
+    while (!stop.signal.aborted) {
       const response = await exchangeRaw(t, port, get('/')).catch(String)
       if (bodyOf(response) === 'ok') answers += 1
       else failures.push(response)
@@ -233,7 +233,7 @@ test('workers with other settings are replaced without a refused connection or a
   }
   const oneConnection = async (): Promise<void> => {
     let client = await RawClient.open(t, port)
-    while (!stopped) {
+    while (!stop.signal.aborted) {
       client.send(KEEP_ALIVE)
       const response = await client.response().catch(String)
       if (bodyOf(response) === 'ok') answers += 1
@@ -248,7 +248,7 @@ test('workers with other settings are replaced without a refused connection or a
   await Promise.all(before.map(untilGone))
   const seen = answers
   await eventually(() => answers > seen + 100)
-  stopped = true
+  stop.abort()
   await Promise.all(load)
   t.same(failures, [])
   t.equal((await second.status()).ready_workers, 2)
@@ -275,6 +275,23 @@ test('a worker whose socket was taken away for a moment lives on', async (t) => 
   await rename(`${path}.away`, path)
   const second = await startIngress(t, dataDir, { workers: 1, limits: { orphan_ms: 60_000 } })
   t.same(await pidsOf(second), [pid])
+})
+
+test('the table on disk comes back when somebody removes it', async (t) => {
+  const dataDir = await makeDataDir(t)
+  const ingress = await startIngress(t, dataDir, { workers: 1, limits: { orphan_ms: 60_000 } })
+  await ingress.publish([route(HOST)])
+  const path = join(dataDir, 'ingress', 'routes.json')
+  await rm(path)
+  const [pid = 0] = await pidsOf(ingress)
+  process.kill(pid, 'SIGKILL')
+  await eventually(async () => (await readFile(path, 'utf8').catch(() => '')).includes(HOST))
+  await eventually(async () => (await ingress.status()).ready_workers === 1)
+  t.equal(
+    statusOf(await exchangeRaw(t, await portOf(ingress), get('/'))),
+    503,
+    'the new worker knows the route',
+  )
 })
 
 test('a port that another program holds is named, with the setting to change', async (t) => {

@@ -52,8 +52,7 @@ test('the past comes from the disk, the present from memory', async (t) => {
   t.equal(await next(events), '13 14')
   push(1)
   push(1)
-  t.equal(await next(events), '15')
-  t.equal(await next(events), '16')
+  t.equal(await next(events), '15 16', 'in one piece')
   t.equal(log.reads, 2, 'one copy for all who follow')
   log.tail.end('Healthy')
   t.equal(await next(events), 'end Healthy')
@@ -166,4 +165,17 @@ test('those who follow are woken at once and then not too often', async (t) => {
   timers.shift()?.()
   await settle()
   t.equal(woken, 2)
+})
+
+test('all who are up to date get one and the same piece', async (t) => {
+  const { log, push } = makeLog()
+  const readers = Array.from({ length: 3 }, () => follow(log))
+  const pieces = readers.map((reader) => reader.next())
+  push(1)
+  push(2)
+  const [first, ...others] = (await Promise.all(pieces)).map(
+    ({ value }) => value?.type === 'lines' && value.batch,
+  )
+  t.match(first, { first: 1, lines: ['1', '2', '3'] })
+  for (const other of others) t.equal(other, first)
 })

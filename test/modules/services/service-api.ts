@@ -124,6 +124,7 @@ export async function openServiceApi(t: Test) {
         if (store.find(id)?.live_deployment_id === null) throw new AppError('NOTHING_TO_DEPLOY')
         return { id: 'deployment-of-restart' }
       },
+      cancelDeployments: (id) => void nudged.push(`cancel ${id}`),
       removeService,
       serviceChanged: (id) => void nudged.push(id),
       address: { controlDomain: undefined, httpPort: () => 8080 },

@@ -1,7 +1,7 @@
 import { test } from 'tap'
+import { normalizeRelativePath } from '../../../src/lib/relative-path.ts'
 import { mergeLimits, resolveLimits } from '../../../src/modules/projects/resource-limits-schema.ts'
 import { serviceHostnames, serviceUrl } from '../../../src/modules/services/service-hostname.ts'
-import { normalizeRelativePath } from '../../../src/modules/services/service-input.ts'
 import type { ServiceStatus } from '../../../src/modules/services/service-schema.ts'
 import {
   NOTHING_OBSERVED,

@@ -147,7 +147,7 @@ test('scaling, stopping and starting record the wish and nudge', async (t) => {
   t.equal(api.store.find(id)?.desired_state, 'stopped')
   api.observed.set(id, { healthy: 4, total: 4, crash_loop: false, open_deployment: false })
   t.equal((await api.root('POST', `${url}/start`)).body['status'], 'Running')
-  t.same(api.nudged, [id, id, id])
+  t.same(api.nudged, [id, `cancel ${id}`, id, id], 'what is being deployed is cancelled by a stop')
   t.same(
     api.audited.slice(-3).map((entry) => [entry.action, entry.details]),
     [

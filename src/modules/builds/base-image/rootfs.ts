@@ -12,7 +12,7 @@ export type RootfsEntry = { name: string; mode: number; owner?: number } & (
 
 /** One instant for all, so that the same contents make the same archive. */
 const MTIME_MS = Date.UTC(2000, 0, 1)
-const PIECE_BYTES = 256 * 1024
+const PIECE_BYTES = 64 * 1024
 
 /** The folders that things lie in and that nobody named, and everything in one order: parents first. A later entry of a name wins. */
 export function completeRootfs(entries: readonly RootfsEntry[]): RootfsEntry[] {

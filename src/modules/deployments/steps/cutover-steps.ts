@@ -1,18 +1,19 @@
+import { orAborted } from '../../../lib/abortable.ts'
 import type { Runtime } from '../../../runtime/runtime.ts'
-import type { ReplicaRow, ReplicaStore } from '../../replicas/replica-store.ts'
-import type { StepContext, StepWork } from './step.ts'
+import { type DrainDeps, lookAtDrain } from '../../replicas/replica-drain.ts'
+import type { ReplicaRow } from '../../replicas/replica-schema.ts'
+import type { ReplicaRows, StepContext, StepWork } from './step.ts'
 
-export interface CutoverStepDeps {
+export interface CutoverStepDeps extends DrainDeps {
   runtime: Runtime
-  replicas: ReplicaStore
+  replicas: ReplicaRows
   /** Makes the release the live one, in one transaction; repeating it changes nothing. Answers the release that it replaced, if any. */
   makeLive: (deploymentId: string) => string | null
   /** Hands the routes of this moment to the ingress; resolves when every ingress process has them. */
   publishRoutes: () => Promise<void>
-  inFlight: (upstreamIds: readonly string[]) => Promise<{ requests: number; upgraded: number }>
   graceOf: (deploymentId: string) => number
-  drainSeconds: number
-  drainUpgradedSeconds: number
+  /** Whether another deployment of the service waits for this one to end. */
+  isAwaited: (serviceId: string, deploymentId: string) => boolean
 }
 
 const DRAIN_LOOK_MS = 100
@@ -21,21 +22,24 @@ const DRAIN_LOOK_MS = 100
 export function createCutoverSteps(deps: CutoverStepDeps): Record<'route' | 'retire', StepWork> {
   const { runtime, replicas } = deps
 
-  const drain = async (context: StepContext, old: readonly ReplicaRow[]): Promise<void> => {
+  /** Answers whether the old replicas may be stopped; if not, they are left to the reconciler, which drains them just so. */
+  const drain = async (context: StepContext, old: readonly ReplicaRow[]): Promise<boolean> => {
+    const { deployment, system, signal, log } = context
     const names = old.map((replica) => replica.container_name)
-    const begin = context.system.monotonic()
+    const begin = system.monotonic()
     for (;;) {
-      const { requests, upgraded } = await deps.inFlight(names)
-      const seconds = (context.system.monotonic() - begin) / 1000
-      const waitsForRequests = requests > 0 && seconds < deps.drainSeconds
-      const waitsForUpgraded = upgraded > 0 && seconds < deps.drainUpgradedSeconds
-      if (!waitsForRequests && !waitsForUpgraded) {
-        if (requests + upgraded > 0) {
-          context.log(`Cutting ${requests} requests and ${upgraded} upgraded connections that took too long.`)
-        }
-        return
+      const seconds = (system.monotonic() - begin) / 1000
+      const { over, requests, upgraded } = await orAborted(lookAtDrain(deps, names, seconds), signal)
+      if (over) {
+        if (requests + upgraded > 0)
+          log(`Cutting ${requests} requests and ${upgraded} upgraded connections that took too long.`)
+        return true
       }
-      await context.system.sleep(DRAIN_LOOK_MS, context.signal)
+      if (deps.isAwaited(deployment.service_id, deployment.id)) {
+        log('The next deployment waits: the old replicas finish their requests in the background.')
+        return false
+      }
+      await system.sleep(DRAIN_LOOK_MS, signal)
     }
   }
 
@@ -48,7 +52,7 @@ export function createCutoverSteps(deps: CutoverStepDeps): Record<'route' | 'ret
   return {
     route: async (context) => {
       const replaced = deps.makeLive(context.deployment.id)
-      await deps.publishRoutes()
+      await orAborted(deps.publishRoutes(), context.signal)
       context.log(replaced === null ? 'It is live.' : 'It is live; new requests go to it.')
     },
 
@@ -57,10 +61,11 @@ export function createCutoverSteps(deps: CutoverStepDeps): Record<'route' | 'ret
       const old = replacedId === null ? [] : replicas.listByDeployment(replacedId)
       if (replacedId === null || old.length === 0) return
       // After a crash the ingress may still have the table from before.
-      await deps.publishRoutes()
-      await drain(context, old)
+      await orAborted(deps.publishRoutes(), context.signal)
+      if (!(await drain(context, old))) return
       const grace = deps.graceOf(replacedId)
-      await Promise.all(old.map((replica) => removeReplica(replica, grace)))
+      const removals = old.map((replica) => removeReplica(replica, grace))
+      await orAborted(Promise.all(removals), context.signal)
       context.log(`Stopped ${old.length} old ${old.length === 1 ? 'replica' : 'replicas'}.`)
     },
   }

@@ -1,4 +1,5 @@
 import type { System } from '../../../lib/system.ts'
+import type { ReplicaRow } from '../../replicas/replica-schema.ts'
 import type { DeploymentRow } from '../deployment-schema.ts'
 
 /** What a step gets. */
@@ -18,6 +19,15 @@ export interface StepContext {
  * records the step as done.
  */
 export type StepWork = (context: StepContext) => Promise<(() => void) | void>
+
+/** The rows of replicas, as far as deployments write them. */
+export interface ReplicaRows {
+  listByDeployment: (deploymentId: string) => ReplicaRow[]
+  save: (replica: ReplicaRow) => void
+  /** Takes the replicas of a release out of the routes. */
+  markDraining: (deploymentId: string, now: string) => void
+  remove: (containerName: string) => void
+}
 
 /** The deployment's own fault: the message is its reason, for people. */
 export class DeploymentFailed extends Error {

@@ -1,10 +1,7 @@
-import { Readable } from 'node:stream'
 import type { Test } from 'tap'
 import { test } from 'tap'
 import { createBuilds } from '../../../src/modules/builds/build-operations.ts'
 import type { BuildSourceRequest, BuiltSource } from '../../../src/modules/builds/build-operations.ts'
-import { gatherBaseContents, ownSources } from '../../../src/modules/builds/base-image/base-contents.ts'
-import { writeRootfs } from '../../../src/modules/builds/base-image/rootfs.ts'
 import type { ContainerSpec } from '../../../src/runtime/runtime.ts'
 import { dockerHarness, type DockerHarness } from '../../support/docker-harness.ts'
 import { startRegistry } from './npm-registry.ts'
@@ -16,7 +13,7 @@ interface Built extends BuiltSource {
 
 type Choice = Partial<BuildSourceRequest['build']>
 
-async function build(
+export async function build(
   t: Test,
   harness: DockerHarness,
   tree: SourceTree,
@@ -54,7 +51,7 @@ async function build(
 }
 
 /** Runs the image as Berth would and answers what it says on a path. */
-async function ask(
+export async function ask(
   { runtime, system, prefix }: DockerHarness,
   image: string,
   path = '/',
@@ -97,7 +94,7 @@ async function lastLines(runtime: DockerHarness['runtime'], name: string): Promi
 }
 
 /** Answers with what it was given, and ends with 0 on SIGTERM. */
-const SERVER = `
+export const SERVER = `
 const http = require('node:http')
 const fs = require('node:fs')
 let greeting = 'alone'
@@ -111,9 +108,8 @@ server.listen(process.env.PORT)
 process.on('SIGTERM', () => { console.log('going'); server.close(() => process.exit(0)) })
 `
 
-for (const classicBuilder of [false, true]) {
-  const name = classicBuilder ? 'classic builder' : 'BuildKit'
-
+/** What builds must do with either of the engine's builders. */
+export function engineBuilds(name: string, classicBuilder: boolean): void {
   void test(`${name}: a Node.js application without dependencies runs as a user that may write where it lives`, async (t) => {
     const harness = await dockerHarness(t, { classicBuilder })
     const tree = {
@@ -248,32 +244,3 @@ for (const classicBuilder of [false, true]) {
     t.match(await ask(harness, image_id), { status: 200, body: 'from stages\n' })
   })
 }
-
-void test('a base image of the operator without our folders and users serves as well', async (t) => {
-  const harness = await dockerHarness(t)
-  const contents = await gatherBaseContents(ownSources())
-  const entries = contents.entries.filter(({ name }) => !/^(app|home|home\/node)$/.test(name))
-  const archive = Readable.from(writeRootfs(entries), { objectMode: false })
-  const tag = `${harness.prefix}/node:1`
-  await harness.runtime.importImage(archive, {
-    tag,
-    labels: {},
-    env: contents.env,
-    entrypoint: ['/no/such/entrypoint'],
-  })
-  for (const classicBuilder of [false, true]) {
-    const other = { ...harness, runtime: (await dockerHarness(t, { classicBuilder })).runtime }
-    const tree = { 'package.json': '{"scripts":{"build":"true"}}', 'server.js': SERVER }
-    const { image_id } = await build(t, other, tree, {}, tag)
-    t.match(JSON.parse((await ask(other, image_id)).body), { uid: 1000, cwd: '/app' })
-    await other.runtime.removeContainer(`${harness.prefix}-app`)
-    await other.runtime.removeNetwork(`${harness.prefix}-net`)
-  }
-})
-
-void test('a build that fails says what npm said', async (t) => {
-  const harness = await dockerHarness(t)
-  const tree = { 'package.json': '{"scripts":{"build":"echo it is broken >&2; exit 4","start":"node ."}}' }
-  const failure = await build(t, harness, tree).catch((error: unknown) => error)
-  t.match(failure, { name: 'BuildFailed', message: /RUN npm run build.*failed with exit code 4/ })
-})

@@ -1,0 +1,1588 @@
+// Made from openapi.json by `npm run openapi`: change the schemas of the routes, not this file.
+
+export type ApiToken = {
+  /** UUIDv7 */
+  id: string
+  /** UUIDv7 */
+  user_id: string
+  name: string
+  /** How the token begins */
+  prefix: string
+  permissions: Permission[] | null
+  project_ids: string[] | null
+  /** RFC 3339 UTC with milliseconds */
+  created_at: string
+  /** RFC 3339 UTC with milliseconds */
+  last_used_at: string | null
+  /** RFC 3339 UTC with milliseconds */
+  expires_at: string | null
+}
+
+export type AuditEvent = {
+  sequence: number
+  /** UUIDv7 */
+  id: string
+  /** RFC 3339 UTC with milliseconds */
+  at: string
+  actor_kind: 'admin_token' | 'session' | 'cookie' | 'api_token' | 'system' | 'unknown'
+  /** UUIDv7 */
+  actor_id: string | null
+  actor_name: string
+  /** UUIDv7 */
+  token_id: string | null
+  /** An operationId */
+  action: string
+  outcome: 'done' | 'denied' | 'failed'
+  resource_kind: string | null
+  resource_id: string | null
+  /** UUIDv7 */
+  project_id: string | null
+  client_address: string | null
+  request_id: string | null
+  details: Record<string, unknown>
+  /** SHA-256, hexadecimal */
+  previous_hash: string
+  /** SHA-256, hexadecimal */
+  hash: string
+}
+
+export type AuditVerification = {
+  chain_ok: boolean
+  /** How many were looked at */
+  events: number
+  head_sequence: number
+  /** SHA-256, hexadecimal */
+  head_hash: string
+  /** The first sequence number that does not hold */
+  broken_at: number | null
+  reason: string | null
+}
+
+export type Authorization = {
+  is_super_admin: boolean
+  /** In at least one project */
+  permissions: Permission[]
+  /** Empty for super-admins, who may do everything everywhere */
+  projects: ({
+    /** UUIDv7 */
+    project_id: string
+    permissions: Permission[]
+  })[]
+}
+
+export type AuthorizationAnswer = {
+  allowed: boolean
+  /** The error code that a request would get */
+  reason: string | null
+  /** The permission that is missing */
+  permission?: string
+}
+
+export type BootstrapBody = {
+  /** 1 to 63 letters, digits and . _ @ + - */
+  username: string
+  /** At least 12 characters */
+  password: string
+}
+
+export type ChangePasswordBody = {
+  current: string
+  /** At least 12 characters */
+  new: string
+}
+
+export type CheckBody = {
+  permission?: Permission
+  project_id?: string
+  method?: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
+  path?: string
+}
+
+export type CreateDeploymentBody = {
+  service_id: string
+  source: {
+    type: "upload"
+    upload_id: string
+    dockerfile_path?: string
+    context_path?: string
+  } | {
+    type: "redeploy"
+  } | {
+    type: "rollback"
+    deployment_id?: string
+  } | {
+    type: "git"
+    git_ref?: string
+  } | {
+    type: "external_image"
+    image?: string
+  }
+}
+
+export type CreateProjectBody = {
+  /** Lower-case letters, digits and inner hyphens, at most 40 characters. */
+  name: string
+  description?: string
+  /** Environment variables. Names are letters, digits and underscores; at most 500, values of at most 64 KiB, 512 KiB in all. */
+  shared_env?: Record<string, unknown> | unknown[]
+  /** What is null or left out comes from the project, then from the node. */
+  default_resource_limits?: {
+    /** CPU in thousandths of a core. */
+    cpu_millis?: number | null
+    /** Memory. A replica that takes more is killed. */
+    memory_bytes?: number | null
+    /** Processes and threads. */
+    pids?: number | null
+  } | null
+}
+
+export type CreateRoleBody = {
+  name: string
+  description?: string
+  permissions: Permission[]
+}
+
+export type CreateServiceBody = {
+  /** Lower-case letters, digits and inner hyphens, at most 40 characters. */
+  name: string
+  /** May be left out by who may create services in the project default: it is made there then. */
+  project_id?: string
+  /** Where deployments come from. This version knows {"type":"upload"}. */
+  source?: {
+    type: 'upload' | 'git' | 'external_image'
+    repo_url?: string
+    git_ref?: string
+    dockerfile_path?: string
+    context_path?: string
+    submodules?: boolean
+    image?: string
+    registry_id?: string
+    image_ref?: string
+  }
+  /** auto (the default): the Dockerfile, else package.json, else static files. */
+  builder?: 'auto' | 'dockerfile' | 'node' | 'static'
+  /** Inside the context; null (the default): Dockerfile. */
+  dockerfile_path?: string | null
+  /** Folder of the source that is built; null (the default): its root. */
+  context_path?: string | null
+  /** Stage of the Dockerfile; null (the default): the last. */
+  target?: string | null
+  /** Build arguments of the Dockerfile, named by letters, digits and underscores. They are readable by everyone who sees the service: no place for secrets. */
+  build_args?: Record<string, string>
+  /** Where the service listens (default 8080), given to it as PORT; null: it listens on nothing. */
+  internal_port?: number | null
+  /** Replaces the image's command; null (the default): the image's own. */
+  command?: string[] | null
+  /** Default 1. */
+  replicas?: number
+  health_check?: HealthCheckInput
+  /** What is null or left out comes from the project, then from the node. */
+  resource_limits?: {
+    /** CPU in thousandths of a core. */
+    cpu_millis?: number | null
+    /** Memory. A replica that takes more is killed. */
+    memory_bytes?: number | null
+    /** Processes and threads. */
+    pids?: number | null
+  } | null
+  /** What happens to a replica that exits. Default always. */
+  restart?: 'always' | 'on_failure' | 'never'
+  /** Time between SIGTERM and SIGKILL. Default 10. */
+  stop_grace_seconds?: number
+  /** Environment variables. Names are letters, digits and underscores; at most 500, values of at most 64 KiB, 512 KiB in all. */
+  env?: Record<string, unknown> | unknown[]
+  /** Not supported by this version. */
+  build_secrets?: unknown[] | null
+  /** Not supported by this version. */
+  tls_enabled?: boolean
+  /** Not supported by this version. */
+  domains?: unknown[] | null
+  /** Not supported by this version. */
+  volumes?: unknown[] | null
+  /** Not supported by this version. */
+  release_command?: unknown[] | null
+  /** Not supported by this version. */
+  autoscale?: Record<string, unknown> | null
+}
+
+export type CreateUserBody = {
+  /** 1 to 63 letters, digits and . _ @ + - */
+  username: string
+  /** At least 12 characters */
+  password: string
+  is_super_admin?: boolean
+}
+
+export type Deployment = {
+  id: string
+  service_id: string
+  project_id: string
+  /** Counts the deployments of the service from 1. */
+  number: number
+  status: 'Pending' | 'Building' | 'Starting' | 'Healthy' | 'Failed' | 'Stopped' | 'Inactive' | 'Cancelled'
+  /** What is under way or next; null when it is over. */
+  step: 'fetch' | 'build' | 'start' | 'check' | 'route' | 'retire' | null
+  /** Why it failed or was cancelled. */
+  reason: string | null
+  source: {
+    type: string
+    upload_id?: string
+    sha256?: string
+    size_bytes?: number
+    deployment_id?: string
+    number?: number
+  }
+  artifact: {
+    image: string
+    /** The image id in the engine. */
+    digest: string
+  } | null
+  created_by: {
+    kind: string
+    user_id: string | null
+    token_id: string | null
+    name: string
+  }
+  /** Whether it is what the service runs now. */
+  live: boolean
+  url: string
+  steps: DeploymentStep[]
+  created_at: string
+  updated_at: string
+  finished_at: string | null
+}
+
+export type DeploymentLogLine = {
+  /** Rises by one with each line; the id to resume from. */
+  seq: number
+  /** RFC 3339 UTC with milliseconds */
+  ts: string
+  stream: 'status' | 'stdout' | 'stderr'
+  /** The step that wrote it */
+  step: string | null
+  /** Secrets that Berth knows are masked. */
+  line: string
+}
+
+export type DeploymentStep = {
+  step: 'fetch' | 'build' | 'start' | 'check' | 'route' | 'retire'
+  status: 'running' | 'done' | 'failed' | 'skipped' | 'cancelled'
+  attempts: number
+  started_at: string
+  finished_at: string | null
+  duration_ms: number | null
+}
+
+export type DirectoryEntry = {
+  /** UUIDv7 */
+  id: string
+  username: string
+}
+
+/** A failure */
+export type Error = {
+  /** A stable code */
+  error: 'VALIDATION_ERROR' | 'REDACTED_VALUE' | 'BAD_REQUEST' | 'BAD_JSON' | 'BAD_ARCHIVE' | 'UNAUTHENTICATED' | 'FORBIDDEN' | 'SESSION_REQUIRED' | 'ORIGIN_REFUSED' | 'NOT_FOUND' | 'METHOD_NOT_ALLOWED' | 'REQUEST_TIMEOUT' | 'CONFLICT' | 'NAME_TAKEN' | 'ALREADY_INITIALIZED' | 'LAST_ADMIN' | 'NOT_EMPTY' | 'DEPLOYMENT_OVER' | 'NOTHING_TO_DEPLOY' | 'UPLOAD_USED' | 'IDEMPOTENCY_MISMATCH' | 'IDEMPOTENCY_IN_PROGRESS' | 'PRECONDITION_FAILED' | 'PAYLOAD_TOO_LARGE' | 'UNSUPPORTED_MEDIA_TYPE' | 'POLICY_REFUSED' | 'NOT_SUPPORTED' | 'HEADERS_TOO_LARGE' | 'RATE_LIMITED' | 'INTERNAL' | 'RUNTIME_UNAVAILABLE' | 'STARTING' | 'BUSY' | 'DISK_FULL' | 'BLOB_UNKNOWN' | 'BLOB_UPLOAD_INVALID' | 'BLOB_UPLOAD_UNKNOWN' | 'BLOB_CORRUPT' | 'DIGEST_INVALID' | 'MANIFEST_BLOB_UNKNOWN' | 'MANIFEST_INVALID' | 'MANIFEST_UNKNOWN' | 'NAME_INVALID' | 'NAME_UNKNOWN' | 'SIZE_INVALID' | 'TAG_INVALID' | 'TAG_IMMUTABLE' | 'IN_USE' | 'RANGE_INVALID' | 'QUOTA_EXCEEDED'
+  /** For people */
+  message: string
+  details?: ({
+    field?: string
+    message: string
+  })[]
+  /** The permission that is missing */
+  permission?: string
+  /** Also in the X-Request-Id header and in the log */
+  request_id: string
+}
+
+export type Health = {
+  status: "ok"
+  ok: boolean
+}
+
+export type HealthCheck = {
+  /** Asked with GET; null: a TCP connection is enough. */
+  path: string | null
+  timeout_seconds: number
+  interval_ms: number
+  statuses: string
+  successes: number
+  stays_up_seconds: number
+}
+
+export type HealthCheckInput = {
+  /** Asked with GET; null (the default): a TCP connection is enough. */
+  path?: string | null
+  /** How long a new replica may take to become healthy. Default 60. */
+  timeout_seconds?: number
+  /** Pause between probes. Default 500. */
+  interval_ms?: number
+  /** Codes and ranges that count as good, separated by commas. Default 200-399. */
+  statuses?: string
+  /** Good probes in a row that are needed. Default 2. */
+  successes?: number
+  /** Without a port: how long a replica must have run to be healthy. Default 5. */
+  stays_up_seconds?: number
+}
+
+export type LoginAnswer = {
+  /** Shown once; left out when the session is kept in the cookie */
+  token?: string
+  /** RFC 3339 UTC with milliseconds */
+  expires_at: string
+  user: User
+}
+
+export type LoginBody = {
+  username: string
+  password: string
+}
+
+export type Me = {
+  principal: {
+    kind: 'user' | 'admin_token'
+    via: 'admin_token' | 'session' | 'cookie' | 'api_token'
+    /** UUIDv7 */
+    id: string | null
+    username: string
+    /** UUIDv7 */
+    session_id: string | null
+    /** UUIDv7 */
+    token_id: string | null
+  }
+  is_super_admin: boolean
+  admin_initialized: boolean
+  memberships: Membership[]
+  /** What the caller may in at least one project */
+  permissions: Permission[]
+}
+
+export type Member = {
+  /** UUIDv7 */
+  user_id: string
+  username: string
+  /** viewer, operator, admin, or the id of a custom role */
+  role: string
+  role_name: string
+  /** RFC 3339 UTC with milliseconds */
+  created_at: string
+}
+
+export type Membership = {
+  /** UUIDv7 */
+  project_id: string
+  project_name: string
+  /** viewer, operator, admin, or the id of a custom role */
+  role: string
+  role_name: string
+  permissions: Permission[]
+}
+
+export type MintTokenBody = {
+  name: string
+  permissions?: Permission[] | null
+  project_ids?: string[] | null
+  expires_at?: string | null
+}
+
+export type MintedToken = {
+  /** UUIDv7 */
+  id: string
+  /** UUIDv7 */
+  user_id: string
+  name: string
+  /** How the token begins */
+  prefix: string
+  permissions: Permission[] | null
+  project_ids: string[] | null
+  /** RFC 3339 UTC with milliseconds */
+  created_at: string
+  /** RFC 3339 UTC with milliseconds */
+  last_used_at: string | null
+  /** RFC 3339 UTC with milliseconds */
+  expires_at: string | null
+  /** Shown once */
+  token: string
+}
+
+export type Node = {
+  name: string
+  /** Berth's version */
+  version: string
+  control_domain: string | null
+  os: string
+  kernel: string
+  /** Null while the container engine cannot be reached */
+  engine: {
+    version: string
+    api_version: string
+    cgroup: string
+  } | null
+  cpu: {
+    cores: number
+    /** Since the last time someone asked; null the first time */
+    used_percent: number | null
+  }
+  memory: {
+    total_bytes: number
+    available_bytes: number
+  }
+  /** Over 1, 5 and 15 minutes */
+  load: number[]
+  disk: {
+    total_bytes: number
+    free_bytes: number
+  }
+}
+
+export type PatchEnvBody = {
+  /** Environment variables. Names are letters, digits and underscores; at most 500, values of at most 64 KiB, 512 KiB in all. */
+  set?: Record<string, unknown> | unknown[]
+  unset?: string[]
+}
+
+export type PatchServiceBody = {
+  /** Lower-case letters, digits and inner hyphens, at most 40 characters. */
+  name?: string
+  /** Where deployments come from. This version knows {"type":"upload"}. */
+  source?: {
+    type: 'upload' | 'git' | 'external_image'
+    repo_url?: string
+    git_ref?: string
+    dockerfile_path?: string
+    context_path?: string
+    submodules?: boolean
+    image?: string
+    registry_id?: string
+    image_ref?: string
+  }
+  /** auto (the default): the Dockerfile, else package.json, else static files. */
+  builder?: 'auto' | 'dockerfile' | 'node' | 'static'
+  /** Inside the context; null (the default): Dockerfile. */
+  dockerfile_path?: string | null
+  /** Folder of the source that is built; null (the default): its root. */
+  context_path?: string | null
+  /** Stage of the Dockerfile; null (the default): the last. */
+  target?: string | null
+  /** Build arguments of the Dockerfile, named by letters, digits and underscores. They are readable by everyone who sees the service: no place for secrets. */
+  build_args?: Record<string, string>
+  /** Where the service listens (default 8080), given to it as PORT; null: it listens on nothing. */
+  internal_port?: number | null
+  /** Replaces the image's command; null (the default): the image's own. */
+  command?: string[] | null
+  /** Default 1. */
+  replicas?: number
+  health_check?: HealthCheckInput
+  /** What is null or left out comes from the project, then from the node. */
+  resource_limits?: {
+    /** CPU in thousandths of a core. */
+    cpu_millis?: number | null
+    /** Memory. A replica that takes more is killed. */
+    memory_bytes?: number | null
+    /** Processes and threads. */
+    pids?: number | null
+  } | null
+  /** What happens to a replica that exits. Default always. */
+  restart?: 'always' | 'on_failure' | 'never'
+  /** Time between SIGTERM and SIGKILL. Default 10. */
+  stop_grace_seconds?: number
+  /** Environment variables. Names are letters, digits and underscores; at most 500, values of at most 64 KiB, 512 KiB in all. */
+  env?: Record<string, unknown> | unknown[]
+  /** Not supported by this version. */
+  build_secrets?: unknown[] | null
+  /** Not supported by this version. */
+  tls_enabled?: boolean
+  /** Not supported by this version. */
+  domains?: unknown[] | null
+  /** Not supported by this version. */
+  volumes?: unknown[] | null
+  /** Not supported by this version. */
+  release_command?: unknown[] | null
+  /** Not supported by this version. */
+  autoscale?: Record<string, unknown> | null
+}
+
+export type Permission = 'projects.read' | 'projects.write' | 'members.write' | 'services.read' | 'services.write' | 'env.read' | 'env.write' | 'uploads.create' | 'deployments.read' | 'deployments.create' | 'deployments.cancel' | 'logs.read' | 'registry.pull' | 'registry.push' | 'registry.delete' | 'audit.read' | 'tokens.mint'
+
+export type PermissionEntry = {
+  name: Permission
+  description: string
+}
+
+export type Project = {
+  /** UUIDv7 */
+  id: string
+  name: string
+  description: string
+  /** Values by name. Without the permission env.read every value reads ***redacted***. */
+  shared_env: Record<string, string>
+  /** Only what is set here; null when everything is inherited. */
+  default_resource_limits: {
+    /** CPU in thousandths of a core. */
+    cpu_millis?: number
+    /** Memory. A replica that takes more is killed. */
+    memory_bytes?: number
+    /** Processes and threads. */
+    pids?: number
+  } | null
+  /** RFC 3339 UTC with milliseconds */
+  created_at: string
+  /** RFC 3339 UTC with milliseconds */
+  updated_at: string
+}
+
+export type PutMemberBody = {
+  user_id: string
+  /** viewer, operator, admin, or the id of a custom role */
+  role: string
+}
+
+export type Readiness = {
+  status: 'ready' | 'not_ready'
+  checks: Record<string, 'ok' | 'failed'>
+}
+
+export type ReplaceProjectBody = {
+  /** Lower-case letters, digits and inner hyphens, at most 40 characters. */
+  name?: string
+  description?: string
+  /** Environment variables. Names are letters, digits and underscores; at most 500, values of at most 64 KiB, 512 KiB in all. */
+  shared_env?: Record<string, unknown> | unknown[]
+  /** What is null or left out comes from the project, then from the node. */
+  default_resource_limits?: {
+    /** CPU in thousandths of a core. */
+    cpu_millis?: number | null
+    /** Memory. A replica that takes more is killed. */
+    memory_bytes?: number | null
+    /** Processes and threads. */
+    pids?: number | null
+  } | null
+}
+
+export type ReplaceServiceBody = {
+  /** Lower-case letters, digits and inner hyphens, at most 40 characters. */
+  name: string
+  /** Where deployments come from. This version knows {"type":"upload"}. */
+  source?: {
+    type: 'upload' | 'git' | 'external_image'
+    repo_url?: string
+    git_ref?: string
+    dockerfile_path?: string
+    context_path?: string
+    submodules?: boolean
+    image?: string
+    registry_id?: string
+    image_ref?: string
+  }
+  /** auto (the default): the Dockerfile, else package.json, else static files. */
+  builder?: 'auto' | 'dockerfile' | 'node' | 'static'
+  /** Inside the context; null (the default): Dockerfile. */
+  dockerfile_path?: string | null
+  /** Folder of the source that is built; null (the default): its root. */
+  context_path?: string | null
+  /** Stage of the Dockerfile; null (the default): the last. */
+  target?: string | null
+  /** Build arguments of the Dockerfile, named by letters, digits and underscores. They are readable by everyone who sees the service: no place for secrets. */
+  build_args?: Record<string, string>
+  /** Where the service listens (default 8080), given to it as PORT; null: it listens on nothing. */
+  internal_port?: number | null
+  /** Replaces the image's command; null (the default): the image's own. */
+  command?: string[] | null
+  /** Default 1. */
+  replicas?: number
+  health_check?: HealthCheckInput
+  /** What is null or left out comes from the project, then from the node. */
+  resource_limits?: {
+    /** CPU in thousandths of a core. */
+    cpu_millis?: number | null
+    /** Memory. A replica that takes more is killed. */
+    memory_bytes?: number | null
+    /** Processes and threads. */
+    pids?: number | null
+  } | null
+  /** What happens to a replica that exits. Default always. */
+  restart?: 'always' | 'on_failure' | 'never'
+  /** Time between SIGTERM and SIGKILL. Default 10. */
+  stop_grace_seconds?: number
+  /** Environment variables. Names are letters, digits and underscores; at most 500, values of at most 64 KiB, 512 KiB in all. */
+  env?: Record<string, unknown> | unknown[]
+  /** Not supported by this version. */
+  build_secrets?: unknown[] | null
+  /** Not supported by this version. */
+  tls_enabled?: boolean
+  /** Not supported by this version. */
+  domains?: unknown[] | null
+  /** Not supported by this version. */
+  volumes?: unknown[] | null
+  /** Not supported by this version. */
+  release_command?: unknown[] | null
+  /** Not supported by this version. */
+  autoscale?: Record<string, unknown> | null
+}
+
+export type Role = {
+  /** The name of a built-in role, else a UUIDv7 */
+  id: string
+  name: string
+  description: string
+  permissions: Permission[]
+  built_in: boolean
+}
+
+export type RollbackServiceBody = {
+  deployment_id?: string
+}
+
+export type ScaleServiceBody = {
+  replicas: number
+}
+
+export type Service = {
+  id: string
+  project_id: string
+  name: string
+  source: {
+    type: "upload"
+  }
+  builder: 'auto' | 'dockerfile' | 'node' | 'static'
+  /** Inside the context; null: Dockerfile. */
+  dockerfile_path: string | null
+  /** Folder of the source that is built; null: its root. */
+  context_path: string | null
+  /** Stage of the Dockerfile; null: the last. */
+  target: string | null
+  build_args: Record<string, string>
+  /** Where the service listens; null: nowhere. */
+  internal_port: number | null
+  command: string[] | null
+  replicas: number
+  health_check: HealthCheck
+  /** Only what is set here; null when everything is inherited. */
+  resource_limits: {
+    /** CPU in thousandths of a core. */
+    cpu_millis?: number
+    /** Memory. A replica that takes more is killed. */
+    memory_bytes?: number
+    /** Processes and threads. */
+    pids?: number
+  } | null
+  /** Values by name. Without the permission env.read every value reads ***redacted***. */
+  env: Record<string, string>
+  restart: 'always' | 'on_failure' | 'never'
+  stop_grace_seconds: number
+  build_secrets: unknown[]
+  tls_enabled: boolean
+  domains: unknown[]
+  volumes: unknown[]
+  release_command: null
+  autoscale: null
+  status: 'Running' | 'Degraded' | 'Deploying' | 'CrashLoop' | 'Sleeping' | 'Stopped' | 'New'
+  url: string
+  /** The release that runs now. */
+  live_deployment_id: string | null
+  created_at: string
+  updated_at: string
+}
+
+export type ServiceLogLine = {
+  /** Rises by one with each line; the id to resume from. */
+  seq: number
+  /** As the container engine stamped it, with nanoseconds */
+  ts: string
+  stream: 'stdout' | 'stderr'
+  replica: number
+  deployment_id: string
+  /** Secrets that Berth knows are masked. */
+  line: string
+}
+
+export type Session = {
+  /** UUIDv7 */
+  id: string
+  client_address: string
+  user_agent: string
+  /** RFC 3339 UTC with milliseconds */
+  created_at: string
+  /** RFC 3339 UTC with milliseconds */
+  last_seen_at: string
+  /** RFC 3339 UTC with milliseconds */
+  expires_at: string
+  /** Whether it is the session that asks */
+  current: boolean
+}
+
+export type UpdateRoleBody = {
+  name?: string
+  description?: string
+  permissions?: Permission[]
+}
+
+export type UpdateUserBody = {
+  /** At least 12 characters */
+  password?: string
+  is_super_admin?: boolean
+}
+
+export type Upload = {
+  /** UUIDv7 */
+  upload_id: string
+  /** UUIDv7 */
+  service_id: string
+  format: 'tar' | 'tar.gz' | 'tar.zst'
+  /** As it was sent */
+  size_bytes: number
+  /** Of all files in it */
+  unpacked_bytes: number
+  /** Files, links and folders in it */
+  entries: number
+  /** Of the body as it was sent, in hexadecimal */
+  sha256: string
+  /** RFC 3339 UTC with milliseconds */
+  created_at: string
+  /** RFC 3339 UTC with milliseconds */
+  expires_at: string
+}
+
+export type User = {
+  /** UUIDv7 */
+  id: string
+  username: string
+  is_super_admin: boolean
+  /** RFC 3339 UTC with milliseconds */
+  created_at: string
+  /** RFC 3339 UTC with milliseconds */
+  updated_at: string
+}
+
+export type WorkerStatus = {
+  name: string
+  runs: number
+  failures: number
+  running: boolean
+  last_run_at: string | null
+  last_duration_ms: number | null
+  last_error: string | null
+}
+
+export type Workload = {
+  service_id: string
+  project_id: string
+  project_name: string
+  name: string
+  status: 'Running' | 'Degraded' | 'Deploying' | 'CrashLoop' | 'Sleeping' | 'Stopped' | 'New'
+  /** How many ought to run. */
+  replicas: number
+  healthy_replicas: number
+  url: string
+}
+
+/** By operationId. */
+export interface Operations {
+  /** Whether the daemon runs */
+  readHealth: {
+    method: 'GET'
+    path: '/healthz'
+    params: Record<never, never>
+    query: Record<never, never>
+    body: undefined
+    answer: Health
+  }
+  /** Whether every part works */
+  readReadiness: {
+    method: 'GET'
+    path: '/readyz'
+    params: Record<never, never>
+    query: Record<never, never>
+    body: undefined
+    answer: Readiness
+  }
+  /** List your API tokens */
+  listTokens: {
+    method: 'GET'
+    path: '/v1/api-tokens'
+    params: Record<never, never>
+    query: { limit?: number; cursor?: string; everyone?: boolean }
+    body: undefined
+    answer: ApiToken[]
+  }
+  /** Make an API token; it is shown once */
+  mintToken: {
+    method: 'POST'
+    path: '/v1/api-tokens'
+    params: Record<never, never>
+    query: Record<never, never>
+    body: MintTokenBody
+    answer: MintedToken
+  }
+  /** Revoke an API token and what it minted */
+  revokeToken: {
+    method: 'DELETE'
+    path: '/v1/api-tokens/{token_id}'
+    params: { token_id: string }
+    query: Record<never, never>
+    body: undefined
+    answer: undefined
+  }
+  /** List audit events of your projects (super-admins: all), newest first */
+  listAuditEvents: {
+    method: 'GET'
+    path: '/v1/audit-events'
+    params: Record<never, never>
+    query: { limit?: number; cursor?: string; actor?: string; action?: string; resource?: string; project_id?: string; since?: string; until?: string }
+    body: undefined
+    answer: AuditEvent[]
+  }
+  /** Download audit events as JSON lines, oldest first; the last line has their count and says whether the chain holds */
+  exportAuditEvents: {
+    method: 'GET'
+    path: '/v1/audit-events/export'
+    params: Record<never, never>
+    query: { actor?: string; action?: string; resource?: string; project_id?: string; since?: string; until?: string }
+    body: undefined
+    answer: string
+  }
+  /** Compute every hash of the audit log anew */
+  verifyAuditEvents: {
+    method: 'POST'
+    path: '/v1/audit-events/verify'
+    params: Record<never, never>
+    query: Record<never, never>
+    body: undefined
+    answer: AuditVerification
+  }
+  /** Begin a session */
+  login: {
+    method: 'POST'
+    path: '/v1/auth/login'
+    params: Record<never, never>
+    query: { session?: 'bearer' | 'cookie' }
+    body: LoginBody
+    answer: LoginAnswer
+  }
+  /** End this session */
+  logout: {
+    method: 'POST'
+    path: '/v1/auth/logout'
+    params: Record<never, never>
+    query: Record<never, never>
+    body: undefined
+    answer: undefined
+  }
+  /** List your sessions */
+  listSessions: {
+    method: 'GET'
+    path: '/v1/auth/sessions'
+    params: Record<never, never>
+    query: { limit?: number; cursor?: string }
+    body: undefined
+    answer: Session[]
+  }
+  /** End all your sessions */
+  endSessions: {
+    method: 'DELETE'
+    path: '/v1/auth/sessions'
+    params: Record<never, never>
+    query: Record<never, never>
+    body: undefined
+    answer: undefined
+  }
+  /** End one of your sessions */
+  endSession: {
+    method: 'DELETE'
+    path: '/v1/auth/sessions/{id}'
+    params: { id: string }
+    query: Record<never, never>
+    body: undefined
+    answer: undefined
+  }
+  /** Ask whether you have a permission, or whether a request of yours would be let in */
+  checkAuthorization: {
+    method: 'POST'
+    path: '/v1/authorization/check'
+    params: Record<never, never>
+    query: Record<never, never>
+    body: CheckBody
+    answer: AuthorizationAnswer
+  }
+  /** Read what you may, by project */
+  readAuthorization: {
+    method: 'GET'
+    path: '/v1/authorization/me'
+    params: Record<never, never>
+    query: Record<never, never>
+    body: undefined
+    answer: Authorization
+  }
+  /** Make the first administrator, with the install admin token */
+  bootstrap: {
+    method: 'POST'
+    path: '/v1/bootstrap'
+    params: Record<never, never>
+    query: Record<never, never>
+    body: BootstrapBody
+    answer: User
+  }
+  /** Deploy an upload, the live release again, or an earlier release */
+  createDeployment: {
+    method: 'POST'
+    path: '/v1/deployments'
+    params: Record<never, never>
+    query: Record<never, never>
+    body: CreateDeploymentBody
+    answer: Deployment
+  }
+  /** Show a deployment and how far it is */
+  getDeployment: {
+    method: 'GET'
+    path: '/v1/deployments/{id}'
+    params: { id: string }
+    query: Record<never, never>
+    body: undefined
+    answer: Deployment
+  }
+  /** Stop a deployment that is not live yet */
+  cancelDeployment: {
+    method: 'POST'
+    path: '/v1/deployments/{id}/cancel'
+    params: { id: string }
+    query: Record<never, never>
+    body: undefined
+    answer: Deployment
+  }
+  /** The lines of a deployment from the first on; the Link header leads to later ones */
+  readDeploymentLog: {
+    method: 'GET'
+    path: '/v1/deployments/{id}/logs'
+    params: { id: string }
+    query: { limit?: number; since?: string; cursor?: string }
+    body: undefined
+    answer: DeploymentLogLine[]
+  }
+  /** The lines of a deployment from the first on, as they come, until it is over (SSE) */
+  followDeploymentLog: {
+    method: 'GET'
+    path: '/v1/deployments/{id}/logs/stream'
+    params: { id: string }
+    query: { since?: string; format?: 'json' | 'text' }
+    body: undefined
+    answer: string
+  }
+  /** Follow the changes that you may see, as server-sent events */
+  followEvents: {
+    method: 'GET'
+    path: '/v1/events'
+    params: Record<never, never>
+    query: { since?: string; project_id?: string; format?: 'json' | 'text' }
+    body: undefined
+    answer: string
+  }
+  /** Read who you are, where you belong and what you may */
+  getMe: {
+    method: 'GET'
+    path: '/v1/me'
+    params: Record<never, never>
+    query: Record<never, never>
+    body: undefined
+    answer: Me
+  }
+  /** Change your password and end your other sessions */
+  changePassword: {
+    method: 'PUT'
+    path: '/v1/me/password'
+    params: Record<never, never>
+    query: Record<never, never>
+    body: ChangePasswordBody
+    answer: undefined
+  }
+  /** Read what this machine is */
+  readNode: {
+    method: 'GET'
+    path: '/v1/node'
+    params: Record<never, never>
+    query: Record<never, never>
+    body: undefined
+    answer: Node
+  }
+  /** Read this description */
+  readOpenApi: {
+    method: 'GET'
+    path: '/v1/openapi.json'
+    params: Record<never, never>
+    query: Record<never, never>
+    body: undefined
+    answer: Record<string, unknown>
+  }
+  /** List all permissions */
+  listPermissions: {
+    method: 'GET'
+    path: '/v1/permissions'
+    params: Record<never, never>
+    query: Record<never, never>
+    body: undefined
+    answer: PermissionEntry[]
+  }
+  /** List the projects that you may see, newest first; values of shared_env are redacted in lists */
+  listProjects: {
+    method: 'GET'
+    path: '/v1/projects'
+    params: Record<never, never>
+    query: { limit?: number; cursor?: string }
+    body: undefined
+    answer: Project[]
+  }
+  /** Create a project */
+  createProject: {
+    method: 'POST'
+    path: '/v1/projects'
+    params: Record<never, never>
+    query: Record<never, never>
+    body: CreateProjectBody
+    answer: Project
+  }
+  /** Read a project */
+  getProject: {
+    method: 'GET'
+    path: '/v1/projects/{id}'
+    params: { id: string }
+    query: Record<never, never>
+    body: undefined
+    answer: Project
+  }
+  /** Replace the settings of a project; name and shared_env stay as they are when left out */
+  replaceProject: {
+    method: 'PUT'
+    path: '/v1/projects/{id}'
+    params: { id: string }
+    query: Record<never, never>
+    body: ReplaceProjectBody
+    answer: Project
+  }
+  /** Delete a project that is empty */
+  deleteProject: {
+    method: 'DELETE'
+    path: '/v1/projects/{id}'
+    params: { id: string }
+    query: Record<never, never>
+    body: undefined
+    answer: undefined
+  }
+  /** List the members of a project, by name */
+  listMembers: {
+    method: 'GET'
+    path: '/v1/projects/{id}/members'
+    params: { id: string }
+    query: { limit?: number; cursor?: string }
+    body: undefined
+    answer: Member[]
+  }
+  /** Add a member (201) or change their role (200) */
+  putMember: {
+    method: 'POST'
+    path: '/v1/projects/{id}/members'
+    params: { id: string }
+    query: Record<never, never>
+    body: PutMemberBody
+    answer: Member
+  }
+  /** Remove a member */
+  removeMember: {
+    method: 'DELETE'
+    path: '/v1/projects/{id}/members/{user_id}'
+    params: { id: string; user_id: string }
+    query: Record<never, never>
+    body: undefined
+    answer: undefined
+  }
+  /** Quota, immutable tags and retention of the repositories of a project */
+  getRegistryRules: {
+    method: 'GET'
+    path: '/v1/projects/{id}/registry-rules'
+    params: { id: string }
+    query: Record<never, never>
+    body: undefined
+    answer: {
+      /** What the project may hold; null: anything */
+      quota_bytes: number | null
+      rules: ({
+        /** Which repositories of the project, without its name; `*` stands for any characters */
+        repositories: string
+        /** Tags that may be made once and never moved or deleted */
+        immutable_tags?: string[]
+        retain?: {
+          /** Which tags may go */
+          tags: string[]
+          /** Newest ones that stay */
+          keep_last?: number
+          /** Younger ones stay */
+          keep_days?: number
+        }
+        /** Manifests without a tag go after this time */
+        keep_untagged_days?: number
+      })[]
+      used_bytes: number
+    }
+  }
+  /** Replace quota, immutable tags and retention of a project */
+  replaceRegistryRules: {
+    method: 'PUT'
+    path: '/v1/projects/{id}/registry-rules'
+    params: { id: string }
+    query: Record<never, never>
+    body: {
+      /** What the project may hold; null: anything */
+      quota_bytes: number | null
+      rules: ({
+        /** Which repositories of the project, without its name; `*` stands for any characters */
+        repositories: string
+        /** Tags that may be made once and never moved or deleted */
+        immutable_tags?: string[]
+        retain?: {
+          /** Which tags may go */
+          tags: string[]
+          /** Newest ones that stay */
+          keep_last?: number
+          /** Younger ones stay */
+          keep_days?: number
+        }
+        /** Manifests without a tag go after this time */
+        keep_untagged_days?: number
+      })[]
+    }
+    answer: {
+      /** What the project may hold; null: anything */
+      quota_bytes: number | null
+      rules: ({
+        /** Which repositories of the project, without its name; `*` stands for any characters */
+        repositories: string
+        /** Tags that may be made once and never moved or deleted */
+        immutable_tags?: string[]
+        retain?: {
+          /** Which tags may go */
+          tags: string[]
+          /** Newest ones that stay */
+          keep_last?: number
+          /** Younger ones stay */
+          keep_days?: number
+        }
+        /** Manifests without a tag go after this time */
+        keep_untagged_days?: number
+      })[]
+      used_bytes: number
+    }
+  }
+  /** Remove what no manifest, rule or push needs, now; pushes go on meanwhile */
+  collectRegistry: {
+    method: 'POST'
+    path: '/v1/registry/gc'
+    params: Record<never, never>
+    query: { dry_run?: boolean }
+    body: undefined
+    answer: {
+      dry_run: boolean
+      /** RFC 3339 UTC with milliseconds */
+      started_at: string
+      duration_ms: number
+      scanned_blobs: number
+      deleted_blobs: number
+      deleted_manifests: number
+      deleted_tags: number
+      expired_uploads: number
+      /** Left behind by a crash */
+      removed_files: number
+      freed_bytes: number
+      /** What was skipped, and why */
+      problems: string[]
+    }
+  }
+  /** List the repositories that you may pull from, by name */
+  listRepositories: {
+    method: 'GET'
+    path: '/v1/registry/repositories'
+    params: Record<never, never>
+    query: { limit?: number; cursor?: string }
+    body: undefined
+    answer: ({
+      /** <project>/<service>, the name to push to and pull from */
+      name: string
+      project_id: string
+      tags: number
+      manifests: number
+      /** Of its blobs and manifests; what other repositories share is counted too */
+      size_bytes: number
+      /** RFC 3339 UTC with milliseconds */
+      created_at: string
+      /** RFC 3339 UTC with milliseconds */
+      pushed_at: string | null
+    })[]
+  }
+  /** Delete a repository with all that is in it; refused while a release needs it */
+  deleteRepository: {
+    method: 'DELETE'
+    path: '/v1/registry/repositories/{project}/{service}'
+    params: { project: string; service: string }
+    query: Record<never, never>
+    body: undefined
+    answer: undefined
+  }
+  /** List the manifests of a repository, newest first */
+  listManifests: {
+    method: 'GET'
+    path: '/v1/registry/repositories/{project}/{service}/manifests'
+    params: { project: string; service: string }
+    query: { limit?: number; cursor?: string }
+    body: undefined
+    answer: ({
+      /** algorithm:hex */
+      digest: string
+      media_type: string
+      artifact_type: string | null
+      /** algorithm:hex */
+      subject: string | null
+      /** Of the manifest and the blobs that it names itself */
+      size_bytes: number
+      tags: string[]
+      /** RFC 3339 UTC with milliseconds */
+      created_at: string
+    })[]
+  }
+  /** Delete a manifest and its tags; refused while a release needs it */
+  deleteManifest: {
+    method: 'DELETE'
+    path: '/v1/registry/repositories/{project}/{service}/manifests/{digest}'
+    params: { project: string; service: string; digest: string }
+    query: Record<never, never>
+    body: undefined
+    answer: undefined
+  }
+  /** List the tags of a repository, by name */
+  listTags: {
+    method: 'GET'
+    path: '/v1/registry/repositories/{project}/{service}/tags'
+    params: { project: string; service: string }
+    query: { limit?: number; cursor?: string }
+    body: undefined
+    answer: ({
+      name: string
+      /** algorithm:hex */
+      digest: string
+      media_type: string
+      /** Of the manifest and the blobs that it names itself */
+      size_bytes: number
+      /** RFC 3339 UTC with milliseconds */
+      updated_at: string
+    })[]
+  }
+  /** Delete a tag; its manifest stays */
+  deleteTag: {
+    method: 'DELETE'
+    path: '/v1/registry/repositories/{project}/{service}/tags/{tag}'
+    params: { project: string; service: string; tag: string }
+    query: Record<never, never>
+    body: undefined
+    answer: undefined
+  }
+  /** What the registry holds, and its last collection */
+  getRegistryStatus: {
+    method: 'GET'
+    path: '/v1/registry/status'
+    params: Record<never, never>
+    query: Record<never, never>
+    body: undefined
+    answer: {
+      repositories: number
+      manifests: number
+      blobs: number
+      size_bytes: number
+      corrupt_blobs: number
+      open_uploads: number
+      disk_free_bytes: number
+      disk_total_bytes: number
+      last_collection: {
+        dry_run: boolean
+        /** RFC 3339 UTC with milliseconds */
+        started_at: string
+        duration_ms: number
+        scanned_blobs: number
+        deleted_blobs: number
+        deleted_manifests: number
+        deleted_tags: number
+        expired_uploads: number
+        /** Left behind by a crash */
+        removed_files: number
+        freed_bytes: number
+        /** What was skipped, and why */
+        problems: string[]
+      } | null
+    }
+  }
+  /** List the built-in roles, then custom ones */
+  listRoles: {
+    method: 'GET'
+    path: '/v1/roles'
+    params: Record<never, never>
+    query: { limit?: number; cursor?: string }
+    body: undefined
+    answer: Role[]
+  }
+  /** Create a custom role */
+  createRole: {
+    method: 'POST'
+    path: '/v1/roles'
+    params: Record<never, never>
+    query: Record<never, never>
+    body: CreateRoleBody
+    answer: Role
+  }
+  /** Change a custom role, at once for everyone who has it */
+  updateRole: {
+    method: 'PUT'
+    path: '/v1/roles/{id}'
+    params: { id: string }
+    query: Record<never, never>
+    body: UpdateRoleBody
+    answer: Role
+  }
+  /** Delete a custom role that nobody has */
+  deleteRole: {
+    method: 'DELETE'
+    path: '/v1/roles/{id}'
+    params: { id: string }
+    query: Record<never, never>
+    body: undefined
+    answer: undefined
+  }
+  /** List the services that you may see, newest first; values of env are redacted in lists */
+  listServices: {
+    method: 'GET'
+    path: '/v1/services'
+    params: Record<never, never>
+    query: { limit?: number; cursor?: string; project_id?: string }
+    body: undefined
+    answer: Service[]
+  }
+  /** Create a service */
+  createService: {
+    method: 'POST'
+    path: '/v1/services'
+    params: Record<never, never>
+    query: Record<never, never>
+    body: CreateServiceBody
+    answer: Service
+  }
+  /** Read a service */
+  getService: {
+    method: 'GET'
+    path: '/v1/services/{id}'
+    params: { id: string }
+    query: Record<never, never>
+    body: undefined
+    answer: Service
+  }
+  /** Replace the settings of a service; what is left out takes its default, but env then stays as it is */
+  replaceService: {
+    method: 'PUT'
+    path: '/v1/services/{id}'
+    params: { id: string }
+    query: Record<never, never>
+    body: ReplaceServiceBody
+    answer: Service
+  }
+  /** Change the settings that are sent; objects are merged, lists, build_args and env are replaced */
+  updateService: {
+    method: 'PATCH'
+    path: '/v1/services/{id}'
+    params: { id: string }
+    query: Record<never, never>
+    body: PatchServiceBody
+    answer: Service
+  }
+  /** Delete a service: it takes no request from the answer on, what it left is removed in the background */
+  deleteService: {
+    method: 'DELETE'
+    path: '/v1/services/{id}'
+    params: { id: string }
+    query: { keep_images?: boolean }
+    body: undefined
+    answer: undefined
+  }
+  /** List the deployments of a service, newest first */
+  listDeployments: {
+    method: 'GET'
+    path: '/v1/services/{id}/deployments'
+    params: { id: string }
+    query: { limit?: number; cursor?: string }
+    body: undefined
+    answer: Deployment[]
+  }
+  /** Read the environment variables of a service */
+  getServiceEnv: {
+    method: 'GET'
+    path: '/v1/services/{id}/env'
+    params: { id: string }
+    query: Record<never, never>
+    body: undefined
+    answer: Record<string, string>
+  }
+  /** Replace all environment variables; they act with the next deployment */
+  replaceServiceEnv: {
+    method: 'PUT'
+    path: '/v1/services/{id}/env'
+    params: { id: string }
+    query: Record<never, never>
+    body: Record<string, unknown> | unknown[]
+    answer: Record<string, string>
+  }
+  /** Set and unset single environment variables; they act with the next deployment */
+  updateServiceEnv: {
+    method: 'PATCH'
+    path: '/v1/services/{id}/env'
+    params: { id: string }
+    query: Record<never, never>
+    body: PatchEnvBody
+    answer: Record<string, string>
+  }
+  /** The newest lines of a service, oldest first; the Link header leads to older ones */
+  readServiceLog: {
+    method: 'GET'
+    path: '/v1/services/{id}/logs'
+    params: { id: string }
+    query: { tail?: number; limit?: number; since?: string; until?: string; replica?: number; deployment_id?: string; grep?: string; cursor?: string }
+    body: undefined
+    answer: ServiceLogLine[]
+  }
+  /** The lines of a service as they come, across its deployments (SSE); resume by Last-Event-ID or since */
+  followServiceLog: {
+    method: 'GET'
+    path: '/v1/services/{id}/logs/stream'
+    params: { id: string }
+    query: { tail?: number; since?: string; replica?: number; deployment_id?: string; format?: 'json' | 'text' }
+    body: undefined
+    answer: string
+  }
+  /** Replace all replicas without a gap; Location names the deployment that does it */
+  restartService: {
+    method: 'POST'
+    path: '/v1/services/{id}/restart'
+    params: { id: string }
+    query: Record<never, never>
+    body: undefined
+    answer: Service
+  }
+  /** Deploy an earlier release again, with the settings that it had */
+  rollbackService: {
+    method: 'POST'
+    path: '/v1/services/{id}/rollback'
+    params: { id: string }
+    query: Record<never, never>
+    body: RollbackServiceBody
+    answer: Deployment
+  }
+  /** Set how many replicas run */
+  scaleService: {
+    method: 'PUT'
+    path: '/v1/services/{id}/scale'
+    params: { id: string }
+    query: Record<never, never>
+    body: ScaleServiceBody
+    answer: Service
+  }
+  /** Let the live release run again */
+  startService: {
+    method: 'POST'
+    path: '/v1/services/{id}/start'
+    params: { id: string }
+    query: Record<never, never>
+    body: undefined
+    answer: Service
+  }
+  /** Stop all replicas */
+  stopService: {
+    method: 'POST'
+    path: '/v1/services/{id}/stop'
+    params: { id: string }
+    query: Record<never, never>
+    body: undefined
+    answer: Service
+  }
+  /** Upload the source of a service as an archive, to be deployed once */
+  createUpload: {
+    method: 'POST'
+    path: '/v1/services/{id}/uploads'
+    params: { id: string }
+    query: Record<never, never>
+    body: ReadableStream | Uint8Array
+    answer: Upload
+  }
+  /** List the background loops: last run, duration and error */
+  listWorkers: {
+    method: 'GET'
+    path: '/v1/system/workers'
+    params: Record<never, never>
+    query: Record<never, never>
+    body: undefined
+    answer: WorkerStatus[]
+  }
+  /** List users */
+  listUsers: {
+    method: 'GET'
+    path: '/v1/users'
+    params: Record<never, never>
+    query: { limit?: number; cursor?: string }
+    body: undefined
+    answer: User[]
+  }
+  /** Create a user */
+  createUser: {
+    method: 'POST'
+    path: '/v1/users'
+    params: Record<never, never>
+    query: Record<never, never>
+    body: CreateUserBody
+    answer: User
+  }
+  /** Read a user */
+  getUser: {
+    method: 'GET'
+    path: '/v1/users/{user_id}'
+    params: { user_id: string }
+    query: Record<never, never>
+    body: undefined
+    answer: User
+  }
+  /** Reset a user's password (their sessions end) or change their super-admin flag */
+  updateUser: {
+    method: 'PUT'
+    path: '/v1/users/{user_id}'
+    params: { user_id: string }
+    query: Record<never, never>
+    body: UpdateUserBody
+    answer: User
+  }
+  /** Delete a user with their sessions, tokens and memberships */
+  deleteUser: {
+    method: 'DELETE'
+    path: '/v1/users/{user_id}'
+    params: { user_id: string }
+    query: Record<never, never>
+    body: undefined
+    answer: undefined
+  }
+  /** List ids and names of users, to add them as members */
+  listUserDirectory: {
+    method: 'GET'
+    path: '/v1/users/directory'
+    params: Record<never, never>
+    query: { limit?: number; cursor?: string }
+    body: undefined
+    answer: DirectoryEntry[]
+  }
+  /** List one short row for each service that you may see, newest first */
+  listWorkloads: {
+    method: 'GET'
+    path: '/v1/workloads'
+    params: Record<never, never>
+    query: { limit?: number; cursor?: string }
+    body: undefined
+    answer: Workload[]
+  }
+}

@@ -1,0 +1,137 @@
+import { AppError } from '../../lib/errors.ts'
+import type { System } from '../../lib/system.ts'
+import type { Database } from '../../store/database.ts'
+import type { RecordAudit } from '../audit/audit.ts'
+import { type Actor, recordActor } from '../identity/actor.ts'
+import { requirePermission } from '../identity/authorize.ts'
+import type { Context } from '../identity/context.ts'
+import type { Permission } from '../identity/permissions.ts'
+import type { ServiceBuild, ServiceRow } from '../services/service-schema.ts'
+import type { DeploymentRow, DeploymentSource, DeploymentView } from './deployment-schema.ts'
+import type { DeploymentStore } from './deployment-store.ts'
+import { viewDeployment } from './deployment-view.ts'
+
+export interface DeploymentRecordDeps {
+  database: Database
+  system: System
+  store: DeploymentStore
+  recordAudit: RecordAudit
+  services: {
+    find: (id: string) => ServiceRow | undefined
+    urlOf: (service: ServiceRow) => string
+  }
+  /** Called after a commit that added a deployment or asked for a cancellation. */
+  deploymentsChanged: () => void
+  /** Called after a commit that ended a deployment which had not begun. */
+  over: (deployment: DeploymentRow) => void
+}
+
+/** What a deployment is made of before it has an id. */
+export interface Blueprint {
+  source: DeploymentSource
+  build: ServiceBuild
+  image: string | null
+  image_id: string | null
+  config: DeploymentRow['config']
+  env_sealed: string | null
+}
+
+export type DeploymentRecords = ReturnType<typeof createDeploymentRecords>
+
+/** What the verbs on deployments share: loading for an actor, adding and cancelling rows, and the form of an answer. */
+export function createDeploymentRecords(deps: DeploymentRecordDeps) {
+  const { database, store, system } = deps
+
+  const requireService = (actor: Actor, permission: Permission, id: string): ServiceRow => {
+    const service = deps.services.find(id)
+    requirePermission(actor, permission, service?.project_id)
+    if (!service) throw new AppError('NOT_FOUND')
+    return service
+  }
+
+  /** Ends a deployment that still waits. */
+  const cancelWaiting = (waiting: DeploymentRow, reason: string): void => {
+    store.finish(waiting.id, 'Cancelled', reason, system.nowIso())
+    database.afterCommit(() => {
+      const ended = store.find(waiting.id)
+      if (ended) deps.over(ended)
+    })
+  }
+
+  return {
+    requireService,
+
+    requireDeployment: (actor: Actor, permission: Permission, id: string): DeploymentRow => {
+      const deployment = store.find(id)
+      requirePermission(actor, permission, deployment?.project_id)
+      if (!deployment || !deps.services.find(deployment.service_id)) throw new AppError('NOT_FOUND')
+      return deployment
+    },
+
+    /** The answers for deployments of one service. */
+    view: (serviceId: string, deployments: readonly DeploymentRow[]) => {
+      const service = deps.services.find(serviceId)
+      const around = {
+        live_deployment_id: service?.live_deployment_id ?? null,
+        url: service ? deps.services.urlOf(service) : '',
+      }
+      const steps = Map.groupBy(
+        store.listSteps(deployments.map(({ id }) => id)),
+        (step) => step.deployment_id,
+      )
+      return deployments.map((deployment): DeploymentView & { revision: number } =>
+        viewDeployment(deployment, steps.get(deployment.id) ?? [], around),
+      )
+    },
+
+    /**
+     * Adds a deployment, inside the caller's transaction, and cancels those of the service that still wait: only the newest one matters.
+     * Throws NOT_FOUND when the service has gone since it was read.
+     */
+    insert: (context: Context, serviceId: string, id: string, plan: Blueprint): DeploymentRow => {
+      const service = deps.services.find(serviceId)
+      if (!service) throw new AppError('NOT_FOUND')
+      const number = store.nextNumber(service.id)
+      for (const other of store.listOpenOfService(service.id)) {
+        if (other.status === 'Pending') cancelWaiting(other, `Superseded by deployment ${number}.`)
+      }
+      const now = system.nowIso()
+      const row: DeploymentRow = {
+        id,
+        service_id: service.id,
+        project_id: service.project_id,
+        number,
+        status: 'Pending',
+        step: plan.image_id === null ? 'fetch' : 'start',
+        ...plan,
+        reason: null,
+        created_by: recordActor(context.actor),
+        cancel_requested: false,
+        replaces_id: null,
+        revision: 1,
+        created_at: now,
+        updated_at: now,
+        finished_at: null,
+      }
+      store.insert(row)
+      if (plan.image_id !== null)
+        for (const step of ['fetch', 'build'] as const) store.skipStep(id, step, now)
+      deps.recordAudit(context, {
+        action: 'createDeployment',
+        resource_kind: 'deployment',
+        resource_id: id,
+        project_id: service.project_id,
+        details: { service: service.name, number, source: plan.source.type },
+      })
+      database.afterCommit(deps.deploymentsChanged)
+      return row
+    },
+
+    /** Asks a deployment that is not live yet to end, inside the caller's transaction; one that still waits ends at once. */
+    cancel: (deployment: DeploymentRow, reason: string): void => {
+      if (deployment.status === 'Pending') cancelWaiting(deployment, reason)
+      else store.requestCancel(deployment.id, reason, system.nowIso())
+      database.afterCommit(deps.deploymentsChanged)
+    },
+  }
+}

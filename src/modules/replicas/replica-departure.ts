@@ -1,0 +1,64 @@
+import type { System } from '../../lib/system.ts'
+import type { Runtime } from '../../runtime/runtime.ts'
+import { type DrainDeps, lookAtDrain } from './replica-drain.ts'
+import type { ReplicaRow } from './replica-schema.ts'
+import type { ReplicaStore } from './replica-store.ts'
+
+export interface ReplicaDepartureDeps extends DrainDeps {
+  runtime: Runtime
+  system: System
+  store: ReplicaStore
+  /** Resolves when no ingress process sends new requests to what is not in the routes of this moment. */
+  publishRoutes: () => Promise<void>
+  /** Called after a row changed that routes follow from. */
+  routesChanged: () => void
+  /** Seconds between SIGTERM and SIGKILL for replicas of a deployment; undefined when it is gone. */
+  graceOf: (deploymentId: string) => number | undefined
+}
+
+/** For containers of which nothing is known but their labels. */
+const UNKNOWN_GRACE_SECONDS = 10
+const LOOK_MS = 250
+
+/** How replicas that nobody wants any more leave: no new requests, the old ones finished, SIGTERM, gone. */
+export function createReplicaDeparture(deps: ReplicaDepartureDeps) {
+  const { runtime, system, store } = deps
+  /** Since when each gets no new requests, as far as this daemon knows: a clock that went on while no daemon ran says nothing. */
+  const quietSince = new Map<string, number>()
+
+  const remove = async (name: string, deploymentId: string): Promise<void> => {
+    quietSince.delete(name)
+    await runtime.stopContainer(name, deps.graceOf(deploymentId) ?? UNKNOWN_GRACE_SECONDS)
+    await runtime.removeContainer(name)
+    store.remove(name)
+  }
+
+  return {
+    beginDrain: (row: ReplicaRow): void => {
+      store.save({ ...row, status: 'Draining', updated_at: system.nowIso() })
+      deps.routesChanged()
+    },
+
+    /** Removes it when nothing runs through it any more, or for long enough. Answers after how many milliseconds to look again. */
+    endDrain: async ({ container_name: name, deployment_id }: ReplicaRow): Promise<number> => {
+      await deps.publishRoutes()
+      const now = system.monotonic()
+      const since = quietSince.get(name) ?? now
+      quietSince.set(name, since)
+      const { over } = await lookAtDrain(deps, [name], (now - since) / 1000)
+      if (!over) return LOOK_MS
+      await remove(name, deployment_id)
+      return 0
+    },
+
+    remove,
+
+    forget: (name: string): void => {
+      quietSince.delete(name)
+      store.remove(name)
+    },
+
+    /** It is wanted again. */
+    stays: (name: string): void => void quietSince.delete(name),
+  }
+}

@@ -1,0 +1,407 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import { type Test, test } from 'tap'
+import { ALICE, answer, type ApiServer, refuse, sendEvents, startApiServer } from '../support/api-server.ts'
+import { newPerson, type Person } from '../support/berth-command.ts'
+
+async function set(t: Test): Promise<{ api: ApiServer; person: Person; id: string }> {
+  const api = await startApiServer(t)
+  const person = await newPerson(t, { BERTH_URL: api.url, BERTH_TOKEN: ALICE })
+  await person.berth([
+    'api',
+    'POST',
+    '/v1/services',
+    '-d',
+    JSON.stringify({ name: 'web', project_id: api.projects[0]?.['id'] }),
+  ])
+  return { api, person, id: String(api.services[0]?.['id']) }
+}
+
+test('ps shows a table for people and an array for programs', async (t) => {
+  const { api, person } = await set(t)
+  Object.assign(api.services[0] ?? {}, { status: 'Running' })
+  t.equal(
+    (await person.berth(['ps'])).stdout,
+    'PROJECT   SERVICE   STATUS    REPLICAS   URL\ndefault   web       Running   1/1        http://web.default.localhost/\n',
+  )
+  t.match(JSON.parse((await person.berth(['ps', '-o', 'json'])).stdout), [
+    { name: 'web', status: 'Running', healthy_replicas: 1 },
+  ])
+  t.match(await person.berth(['ps', '--project', 'nope']), {
+    status: 4,
+    stderr: /no project nope .*\n {2}There is: default/,
+  })
+  const { shown } = await person.terminal(['ps']).ended
+  t.match(shown, '\u001B[32mRunning\u001B[39m')
+})
+
+test('a list of several pages is shown whole', async (t) => {
+  const { api, person } = await set(t)
+  api.on('GET /v1/workloads', ({ query }, response) => {
+    const page = Number(query.get('cursor') ?? 0)
+    const link = page < 2 ? { link: `</v1/workloads?limit=1000&cursor=${page + 1}>; rel="next"` } : {}
+    answer(
+      response,
+      200,
+      [{ name: `s${page}`, project_name: 'p', status: 'New', replicas: 1, healthy_replicas: 0 }],
+      link,
+    )
+  })
+  t.match(JSON.parse((await person.berth(['ps', '-o', 'json'])).stdout), [
+    { name: 's0' },
+    { name: 's1' },
+    { name: 's2' },
+  ])
+})
+
+test('a service is found by name, by project and name, or by id, and an ambiguous name is refused', async (t) => {
+  const { api, person, id } = await set(t)
+  for (const name of ['web', 'default/web', id])
+    t.match(await person.berth(['open', name]), { status: 0, stdout: /web/ }, name)
+  t.match(await person.berth(['open', 'nope']), { status: 4, stderr: /no service nope/ })
+  t.match(await person.berth(['open', 'other/web']), { status: 4, stderr: /no project other/ })
+  t.match(await person.berth(['open']), { status: 2, stderr: /no berth.toml/ })
+  await person.berth(['projects', 'create', 'shop'])
+  await person.berth([
+    'api',
+    '/v1/services',
+    '-d',
+    JSON.stringify({ name: 'web', project_id: api.projects[0]?.['id'] }),
+  ])
+  t.match(await person.berth(['open', 'web']), {
+    status: 2,
+    stderr: /several projects have a service web: say which\n {2}shop\/web\n {2}default\/web/,
+  })
+  t.match(await person.berth(['open', 'web', '--project', 'shop']), { status: 0 })
+})
+
+test('services rm asks at a terminal and wants --yes elsewhere', async (t) => {
+  const { api, person } = await set(t)
+  t.match(await person.berth(['services', 'rm', 'web']), { status: 2, stderr: /add --yes/ })
+  const terminal = person.terminal(['services', 'rm', 'web'])
+  await terminal.shows('for good? [y/N]')
+  terminal.type('n\r')
+  t.match(await terminal.ended, { status: 1, shown: /nothing was removed/ })
+  t.equal(api.services.length, 1)
+  t.match(await person.berth(['services', 'rm', 'web', '--yes']), { status: 0 })
+  t.equal(api.services.length, 0)
+})
+
+test('services show tells everything', async (t) => {
+  const { person } = await set(t)
+  t.match((await person.berth(['services', 'show', 'web'])).stdout, /^name +web$/m)
+  t.match(JSON.parse((await person.berth(['services', 'show', 'web', '-o', 'json'])).stdout), {
+    name: 'web',
+    replicas: 1,
+  })
+})
+
+test('logs prints the lines, with replica and time where wanted, and JSON lines for programs', async (t) => {
+  const { api, person, id } = await set(t)
+  api.on(`GET /v1/services/${id}/logs`, ({ query }, response) => {
+    t.equal(query.get('tail'), '100')
+    answer(response, 200, [
+      {
+        seq: 1,
+        ts: '2026-11-21T08:00:00Z',
+        stream: 'stdout',
+        replica: 0,
+        line: 'one \u001B[31mred\u001B[0m',
+      },
+      { seq: 2, ts: '2026-11-21T08:00:01Z', stream: 'stderr', replica: 1, line: 'two' },
+    ])
+  })
+  t.equal((await person.berth(['logs', 'web'])).stdout, 'one red\ntwo\n')
+  Object.assign(api.services[0] ?? {}, { replicas: 2 })
+  t.equal(
+    (await person.berth(['logs', 'web', '-t'])).stdout,
+    '2026-11-21T08:00:00Z [0] one red\n2026-11-21T08:00:01Z [1] two\n',
+  )
+  const lines = (await person.berth(['logs', 'web', '-o', 'json'])).stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line))
+  t.match(lines, [{ seq: 1, line: 'one \u001B[31mred\u001B[0m' }, { seq: 2 }])
+})
+
+test('logs since a time ago asks for that instant', async (t) => {
+  const { api, person, id } = await set(t)
+  api.on(`GET /v1/services/${id}/logs`, ({ query }, response) =>
+    answer(response, 200, [{ line: query.get('since') }, { line: String(query.get('tail')) }]),
+  )
+  const [since = '', tail] = (await person.berth(['logs', 'web', '--since', '10m'])).stdout.split('\n')
+  t.ok(Math.abs(Date.now() - 600_000 - Date.parse(since)) < 120_000, since)
+  t.equal(tail, 'null')
+  t.match(await person.berth(['logs', 'web', '--since', 'yesterday']), { status: 2 })
+})
+
+test('logs -f goes on over a cut until it is interrupted', async (t) => {
+  const { api, person, id } = await set(t)
+  api.on(`GET /v1/services/${id}/logs/stream`, ({ headers, query }, response) => {
+    if (headers['last-event-id'] === undefined) {
+      t.equal(query.get('tail'), '7')
+      sendEvents(response, [{ id: 1, data: { line: 'one' } }])
+      setImmediate(() => response.destroy())
+    } else {
+      t.equal(headers['last-event-id'], '1')
+      sendEvents(response, [
+        { id: 2, data: { line: 'two' } },
+        { event: 'lost', data: { lost: 5 } },
+      ])
+    }
+  })
+  const command = person.start(['logs', 'web', '-f', '-n', '7'])
+  await command.says('5 lines were left out')
+  command.signal('SIGINT')
+  t.match(await command.ended, {
+    status: 130,
+    stdout: 'one\ntwo\n',
+    stderr: /left out: they came too fast\n$/,
+  })
+})
+
+test('logs into a pipe that is closed ends quietly', async (t) => {
+  const { api, person, id } = await set(t)
+  api.on(`GET /v1/services/${id}/logs/stream`, (_, response) => {
+    const line = 'x'.repeat(1000)
+    const more = (): void => {
+      while (response.write(`data: {"line":"${line}"}\n\n`));
+      response.once('drain', more)
+    }
+    response.writeHead(200, { 'content-type': 'text/event-stream' })
+    more()
+  })
+  const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
+  const child = spawn(process.execPath, [main, 'logs', 'web', '-f'], {
+    env: person.environment,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  t.teardown(() => child.kill('SIGKILL'))
+  let stderr = ''
+  child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()))
+  await once(child.stdout, 'data')
+  child.stdout.destroy()
+  const [status] = await once(child, 'close')
+  t.equal(status, 141)
+  t.equal(stderr, '')
+})
+
+test('the log of a deployment is shown by its id', async (t) => {
+  const { api, person } = await set(t)
+  const id = 'aaaaaaaa-0000-7000-8000-000000000000'
+  api.on(`GET /v1/deployments/${id}/logs`, (_, response) =>
+    answer(response, 200, [{ seq: 1, stream: 'status', line: 'fetching' }]),
+  )
+  t.match(await person.berth(['logs', '--deployment', id]), { status: 0, stdout: 'fetching\n' })
+  t.match(await person.berth(['logs', '--deployment', 'x']), { status: 2 })
+  t.match(await person.berth(['logs', 'web', '--deployment', id]), { status: 2 })
+  t.match(await person.berth(['logs', '--deployment', id, '--tail', '3']), { status: 2 })
+})
+
+test('cancel takes the deployment of an id, or the one of a service that is under way', async (t) => {
+  const { api, person, id } = await set(t)
+  const deployment = (number: number, status: string) => ({
+    id: `aaaaaaaa-0000-7000-8000-00000000000${number}`,
+    service_id: id,
+    number,
+    status,
+  })
+  api.deployments.push(deployment(3, 'Pending'), deployment(2, 'Building'), deployment(1, 'Healthy'))
+  t.match(await person.berth(['cancel', 'web']), { status: 0, stderr: /Deployment 2 is being cancelled/ })
+  t.match(await person.berth(['cancel', String(api.deployments[0]?.['id'])]), {
+    status: 0,
+    stderr: /Deployment 3/,
+  })
+  t.match(await person.berth(['cancel', 'web']), { status: 5, stderr: /no deployment of web is under way/ })
+  api.on(`POST /v1/deployments/${String(api.deployments[2]?.['id'])}/cancel`, (_, response) =>
+    refuse(response, 409, 'DEPLOYMENT_OVER', 'The deployment is over already.'),
+  )
+  t.match(await person.berth(['cancel', String(api.deployments[2]?.['id'])]), {
+    status: 5,
+    stderr: /over already/,
+  })
+})
+
+test('tokens are made with limits, shown once, and revoked by name', async (t) => {
+  const { api, person } = await set(t)
+  const made = await person.berth([
+    'tokens',
+    'create',
+    'ci',
+    '--project',
+    'default',
+    '--permission',
+    'logs.read',
+    '--expires',
+    '30d',
+  ])
+  t.match(made.stdout, /^berth_token_[\w-]+\n$/)
+  const request = api.requests.findLast(({ path }) => path === '/v1/api-tokens')
+  t.match(request?.body, { name: 'ci', permissions: ['logs.read'], project_ids: [api.projects[0]?.['id']] })
+  const { expires_at: expiresAt } = Object(request?.body) as { expires_at: string }
+  const expires = Date.parse(expiresAt)
+  t.ok(Math.abs(expires - Date.now() - 30 * 86_400_000) < 120_000)
+  t.match(await person.berth(['tokens', 'rm', 'nope']), { status: 4 })
+  t.match(await person.berth(['tokens', 'rm', 'ci']), { status: 0 })
+  t.notOk(api.tokens.has(made.stdout.trim()))
+})
+
+test('api sends what it is told to, and prints the answer', async (t) => {
+  const { api, person } = await set(t)
+  t.match(JSON.parse((await person.berth(['api', '/v1/me'])).stdout), { principal: { username: 'alice' } })
+  api.on('PUT /v1/echo', ({ body, query, headers }, response) =>
+    answer(response, 200, { body, query: [...query], match: headers['if-match'] }),
+  )
+  const sent = await person.berth(
+    ['api', 'put', '/v1/echo?a=1', '--query', 'b=2', '-H', 'If-Match: "3"', '-d', '-'],
+    { input: '{"x":[1]}' },
+  )
+  t.same(JSON.parse(sent.stdout), {
+    body: { x: [1] },
+    query: [
+      ['a', '1'],
+      ['b', '2'],
+    ],
+    match: '"3"',
+  })
+  t.match(await person.berth(['api', 'GET', '/v1/nope']), { status: 4, stdout: '' })
+  api.on('GET /v1/text', (_, response) =>
+    response.writeHead(200, { 'content-type': 'text/plain' }).end('a\u001B[2Jb'),
+  )
+  t.equal((await person.berth(['api', '/v1/text'])).stdout, 'a\u001B[2Jb', 'bytes for a program')
+  t.match((await person.terminal(['api', '/v1/text']).ended).shown, 'a^[[2Jb')
+  const before = api.requests.length
+  const bad = [
+    ['GET', 'v1/me'],
+    ['FETCH', '/v1/me'],
+    ['POST', '/v1/me', '-d', '{'],
+    ['/v1/me', '-H', 'a b: c'],
+    ['/v1/me', '--query', 'x'],
+  ]
+  for (const args of bad) t.equal((await person.berth(['api', ...args])).status, 2, args.join(' '))
+  t.match(await person.berth(['api', '//example.com/v1/me']), { status: 4 }, 'it is a path of this server')
+  t.match(await person.berth(['api', '/@example.com/v1/me']), { status: 4 })
+  t.equal(api.requests.length, before + 2)
+})
+
+test('refusals are told with their details, the missing permission, and the request id of a failure', async (t) => {
+  const { api, person } = await set(t)
+  api.on(
+    'POST /v1/projects',
+    (_, response) =>
+      refuse(response, 400, 'VALIDATION_ERROR', 'The request is not valid; see details.', {
+        details: [{ field: 'name', message: 'is \u001B[2Jodd' }],
+      }),
+    1,
+  )
+  t.match(await person.berth(['projects', 'create', 'X']), {
+    status: 1,
+    stderr: 'berth: The request is not valid; see details.\n  name: is ^[[2Jodd\n',
+  })
+  api.on(
+    'POST /v1/projects',
+    (_, response) =>
+      refuse(response, 403, 'FORBIDDEN', 'You do not have the permission.', { permission: 'projects.write' }),
+    1,
+  )
+  t.match(await person.berth(['projects', 'create', 'x']), {
+    status: 3,
+    stderr: /The missing permission is projects\.write/,
+  })
+  api.on('POST /v1/projects', (_, response) => refuse(response, 500, 'INTERNAL', 'Something went wrong.'), 1)
+  t.match(await person.berth(['projects', 'create', 'x']), {
+    status: 1,
+    stderr: /request id, for the server's log: req-1/,
+  })
+  api.on('POST /v1/projects', (_, response) => refuse(response, 409, 'NAME_TAKEN', 'That name is taken.'), 1)
+  const json = await person.berth(['projects', 'create', 'x', '-o', 'json'])
+  t.equal(json.status, 5)
+  t.match(JSON.parse(json.stderr), {
+    error: 'NAME_TAKEN',
+    status: 409,
+    message: 'That name is taken.',
+    request_id: 'req-1',
+    exit_status: 5,
+  })
+  api.on('GET /v1/me', (_, response) =>
+    response.writeHead(200, { 'content-type': 'text/html' }).end('<html>'),
+  )
+  t.match(await person.berth(['whoami']), { status: 1, stderr: /instead of JSON: is that a Berth server\?/ })
+  api.on('GET /v1/me', (_, response) => response.writeHead(502).end('bad gateway'))
+  t.match(await person.berth(['whoami']), {
+    status: 7,
+    stderr: /answered 502, and not as a Berth server does/,
+  })
+  t.match(await person.berth(['ps'], { environment: { BERTH_TOKEN: 'revoked' } }), {
+    status: 3,
+    stderr: /Sign in again: berth login/,
+  })
+})
+
+test('audit lists, exports and verifies', async (t) => {
+  const { api, person } = await set(t)
+  api.on('GET /v1/audit-events', ({ query }, response) =>
+    answer(response, 200, [
+      {
+        at: '2026-11-21T08:00:00.000Z',
+        actor_name: query.get('actor'),
+        action: 'createService',
+        outcome: 'done',
+        resource_kind: 'service',
+        resource_id: '1',
+      },
+    ]),
+  )
+  t.match(
+    (await person.berth(['audit', 'ls', '--actor', 'alice'])).stdout,
+    /alice +createService +done +service 1/,
+  )
+  api.on('GET /v1/audit-events/export', (_, response) =>
+    response.writeHead(200, { 'content-type': 'application/x-ndjson' }).end('{"a":1}\n{"count":1}\n'),
+  )
+  t.equal((await person.berth(['audit', 'export'])).stdout, '{"a":1}\n{"count":1}\n')
+  api.on(
+    'POST /v1/audit-events/verify',
+    (_, response) => answer(response, 200, { chain_ok: true, events: 12 }),
+    1,
+  )
+  t.match(await person.berth(['audit', 'verify']), { status: 0, stdout: 'The chain holds: 12 events.\n' })
+  api.on('POST /v1/audit-events/verify', (_, response) =>
+    answer(response, 200, { chain_ok: false, broken_at: 7, reason: 'hash' }),
+  )
+  t.match(await person.berth(['audit', 'verify']), { status: 1, stderr: /chain is broken at event 7: hash/ })
+})
+
+test('members are named by user and role', async (t) => {
+  const { api, person } = await set(t)
+  const projectId = String(api.projects[0]?.['id'])
+  const path = `/v1/projects/${projectId}/members`
+  api.on('GET /v1/users/directory', (_, response) => answer(response, 200, [{ id: 'u1', username: 'bob' }]))
+  api.on('GET /v1/roles', (_, response) =>
+    answer(response, 200, [
+      { id: 'operator', name: 'operator' },
+      { id: 'r1', name: 'tester' },
+    ]),
+  )
+  api.on(`POST ${path}`, ({ body }, response) => answer(response, 201, body))
+  api.on(`GET ${path}`, (_, response) =>
+    answer(response, 200, [
+      { user_id: 'u1', username: 'bob', role: 'r1', role_name: 'tester', created_at: 'x' },
+    ]),
+  )
+  api.on(`DELETE ${path}/u1`, (_, response) => answer(response, 204))
+  t.match(await person.berth(['members', 'add', 'bob', '--role', 'tester', '--project', 'default']), {
+    status: 0,
+    stderr: /bob is tester in default/,
+  })
+  t.same(api.requests.findLast(({ method }) => method === 'POST')?.body, { user_id: 'u1', role: 'r1' })
+  t.match(await person.berth(['members', 'add', 'eve', '--role', 'tester', '-p', 'default']), { status: 4 })
+  t.match(await person.berth(['members', 'add', 'bob', '--role', 'boss', '-p', 'default']), {
+    status: 4,
+    stderr: /There is: operator, tester/,
+  })
+  t.match((await person.berth(['members', 'ls', 'default'])).stdout, /bob +tester/)
+  t.match(await person.berth(['members', 'rm', 'bob', '-p', 'default']), { status: 0 })
+  t.match(await person.berth(['members', 'ls']), { status: 2, stderr: /say which project/ })
+})

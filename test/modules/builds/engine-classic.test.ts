@@ -1,0 +1,3 @@
+import { engineBuilds } from './engine-builds-suite.ts'
+
+engineBuilds('classic builder', true)

@@ -1,0 +1,104 @@
+import type { DeploymentRow } from '../../../src/modules/deployments/deployment-schema.ts'
+import { containerName } from '../../../src/modules/replicas/container-spec.ts'
+import type { ReplicaIntent } from '../../../src/modules/replicas/replica-plan.ts'
+import type { ReplicaRow } from '../../../src/modules/replicas/replica-schema.ts'
+import { LABELS } from '../../../src/runtime/labels.ts'
+import type { ContainerInfo } from '../../../src/runtime/runtime.ts'
+
+export const NOW = '2026-01-01T12:00:00.000Z'
+export const EARLIER = '2026-01-01T11:59:00.000Z'
+export const LATER = '2026-01-01T12:01:00.000Z'
+
+/** A deployment with what plans read of it. */
+export function deployment(id: string, fields: Partial<DeploymentRow> = {}): DeploymentRow {
+  return {
+    id,
+    service_id: 'service',
+    project_id: 'project',
+    number: 1,
+    status: 'Healthy',
+    step: null,
+    source: { type: 'upload', upload_id: 'upload', sha256: '', size_bytes: 0 },
+    build: { builder: 'auto', dockerfile_path: null, context_path: null, target: null, build_args: {} },
+    config: {
+      internal_port: 8080,
+      command: null,
+      health_check: {
+        path: '/',
+        timeout_seconds: 60,
+        interval_ms: 500,
+        statuses: '200-399',
+        successes: 2,
+        stays_up_seconds: 5,
+      },
+      resource_limits: { cpu_millis: 500, memory_bytes: 1024, pids: 64 },
+      restart: 'always',
+      stop_grace_seconds: 10,
+    },
+    env_sealed: null,
+    image: 'image',
+    image_id: 'sha256:image',
+    reason: null,
+    created_by: { kind: 'session', user_id: 'user', token_id: null, name: 'olive' },
+    cancel_requested: false,
+    replaces_id: null,
+    revision: 1,
+    created_at: EARLIER,
+    updated_at: EARLIER,
+    finished_at: null,
+    ...fields,
+  }
+}
+
+/** A service that wants one replica of the release `live`. */
+export function intent(fields: Partial<ReplicaIntent> = {}): ReplicaIntent {
+  return {
+    service_id: 'service',
+    service_name: 'web',
+    desired_state: 'running',
+    replicas: 1,
+    live: deployment('live'),
+    open: [],
+    ...fields,
+  }
+}
+
+/** A container that runs. */
+export function container(
+  deploymentId: string,
+  index = 0,
+  fields: Partial<ContainerInfo> = {},
+): ContainerInfo {
+  const name = containerName(deploymentId, index)
+  return {
+    id: name,
+    name,
+    phase: 'running',
+    labels: { [LABELS.deployment]: deploymentId, [LABELS.replica]: String(index) },
+    image: 'sha256:image',
+    address: '10.0.0.1',
+    exit_code: null,
+    oom_killed: false,
+    started_at: EARLIER,
+    finished_at: null,
+    error: null,
+    ...fields,
+  }
+}
+
+/** What is known of a replica that is well. */
+export function row(deploymentId: string, index = 0, fields: Partial<ReplicaRow> = {}): ReplicaRow {
+  return {
+    container_name: containerName(deploymentId, index),
+    service_id: 'service',
+    deployment_id: deploymentId,
+    replica_index: index,
+    status: 'Healthy',
+    address: '10.0.0.1',
+    restarts: 0,
+    reason: null,
+    next_start_at: null,
+    updated_at: NOW,
+    ...fields,
+  }
+}

@@ -1,0 +1,61 @@
+import { test } from 'tap'
+import { parseRouteTable } from '../../../src/ingress/route-table.ts'
+import { planRoutes, type RoutedService } from '../../../src/modules/replicas/route-plan.ts'
+import { row } from './replica-rows.ts'
+
+const web: RoutedService = {
+  service_id: 'service',
+  label: 'shop/web',
+  hostnames: ['web.shop.localhost'],
+  deployment_id: 'live',
+  port: 8080,
+  running: true,
+}
+const upstream = (index: number, address: string) => ({
+  id: `berth-live-${index}`,
+  address,
+  port: 8080,
+  deployment_id: 'live',
+})
+
+const TABLE: [
+  title: string,
+  service: Partial<RoutedService>,
+  rows: ReturnType<typeof row>[],
+  upstreams: object[],
+][] = [
+  ['one replica is well', {}, [row('live')], [upstream(0, '10.0.0.1')]],
+  [
+    'two are well',
+    {},
+    [row('live', 0), row('live', 1, { address: '10.0.0.2' })],
+    [upstream(0, '10.0.0.1'), upstream(1, '10.0.0.2')],
+  ],
+  [
+    'only those that are well get requests',
+    {},
+    (['Starting', 'Unhealthy', 'CrashLoop', 'Exited', 'Draining'] as const).map((status, index) =>
+      row('live', index, { status }),
+    ),
+    [],
+  ],
+  ['a replica of another release is well', {}, [row('next')], []],
+  ['a replica that is well has no address', {}, [row('live', 0, { address: null })], []],
+  ['the service is stopped', { running: false }, [row('live')], []],
+]
+
+for (const [title, service, rows, upstreams] of TABLE) {
+  test(`routes: ${title}`, async (t) => {
+    const routes = planRoutes([{ ...web, ...service }], rows)
+    t.same(routes, [{ hostname: 'web.shop.localhost', label: 'shop/web', service_id: 'service', upstreams }])
+    t.ok(parseRouteTable({ version: 1, routes }), 'the ingress takes it')
+  })
+}
+
+test('the routes of all host names come in one order, whatever the order of services', async (t) => {
+  const other = { ...web, service_id: 'other', hostnames: ['a.shop.localhost', 'z.shop.localhost'] }
+  const names = (services: RoutedService[]) => planRoutes(services, []).map(({ hostname }) => hostname)
+  const sorted = ['a.shop.localhost', 'web.shop.localhost', 'z.shop.localhost']
+  t.same(names([web, other]), sorted)
+  t.same(names([other, web]), sorted)
+})
