@@ -42,7 +42,7 @@ export function createFileHasher(): FileHasher {
       worker: new Worker(new URL('./file-hash-thread.ts', import.meta.url), {
         name: 'file-hash',
         // It keeps nothing but a block and the states of its hashes.
-        resourceLimits: { maxOldGenerationSizeMb: 32, maxYoungGenerationSizeMb: 2 },
+        resourceLimits: { maxYoungGenerationSizeMb: 4 },
       }),
       jobs: new Map(),
       load: 0,

@@ -192,7 +192,7 @@ export function createControlOperations(deps: ControlDeps) {
 
     /** Removes a manifest with its tags. Throws IN_USE, TAG_IMMUTABLE. */
     deleteManifest: (context: Context, name: RepositoryName, digest: string): void => {
-      if (!isDigest(digest)) throw new AppError('DIGEST_INVALID')
+      if (!isDigest(digest)) throw new AppError('NOT_FOUND')
       remove(context, name, 'deleteManifest', { digest }, (repository) =>
         deps.removal.removeManifest(repository, digest),
       )
