@@ -82,8 +82,21 @@ async function startOther(): Promise<Target> {
   execFileSync(
     'openssl',
     [
-      ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2'],
-      ...['-subj', '/CN=bench', '-keyout', key, '-out', cert],
+      'req',
+      '-x509',
+      '-newkey',
+      'ec',
+      '-pkeyopt',
+      'ec_paramgen_curve:P-256',
+      '-nodes',
+      '-days',
+      '2',
+      '-subj',
+      '/CN=bench',
+      '-keyout',
+      key,
+      '-out',
+      cert,
     ],
     { stdio: 'ignore' },
   )
@@ -258,14 +271,14 @@ async function measure(target: Target, large: number, small: number): Promise<Ro
   await read('GET 4 KiB blob', 'GET', (index) => `${REPOSITORY}/blobs/${blobs[index]?.digest}`)
   const more = Array.from({ length: 8 }, () => makeContent(large / 4))
   const latencies: number[] = []
-  let isPushing = true
+  const pushing = new AbortController()
   const pushes = Promise.all(more.map((part, index) => push(connections[index] ?? first, part, true))).then(
     () => {
-      isPushing = false
+      pushing.abort()
       return undefined
     },
   )
-  while (isPushing) {
+  while (!pushing.signal.aborted) {
     const startedAt = performance.now()
     await connections.at(-1)?.request('GET', `${REPOSITORY}/manifests/t0`, accept)
     latencies.push(performance.now() - startedAt)

@@ -116,8 +116,12 @@ test('skopeo copies both ways, whole indexes with all platforms and zstd layers,
   const back = await client.send('GET', `/v2/${PROJECT}/back/manifests/v1`)
   t.equal(digest(back.body), digest(index), 'the same index came back')
   await run('skopeo', [
-    ...['copy', '--all', ...from, ...to],
-    ...[`docker://${api.host}/${name}:v1`, `docker://${api.host}/${PROJECT}/across:v2`],
+    'copy',
+    '--all',
+    ...from,
+    ...to,
+    `docker://${api.host}/${name}:v1`,
+    `docker://${api.host}/${PROJECT}/across:v2`,
   ])
   t.match(
     await run('skopeo', [
@@ -180,7 +184,7 @@ test('an upload that was cut is taken up where it stopped, also after a restart'
     body: half,
     duplex: 'half',
     signal: cut.signal,
-  } as RequestInit).catch(() => undefined)
+  }).catch(() => undefined)
   const received = async (): Promise<number> => {
     const state = await client.send('GET', location)
     return Number(/-(\d+)$/.exec(String(state.headers.range))?.[1] ?? -1) + 1

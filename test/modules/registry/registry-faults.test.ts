@@ -29,6 +29,10 @@ async function open(t: Test, options: Partial<RegistryApiOptions> = {}) {
   return { api, client }
 }
 
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5 + Math.random() * 10))
+}
+
 /** Pulls an image as a client would, and checks every byte. */
 async function pullWhole(client: RegistryClient, name: string, wanted: string): Promise<string[]> {
   const got = await client.send('GET', `/v2/${name}/manifests/${wanted}`)
@@ -83,7 +87,7 @@ test('kill -9 at any moment of 200 pushes by 8 clients loses nothing that was an
   const work = Promise.all(Array.from({ length: 8 }, (_, who) => pushSome(who)))
   const kills = [10, 35, 36, 70, 110, 150, 180]
   for (const count of kills) {
-    while (begun < count) await new Promise((resolve) => setTimeout(resolve, 5 + Math.random() * 10))
+    await until(() => begun >= count)
     const up = Promise.withResolvers<void>()
     isDown = up.promise
     await killServer(server)

@@ -19,7 +19,9 @@ async function open(t: Test, options: Partial<RegistryApiOptions> = {}) {
   let session = api.session
   const client = new RegistryClient(api.origin, `Bearer ${await api.mintToken()}`)
   return {
-    ...{ api, system, client },
+    api,
+    system,
+    client,
     control: (method: string, path: string, body?: unknown) => api.call(session, method, path, body),
     setRules: async (quota_bytes: number | null, ...rules: object[]) => {
       const answer = await api.call(session, 'PUT', `/v1/projects/${api.projectId}/registry-rules`, {
