@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream'
 import { AppError } from '../../lib/errors.ts'
 import type { System } from '../../lib/system.ts'
+import { letGoOf } from '../../lib/young-garbage.ts'
 import { BLOCK_BYTES, returnBlock, takeBlock } from './block-pool.ts'
 
 /** Takes pieces of a body in order; they are its own only until its promise resolves, then the next ones come. */
@@ -99,6 +100,7 @@ class Intake {
     this.#pieces = []
     this.#pieceBytes = 0
     this.#gather(piece)
+    letGoOf(piece.length)
     if (this.#full.length > 0) this.#next()
     if (this.#full.length >= BLOCKS_WAITING) this.#body.pause()
   }
