@@ -3,6 +3,7 @@ import type { Readable } from 'node:stream'
 import { AppError } from '../../lib/errors.ts'
 import type { System } from '../../lib/system.ts'
 import { digestOf } from './digest.ts'
+import { EarlySync } from './early-sync.ts'
 import type { RequireRoom } from './disk-room.ts'
 import type { Following, FileHasher } from '../../lib/file-hasher.ts'
 import { DIGEST_ALGORITHMS, type DigestAlgorithm } from './registry-path.ts'
@@ -68,6 +69,12 @@ export function createUploadSessions(deps: UploadSessionDeps) {
     session.parts = undefined
   }
 
+  const cancel = async (session: UploadSession): Promise<void> => {
+    const hasFile = session.parts === undefined
+    forget(session)
+    if (hasFile) await removeFile(session.path)
+  }
+
   const append = async (session: UploadSession, handle: FileHandle, pieces: Buffer[], bytes: number) => {
     await deps.requireRoom(bytes)
     await writePieces(handle, pieces, session.size)
@@ -99,6 +106,7 @@ export function createUploadSessions(deps: UploadSessionDeps) {
 
   const receive = async (session: UploadSession, body: Readable): Promise<number> => {
     let handle: FileHandle | undefined
+    let early: EarlySync | undefined
     const take = async (pieces: Buffer[], bytes: number): Promise<void> => {
       const isSmall = session.size + bytes <= SMALL_BYTES && heldBytes + bytes <= MAX_HELD_BYTES
       if (session.parts && isSmall) {
@@ -106,15 +114,32 @@ export function createUploadSessions(deps: UploadSessionDeps) {
         return
       }
       handle ??= await openUploadFile(session.path)
+      early ??= new EarlySync(handle)
       await spill(session, handle)
       await append(session, handle, pieces, bytes)
+      early.wrote(bytes)
     }
+    const close = async (): Promise<void> => {
+      try {
+        await early?.settled()
+      } catch (error) {
+        // What the disk refused is not in the file, whatever its size says.
+        await cancel(session)
+        throw error
+      } finally {
+        await handle?.close()
+        session.touchedMs = system.now()
+      }
+    }
+    let received: number
     try {
-      return await takeBody(body, take, deps.maxBytes - session.size, system)
-    } finally {
-      await handle?.close()
-      session.touchedMs = system.now()
+      received = await takeBody(body, take, deps.maxBytes - session.size, system)
+    } catch (error) {
+      await close()
+      throw error
     }
+    await close()
+    return received
   }
 
   const restore = async (repositoryId: number, id: string): Promise<UploadSession | undefined> => {
@@ -198,11 +223,7 @@ export function createUploadSessions(deps: UploadSessionDeps) {
     forget,
 
     /** Ends the upload and removes its bytes. */
-    cancel: async (session: UploadSession): Promise<void> => {
-      const hasFile = session.parts === undefined
-      forget(session)
-      if (hasFile) await removeFile(session.path)
-    },
+    cancel,
 
     /** Whether the file of an upload belongs to one that is alive. */
     find: (id: string) => sessions.get(id),
