@@ -12,6 +12,23 @@ test('the sources keep to the arrows of docs/architecture.md', async (t) => {
   t.same(broken, [], broken.length === 0 ? 'no arrow is broken' : `broken:\n${broken.join('\n')}`)
 })
 
+test('every direct dependency is pinned exactly and has its line in an ADR', async (t) => {
+  const manifest: Record<string, Record<string, string> | undefined> = JSON.parse(
+    readFileSync(`${root}package.json`, 'utf8'),
+  )
+  const decisions = globSync('adr/*.md', { cwd: root }).map((file) => readFileSync(`${root}${file}`, 'utf8'))
+  for (const kind of ['dependencies', 'devDependencies', 'optionalDependencies']) {
+    for (const [name, version] of Object.entries(manifest[kind] ?? {})) {
+      t.match(version, /^\d+\.\d+\.\d+(-[\w.]+)?$/, `${name} is pinned`)
+      if (name.startsWith('@types/')) continue
+      t.ok(
+        decisions.some((text) => new RegExp(`(^|[\\s|,(])${name}([\\s|,(]|$)`, 'm').test(text)),
+        `${name} has a line in adr/`,
+      )
+    }
+  }
+})
+
 /** Sources that break one rule each, and what is said about it. */
 const BAD: [file: string, text: string, said: string][] = [
   [

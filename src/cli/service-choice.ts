@@ -6,7 +6,6 @@ import {
   chooseProject,
   findService,
   readServiceReference,
-  requireProject,
   type ServiceReference,
   showReference,
 } from './service-reference.ts'
@@ -29,62 +28,69 @@ export interface Choice {
   settings: ServiceSettings
 }
 
-/** The service that a folder is deployed to: the named or linked one, else a new one, which is made with the user's consent. */
+/** What a folder is deployed to. Nothing has been made or changed for it yet. */
+export interface ServiceChoice {
+  existing: Service | undefined
+  /** Makes the service, with the user's consent, or gives the existing one its new settings. */
+  settle(): Promise<Service>
+}
+
+/** The service that a folder is deployed to: the named or linked one, else a new one. */
 export async function chooseService(
   call: Surroundings,
   client: Client,
   folder: string,
   link: Link,
   choice: Choice,
-): Promise<Service> {
+): Promise<ServiceChoice> {
   const reference = readServiceReference(choice.service, choice.project, link)
-  if (!reference) return createFromFolder(call, client, folder, link, choice)
-  const found = await findService(client, reference)
-  if (found) return applySettings(call, client, found, choice.settings)
-  return createNamed(call, client, reference, choice)
+  if (!reference) return fromFolder(call, client, folder, link, choice)
+  const existing = await findService(client, reference)
+  if (!existing) return fromName(call, client, reference, choice)
+  return { existing, settle: () => applySettings(call, client, existing, choice.settings) }
 }
 
 /** A folder that is linked to nothing: a new service of the folder's name. */
-async function createFromFolder(
+async function fromFolder(
   call: Surroundings,
   client: Client,
   folder: string,
   link: Link,
   choice: Choice,
-): Promise<Service> {
+): Promise<ServiceChoice> {
   const name = nameOfFolder(folder)
   const project = await chooseProject(client, choice.project ?? link.project)
+  const shown = `${project.name}/${name}`
   if (await findService(client, { project: project.name, service: name })) {
-    throw new CliError(
-      `${folder} is linked to no service, and there is a service ${project.name}/${name} already`,
-      {
-        exit: EXIT.conflict,
-        hints: [`To deploy to that one: --service ${name}`, 'To make another one: berth init --service NAME'],
-      },
-    )
+    throw new CliError(`${folder} is linked to no service, and there is a service ${shown} already`, {
+      exit: EXIT.conflict,
+      hints: [`To deploy to that one: --service ${name}`, 'To make another one: berth init --service NAME'],
+    })
   }
-  await requireConsent(call, choice, `${project.name}/${name}`, `${folder} is linked to no service.`)
-  const service = await createService(call, client, project, name, choice.settings)
-  await writeLink(folder, { project: project.name, service: name })
-  call.output.note(`Linked the folder to it in ${LINK_FILE}; keep that file under version control.`)
-  return service
+  const settle = async (): Promise<Service> => {
+    await requireConsent(call, choice, shown, `${folder} is linked to no service.`)
+    const service = await createService(call, client, project, name, choice.settings)
+    await writeLink(folder, { project: project.name, service: name })
+    call.output.note(`Linked the folder to it in ${LINK_FILE}; keep that file under version control.`)
+    return service
+  }
+  return { existing: undefined, settle }
 }
 
-async function createNamed(
+async function fromName(
   call: Surroundings,
   client: Client,
-  reference: ServiceReference,
+  { project: projectName, service: name }: ServiceReference,
   choice: Choice,
-): Promise<Service> {
-  if (isId(reference.service))
-    throw new CliError(`there is no service ${reference.service} that you may see`, { exit: EXIT.not_found })
-  const project =
-    reference.project === undefined
-      ? await chooseProject(client, undefined)
-      : await requireProject(client, reference.project)
-  const shown = showReference({ project: project.name, service: reference.service })
-  await requireConsent(call, choice, shown, `There is no service ${shown} yet.`)
-  return createService(call, client, project, reference.service, choice.settings)
+): Promise<ServiceChoice> {
+  if (isId(name)) throw new CliError(`there is no service ${name} that you may see`, { exit: EXIT.not_found })
+  const project = await chooseProject(client, projectName)
+  const shown = showReference({ project: project.name, service: name })
+  const settle = async (): Promise<Service> => {
+    await requireConsent(call, choice, shown, `There is no service ${shown} yet.`)
+    return createService(call, client, project, name, choice.settings)
+  }
+  return { existing: undefined, settle }
 }
 
 async function requireConsent(

@@ -59,8 +59,9 @@ export function createTerminal({ stdin, stderr, unattended, signal }: TerminalOp
   const readInput = async (most: number): Promise<string> => {
     const chunks: Buffer[] = []
     let size = 0
+    signal.throwIfAborted()
+    signal.addEventListener('abort', () => stdin.destroy(signal.reason as Error))
     for await (const chunk of stdin.iterator({ destroyOnReturn: true }) as AsyncIterable<Buffer>) {
-      signal.throwIfAborted()
       size += chunk.length
       if (size > most) throw new UsageError(`more than ${most} bytes on stdin`)
       chunks.push(chunk)
@@ -72,9 +73,8 @@ export function createTerminal({ stdin, stderr, unattended, signal }: TerminalOp
     ask,
     askSecret: async (question) => {
       requireInteractive(question)
-      stderr.write(`${plain(question)} `)
       try {
-        return await readHidden(stdin, signal)
+        return await readHidden(stdin, signal, () => stderr.write(`${plain(question)} `))
       } finally {
         stderr.write('\n')
       }
@@ -88,8 +88,11 @@ export function createTerminal({ stdin, stderr, unattended, signal }: TerminalOp
 /** Keys of a terminal in raw mode. */
 const KEY = { interrupt: '\u0003', end: '\u0004', backspace: '\b', eraseLine: '\u0015', delete: '\u007F' }
 
-/** Reads a line with the terminal's echo off. The mode is restored whatever happens. */
-async function readHidden(stdin: ReadStream, signal: AbortSignal): Promise<string> {
+/**
+ * Reads a line with the terminal's echo off. `prompt` is called once it is off: whoever answers a prompt at once, a program perhaps, is
+ * not echoed. The mode is restored whatever happens.
+ */
+async function readHidden(stdin: ReadStream, signal: AbortSignal, prompt: () => void): Promise<string> {
   const wasRaw = stdin.isRaw
   const { promise, resolve, reject } = Promise.withResolvers<string>()
   const line = new HiddenLine()
@@ -103,6 +106,7 @@ async function readHidden(stdin: ReadStream, signal: AbortSignal): Promise<strin
   const end = (): void => reject(noAnswer())
   const stop = (): void => reject(signal.reason as Error)
   stdin.setRawMode(true)
+  prompt()
   stdin.on('data', take).once('end', end).once('error', end)
   signal.addEventListener('abort', stop)
   if (signal.aborted) stop()

@@ -1,54 +1,26 @@
-/** What the commands read of the API's answers (api.md); the answers hold more. */
+import type {
+  Deployment,
+  DeploymentLogLine,
+  LoginAnswer as AnyLoginAnswer,
+  ServiceLogLine,
+} from '../../openapi.d.ts'
 
-export interface Project {
-  id: string
-  name: string
-  description?: string
-  created_at: string
-}
+// The shapes of the API's answers, made from the schemas of its routes.
+export type {
+  ApiToken,
+  AuditEvent,
+  Deployment,
+  Me,
+  Member,
+  MintedToken,
+  Project,
+  Service,
+  User,
+  Workload,
+} from '../../openapi.d.ts'
 
-export interface Service {
-  id: string
-  project_id: string
-  name: string
-  status: string
-  url: string | null
-  replicas: number
-  internal_port: number | null
-  builder?: string
-  dockerfile_path?: string | null
-  target?: string | null
-  build_args?: Record<string, string>
-  live_deployment_id: string | null
-  created_at: string
-  updated_at: string
-}
-
-export interface Workload {
-  service_id: string
-  project_id: string
-  project_name?: string
-  name: string
-  status: string
-  replicas: number
-  healthy_replicas: number
-  url?: string | null
-}
-
-export interface Deployment {
-  id: string
-  service_id: string
-  number?: number
-  status: string
-  step?: string | null
-  reason?: string | null
-  source?: { type?: string }
-  created_by?: { name?: string }
-  live?: boolean
-  url?: string | null
-  created_at: string
-  finished_at?: string | null
-}
+/** Of a login without a cookie, which always answers the token. */
+export type LoginAnswer = AnyLoginAnswer & { token: string }
 
 /** Nothing comes after these. */
 const OVER = new Set(['Healthy', 'Failed', 'Stopped', 'Inactive', 'Cancelled'])
@@ -57,71 +29,9 @@ export function isOver({ status }: Pick<Deployment, 'status'>): boolean {
   return OVER.has(status)
 }
 
-/** One line of a log, as `data` of an event or as an item of a list. */
-export interface LogLine {
-  ts?: string
-  stream?: string
-  line: string
-  replica?: number | null
-}
-
-export interface Me {
-  principal: {
-    kind: string
-    via?: string
-    username: string
-    token_id?: string | null
-  }
-  is_super_admin: boolean
-  admin_initialized: boolean
-  memberships: { project_id: string; project_name?: string; role: string; role_name?: string }[]
-}
-
-export interface LoginAnswer {
-  token: string
-  expires_at: string
-  user: { username: string }
-}
-
-export interface ApiToken {
-  id: string
-  name: string
-  prefix: string
-  permissions: string[] | null
-  project_ids: string[] | null
-  created_at: string
-  last_used_at: string | null
-  expires_at: string | null
-}
-
-export interface MintedToken extends ApiToken {
-  token: string
-}
-
-export interface User {
-  id: string
-  username: string
-  is_super_admin: boolean
-  created_at: string
-}
-
-export interface Member {
-  user_id: string
-  username: string
-  role: string
-  role_name?: string
-  created_at: string
-}
-
-export interface AuditEvent {
-  id: string
-  at: string
-  actor_name?: string
-  action: string
-  outcome?: string
-  resource_kind?: string | null
-  resource_id?: string | null
-}
+/** One line of a log, as `data` of an event or as an item of a list: of a deployment or of a service. */
+export type LogLine = Pick<ServiceLogLine, 'line'> &
+  Partial<Pick<ServiceLogLine, 'ts' | 'replica'> & Pick<DeploymentLogLine, 'stream'>>
 
 export interface Repository {
   name: string

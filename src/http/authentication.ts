@@ -67,7 +67,8 @@ function readCredentials(request: FastifyRequest): Credentials | undefined {
   return token === undefined ? undefined : { token, from: 'cookie', client_address: request.ip }
 }
 
-function principalOf(request: FastifyRequest): string {
+/** Whom a budget counts for: a token, else its user, else the address. */
+export function principalOf(request: FastifyRequest): string {
   const actor = request.authenticated?.context.actor
   if (!actor) return `address ${request.ip}`
   return actor.token_id ?? actor.user_id ?? actor.name

@@ -1,6 +1,20 @@
 import type { FastifyInstance } from 'fastify'
 import { AppError } from '../lib/errors.ts'
 
+/** A body of JSON is at most a megabyte: whoever needs longer holds the connection for its own sake. */
+const JSON_BODY_MS = 30_000
+
+/** Ends connections on which a JSON body does not arrive. */
+export function installBodyDeadline(server: FastifyInstance): void {
+  server.addHook('onRequest', async ({ raw, headers }) => {
+    if (raw.complete || !headers['content-type']?.startsWith('application/json')) return
+    // No answer: the parser would take the rest of the body behind it and run the handler after all.
+    const cancel = server.system.later(JSON_BODY_MS, () => raw.destroy())
+    raw.once('end', cancel)
+    raw.once('close', cancel)
+  })
+}
+
 /** Takes JSON only; a route with a raw body adds its own parser inside its own plugin. */
 export function installBodyParsers(server: FastifyInstance): void {
   server.removeAllContentTypeParsers()

@@ -34,8 +34,8 @@ declare module 'fastify' {
   interface FastifyInstance {
     system: System
     accessWatch: AccessWatch
-    /** What ends each open stream when the server stops. */
-    liveStreams: Set<() => void>
+    /** What ends each open stream when the server stops, and whose it is. */
+    liveStreams: Map<() => void, string>
     routeIndex: RouteIndex
     finders: ProjectFinders
   }

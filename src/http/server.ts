@@ -16,7 +16,7 @@ import type { Denial } from '../modules/identity/authorize.ts'
 import { createAccessWatch } from './access-watch.ts'
 import type { ProjectFinders } from './access.ts'
 import { authenticateRequest, installAuthentication } from './authentication.ts'
-import { installBodyParsers } from './body.ts'
+import { installBodyDeadline, installBodyParsers } from './body.ts'
 import { installErrorHandler, sendFrameworkError } from './error-handler.ts'
 import { installEntityTags } from './etag.ts'
 import { type IdempotencyMemory, installIdempotency } from './idempotency.ts'
@@ -85,7 +85,7 @@ export function createServer(deps: ServerDeps): Server {
   server.decorate('system', deps.system)
   server.decorate('routeIndex', createRouteIndex())
   server.decorate('finders', deps.finders)
-  server.decorate('liveStreams', new Set<() => void>())
+  server.decorate('liveStreams', new Map<() => void, string>())
   server.decorate(
     'accessWatch',
     createAccessWatch({
@@ -97,6 +97,7 @@ export function createServer(deps: ServerDeps): Server {
   installErrorHandler(plain, deps.onDenied)
   collectRoutes(plain)
   installSecurityHeaders(plain)
+  installBodyDeadline(plain)
   installRequestLog(plain)
   installAuthentication(plain, deps, createRateLimiter(deps.system, deps.settings.rate_limit_per_minute))
   server.addHook('preValidation', async (request) => settleBody(request))
@@ -131,7 +132,7 @@ function collectRoutes(server: FastifyInstance): void {
 
 function endStreamsOnClose(server: FastifyInstance): void {
   server.addHook('preClose', async () => {
-    for (const stop of server.liveStreams) stop()
+    for (const stop of server.liveStreams.keys()) stop()
     server.system.later(CLOSE_GRACE_MS, () => server.server.closeAllConnections())
   })
 }

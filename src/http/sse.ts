@@ -1,6 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { ServerResponse } from 'node:http'
 import { AppError } from '../lib/errors.ts'
+import { principalOf } from './authentication.ts'
 import { errorBody } from './error-body.ts'
 
 /** One event of a stream (the WHATWG HTML standard, "Server-sent events"). */
@@ -53,6 +54,7 @@ export function openEventStream(
 ): EventStream {
   const { liveStreams, accessWatch, system } = request.server
   const maxBuffered = options.maxBufferedBytes ?? DEFAULT_BUFFER
+  refuseTooMany(request)
   const stallMs = options.stallMs ?? DEFAULT_STALL_MS
   const abort = new AbortController()
   const raw = begin(reply)
@@ -102,7 +104,7 @@ export function openEventStream(
   const releaseWatch = accessWatch.watch(request, (reason) => {
     finish(formatEvent({ event: 'denied', data: errorBody(reason, request.id) }), reason, LAST_WORDS_MS)
   })
-  liveStreams.add(stop)
+  liveStreams.set(stop, principalOf(request))
   raw.on('drain', wake)
   raw.once('close', () => close(new Error('the client left')))
   raw.once('error', () => close(new Error('the client left')))
@@ -135,6 +137,21 @@ export function openEventStream(
       finish(notice + done, new Error('the stream is over'), stallMs)
     },
   }
+}
+
+const MAX_STREAMS = 10_000
+const MAX_STREAMS_OF_ONE = 200
+
+/** Throws BUSY when the server has as many streams as it can feed, RATE_LIMITED when the caller has more than their share. */
+function refuseTooMany(request: FastifyRequest): void {
+  const { liveStreams } = request.server
+  if (liveStreams.size >= MAX_STREAMS) throw new AppError('BUSY', { retryAfterSeconds: 30 })
+  const own = principalOf(request)
+  let count = 0
+  for (const principal of liveStreams.values()) if (principal === own) count += 1
+  if (count < MAX_STREAMS_OF_ONE) return
+  const message = `You have ${count} streams open; close some first.`
+  throw new AppError('RATE_LIMITED', { message, retryAfterSeconds: 10 })
 }
 
 /** How long a stopping server waits for a reader to take what was sent. */

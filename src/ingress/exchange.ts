@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { systemCodeOf } from '../lib/errors.ts'
 import { Answer } from './answer.ts'
 import { Attempts } from './attempts.ts'
 import type { ClientConnection, ServedRequest } from './client-connection.ts'
@@ -91,20 +92,15 @@ export class Exchange implements ServedRequest, ConnectionUser, ResponseSink {
     const { connection, body, head, context } = this
     if (connection === null) return
     const { socket } = connection
-    const fromIdle = connection.reused
-    if (body === null) {
-      if (fromIdle) socket.write(head.text, 'latin1')
-      this.enter(WAITING, context.limits.response_head_ms)
-    } else if (head.expectsContinue) {
-      if (fromIdle) socket.write(head.text, 'latin1')
-      this.enter(ASKING, context.limits.continue_ms)
-    } else {
-      // Header section and what has come of the body leave together.
-      socket.cork()
-      if (fromIdle) socket.write(head.text, 'latin1')
-      this.sendBody(connection, body)
-      process.nextTick(() => socket.uncork())
-    }
+    // Header section and what has come of the body leave together.
+    const together = body !== null && !head.expectsContinue
+    if (together) socket.cork()
+    // A new connection has been given it before it was there.
+    if (connection.reused) socket.write(head.text, 'latin1')
+    if (body === null) this.enter(WAITING, context.limits.response_head_ms)
+    else if (head.expectsContinue) this.enter(ASKING, context.limits.continue_ms)
+    else this.sendBody(connection, body)
+    if (together) process.nextTick(() => socket.uncork())
   }
 
   private sendBody(connection: UpstreamConnection, body: RequestBody): void {
@@ -217,7 +213,7 @@ export class Exchange implements ServedRequest, ConnectionUser, ResponseSink {
     const { connection } = this
     if (this.done || connection === null) return
     this.detach()?.destroy()
-    const reason = error === undefined ? 'closed' : codeOf(error)
+    const reason = error === undefined ? 'closed' : (systemCodeOf(error) ?? error.name)
     if (this.answer.begun) this.fail(502, 'truncated')
     else if (!connection.connected) this.refused(connection, reason, 502)
     else if (this.heard || !this.attempts.afterSilence(connection) || !this.attempt(true))
@@ -299,7 +295,3 @@ export class Exchange implements ServedRequest, ConnectionUser, ResponseSink {
 }
 
 const NO_TRAILERS: readonly string[] = []
-
-function codeOf(error: Error): string {
-  return 'code' in error && typeof error.code === 'string' ? error.code : error.name
-}

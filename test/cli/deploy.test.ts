@@ -112,6 +112,8 @@ test('Dockerfile, target and build arguments become settings of the service, and
   t.same(api.uploaded, ['.dockerignore', 'docker/', 'docker/web'])
   await person.berth(args)
   t.equal(count(api, 'PATCH', /./), 0)
+  await person.berth(['deploy', app, '-s', 'web'])
+  t.same(api.uploaded, ['.dockerignore', 'docker/', 'docker/web'], 'the Dockerfile of the service is known')
   t.match(
     await person.berth(['deploy', app, '-s', 'web', '--build-arg', 'B=3', '--dockerfile', 'docker/web']),
     { status: 0, stderr: /Changed settings of web: build_args\./ },

@@ -107,6 +107,15 @@ test('a wrong password or token is refused and nothing is saved', async (t) => {
   await t.rejects(saved(person), { code: 'ENOENT' })
 })
 
+test('a login over plain http to elsewhere is warned of, and one that waits for its input can be interrupted', async (t) => {
+  const person = await newPerson(t)
+  const args = ['login', 'http://192.0.2.1', '-u', 'alice', '--password-stdin']
+  const command = person.start(args, { input: null })
+  await command.says('http://192.0.2.1 is not encrypted')
+  command.signal('SIGINT')
+  t.match(await command.ended, { status: 130, stdout: '' })
+})
+
 test('without a terminal login says what to give it', async (t) => {
   const person = await newPerson(t)
   t.match(await person.berth(['login', '127.0.0.1:9999']), {

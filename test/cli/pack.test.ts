@@ -17,6 +17,7 @@ import { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { type Test, test } from 'tap'
+import type { BuildPlaces } from '../../src/cli/pack/build-ignore.ts'
 import { type FolderPack, preparePack } from '../../src/cli/pack/folder-pack.ts'
 import { ArchiveCheck } from '../../src/lib/archive-check.ts'
 import { decodeArchive } from '../../src/lib/archive-decode.ts'
@@ -35,11 +36,11 @@ async function temporaryFolder(t: Test): Promise<string> {
 
 async function prepare(
   folder: string,
-  dockerfile = 'Dockerfile',
+  places: Partial<BuildPlaces> = {},
 ): Promise<FolderPack & { warnings: string[] }> {
   const warnings: string[] = []
   const pack = await preparePack(folder, {
-    dockerfile,
+    places: { context_path: null, dockerfile_path: null, ...places },
     onWarning: (text) => warnings.push(text),
     system: createSystem(),
     signal: never,
@@ -143,8 +144,10 @@ test('a .dockerignore counts, but never against itself and the Dockerfile', asyn
     'docker/b': '',
     c: '',
   })
-  const names = async (dockerfile?: string): Promise<string[]> =>
-    (await readBack(await toBuffer(await prepare(folder, dockerfile)))).map(({ name }) => name)
+  const names = async (dockerfile?: string): Promise<string[]> => {
+    const pack = await prepare(folder, dockerfile === undefined ? {} : { dockerfile_path: dockerfile })
+    return (await readBack(await toBuffer(pack))).map(({ name }) => name)
+  }
   t.same(await names(), ['.dockerignore', 'Dockerfile', 'src/', 'src/a'])
   t.same(await names('docker/Dockerfile.web'), [
     '.dockerignore',
@@ -153,6 +156,47 @@ test('a .dockerignore counts, but never against itself and the Dockerfile', asyn
     'src/',
     'src/a',
   ])
+  await writeFiles(folder, { 'docker/Dockerfile.web.dockerignore': 'src\nc\n' })
+  t.same(
+    await names('docker/Dockerfile.web'),
+    [
+      '.dockerignore',
+      'Dockerfile',
+      'docker/',
+      'docker/Dockerfile.web',
+      'docker/Dockerfile.web.dockerignore',
+      'docker/b',
+    ],
+    "the Dockerfile's own takes its place",
+  )
+})
+
+test('with a context of its own a service obeys the .dockerignore in there', async (t) => {
+  const folder = await temporaryFolder(t)
+  await writeFiles(folder, {
+    '.dockerignore': '*\n',
+    'web/.dockerignore': 'node_modules\n*.md\n',
+    'web/package.json': '{}',
+    'web/read.md': '',
+    'web/node_modules/x/y': '',
+    'shared/read.md': '',
+  })
+  const pack = await prepare(folder, { context_path: './web/' })
+  const names = (await readBack(await toBuffer(pack))).map(({ name }) => name)
+  t.same(names, [
+    '.dockerignore',
+    'shared/',
+    'shared/read.md',
+    'web/',
+    'web/.dockerignore',
+    'web/package.json',
+  ])
+  await writeFiles(folder, { 'web/.dockerignore': '*\n' })
+  const bare = await readBack(await toBuffer(await prepare(folder, { context_path: 'web' })))
+  t.ok(
+    bare.some(({ name }) => name === 'web/package.json'),
+    'what the server tells the kind of application by stays',
+  )
 })
 
 const LINKS_OUT: [title: string, links: [name: string, target: string][], named: string][] = [
@@ -310,7 +354,7 @@ test('a folder of a gigabyte is packed in constant memory', async (t) => {
     const { preparePack } = await import(process.argv[1])
     const { createSystem } = await import(process.argv[2])
     const signal = new AbortController().signal
-    const pack = await preparePack(process.argv[3], { dockerfile: 'Dockerfile', onWarning: () => {}, system: createSystem(), signal })
+    const pack = await preparePack(process.argv[3], { places: { context_path: null, dockerfile_path: null }, onWarning: () => {}, system: createSystem(), signal })
     let bytes = 0
     for await (const chunk of pack.open(signal)) bytes += chunk.length
     console.log(JSON.stringify({ bytes, packed: pack.packed.bytes, rss: process.resourceUsage().maxRSS * 1024 }))`

@@ -3,6 +3,7 @@ import { text } from 'node:stream/consumers'
 import { test } from 'tap'
 import { Type } from 'typebox'
 import { strictObject } from '../../src/http/schema.ts'
+import { createSystem } from '../../src/lib/system.ts'
 import { ERROR_CATALOGUE } from '../../src/lib/errors.ts'
 import { type Answer, openIdentityApi } from '../support/identity-api.ts'
 
@@ -190,6 +191,18 @@ async function raw(api: Api, bytes: string): Promise<Pick<Answer, 'status' | 'bo
   )
   return { status: Number(first.split(' ')[1]), body: JSON.parse(body) as Answer['body'], headers }
 }
+
+test('a JSON body that does not arrive ends its connection', async (t) => {
+  const real = createSystem()
+  const system = { ...real, later: (ms: number, run: () => void) => real.later(ms / 100, run) }
+  const api = await openIdentityApi(t, { system })
+  const { port } = new URL(await api.listen())
+  const socket = connect(Number(port), '127.0.0.1')
+  socket.write(
+    'POST /v1/auth/login HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{"user',
+  )
+  t.equal(await text(socket), '', 'without an answer')
+})
 
 test('what is not even HTTP gets the same shape', async (t) => {
   const cases: [string, number, string][] = [

@@ -4,13 +4,19 @@ import { test } from 'tap'
 import { Type } from 'typebox'
 import { strictObject } from '../../src/http/schema.ts'
 import { type EventStream, type EventStreamOptions, openEventStream } from '../../src/http/sse.ts'
+import { createSystem, type System } from '../../src/lib/system.ts'
 import { openStream } from '../support/event-stream.ts'
 import { openIdentityApi } from '../support/identity-api.ts'
 
 /** A server with a stream that the test feeds. */
-async function openFeed(t: Parameters<typeof openIdentityApi>[0], options: EventStreamOptions = {}) {
+async function openFeed(
+  t: Parameters<typeof openIdentityApi>[0],
+  options: EventStreamOptions = {},
+  system: System = createSystem(),
+) {
   const streams: EventStream[] = []
   const api = await openIdentityApi(t, {
+    system,
     addRoutes: (server) => {
       server.get(
         '/feed',
@@ -31,6 +37,14 @@ async function openFeed(t: Parameters<typeof openIdentityApi>[0], options: Event
     return streams[count - 1] as EventStream
   }
   return { api, token, origin, opened, port: Number(new URL(origin).port) }
+}
+
+/** Sends until the reader's own buffers, those of the kernel and ours are full. */
+async function fill(stream: EventStream): Promise<void> {
+  for (let refused = 0; refused < 2000;) {
+    if (!stream.send({ data: 'x'.repeat(1000) })) refused += 1
+    if (refused % 100 === 99) await new Promise(setImmediate)
+  }
 }
 
 test('events keep their ids, types, lines and their final state', async (t) => {
@@ -147,7 +161,58 @@ test('a server stops although a stalled reader holds a stream open', async (t) =
   socket.pause()
   socket.write(`GET /feed HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer ${token}\r\n\r\n`)
   const stream = await opened(1)
-  for (let n = 0; n < 20_000; n += 1) stream.send({ data: 'x'.repeat(1000) })
+  await fill(stream)
   await api.server.close()
   t.equal(stream.signal.aborted, true)
+})
+
+test('a quiet stream says now and then that it is still there', async (t) => {
+  const real = createSystem()
+  // A hundred times as fast.
+  const system = { ...real, later: (ms: number, run: () => void) => real.later(ms / 100, run) }
+  const { token, origin, opened } = await openFeed(t, {}, system)
+  const client = await openStream(t, `${origin}/feed`, token)
+  const stream = await opened(1)
+  await real.sleep(400)
+  stream.end('over')
+  t.equal((await client.next()).event, 'done')
+  t.ok(client.comments() >= 1)
+})
+
+test('a reader that takes nothing for a minute is cut off', async (t) => {
+  const real = createSystem()
+  // Timers and the clock run much faster.
+  const system = {
+    ...real,
+    monotonic: () => real.monotonic() * 300,
+    later: (ms: number, run: () => void) => real.later(ms / 100, run),
+  }
+  const { token, opened, port } = await openFeed(t, {}, system)
+  const socket = connect(port, '127.0.0.1')
+  t.teardown(() => socket.destroy())
+  socket.pause()
+  socket.write(`GET /feed HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${token}\r\n\r\n`)
+  const stream = await opened(1)
+  await fill(stream)
+  if (!stream.signal.aborted) await once(stream.signal, 'abort')
+  t.match(stream.signal.reason, { message: 'the client left' })
+})
+
+test('nobody holds all the streams', async (t) => {
+  const { api, token, origin } = await openFeed(t)
+  const leave = new AbortController()
+  t.teardown(() => leave.abort())
+  const open = () =>
+    fetch(`${origin}/feed`, { headers: { authorization: `Bearer ${token}` }, signal: leave.signal })
+  const responses = await Promise.all(Array.from({ length: 201 }, open))
+  t.same(
+    responses.map((response) => response.status).filter((status) => status !== 200),
+    [429],
+  )
+  const alice = await api.addUser(token, 'alice')
+  const other = await fetch(`${origin}/feed`, {
+    headers: { authorization: `Bearer ${alice.session}` },
+    signal: leave.signal,
+  })
+  t.equal(other.status, 200)
 })

@@ -18,7 +18,8 @@ export interface Result {
 }
 
 export interface RunOptions {
-  input?: string
+  /** What stdin holds; null keeps it open. */
+  input?: string | null
   environment?: Record<string, string>
   directory?: string
 }
@@ -77,7 +78,7 @@ export async function newPerson(t: Test, environment: Record<string, string> = {
     })
     // A command that ends early does not read its input.
     child.stdin.on('error', () => {})
-    child.stdin.end(options.input ?? '')
+    if (options.input !== null) child.stdin.end(options.input ?? '')
     const ended = once(child, 'close').then(([status]) => ({
       status: status as number | null,
       stdout,

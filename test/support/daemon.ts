@@ -97,7 +97,13 @@ export async function installBerth(t: Test, environment: Record<string, string> 
   }
 
   t.teardown(async () => {
-    if (!t.passing()) t.comment(log.filter((line) => !line.includes('"msg":"request"')).join('').slice(-20_000))
+    if (!t.passing())
+      t.comment(
+        log
+          .filter((line) => !line.includes('"msg":"request"'))
+          .join('')
+          .slice(-20_000),
+      )
     await stop('SIGINT')
     await removeContainers(dataDir)
     await rm(dataDir, { recursive: true, force: true })

@@ -1,22 +1,12 @@
-import {
-  closeSync,
-  constants,
-  existsSync,
-  fstatSync,
-  openSync,
-  readFileSync,
-  readSync,
-  realpathSync,
-} from 'node:fs'
-import { join } from 'node:path'
+import { closeSync, constants, fstatSync, openSync, readSync, realpathSync } from 'node:fs'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { constants as zlib, createZstdCompress } from 'node:zlib'
-import { ARCHIVE_END, encodeEntry, paddingAfter } from '../../lib/archive-write.ts'
-import { type DockerIgnore, parseDockerIgnore } from '../../lib/docker-ignore.ts'
-import { messageOf, systemCodeOf } from '../../lib/errors.ts'
+import { packArchive, type PackedEntry } from '../../lib/archive-pack.ts'
+import { systemCodeOf } from '../../lib/errors.ts'
 import type { System } from '../../lib/system.ts'
 import { CliError } from '../cli-error.ts'
+import { type BuildPlaces, readBuildIgnore } from './build-ignore.ts'
 import { type FolderEntry, type Selection, unreadable, walkFolder } from './folder-walk.ts'
 import { readGitKnowledge } from './git-work-tree.ts'
 
@@ -41,8 +31,8 @@ export interface FolderPack {
 }
 
 export interface PackOptions {
-  /** The Dockerfile's path in the folder: like the `.dockerignore` it is packed whatever that says, as the Docker command does. */
-  dockerfile: string
+  /** How the service is built: which `.dockerignore` counts, and what that cannot take away. */
+  places: BuildPlaces
   onWarning: (text: string) => void
   system: System
   signal: AbortSignal
@@ -59,7 +49,7 @@ export async function preparePack(folder: string, options: PackOptions): Promise
   const selection: Selection = {
     root,
     git: readGitKnowledge(root),
-    docker: readDockerIgnore(root, options.dockerfile),
+    docker: readBuildIgnore(root, options.places),
     onSkip: warn,
   }
   const total = noCounts()
@@ -74,7 +64,12 @@ export async function preparePack(folder: string, options: PackOptions): Promise
   }
   const packed = noCounts()
   const source = { selection, packed, onWarning: options.onWarning }
-  return { total, packed, holdsModules, open: (signal) => compress(inBlocks(packEntries(source)), signal) }
+  return {
+    total,
+    packed,
+    holdsModules,
+    open: (signal) => compress(inBlocks(packArchive(packEntries(source))), signal),
+  }
 }
 
 const WALK_PAUSE = 1000
@@ -88,22 +83,6 @@ function count(counts: PackCounts, { kind, size }: FolderEntry): void {
   else if (kind === 'directory') counts.folders += 1
   else counts.links += 1
   counts.bytes += size
-}
-
-function readDockerIgnore(root: string, dockerfile: string): DockerIgnore | undefined {
-  const path = join(root, '.dockerignore')
-  if (!existsSync(path)) return undefined
-  try {
-    const ignore = parseDockerIgnore(readFileSync(path, 'utf8'))
-    const needed = new Set(['.dockerignore', dockerfile])
-    const mayHoldNeeded = (folder: string): boolean => dockerfile.startsWith(`${folder}/`)
-    return {
-      excludes: (name) => !needed.has(name) && ignore.excludes(name),
-      mayIncludeBelow: (folder) => mayHoldNeeded(folder) || ignore.mayIncludeBelow(folder),
-    }
-  } catch (error) {
-    throw new CliError(`${path}: ${messageOf(error)}`, { cause: error })
-  }
 }
 
 async function* compress(
@@ -130,10 +109,10 @@ async function* compress(
 const BLOCK_BYTES = 256 * 1024
 
 /** Gathers small pieces, because each one costs the compressor a trip to the thread pool. */
-async function* inBlocks(pieces: Iterable<Buffer>): AsyncGenerator<Buffer, void, undefined> {
+async function* inBlocks(pieces: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void, undefined> {
   let block = Buffer.allocUnsafeSlow(BLOCK_BYTES)
   let fill = 0
-  for (const piece of pieces) {
+  for await (const piece of pieces) {
     for (let at = 0; at < piece.length;) {
       const copied = piece.copy(block, fill, at)
       at += copied
@@ -153,20 +132,20 @@ interface Source {
   onWarning: (text: string) => void
 }
 
-function* packEntries(source: Source): Generator<Buffer, void, undefined> {
-  const contents = Buffer.allocUnsafeSlow(BLOCK_BYTES)
+function* packEntries(source: Source): Generator<PackedEntry, void, undefined> {
   for (const entry of walkFolder(source.selection)) {
-    if (entry.kind === 'file') yield* packFile(source, entry, contents)
-    else {
-      count(source.packed, entry)
-      yield encodeEntry(entry)
+    const { kind, name, mode, mtime_ms, target = '' } = entry
+    if (kind === 'file') {
+      yield* packFile(source, entry)
+      continue
     }
+    count(source.packed, entry)
+    yield kind === 'directory' ? { kind, name, mode, mtime_ms } : { kind, name, mode, mtime_ms, target }
   }
-  yield ARCHIVE_END
 }
 
-/** Its header and contents. What is yielded is valid until the next piece is asked for. */
-function* packFile(source: Source, entry: FolderEntry, contents: Buffer): Generator<Buffer, void, undefined> {
+/** The file is open from here until its contents are in the archive. */
+function* packFile(source: Source, entry: FolderEntry): Generator<PackedEntry, void, undefined> {
   const descriptor = openFile(source, entry)
   if (descriptor === undefined) return
   try {
@@ -176,24 +155,39 @@ function* packFile(source: Source, entry: FolderEntry, contents: Buffer): Genera
       return
     }
     source.packed.files += 1
-    yield encodeEntry({ ...entry, size: status.size, mode: status.mode & 0o777, mtime_ms: status.mtimeMs })
-    let left = status.size
-    while (left > 0) {
-      const read = readSync(descriptor, contents, 0, Math.min(left, contents.length), null)
-      if (read === 0)
-        throw new CliError(`${entry.path} became shorter while it was packed`, {
-          hints: ['Try again when nothing writes to it.'],
-        })
-      left -= read
-      source.packed.bytes += read
-      yield contents.subarray(0, read)
-    }
+    const packed = {
+      kind: 'file',
+      name: entry.name,
+      mode: status.mode & 0o777,
+      mtime_ms: status.mtimeMs,
+    } as const
+    const pieces = readPieces(source, entry, descriptor, status.size)
+    if (status.size <= BLOCK_BYTES) yield { ...packed, content: Buffer.concat([...pieces]) }
+    else yield { ...packed, size: status.size, read: () => Readable.from(pieces) }
     if (fstatSync(descriptor).size > status.size) {
       source.onWarning(`${entry.name} grew while it was packed: its first ${status.size} bytes are sent`)
     }
-    yield paddingAfter(status.size)
   } finally {
     closeSync(descriptor)
+  }
+}
+
+function* readPieces(
+  source: Source,
+  entry: FolderEntry,
+  descriptor: number,
+  size: number,
+): Generator<Buffer, void, undefined> {
+  for (let left = size; left > 0;) {
+    const piece = Buffer.allocUnsafe(Math.min(left, BLOCK_BYTES))
+    const read = readSync(descriptor, piece, 0, piece.length, null)
+    if (read === 0)
+      throw new CliError(`${entry.path} became shorter while it was packed`, {
+        hints: ['Try again when nothing writes to it.'],
+      })
+    left -= read
+    source.packed.bytes += read
+    yield piece.subarray(0, read)
   }
 }
 

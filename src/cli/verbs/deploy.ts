@@ -1,15 +1,16 @@
 import { statSync } from 'node:fs'
-import { posix, resolve } from 'node:path'
+import { resolve } from 'node:path'
 import { systemCodeOf } from '../../lib/errors.ts'
 import { CliError, EXIT, Interrupted, UsageError } from '../cli-error.ts'
 import { type Client, segment } from '../client.ts'
 import { followDeployment } from '../deployment-follow.ts'
 import { readLink } from '../link-file.ts'
+import type { BuildPlaces } from '../pack/build-ignore.ts'
 import { type FolderPack, preparePack } from '../pack/folder-pack.ts'
 import { plain } from '../plain-text.ts'
 import { formatBytes, formatSeconds, showProgress } from '../progress-bar.ts'
 import { chooseService, PORT_OPTION, readSettings } from '../service-choice.ts'
-import { type Call, defineVerb, type Surroundings } from '../verb.ts'
+import { defineVerb, type Surroundings } from '../verb.ts'
 import type { Deployment, Service } from '../wire.ts'
 
 const OPTIONS = {
@@ -55,14 +56,13 @@ export const deploy = defineVerb({
     const link = readLink(folder)
     const settings = readSettings(flags)
     const client = await call.connect()
-    const pack = await prepare(call, folder)
     const { service: named, project, yes } = flags
-    const service = await chooseService(call, client, folder, link, {
-      service: named,
-      project,
-      yes,
-      settings,
+    const choice = await chooseService(call, client, folder, link, { service: named, project, yes, settings })
+    const pack = await prepare(call, folder, {
+      context_path: choice.existing?.context_path ?? null,
+      dockerfile_path: flags.dockerfile ?? choice.existing?.dockerfile_path ?? null,
     })
+    const service = await choice.settle()
     const upload = await sendPack(call, client, service, pack)
     const deployment = await client.send<Deployment>(
       'POST',
@@ -90,10 +90,10 @@ function requireFolder(folder: string): string {
   throw new UsageError(`${folder} is no folder`)
 }
 
-async function prepare(call: Call<typeof OPTIONS>, folder: string): Promise<FolderPack> {
-  const { flags, output, system, signal } = call
+async function prepare(call: Surroundings, folder: string, places: BuildPlaces): Promise<FolderPack> {
+  const { output, system, signal } = call
   const pack = await preparePack(folder, {
-    dockerfile: posix.normalize(flags.dockerfile ?? 'Dockerfile'),
+    places,
     onWarning: (text) => output.warn(text),
     system,
     signal,

@@ -6,6 +6,7 @@ import type { Actor } from '../identity/actor.ts'
 import { type Denial, projectsWith } from '../identity/authorize.ts'
 import type { Context } from '../identity/context.ts'
 import { createAuditLog } from './audit-log.ts'
+import { createAuditReader } from './audit-reader.ts'
 import type { RecordAudit } from './audit.ts'
 import type { AuditEvent, AuditFilterQuery, ExportTrailer, Verification } from './audit-schema.ts'
 import { type AuditFilter, type AuditRow, type AuditScope, createAuditStore } from './audit-store.ts'
@@ -24,7 +25,7 @@ export interface AuditOperations {
   /** Rises whenever someone's access may have changed. */
   accessRevision(): number
   /** Newest first, of what the caller may read. */
-  listAuditEvents(context: Context, query: AuditFilterQuery, page: PageRequest): Page<AuditEvent>
+  listAuditEvents(context: Context, query: AuditFilterQuery, page: PageRequest): Promise<Page<AuditEvent>>
   /** Oldest first, in batches; the last one is the trailer. What is recorded after the call is not in it. */
   exportAuditEvents(
     context: Context,
@@ -48,7 +49,6 @@ export interface FollowOptions {
   project_id?: string
 }
 
-const BATCH = 200
 /** Changes come in bursts: what follows within this time goes out together. */
 const GATHER_MS = 100
 
@@ -57,6 +57,7 @@ export function createAudit({ database, system }: AuditDeps): AuditOperations {
   const store = createAuditStore(database)
   const log = createAuditLog({ database, system, store })
   const denials = createDenialRecorder(system, log.record)
+  const reader = createAuditReader(store, system)
   const verify = createVerifier(store, system)
 
   async function* exportBatches(filter: AuditFilter, signal: AbortSignal) {
@@ -64,12 +65,9 @@ export function createAudit({ database, system }: AuditDeps): AuditOperations {
     // A broken chain is exported to its end all the same.
     const end = chain_ok ? head_sequence : (store.head()?.sequence ?? 0)
     let count = 0
-    let after = 0
-    while (!signal.aborted && after < end) {
-      const rows = store.listUp(filter, BATCH, after).filter((row) => row.sequence <= end)
+    for await (const rows of reader.upwards(filter, 0, end, signal)) {
       count += rows.length
       yield rows.map(toEvent)
-      after = rows.length < BATCH ? end : (rows.at(-1)?.sequence ?? after)
     }
     yield [{ count, head_hash, chain_ok }]
   }
@@ -84,11 +82,8 @@ export function createAudit({ database, system }: AuditDeps): AuditOperations {
         outcome: 'done',
         ...projectOf(options),
       } as const
-      const rows = after < head ? store.listUp(filter, BATCH, after) : []
-      if (rows.length > 0) yield rows.map(toEvent)
-      after =
-        rows.length === BATCH ? (rows.at(-1)?.sequence ?? head) : Math.max(head, rows.at(-1)?.sequence ?? 0)
-      if (rows.length === BATCH) continue
+      for await (const rows of reader.upwards(filter, after, head, signal)) yield rows.map(toEvent)
+      after = Math.max(after, head)
       await changed
       await system.sleep(GATHER_MS, signal).catch(() => {})
     }
@@ -98,8 +93,8 @@ export function createAudit({ database, system }: AuditDeps): AuditOperations {
     record: log.record,
     recordDenial: (denial) => denials.record(denial),
     accessRevision: () => log.accessRevision(),
-    listAuditEvents: (context, query, { limit, after }) => {
-      const rows = store.list(filterOf(context, query), limit + 1, readSequence(after))
+    listAuditEvents: async (context, query, { limit, after }) => {
+      const rows = await reader.newest(filterOf(context, query), limit + 1, readSequence(after))
       const page = pageOf(rows, limit, (row) => String(row.sequence))
       return { ...page, items: page.items.map(toEvent) }
     },

@@ -30,7 +30,7 @@ export function auditRoutes(server: Server, operations: AuditOperations): void {
         ...(limit === undefined ? {} : { limit }),
         ...(cursor === undefined ? {} : { cursor }),
       })
-      return sendPage(request, reply, operations.listAuditEvents(request.context, filter, page))
+      return sendPage(request, reply, await operations.listAuditEvents(request.context, filter, page))
     },
   )
   server.get(

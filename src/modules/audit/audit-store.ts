@@ -45,10 +45,10 @@ export interface AuditStore {
   head(): { sequence: number; hash: Buffer } | undefined
   /** The highest number ever given, also when its row is gone. */
   lastGiven(): number
-  /** Newest first, below `before`. */
-  list(filter: AuditFilter, limit: number, before?: number): AuditRow[]
-  /** Oldest first, above `after`. */
-  listUp(filter: AuditFilter, limit: number, after: number): AuditRow[]
+  /** Newest first, of the numbers above `above` and up to `upTo`. */
+  within(filter: AuditFilter, above: number, upTo: number, limit: number): AuditRow[]
+  /** Oldest first, of the numbers above `above` and up to `upTo`. */
+  withinUp(filter: AuditFilter, above: number, upTo: number, limit: number): AuditRow[]
 }
 
 const FILTER = `($actor IS NULL OR actor_id = $actor OR actor_name = $actor)
@@ -59,6 +59,8 @@ const FILTER = `($actor IS NULL OR actor_id = $actor OR actor_name = $actor)
   AND ($outcome IS NULL OR outcome = $outcome)
   AND ($everything = 1 OR (project_id IS NOT NULL
     AND ($projects IS NULL OR project_id IN (SELECT value FROM json_each($projects)))))`
+
+const RANGE = `SELECT * FROM audit_events WHERE sequence > $above AND sequence <= $upTo AND ${FILTER}`
 
 /** The audit log; triggers of the schema keep its rows from being changed or deleted. */
 export function createAuditStore(database: Database): AuditStore {
@@ -75,16 +77,20 @@ export function createAuditStore(database: Database): AuditStore {
     head: () => database.get('SELECT sequence, hash FROM audit_events ORDER BY sequence DESC LIMIT 1'),
     lastGiven: () =>
       database.get<{ seq: number }>("SELECT seq FROM sqlite_sequence WHERE name = 'audit_events'")?.seq ?? 0,
-    list: (filter, limit, before) =>
-      database.all<AuditRow>(
-        `SELECT * FROM audit_events WHERE sequence < $before AND ${FILTER} ORDER BY sequence DESC LIMIT $limit`,
-        { ...parametersOf(filter), before: before ?? Number.MAX_SAFE_INTEGER, limit },
-      ),
-    listUp: (filter, limit, after) =>
-      database.all<AuditRow>(
-        `SELECT * FROM audit_events WHERE sequence > $after AND ${FILTER} ORDER BY sequence LIMIT $limit`,
-        { ...parametersOf(filter), after, limit },
-      ),
+    within: (filter, above, upTo, limit) =>
+      database.all<AuditRow>(`${RANGE} ORDER BY sequence DESC LIMIT $limit`, {
+        ...parametersOf(filter),
+        above,
+        upTo,
+        limit,
+      }),
+    withinUp: (filter, above, upTo, limit) =>
+      database.all<AuditRow>(`${RANGE} ORDER BY sequence LIMIT $limit`, {
+        ...parametersOf(filter),
+        above,
+        upTo,
+        limit,
+      }),
   }
 }
 

@@ -15,7 +15,7 @@ export function createVerifier(store: AuditStore, system: System): () => Promise
     let head: { sequence: number; hash: Buffer } = { sequence: 0, hash: GENESIS }
     let broken: { sequence: number; reason: string } | undefined
     while (head.sequence < end && !broken) {
-      const rows = store.listUp({ scope: 'everything' }, SLICE, head.sequence)
+      const rows = store.withinUp({ scope: 'everything' }, head.sequence, end, SLICE)
       broken = findBreak(rows, head) ?? (rows.length === 0 ? missing(head.sequence) : undefined)
       const last = rows.at(-1)
       if (last) head = { sequence: last.sequence, hash: last.hash }

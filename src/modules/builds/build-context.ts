@@ -1,7 +1,7 @@
 import { lstat, readdir, readlink } from 'node:fs/promises'
 import { join, posix } from 'node:path'
-import { Readable } from 'node:stream'
-import { ARCHIVE_END, encodeEntry, paddingAfter, type WrittenEntry } from '../../lib/archive-write.ts'
+import type { Readable } from 'node:stream'
+import { packArchive, type PackedEntry } from '../../lib/archive-pack.ts'
 import { type DockerIgnore, parseDockerIgnore } from '../../lib/docker-ignore.ts'
 import { messageOf } from '../../lib/errors.ts'
 import { BuildFailed } from '../../runtime/runtime.ts'
@@ -28,28 +28,24 @@ const MAX_IGNORE_BYTES = 256 * 1024
  * links; what is neither file, folder nor link is left out.
  */
 export function packContext(options: ContextOptions): Readable {
-  return Readable.from(writeContext(options), { objectMode: false })
+  return packArchive(listContext(options))
 }
 
-async function* writeContext(options: ContextOptions): AsyncGenerator<Buffer> {
+async function* listContext(options: ContextOptions): AsyncGenerator<PackedEntry> {
   for (const [name, text] of Object.entries(options.extra ?? {})) {
-    const content = Buffer.from(text)
-    yield encodeEntry({ kind: 'file', name, size: content.length, mode: 0o644 })
-    yield content
-    yield paddingAfter(content.length)
+    yield { kind: 'file', name, content: Buffer.from(text), mode: 0o644 }
   }
   // The folder itself, so that copying it works however empty it is.
-  if (options.prefix !== '') yield encodeEntry({ kind: 'directory', name: options.prefix, mode: 0o755 })
-  yield* writeFolder(options, '', [])
-  yield ARCHIVE_END
+  if (options.prefix !== '') yield { kind: 'directory', name: options.prefix, mode: 0o755 }
+  yield* listFolder(options, '', [])
 }
 
 /** `pending`: folders above that are left out themselves, and come in with the first thing in them that is wanted after all. */
-async function* writeFolder(
+async function* listFolder(
   options: ContextOptions,
   folder: string,
-  pending: Buffer[],
-): AsyncGenerator<Buffer> {
+  pending: PackedEntry[],
+): AsyncGenerator<PackedEntry> {
   const entries = await readdir(join(options.root, folder), { withFileTypes: true })
   const names = entries.map((entry) => entry.name).toSorted((a, b) => (a < b ? -1 : 1))
   for (const name of names) {
@@ -58,35 +54,39 @@ async function* writeFolder(
     if (excluded && !options.ignore.mayIncludeBelow(path)) continue
     const entry = await describe(options, path)
     if (!entry || (excluded && entry.kind !== 'directory')) continue
-    const header = encodeEntry({ ...entry, name: inArchive(options, path) })
-    if (entry.kind === 'directory') {
-      const waiting = excluded ? [...pending, header] : []
-      if (!excluded) yield* [...pending.splice(0), header]
-      yield* writeFolder(options, path, waiting)
-      // What was written below has taken the folders above along.
+    const packed = { ...entry, name: inArchive(options, path) }
+    if (packed.kind === 'directory') {
+      const waiting = excluded ? [...pending, packed] : []
+      if (!excluded) yield* [...pending.splice(0), packed]
+      yield* listFolder(options, path, waiting)
+      // What was listed below has taken the folders above along.
       if (excluded && waiting.length === 0) pending.length = 0
     } else {
-      yield* [...pending.splice(0), header]
-      if (entry.kind === 'file') yield* writeContents(join(options.root, path), entry.size ?? 0)
+      yield* [...pending.splice(0), packed]
     }
   }
-}
-
-async function* writeContents(path: string, size: number): AsyncGenerator<Buffer> {
-  yield* readFilePieces(path, size)
-  yield paddingAfter(size)
 }
 
 function inArchive({ prefix }: ContextOptions, path: string): string {
   return prefix === '' ? path : `${prefix}/${path}`
 }
 
-async function describe(options: ContextOptions, path: string): Promise<WrittenEntry | undefined> {
+async function describe(options: ContextOptions, path: string): Promise<PackedEntry | undefined> {
   const file = join(options.root, path)
   const status = await lstat(file)
   const name = path
   const mode = (status.mode & 0o777) | (options.readable ? 0o444 : 0)
-  if (status.isFile()) return { kind: 'file', name, size: status.size, mode, mtime_ms: status.mtimeMs }
+  if (status.isFile()) {
+    const { size } = status
+    return {
+      kind: 'file',
+      name,
+      size,
+      mode,
+      mtime_ms: status.mtimeMs,
+      read: () => readFilePieces(file, size),
+    }
+  }
   // The times of folders and links change with whatever happens beside; nothing depends on them.
   if (status.isDirectory()) return { kind: 'directory', name, mode: mode | (options.readable ? 0o111 : 0) }
   if (status.isSymbolicLink()) return { kind: 'symlink', name, target: await readlink(file), mode: 0o777 }

@@ -29,6 +29,7 @@ export function createWorkFolders(deps: WorkFoldersDeps) {
       if (whole.has(deployment.id)) return source
       await rm(folder, { recursive: true, force: true })
       await mkdir(source, { recursive: true, mode: 0o700 })
+      signal.throwIfAborted()
       const { entries, bytes } = await deps.unpackUpload(deployment.source.upload_id, source, signal)
       whole.add(deployment.id)
       log(`Unpacked ${entries} entries, ${bytes} bytes.`)

@@ -25,6 +25,8 @@ export interface Received extends ArchiveSummary {
 const ROOM_STEP = 64 * 1024 ** 2
 const STALL_CHECK_MS = 15_000
 const STALL_CHECKS = 4
+/** Less than this in the time of a check is as good as nothing. */
+const LEAST_PROGRESS = 16 * 1024
 /** How long a refused client may go on sending: closing at once would reset the connection before it reads the answer. */
 const LINGER_MS = 30_000
 
@@ -148,10 +150,10 @@ function watchForStall(body: Readable, intake: Intake, system: System): () => vo
   let seen = 0
   let quiet = 0
   const look = (): void => {
-    quiet = intake.size > seen || intake.writableNeedDrain ? 0 : quiet + 1
+    quiet = intake.size - seen >= LEAST_PROGRESS || intake.writableNeedDrain ? 0 : quiet + 1
     seen = intake.size
     if (quiet >= STALL_CHECKS)
-      intake.destroy(badArchive(`nothing arrived for ${(STALL_CHECKS * STALL_CHECK_MS) / 1000} seconds`))
+      intake.destroy(badArchive(`too little arrived for ${(STALL_CHECKS * STALL_CHECK_MS) / 1000} seconds`))
     else if (!body.readableEnded) cancel = system.later(STALL_CHECK_MS, look)
   }
   let cancel = system.later(STALL_CHECK_MS, look)

@@ -50,6 +50,11 @@ function schemaParts(document, operation, json) {
   ]
 }
 
+/** What stands between backticks as code. */
+function withCode(text) {
+  return text.split('`').map((part, index) => (index % 2 === 1 ? make('code', { textContent: part }) : part))
+}
+
 async function copy(block, button) {
   try {
     await navigator.clipboard.writeText(block.textContent)
@@ -94,7 +99,7 @@ export function showOperation(document, operation) {
   main.replaceChildren(
     make('h2', { textContent: operation.summary }),
     make('p', { className: 'path', textContent: `${operation.method} ${operation.path}` }),
-    ...(operation.description ?? '').split('\n\n').map((text) => make('p', { textContent: text })),
+    ...(operation.description ?? '').split('\n\n').map((text) => make('p', {}, ...withCode(text))),
     ...(fields.length > 0
       ? [make('h3', { textContent: 'Parameters' }), ...fields.map(({ row }) => row)]
       : []),

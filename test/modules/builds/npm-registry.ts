@@ -6,7 +6,8 @@ import type { AddressInfo } from 'node:net'
 import { promisify } from 'node:util'
 import { gzipSync } from 'node:zlib'
 import type { Test } from 'tap'
-import { ARCHIVE_END, encodeEntry, paddingAfter } from '../../../src/lib/archive-write.ts'
+import { buffer } from 'node:stream/consumers'
+import { pack as tar } from 'tar-stream'
 
 export interface TestRegistry {
   /** As containers of the engine's default bridge reach it. */
@@ -24,15 +25,11 @@ export async function startRegistry(
 ): Promise<TestRegistry> {
   const host = await bridgeAddress()
   const requests: string[] = []
-  const tarballs = new Map(
-    Object.entries(packages).map(([name, files]) => [
-      name,
-      pack({
-        ...files,
-        'package.json': JSON.stringify({ name, version: '1.0.0', ...parse(files['package.json']) }),
-      }),
-    ]),
-  )
+  const tarballs = new Map<string, Buffer>()
+  for (const [name, files] of Object.entries(packages)) {
+    const manifest = JSON.stringify({ name, version: '1.0.0', ...parse(files['package.json']) })
+    tarballs.set(name, await pack({ ...files, 'package.json': manifest }))
+  }
   const server = createServer((request, response) => {
     requests.push(request.url ?? '')
     const [, name = '', file] = (request.url ?? '').split('/')
@@ -94,14 +91,10 @@ function integrityOf(bytes: Buffer): string {
   return `sha512-${createHash('sha512').update(bytes).digest('base64')}`
 }
 
-function pack(files: Record<string, string>): Buffer {
-  const parts = Object.entries(files).flatMap(([name, text]) => {
-    const bytes = Buffer.from(text)
-    return [
-      encodeEntry({ kind: 'file', name: `package/${name}`, size: bytes.length, mode: 0o755 }),
-      bytes,
-      paddingAfter(bytes.length),
-    ]
-  })
-  return gzipSync(Buffer.concat([...parts, ARCHIVE_END]))
+async function pack(files: Record<string, string>): Promise<Buffer> {
+  const archive = tar()
+  for (const [name, text] of Object.entries(files))
+    archive.entry({ name: `package/${name}`, mode: 0o755 }, text)
+  archive.finalize()
+  return gzipSync(await buffer(archive))
 }

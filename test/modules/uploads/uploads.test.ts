@@ -6,7 +6,8 @@ import { join } from 'node:path'
 import { test } from 'tap'
 import { gzipSync, zstdCompressSync } from 'node:zlib'
 import type { ArchiveFormat } from '../../../src/lib/archive-decode.ts'
-import { openUploadApi, PROJECT, SERVICE, until } from './upload-api.ts'
+import { createSystem } from '../../../src/lib/system.ts'
+import { type Answer, openUploadApi, PROJECT, SERVICE, until } from './upload-api.ts'
 import { directory, file, header, pax, symlink, tar, tarZst } from './tar-fixture.ts'
 
 const SOURCE = tar(directory('src/'), file('src/app.js', 'console.log(1)'), file('package.json', '{}'))
@@ -240,4 +241,36 @@ test('names in refusals cannot play with a terminal', async (t) => {
       ?.length,
     201,
   )
+})
+
+test('a client that sends next to nothing is refused after a while', async (t) => {
+  const real = createSystem()
+  const timers: (() => void)[] = []
+  // Time passes when the test says so.
+  const system = {
+    ...real,
+    later: (ms: number, run: () => void) => {
+      if (ms === 15_000) timers.push(run)
+      return () => {}
+    },
+  }
+  const api = await openUploadApi(t, {}, system)
+  const body = tarZst(file('noise', NOISE))
+  const { sender, answer } = api.begin()
+  sender.write(body.subarray(0, 100_000))
+  await until(() => api.filesOnDisk().length === 1)
+  const answers: Answer[] = []
+  const answered = answer.then((each) => answers.push(each))
+  for (let at = 100_000; answers.length === 0; at += 10) {
+    sender.write(body.subarray(at, at + 10))
+    timers.shift()?.()
+    await real.sleep(5)
+  }
+  await answered
+  t.match(answers[0], {
+    status: 400,
+    body: { details: [{ message: 'too little arrived for 60 seconds' }] },
+  })
+  t.same(api.filesOnDisk(), [])
+  sender.destroy()
 })

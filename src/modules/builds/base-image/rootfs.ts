@@ -1,5 +1,6 @@
 import { posix } from 'node:path'
-import { ARCHIVE_END, encodeEntry, paddingAfter } from '../../../lib/archive-write.ts'
+import type { Readable } from 'node:stream'
+import { packArchive, type PackedEntry } from '../../../lib/archive-pack.ts'
 import { openUnfollowed } from '../source-folder.ts'
 
 /** One thing in a root file system. `name` is absolute in the image, without the slash in front. */
@@ -25,25 +26,15 @@ export function completeRootfs(entries: readonly RootfsEntry[]): RootfsEntry[] {
   return [...all.values()].toSorted((a, b) => (a.name < b.name ? -1 : 1))
 }
 
-/** The archive of a completed root file system, piece by piece. Files are read as they come; one that changed its size is an error. */
-export async function* writeRootfs(entries: readonly RootfsEntry[]): AsyncGenerator<Buffer> {
-  for (const entry of entries) {
-    const common = { name: entry.name, mode: entry.mode, owner: entry.owner ?? 0, mtime_ms: MTIME_MS }
-    if (entry.kind === 'directory') {
-      yield encodeEntry({ ...common, kind: 'directory' })
-    } else if (entry.kind === 'symlink') {
-      yield encodeEntry({ ...common, kind: 'symlink', target: entry.target })
-    } else if ('content' in entry) {
-      yield encodeEntry({ ...common, kind: 'file', size: entry.content.length })
-      yield entry.content
-      yield paddingAfter(entry.content.length)
-    } else {
-      yield encodeEntry({ ...common, kind: 'file', size: entry.size })
-      yield* readFilePieces(entry.file, entry.size)
-      yield paddingAfter(entry.size)
-    }
-  }
-  yield ARCHIVE_END
+/** The archive of a completed root file system. Files are read as they come; one that changed its size is an error. */
+export function writeRootfs(entries: readonly RootfsEntry[]): Readable {
+  return packArchive(
+    entries.map((entry): PackedEntry => {
+      if (entry.kind !== 'file' || 'content' in entry) return { ...entry, mtime_ms: MTIME_MS }
+      const { file, ...rest } = entry
+      return { ...rest, mtime_ms: MTIME_MS, read: () => readFilePieces(file, entry.size) }
+    }),
+  )
 }
 
 /** Exactly `size` bytes of a regular file. Throws when it is shorter, longer, or not a file any more. */

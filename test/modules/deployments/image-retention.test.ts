@@ -1,0 +1,89 @@
+import { test } from 'tap'
+import { planRemovals } from '../../../src/modules/deployments/image-retention.ts'
+import type { DeploymentRow } from '../../../src/modules/deployments/deployment-schema.ts'
+import { LABELS } from '../../../src/runtime/labels.ts'
+import { NOW, openRows } from './deployment-rows.ts'
+
+type Entry = DeploymentRow['status'] | Partial<DeploymentRow>
+
+/** Deployments of one service in order, which is live, how many earlier ones are kept, and whose images stay. */
+const TABLE: [title: string, history: Entry[], live: number, keep: number, kept: number[]][] = [
+  ['the live one and so many before it', ['Inactive', 'Inactive', 'Inactive', 'Healthy'], 4, 2, [2, 3, 4]],
+  ['all while there are few', ['Inactive', 'Healthy'], 2, 10, [1, 2]],
+  [
+    'releases, however many deployments failed since',
+    ['Inactive', 'Healthy', 'Failed', 'Failed', 'Failed'],
+    2,
+    1,
+    [1, 2, 5],
+  ],
+  ['the live one, however old it is', ['Healthy', 'Inactive', 'Inactive', 'Inactive'], 1, 1, [1, 4]],
+  [
+    'an image once, however often it was deployed',
+    [
+      'Inactive',
+      'Inactive',
+      { status: 'Inactive', image: 'web-1:tag' },
+      { status: 'Inactive', image: 'web-2:tag' },
+      { status: 'Healthy', image: 'web-1:tag' },
+    ],
+    5,
+    1,
+    [1, 2, 3, 4, 5],
+  ],
+  [
+    'what is under way',
+    ['Inactive', 'Inactive', { status: 'Starting', step: 'check' }, 'Healthy'],
+    4,
+    1,
+    [2, 3, 4],
+  ],
+  [
+    'an old image that is being rolled back to',
+    ['Inactive', 'Inactive', 'Healthy', { status: 'Pending', step: 'start', image: 'web-1:tag' }],
+    3,
+    1,
+    [1, 2, 3, 4],
+  ],
+  ['what was built last, for its layers', ['Inactive', 'Healthy', 'Cancelled', 'Failed'], 2, 1, [1, 2, 4]],
+  ['what was built last, also before anything was live', ['Failed', 'Failed'], 0, 1, [2]],
+]
+
+for (const [title, history, live, keep, kept] of TABLE) {
+  test(`images are kept: ${title}`, async (t) => {
+    const { add, store, services } = openRows(t)
+    for (const [index, entry] of history.entries())
+      add(index + 1, typeof entry === 'string' ? { status: entry } : entry)
+    // Another service loses nothing by it.
+    add(1, { service_id: 'api' })
+    services.setLive('api', 'api-1', NOW)
+    if (live > 0) services.setLive('web', `web-${live}`, NOW)
+    store.forgetExpiredImages(keep)
+    const left = history.flatMap((_, index) =>
+      store.find(`web-${index + 1}`)?.image === null ? [] : [index + 1],
+    )
+    t.same(left, kept)
+    t.equal(store.find('api-1')?.image, 'api-1:tag')
+  })
+}
+
+const image = (id: string, tags: string[], deployment: string) => ({
+  id,
+  tags,
+  size_bytes: 1,
+  labels: { [LABELS.deployment]: deployment },
+  exposed_ports: [],
+  has_command: true,
+})
+
+test('images that no row names go, but for those of a deployment that is under way', async (t) => {
+  const kept = [{ image: 'shop/web:1', image_id: 'sha256:1' }]
+  const images = [
+    image('sha256:1', ['shop/web:1', 'shop/web:stray'], '1'),
+    image('sha256:2', ['shop/web:2'], '2'),
+    image('sha256:3', ['shop/web:3'], '3'),
+    image('sha256:4', [], '4'),
+    image('sha256:1', [], '1'),
+  ]
+  t.same(planRemovals(images, kept, [{ id: '3' }]), ['shop/web:stray', 'shop/web:2', 'sha256:4'])
+})

@@ -1,0 +1,206 @@
+import { join } from 'node:path'
+import { createWorker } from '../../src/lib/worker.ts'
+import { createDeploymentEngine } from '../../src/modules/deployments/deployment-engine.ts'
+import { createDeploymentOperations } from '../../src/modules/deployments/deployment-operations.ts'
+import { createDeploymentStore } from '../../src/modules/deployments/deployment-store.ts'
+import { removeExpiredImages } from '../../src/modules/deployments/image-retention.ts'
+import { createReleaseSettings } from '../../src/modules/deployments/release-settings.ts'
+import { sweepWorkFolders } from '../../src/modules/deployments/work-folders.ts'
+import { createProjectStore } from '../../src/modules/projects/project-store.ts'
+import { networkName } from '../../src/modules/replicas/container-spec.ts'
+import { createReplicaIntents } from '../../src/modules/replicas/replica-intent.ts'
+import { createReplicaKeeper } from '../../src/modules/replicas/replica-keeper.ts'
+import { createReconciler } from '../../src/modules/replicas/replica-reconciler.ts'
+import { createReplicaStore } from '../../src/modules/replicas/replica-store.ts'
+import { createRoutePublisher } from '../../src/modules/replicas/route-publisher.ts'
+import { createServiceOperations } from '../../src/modules/services/service-operations.ts'
+import { removeDeletedServices } from '../../src/modules/services/service-removal.ts'
+import { createServiceStore } from '../../src/modules/services/service-store.ts'
+import { serviceHostnames } from '../../src/modules/services/service-hostname.ts'
+import type { DeliveryWorld } from './delivery-world.ts'
+import { Life, mortalDatabase, mortalRuntime, mortalSystem } from './mortality.ts'
+
+export type DeliveryDaemon = ReturnType<typeof bootDaemon>
+
+/** One daemon over a world: the parts that deploy and keep replicas, joined as the composition root joins them. */
+export function bootDaemon(world: DeliveryWorld) {
+  const life = new Life()
+  const { settings, ingress } = world
+  const database = mortalDatabase(world.database, life)
+  const runtime = mortalRuntime(world.runtime, life)
+  const system = mortalSystem(world.system, life)
+  const errors: unknown[] = []
+  const onError = (error: unknown): void => {
+    if (life.isDead) return
+    errors.push(error)
+    world.errors.push(error)
+  }
+  const stores = {
+    projects: createProjectStore(database),
+    services: createServiceStore(database),
+    deployments: createDeploymentStore(database),
+    replicas: createReplicaStore(database),
+  }
+  const projectNameOf = (id: string): string | undefined => stores.projects.find(id)?.name
+  const intents = createReplicaIntents({
+    listServices: stores.services.listAll,
+    listDeleting: stores.services.listDeleting,
+    listLiveDeployments: stores.deployments.listLive,
+    listOpenDeployments: stores.deployments.listOpen,
+    projectNameOf,
+    hostnamesOf: (service, projectName) => serviceHostnames(service.name, projectName, undefined),
+    replicas: stores.replicas,
+  })
+  const routes = createRoutePublisher({
+    system,
+    replicas: stores.replicas,
+    listRouted: intents.listRouted,
+    publish: (table) => life.act('publish', () => ingress.publish(table)),
+    onError,
+  })
+  const hostnameOf = (serviceId: string): string => {
+    const service = stores.services.findAny(serviceId)
+    return service ? `${service.name}.${projectNameOf(service.project_id) ?? ''}.localhost` : ''
+  }
+  const drain = {
+    inFlight: (ids: readonly string[]) => life.look(() => ingress.count(ids)),
+    drainSeconds: settings.drainSeconds,
+    drainUpgradedSeconds: settings.drainUpgradedSeconds,
+  }
+  const common = { database, system, runtime, openEnv: world.secrets.open, publishRoutes: routes.publish }
+  const reconciler = createReconciler({
+    runtime,
+    system,
+    store: stores.replicas,
+    keeper: createReplicaKeeper({
+      ...common,
+      ...drain,
+      store: stores.replicas,
+      hostnameOf,
+      routesChanged: routes.worker.nudge,
+      graceOf: (id) => stores.deployments.find(id)?.config.stop_grace_seconds,
+    }),
+    listIntents: intents.listIntents,
+    observed: () => {},
+    onError,
+  })
+  const append = (id: string, entry: { step: string | null; stream: string; line: string }): void => {
+    if (!life.isDead) world.appendLog(id, entry)
+  }
+  const engine = createDeploymentEngine({
+    ...common,
+    inFlight: drain.inFlight,
+    store: stores.deployments,
+    replicas: stores.replicas,
+    recordAudit: () => {},
+    settings: {
+      data_dir: world.dataDir,
+      deploy_concurrency: settings.deployConcurrency,
+      drain_seconds: settings.drainSeconds,
+      drain_upgraded_seconds: settings.drainUpgradedSeconds,
+    },
+    services: { ...stores.services, hostnameOf },
+    projectNameOf,
+    unpackUpload: (id, directory, signal) => life.act('unpack', () => world.unpack(id, directory, signal)),
+    buildSource: (request) => life.act('build', () => world.build(request, runtime)),
+    prepareLog: async () => {},
+    appendLog: append,
+    over: ({ id, status }) => {
+      world.overs.push({ id, status })
+      reconciler.worker.nudge()
+    },
+    onInternalError: onError,
+  })
+  const deployments = createDeploymentOperations({
+    database,
+    system,
+    store: stores.deployments,
+    recordAudit: () => {},
+    services: { find: stores.services.find, urlOf: () => 'http://url/' },
+    settings: createReleaseSettings({
+      secrets: world.secrets,
+      inherited: (id) =>
+        stores.projects.find(id) ?? { shared_env_sealed: null, default_resource_limits: null },
+      nodeLimits: { cpu_millis: 500, memory_bytes: 512, pids: 512 },
+    }),
+    takeUpload: world.takeUpload,
+    hasImage: async (id) => (await runtime.findImage(id)) !== undefined,
+    deploymentsChanged: engine.worker.nudge,
+    over: ({ id, status }) => world.overs.push({ id, status }),
+  })
+  const removal = createWorker({
+    name: 'removals',
+    system,
+    everyMs: 1_000,
+    onError,
+    run: (signal) =>
+      removeDeletedServices(
+        {
+          runtime,
+          listDeleting: stores.services.listDeleting,
+          countByProject: stores.services.countByProject,
+          endDeployments: async (id) => {
+            deployments.cancelOfService(id, 'The service was deleted.')
+            await engine.idle(id)
+          },
+          removeLogs: async () => {},
+          networkOf: networkName,
+          removeRow: stores.services.remove,
+          removed: () => {},
+        },
+        signal,
+      ),
+  })
+  const services = createServiceOperations({
+    database,
+    store: stores.services,
+    secrets: world.secrets,
+    system,
+    recordAudit: () => {},
+    projects: stores.projects,
+    observe: intents.observe,
+    redeploy: deployments.redeployService,
+    cancelDeployments: deployments.cancelOfService,
+    removeService: async () => {
+      await routes.publish()
+      removal.nudge()
+    },
+    serviceChanged: () => {
+      routes.worker.nudge()
+      reconciler.worker.nudge()
+    },
+    address: { controlDomain: undefined, httpPort: () => 80 },
+  })
+  const workers = [routes.worker, removal]
+  return {
+    life,
+    stores,
+    intents,
+    routes,
+    reconciler,
+    engine,
+    deployments,
+    services,
+    /** What nobody expected. */
+    errors,
+    /** Begins the background work, as the daemon does at its start. */
+    start: async (): Promise<void> => {
+      await sweepWorkFolders(
+        join(world.dataDir, 'work'),
+        (id) => (stores.deployments.find(id)?.step ?? null) !== null,
+      )
+      for (const worker of workers) worker.start()
+      reconciler.start()
+      engine.worker.start()
+    },
+    expireImages: (keep: number) =>
+      removeExpiredImages({ runtime, store: stores.deployments, keep }, new AbortController().signal),
+    /** An orderly stop. */
+    stop: async (): Promise<void> => {
+      if (life.isDead) return
+      await engine.stop()
+      await reconciler.stop()
+      await Promise.all(workers.map((worker) => worker.stop()))
+    },
+  }
+}

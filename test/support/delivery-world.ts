@@ -1,0 +1,179 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { readFile, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Readable } from 'node:stream'
+import { AppError } from '../../src/lib/errors.ts'
+import type { BuildRequest } from '../../src/modules/deployments/steps/source-steps.ts'
+import { createProjectStore } from '../../src/modules/projects/project-store.ts'
+import type { FakeProgram } from '../../src/runtime/fake-engine.ts'
+import { createFakeRuntime } from '../../src/runtime/fake-runtime.ts'
+import type { ContainerSpec, Runtime } from '../../src/runtime/runtime.ts'
+import { openDatabase } from '../../src/store/database.ts'
+import { migrate, readMigrations } from '../../src/store/migrate.ts'
+import { createFakeIngress } from './fake-ingress.ts'
+import { createHurriedSystem } from './hurried-system.ts'
+import { type Answer, openReplicaServer } from './replica-server.ts'
+
+/** What an upload contains: how its build goes and what the built application does. */
+export interface Source {
+  lines?: string[]
+  /** The build fails with this reason. */
+  fail?: string
+  /** The build goes on until this resolves, or until it is cancelled. */
+  until?: Promise<void>
+  exposed_ports?: number[]
+  /** How the application answers its health check; 200 when left out. */
+  answer?: Answer
+  /** What its container does besides. */
+  program?: FakeProgram | ((container: ContainerSpec) => FakeProgram)
+  /** Unpacking does this first. */
+  unpacking?: (signal: AbortSignal) => Promise<void>
+}
+
+const answerOk: Answer = (_, response) => void response.end('ok')
+
+export interface DeliverySettings {
+  /** How much faster than the real clock that of the daemons runs. */
+  speed: number
+  drainSeconds: number
+  drainUpgradedSeconds: number
+  deployConcurrency: number
+}
+
+export interface LogEntry {
+  step: string | null
+  stream: string
+  line: string
+}
+
+export type DeliveryWorld = Awaited<ReturnType<typeof openWorld>>
+
+/**
+ * The world around daemons that deploy: real rows in a real file, an engine in memory, an ingress that remembers, replicas that really
+ * answer. It outlives each daemon that is booted over it.
+ */
+export async function openWorld(given: Partial<DeliverySettings> = {}) {
+  const dataDir = mkdtempSync(join(tmpdir(), 'berth-delivery-'))
+  const file = join(dataDir, 'berth.db')
+  const database = openDatabase(file)
+  migrate(database, readMigrations(new URL('../../migrations', import.meta.url).pathname), file)
+  // A power cut is nothing that these tests can make.
+  database.exec('PRAGMA synchronous = OFF')
+  const settings: DeliverySettings = {
+    speed: 20,
+    drainSeconds: 30,
+    drainUpgradedSeconds: 60,
+    deployConcurrency: 4,
+    ...given,
+  }
+  const system = createHurriedSystem(settings.speed)
+  const { runtime, controls, engine } = createFakeRuntime({ system, nodeId: 'node' })
+  const ingress = createFakeIngress()
+  const replicas = await openReplicaServer()
+  const sources = new Map<string, Source>()
+  const taken = new Map<string, string>()
+  const logs = new Map<string, LogEntry[]>()
+  const project = { id: system.newId(), name: 'shop' }
+  const now = system.nowIso()
+  createProjectStore(database).insert({
+    ...project,
+    description: '',
+    shared_env_sealed: null,
+    default_resource_limits: null,
+    revision: 1,
+    created_at: now,
+    updated_at: now,
+  })
+  controls.build(({ dockerfile }) => {
+    const { lines = [], fail, until, exposed_ports = [] } = sources.get(dockerfile) ?? {}
+    return {
+      lines: lines.map((line) => ({ stream: 'stdout', line })),
+      ...(fail !== undefined && { fail }),
+      ...(until && { until }),
+      image: { exposed_ports },
+      program: (container: ContainerSpec) => {
+        const { program = {}, answer = answerOk } = sources.get(dockerfile) ?? {}
+        const does = typeof program === 'function' ? program(container) : program
+        return { address: replicas.addressFor(answer), ...does }
+      },
+    }
+  })
+
+  return {
+    dataDir,
+    database,
+    system,
+    runtime,
+    controls,
+    fakeEngine: engine,
+    ingress,
+    project,
+    port: replicas.port,
+    settings,
+    /** What every daemon met and nobody expected. */
+    errors: [] as unknown[],
+    /** Deployments in the order in which they were said to be over. */
+    overs: [] as { id: string; status: string }[],
+    secrets: {
+      recipient: () => 'nobody',
+      seal: async (values: Readonly<Record<string, string>>) => JSON.stringify(values),
+      open: async (document: string) => JSON.parse(document) as Record<string, string>,
+      names: (document: string) => Object.keys(JSON.parse(document) as object),
+    },
+    appendLog: (id: string, entry: LogEntry): void => {
+      logs.set(id, [...(logs.get(id) ?? []), entry])
+    },
+    logs,
+    log: (id: string): LogEntry[] => logs.get(id) ?? [],
+    logText: (id: string): string => (logs.get(id) ?? []).map(({ line }) => line).join('\n'),
+
+    upload: (source: Source = {}): string => {
+      const id = system.newId()
+      sources.set(id, source)
+      return id
+    },
+    takeUpload: (_: string, id: string, deploymentId: string) => {
+      if (!sources.has(id)) throw new AppError('NOT_FOUND')
+      if ((taken.get(id) ?? deploymentId) !== deploymentId) throw new AppError('UPLOAD_USED')
+      taken.set(id, deploymentId)
+      return { sha256: 'sha', size_bytes: 1 }
+    },
+    unpack: async (id: string, directory: string, signal: AbortSignal) => {
+      await sources.get(id)?.unpacking?.(signal)
+      await writeFile(join(directory, 'source-id'), id)
+      return { entries: 1, bytes: id.length }
+    },
+    /** Builds what was unpacked, in the fake engine. */
+    build: async (request: BuildRequest, engineOfDaemon: Runtime) => {
+      const id = await readFile(join(request.source_dir, 'source-id'), 'utf8')
+      const { image_id } = await engineOfDaemon.buildImage(
+        {
+          context: Readable.from([Buffer.from(id)]),
+          dockerfile: id,
+          build_args: {},
+          labels: request.labels,
+          tag: request.tag,
+          memory_bytes: 0,
+          cpu_millis: 0,
+        },
+        request.onLine,
+        request.signal,
+      )
+      return { image_id, exposed_ports: sources.get(id)?.exposed_ports ?? [], builder: 'dockerfile' }
+    },
+
+    /** Containers of the engine by what they do. */
+    running: (): string[] =>
+      [...engine.containers.values()]
+        .filter(({ phase }) => phase === 'running')
+        .map(({ spec }) => spec.name)
+        .toSorted(),
+    containers: (): string[] => [...engine.containers.keys()].toSorted(),
+    close: async (): Promise<void> => {
+      await replicas.close()
+      database.close()
+      rmSync(dataDir, { recursive: true, force: true })
+    },
+  }
+}
