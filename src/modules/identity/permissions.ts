@@ -26,12 +26,7 @@ export const PERMISSION_NAMES = Object.keys(PERMISSIONS) as readonly Permission[
 export const BUILT_IN_ROLE_NAMES = ['viewer', 'operator', 'admin'] as const
 export type BuiltInRole = (typeof BUILT_IN_ROLE_NAMES)[number]
 
-const VIEWER: readonly Permission[] = [
-  'projects.read',
-  'services.read',
-  'deployments.read',
-  'registry.pull',
-]
+const VIEWER: readonly Permission[] = ['projects.read', 'services.read', 'deployments.read', 'registry.pull']
 const OPERATOR: readonly Permission[] = [
   ...VIEWER,
   'services.write',
