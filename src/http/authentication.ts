@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { AppError } from '../lib/errors.ts'
+import { createTarpit, type Tarpit } from '../lib/tarpit.ts'
 import type { Authenticate, Authentication, Credentials } from '../modules/identity/actor.ts'
 import { decideAccess, type ProjectFinders } from './access.ts'
 import { noRoute } from './no-route.ts'
@@ -14,21 +15,33 @@ interface Deps {
 
 /** Answers 401, 403, 404 and 429 before the body is read. */
 export function installAuthentication(server: FastifyInstance, deps: Deps, limiter: RateLimiter): void {
+  const tarpit = createTarpit(server.system)
   server.addHook('onRequest', async (request, reply) => {
     // RFC 9112, section 3.2.
-    if (request.raw.httpVersion === '1.1' && request.headers.host === undefined)
+    if (request.raw.httpVersion === '1.1' && request.headers.host === undefined) {
       throw new AppError('BAD_REQUEST')
+    }
     const { unlimited, access } = request.routeOptions.config
     if (unlimited === true || (access !== undefined && 'registry' in access)) return
     try {
       authenticateRequest(request, deps)
     } finally {
       // A guess of a token costs its address a call, a valid one its principal.
-      limiter.take(principalOf(request))
+      await takeCall(request, limiter, tarpit)
     }
     // Here rather than in the not-found handler: a body that nobody wants is not worth reading.
     if (request.is404) throw noRoute(request, reply)
   })
+}
+
+async function takeCall(request: FastifyRequest, limiter: RateLimiter, tarpit: Tarpit): Promise<void> {
+  try {
+    limiter.take(principalOf(request))
+  } catch (error) {
+    // Whoever is known is told at once and can be found.
+    if (!request.authenticated) await tarpit.hold()
+    throw error
+  }
 }
 
 /**

@@ -7,7 +7,7 @@ const JSON_BODY_MS = 30_000
 /** Ends connections on which a JSON body does not arrive. */
 export function installBodyDeadline(server: FastifyInstance): void {
   server.addHook('onRequest', async ({ raw, headers }) => {
-    if (raw.complete || !headers['content-type']?.startsWith('application/json')) return
+    if (raw.complete || !/^application\/json\b/i.test(headers['content-type'] ?? '')) return
     // No answer: the parser would take the rest of the body behind it and run the handler after all.
     const cancel = server.system.later(JSON_BODY_MS, () => raw.destroy())
     raw.once('end', cancel)

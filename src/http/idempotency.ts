@@ -59,22 +59,23 @@ declare module 'fastify' {
 function readKey(request: FastifyRequest): KeyedRequest | undefined {
   const key = request.headers['idempotency-key']
   if (key === undefined || request.method !== 'POST' || !request.authenticated) return undefined
+  // A raw body is not read here, so nobody could tell whether it is the same one; an upload that is sent again does no harm.
+  if (isRaw(request.body)) return undefined
   if (typeof key !== 'string' || !/^[\x21-\x7e]{1,200}$/.test(key)) {
     const details = [{ field: 'Idempotency-Key', message: 'must have 1 to 200 visible ASCII characters' }]
     throw new AppError('VALIDATION_ERROR', { details })
   }
   const { actor } = request.context
   return {
-    principal: actor.user_id ?? actor.name,
+    // The very credentials: what a narrower token of the same user may not do, it must not get told either.
+    principal: actor.token_id ?? actor.session_id ?? actor.name,
     key,
-    content: `${request.method} ${request.url}\n${contentOf(request)}`,
+    content: `${request.method} ${request.url}\n${JSON.stringify(request.body ?? null)}`,
   }
 }
 
-/** A raw body is known by its type and size only: it is not read here. */
-function contentOf({ body, headers }: FastifyRequest): string {
-  const isRaw = typeof body === 'object' && body !== null && 'pipe' in body
-  return isRaw ? `${headers['content-type']} ${headers['content-length']}` : JSON.stringify(body ?? null)
+function isRaw(body: unknown): boolean {
+  return typeof body === 'object' && body !== null && 'pipe' in body
 }
 
 function answerOf(reply: FastifyReply, payload: unknown): SentAnswer {

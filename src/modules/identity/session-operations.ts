@@ -1,6 +1,7 @@
 import { AppError, isAppError } from '../../lib/errors.ts'
 import { type Page, pageOf, type PageRequest } from '../../lib/page.ts'
 import type { System } from '../../lib/system.ts'
+import { createTarpit } from '../../lib/tarpit.ts'
 import type { Database } from '../../store/database.ts'
 import type { RecordAudit } from '../audit/audit.ts'
 import { RefusedLogin } from './authorize.ts'
@@ -54,11 +55,9 @@ const MAX_SESSIONS_PER_USER = 100
 
 export function createSessionOperations(deps: SessionDeps): SessionOperations {
   const { database, system, users, sessions, record } = deps
+  const tarpit = createTarpit(system)
 
-  const checkPassword = async (
-    clientAddress: string,
-    { username, password }: LoginBody,
-  ): Promise<UserRow> => {
+  const tryPassword = async (clientAddress: string, { username, password }: LoginBody): Promise<UserRow> => {
     const row = users.findByName(username)
     const refused = new RefusedLogin(row)
     const attempt = deps.throttle.attempt(clientAddress, username, refused)
@@ -77,6 +76,15 @@ export function createSessionOperations(deps: SessionDeps): SessionOperations {
     }
     attempt.succeeded()
     return row
+  }
+
+  const checkPassword = async (clientAddress: string, given: LoginBody): Promise<UserRow> => {
+    try {
+      return await tryPassword(clientAddress, given)
+    } catch (error) {
+      if (isAppError(error, 'BUSY') || isAppError(error, 'RATE_LIMITED')) await tarpit.hold()
+      throw error
+    }
   }
 
   const begin = (row: UserRow, client: Client) => {
