@@ -282,7 +282,7 @@ export type DirectoryEntry = {
 /** A failure */
 export type Error = {
   /** A stable code */
-  error: 'VALIDATION_ERROR' | 'REDACTED_VALUE' | 'BAD_REQUEST' | 'BAD_JSON' | 'BAD_ARCHIVE' | 'UNAUTHENTICATED' | 'FORBIDDEN' | 'SESSION_REQUIRED' | 'ORIGIN_REFUSED' | 'NOT_FOUND' | 'METHOD_NOT_ALLOWED' | 'REQUEST_TIMEOUT' | 'CONFLICT' | 'NAME_TAKEN' | 'ALREADY_INITIALIZED' | 'LAST_ADMIN' | 'NOT_EMPTY' | 'DEPLOYMENT_OVER' | 'NOTHING_TO_DEPLOY' | 'UPLOAD_USED' | 'IDEMPOTENCY_MISMATCH' | 'IDEMPOTENCY_IN_PROGRESS' | 'PRECONDITION_FAILED' | 'PAYLOAD_TOO_LARGE' | 'UNSUPPORTED_MEDIA_TYPE' | 'POLICY_REFUSED' | 'NOT_SUPPORTED' | 'HEADERS_TOO_LARGE' | 'RATE_LIMITED' | 'INTERNAL' | 'RUNTIME_UNAVAILABLE' | 'STARTING' | 'BUSY' | 'DISK_FULL'
+  error: 'VALIDATION_ERROR' | 'REDACTED_VALUE' | 'BAD_REQUEST' | 'BAD_JSON' | 'BAD_ARCHIVE' | 'UNAUTHENTICATED' | 'FORBIDDEN' | 'SESSION_REQUIRED' | 'ORIGIN_REFUSED' | 'NOT_FOUND' | 'METHOD_NOT_ALLOWED' | 'REQUEST_TIMEOUT' | 'CONFLICT' | 'NAME_TAKEN' | 'ALREADY_INITIALIZED' | 'LAST_ADMIN' | 'NOT_EMPTY' | 'DEPLOYMENT_OVER' | 'NOTHING_TO_DEPLOY' | 'UPLOAD_USED' | 'IDEMPOTENCY_MISMATCH' | 'IDEMPOTENCY_IN_PROGRESS' | 'PRECONDITION_FAILED' | 'PAYLOAD_TOO_LARGE' | 'UNSUPPORTED_MEDIA_TYPE' | 'POLICY_REFUSED' | 'NOT_SUPPORTED' | 'HEADERS_TOO_LARGE' | 'RATE_LIMITED' | 'INTERNAL' | 'RUNTIME_UNAVAILABLE' | 'STARTING' | 'BUSY' | 'DISK_FULL' | 'BLOB_UNKNOWN' | 'BLOB_UPLOAD_INVALID' | 'BLOB_UPLOAD_UNKNOWN' | 'BLOB_CORRUPT' | 'DIGEST_INVALID' | 'MANIFEST_BLOB_UNKNOWN' | 'MANIFEST_INVALID' | 'MANIFEST_UNKNOWN' | 'NAME_INVALID' | 'NAME_UNKNOWN' | 'SIZE_INVALID' | 'TAG_INVALID' | 'TAG_IMMUTABLE' | 'IN_USE' | 'RANGE_INVALID' | 'QUOTA_EXCEEDED'
   /** For people */
   message: string
   details?: ({
@@ -502,7 +502,7 @@ export type PatchServiceBody = {
   autoscale?: Record<string, unknown> | null
 }
 
-export type Permission = 'projects.read' | 'projects.write' | 'members.write' | 'services.read' | 'services.write' | 'env.read' | 'env.write' | 'uploads.create' | 'deployments.read' | 'deployments.create' | 'deployments.cancel' | 'logs.read' | 'audit.read' | 'tokens.mint'
+export type Permission = 'projects.read' | 'projects.write' | 'members.write' | 'services.read' | 'services.write' | 'env.read' | 'env.write' | 'uploads.create' | 'deployments.read' | 'deployments.create' | 'deployments.cancel' | 'logs.read' | 'registry.pull' | 'registry.push' | 'registry.delete' | 'audit.read' | 'tokens.mint'
 
 export type PermissionEntry = {
   name: Permission
@@ -1092,6 +1092,228 @@ export interface Operations {
     query: Record<never, never>
     body: undefined
     answer: undefined
+  }
+  /** Quota, immutable tags and retention of the repositories of a project */
+  getRegistryRules: {
+    method: 'GET'
+    path: '/v1/projects/{id}/registry-rules'
+    params: { id: string }
+    query: Record<never, never>
+    body: undefined
+    answer: {
+      /** What the project may hold; null: anything */
+      quota_bytes: number | null
+      rules: ({
+        /** Which repositories of the project, without its name; `*` stands for any characters */
+        repositories: string
+        /** Tags that may be made once and never moved or deleted */
+        immutable_tags?: string[]
+        retain?: {
+          /** Which tags may go */
+          tags: string[]
+          /** Newest ones that stay */
+          keep_last?: number
+          /** Younger ones stay */
+          keep_days?: number
+        }
+        /** Manifests without a tag go after this time */
+        keep_untagged_days?: number
+      })[]
+      used_bytes: number
+    }
+  }
+  /** Replace quota, immutable tags and retention of a project */
+  replaceRegistryRules: {
+    method: 'PUT'
+    path: '/v1/projects/{id}/registry-rules'
+    params: { id: string }
+    query: Record<never, never>
+    body: {
+      /** What the project may hold; null: anything */
+      quota_bytes: number | null
+      rules: ({
+        /** Which repositories of the project, without its name; `*` stands for any characters */
+        repositories: string
+        /** Tags that may be made once and never moved or deleted */
+        immutable_tags?: string[]
+        retain?: {
+          /** Which tags may go */
+          tags: string[]
+          /** Newest ones that stay */
+          keep_last?: number
+          /** Younger ones stay */
+          keep_days?: number
+        }
+        /** Manifests without a tag go after this time */
+        keep_untagged_days?: number
+      })[]
+    }
+    answer: {
+      /** What the project may hold; null: anything */
+      quota_bytes: number | null
+      rules: ({
+        /** Which repositories of the project, without its name; `*` stands for any characters */
+        repositories: string
+        /** Tags that may be made once and never moved or deleted */
+        immutable_tags?: string[]
+        retain?: {
+          /** Which tags may go */
+          tags: string[]
+          /** Newest ones that stay */
+          keep_last?: number
+          /** Younger ones stay */
+          keep_days?: number
+        }
+        /** Manifests without a tag go after this time */
+        keep_untagged_days?: number
+      })[]
+      used_bytes: number
+    }
+  }
+  /** Remove what no manifest, rule or push needs, now; pushes go on meanwhile */
+  collectRegistry: {
+    method: 'POST'
+    path: '/v1/registry/gc'
+    params: Record<never, never>
+    query: { dry_run?: boolean }
+    body: undefined
+    answer: {
+      dry_run: boolean
+      /** RFC 3339 UTC with milliseconds */
+      started_at: string
+      duration_ms: number
+      scanned_blobs: number
+      deleted_blobs: number
+      deleted_manifests: number
+      deleted_tags: number
+      expired_uploads: number
+      /** Left behind by a crash */
+      removed_files: number
+      freed_bytes: number
+      /** What was skipped, and why */
+      problems: string[]
+    }
+  }
+  /** List the repositories that you may pull from, by name */
+  listRepositories: {
+    method: 'GET'
+    path: '/v1/registry/repositories'
+    params: Record<never, never>
+    query: { limit?: number; cursor?: string }
+    body: undefined
+    answer: ({
+      /** <project>/<service>, the name to push to and pull from */
+      name: string
+      project_id: string
+      tags: number
+      manifests: number
+      /** Of its blobs and manifests; what other repositories share is counted too */
+      size_bytes: number
+      /** RFC 3339 UTC with milliseconds */
+      created_at: string
+      /** RFC 3339 UTC with milliseconds */
+      pushed_at: string | null
+    })[]
+  }
+  /** Delete a repository with all that is in it; refused while a release needs it */
+  deleteRepository: {
+    method: 'DELETE'
+    path: '/v1/registry/repositories/{project}/{service}'
+    params: { project: string; service: string }
+    query: Record<never, never>
+    body: undefined
+    answer: undefined
+  }
+  /** List the manifests of a repository, newest first */
+  listManifests: {
+    method: 'GET'
+    path: '/v1/registry/repositories/{project}/{service}/manifests'
+    params: { project: string; service: string }
+    query: { limit?: number; cursor?: string }
+    body: undefined
+    answer: ({
+      /** algorithm:hex */
+      digest: string
+      media_type: string
+      artifact_type: string | null
+      /** algorithm:hex */
+      subject: string | null
+      /** Of the manifest and the blobs that it names itself */
+      size_bytes: number
+      tags: string[]
+      /** RFC 3339 UTC with milliseconds */
+      created_at: string
+    })[]
+  }
+  /** Delete a manifest and its tags; refused while a release needs it */
+  deleteManifest: {
+    method: 'DELETE'
+    path: '/v1/registry/repositories/{project}/{service}/manifests/{digest}'
+    params: { project: string; service: string; digest: string }
+    query: Record<never, never>
+    body: undefined
+    answer: undefined
+  }
+  /** List the tags of a repository, by name */
+  listTags: {
+    method: 'GET'
+    path: '/v1/registry/repositories/{project}/{service}/tags'
+    params: { project: string; service: string }
+    query: { limit?: number; cursor?: string }
+    body: undefined
+    answer: ({
+      name: string
+      /** algorithm:hex */
+      digest: string
+      media_type: string
+      /** Of the manifest and the blobs that it names itself */
+      size_bytes: number
+      /** RFC 3339 UTC with milliseconds */
+      updated_at: string
+    })[]
+  }
+  /** Delete a tag; its manifest stays */
+  deleteTag: {
+    method: 'DELETE'
+    path: '/v1/registry/repositories/{project}/{service}/tags/{tag}'
+    params: { project: string; service: string; tag: string }
+    query: Record<never, never>
+    body: undefined
+    answer: undefined
+  }
+  /** What the registry holds, and its last collection */
+  getRegistryStatus: {
+    method: 'GET'
+    path: '/v1/registry/status'
+    params: Record<never, never>
+    query: Record<never, never>
+    body: undefined
+    answer: {
+      repositories: number
+      manifests: number
+      blobs: number
+      size_bytes: number
+      corrupt_blobs: number
+      open_uploads: number
+      disk_free_bytes: number
+      disk_total_bytes: number
+      last_collection: {
+        dry_run: boolean
+        /** RFC 3339 UTC with milliseconds */
+        started_at: string
+        duration_ms: number
+        scanned_blobs: number
+        deleted_blobs: number
+        deleted_manifests: number
+        deleted_tags: number
+        expired_uploads: number
+        /** Left behind by a crash */
+        removed_files: number
+        freed_bytes: number
+        /** What was skipped, and why */
+        problems: string[]
+      } | null
+    }
   }
   /** List the built-in roles, then custom ones */
   listRoles: {

@@ -2,6 +2,7 @@ import { type Server } from './http/server.ts'
 import { openState } from './store/state.ts'
 import { type Base, openStores, type AppOptions } from './composition/base.ts'
 import { type Access, composeAccess } from './composition/access.ts'
+import { composeRegistry, type RegistryPart } from './composition/registry.ts'
 import { type Traffic, composeTraffic } from './composition/traffic.ts'
 import { type Delivery, composeDelivery } from './composition/delivery.ts'
 import { type Workers, composeWorkers } from './composition/workers.ts'
@@ -32,9 +33,10 @@ async function composeApp(base: Base): Promise<App> {
   const access = await composeAccess(base)
   const traffic = composeTraffic(base)
   const delivery = await composeDelivery(base, access, traffic)
-  const workers = composeWorkers(base, access, traffic, delivery)
-  const server = composeServer(base, access, traffic, delivery, workers)
-  return lifecycle(base, access, traffic, delivery, workers, server)
+  const registry = await composeRegistry(base, access)
+  const workers = composeWorkers(base, access, traffic, delivery, registry)
+  const server = composeServer(base, access, traffic, delivery, workers, registry)
+  return lifecycle(base, access, traffic, delivery, workers, registry, server)
 }
 
 function lifecycle(
@@ -43,6 +45,7 @@ function lifecycle(
   traffic: Traffic,
   delivery: Delivery,
   workers: Workers,
+  registry: RegistryPart,
   server: Server,
 ): App {
   const { config, state } = base
@@ -50,6 +53,7 @@ function lifecycle(
   let keepIngress = true
   stack.defer(() => state.close())
   stack.defer(() => audit.flush())
+  stack.defer(() => registry.close())
   return {
     server,
     start: async () => {

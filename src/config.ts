@@ -132,6 +132,37 @@ export const SETTINGS = {
   log_max_bytes: read.bytes(100 * MIB, MIB, 1024 * GIB, 'Kept output of each service.'),
   log_max_days: read.integer(14, 1, 3650, 'Age at which kept output goes.'),
   rate_limit_per_minute: read.integer(600, 1, 10_000_000, 'API calls of one principal in a minute.'),
+  registry_blob_max_bytes: read.bytes(32 * GIB, MIB, 4096 * GIB, 'Largest blob that the registry takes.'),
+  registry_upload_ttl_seconds: read.integer(
+    86_400,
+    60,
+    30 * 86_400,
+    'A push to the registry that nobody goes on with ends after this time.',
+  ),
+  registry_grace_seconds: read.integer(
+    3 * 3600,
+    60,
+    365 * 86_400,
+    'Blobs that nothing needs are kept for this time after they were last pushed, mounted or asked for.',
+  ),
+  registry_collect_every_seconds: read.integer(
+    6 * 3600,
+    60,
+    365 * 86_400,
+    'How often the registry removes what nothing needs.',
+  ),
+  registry_scrub_days: read.integer(
+    14,
+    1,
+    3650,
+    'How often the registry reads every blob to see that it is whole.',
+  ),
+  registry_rate_limit_per_minute: read.integer(
+    600_000,
+    1,
+    1_000_000_000,
+    'Registry calls from one address in a minute.',
+  ),
   session_idle_seconds: read.integer(
     12 * 3600,
     60,

@@ -37,6 +37,11 @@ export const VERBS: Readonly<Record<string, Entry>> = {
     load: async () => (await import('./verbs/projects.ts')).projects,
   },
 
+  registry: {
+    about: 'Images in the registry',
+    load: async () => (await import('./verbs/registry.ts')).registry,
+  },
+
   users: { about: 'Users of the server', load: async () => (await import('./verbs/users.ts')).users },
   members: { about: 'Members of a project', load: async () => (await import('./verbs/members.ts')).members },
   tokens: { about: 'API tokens', load: async () => (await import('./verbs/tokens.ts')).tokens },

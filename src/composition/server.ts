@@ -12,6 +12,8 @@ import { logRoutes } from '../modules/logs/log-routes.ts'
 import { nodeRoutes } from '../modules/node/node-routes.ts'
 import { createProjectOperations } from '../modules/projects/project-operations.ts'
 import { projectRoutes } from '../modules/projects/project-routes.ts'
+import { registryControlRoutes } from '../modules/registry/registry-control-routes.ts'
+import { registryRoutes } from '../modules/registry/registry-routes.ts'
 import { createServiceOperations } from '../modules/services/service-operations.ts'
 import { serviceRoutes } from '../modules/services/service-routes.ts'
 import { uploadRoutes } from '../modules/uploads/upload-routes.ts'
@@ -20,6 +22,7 @@ import type { Base } from './base.ts'
 import type { Access } from './access.ts'
 import type { Traffic } from './traffic.ts'
 import type { Delivery } from './delivery.ts'
+import type { RegistryPart } from './registry.ts'
 import type { Workers } from './workers.ts'
 
 export function composeServer(
@@ -28,6 +31,7 @@ export function composeServer(
   traffic: Traffic,
   delivery: Delivery,
   workers: Workers,
+  registry: RegistryPart,
 ): Server {
   const { config, log, system, stores, state } = base
   const { database } = state
@@ -51,7 +55,7 @@ export function composeServer(
     secrets,
     system,
     recordAudit: audit.record,
-    contentsOf: stores.services.describeContents,
+    contentsOf: (id) => [...stores.services.describeContents(id), ...registry.describeContents(id)],
     projectChanged: () => traffic.routes.worker.nudge(),
     projectDeleted: () => {},
   })
@@ -98,6 +102,12 @@ export function composeServer(
   uploadRoutes(server, delivery.uploads)
   deploymentRoutes(server, delivery.deployments)
   logRoutes(server, delivery.logs.operations)
+  registryRoutes(server, {
+    protocol: registry.protocol,
+    rateLimitPerMinute: config.registry_rate_limit_per_minute,
+    onDenied: audit.recordDenial,
+  })
+  registryControlRoutes(server, registry.control)
   openApiRoutes(server, VERSION)
   return server
 }

@@ -9,11 +9,18 @@ import { type Base, reporter } from './base.ts'
 import type { Access } from './access.ts'
 import type { Traffic } from './traffic.ts'
 import type { Delivery } from './delivery.ts'
+import type { RegistryPart } from './registry.ts'
 
 const MINUTE_MS = 60_000
 
 /** The background loops that belong to no module alone. */
-export function composeWorkers(base: Base, { identity }: Access, traffic: Traffic, delivery: Delivery) {
+export function composeWorkers(
+  base: Base,
+  { identity }: Access,
+  traffic: Traffic,
+  delivery: Delivery,
+  registry: RegistryPart,
+) {
   const { config, system, stores } = base
   const { runtime, engine, logs } = delivery
   const make = (name: string, everyMs: number, run: (signal: AbortSignal) => Promise<void>): Worker =>
@@ -33,6 +40,7 @@ export function composeWorkers(base: Base, { identity }: Access, traffic: Traffi
     make('identity', 10 * MINUTE_MS, async () => identity.removeExpired()),
     make('work-folders', 60 * MINUTE_MS, () => sweepWorkFolders(join(config.data_dir, 'work'), isOpen)),
     make('logs', 10 * MINUTE_MS, logs.expire),
+    ...registry.workers,
   ]
   const removal = make('removals', 1_000, (signal) =>
     removeDeletedServices(

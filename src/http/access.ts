@@ -18,6 +18,7 @@ interface AccessOptions {
  * What a route asks of its caller, declared in its `config.access` and checked before the body is read. A route without it does not boot.
  *
  * - `public`: nobody need be known.
+ * - `registry`: the registry asks for itself, in the ways that its clients know, and answers in their shape.
  * - `install_admin`: the install admin token only.
  * - `signed_in`: any valid credentials.
  * - `super_admin`: node-wide matters.
@@ -26,6 +27,7 @@ interface AccessOptions {
  */
 export type RouteAccess =
   | { public: true }
+  | { registry: true }
   | { install_admin: true }
   | ({ signed_in: true } & AccessOptions)
   | ({ super_admin: true } & AccessOptions)
@@ -42,7 +44,7 @@ export function decideAccess(
   params: Readonly<Record<string, string | undefined>>,
   finders: ProjectFinders,
 ): Verdict {
-  if ('public' in access) return { allowed: true }
+  if ('public' in access || 'registry' in access) return { allowed: true }
   if ('install_admin' in access) {
     if (actor.via === 'admin_token') return { allowed: true }
     return {

@@ -21,7 +21,8 @@ export function installAuthentication(server: FastifyInstance, deps: Deps, limit
     if (request.raw.httpVersion === '1.1' && request.headers.host === undefined) {
       throw new AppError('BAD_REQUEST')
     }
-    if (request.routeOptions.config.unlimited === true) return
+    const { unlimited, access } = request.routeOptions.config
+    if (unlimited === true || (access !== undefined && 'registry' in access)) return
     try {
       authenticateRequest(request, deps)
     } finally {
@@ -49,7 +50,7 @@ async function takeCall(request: FastifyRequest, limiter: RateLimiter, tarpit: T
  */
 export function authenticateRequest(request: FastifyRequest, deps: Deps): void {
   const { access } = request.routeOptions.config
-  if (access === undefined || 'public' in access) return
+  if (access === undefined || 'public' in access || 'registry' in access) return
   const credentials = readCredentials(request)
   const authentication = credentials && deps.authenticate(credentials)
   if (!authentication) throw new AppError('UNAUTHENTICATED')

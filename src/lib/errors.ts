@@ -42,6 +42,23 @@ export const ERROR_CATALOGUE = {
   STARTING: { status: 503, message: 'Berth is starting or stopping; try again.' },
   BUSY: { status: 503, message: 'The server is busy; try again shortly.' },
   DISK_FULL: { status: 507, message: 'There is not enough disk space.' },
+  // The registry's: the names are those of the OCI distribution specification, section "Error Codes", where it has one.
+  BLOB_UNKNOWN: { status: 404, message: 'The repository has no such blob.' },
+  BLOB_UPLOAD_INVALID: { status: 400, message: 'The blob upload is not valid.' },
+  BLOB_UPLOAD_UNKNOWN: { status: 404, message: 'There is no such blob upload.' },
+  BLOB_CORRUPT: { status: 500, message: 'The blob is damaged on disk and is not served; push it again.' },
+  DIGEST_INVALID: { status: 400, message: 'The digest is not valid or does not match the content.' },
+  MANIFEST_BLOB_UNKNOWN: { status: 400, message: 'The manifest names blobs that the repository lacks.' },
+  MANIFEST_INVALID: { status: 400, message: 'The manifest is not valid.' },
+  MANIFEST_UNKNOWN: { status: 404, message: 'The repository has no such manifest.' },
+  NAME_INVALID: { status: 400, message: 'The repository name is not valid.' },
+  NAME_UNKNOWN: { status: 404, message: 'There is no such repository.' },
+  SIZE_INVALID: { status: 400, message: 'The length of the body is not what was announced.' },
+  TAG_INVALID: { status: 400, message: 'The tag is not valid.' },
+  TAG_IMMUTABLE: { status: 409, message: 'A rule of the repository keeps this tag as it is.' },
+  IN_USE: { status: 409, message: 'It is in use; see details.' },
+  RANGE_INVALID: { status: 416, message: 'The range does not follow what was received or lies outside.' },
+  QUOTA_EXCEEDED: { status: 403, message: 'The registry quota of the project is used up.' },
 } as const satisfies Record<string, { status: number; message: string }>
 
 export type ErrorCode = keyof typeof ERROR_CATALOGUE

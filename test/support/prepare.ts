@@ -25,6 +25,13 @@ const NEEDS: readonly Need[] = [
     present: (engineUp) => engineUp || hasCommand('iptables'),
   },
   { package: 'busybox-static', why: 'the smallest test images', present: hasStaticBusybox },
+  {
+    package: 'docker-registry',
+    why: 'the registry that ours is compared with',
+    present: () => hasCommand('docker-registry'),
+  },
+  { package: 'skopeo', why: 'a client of the registry', present: () => hasCommand('skopeo') },
+  { package: 'buildah', why: 'a client of the registry', present: () => hasCommand('buildah') },
   // A package of its own since Debian 13; before, docker.io has it.
   {
     package: 'docker-cli',

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { buffer } from 'node:stream/consumers'
 import { pack } from 'tar-stream'
 import { type OpenedApp, PASSWORD } from './app.ts'
@@ -11,6 +12,9 @@ export interface World {
   uploadId: string
   userId: string
   roleId: string
+  /** In the registry, store/front: a tagged manifest and one without a tag. */
+  tag: string
+  digest: string
   tokenId: string
   /** A session of root's that nobody uses. */
   sessionId: string
@@ -38,12 +42,16 @@ export async function makeWorld(app: OpenedApp): Promise<World> {
   const otherAdmin = await addUser('other-admin', otherId, 'admin')
   const plain = await addUser('plain')
   const { uploadId, deploymentId } = await deploy(app, root, serviceId)
+  await pushIndex(app, root, 'v1')
+  const digest = await pushIndex(app, root)
   return {
     root,
     projectId,
     serviceId,
     deploymentId,
     uploadId,
+    tag: 'v1',
+    digest,
     userId: plain.id,
     roleId: await idOf('/v1/roles', { name: 'watcher', permissions: ['projects.read'] }),
     sessionId: await spareSession(app, root),
@@ -84,12 +92,29 @@ async function deploy(app: OpenedApp, root: string, serviceId: string) {
   return { deploymentId: String(answer.body['id']), uploadId: await upload() }
 }
 
+/** Pushes the smallest thing there is; answers its digest. */
+async function pushIndex(app: OpenedApp, root: string, tag?: string): Promise<string> {
+  const type = 'application/vnd.oci.image.index.v1+json'
+  const index = JSON.stringify({
+    schemaVersion: 2,
+    mediaType: type,
+    manifests: [],
+    annotations: { tag: tag ?? '' },
+  })
+  const digest = `sha256:${createHash('sha256').update(index).digest('hex')}`
+  const url = `/v2/store/front/manifests/${tag ?? digest}`
+  await app.must(root, 'PUT', url, Buffer.from(index), { 'content-type': type })
+  return digest
+}
+
 /** The value of a path parameter that leads to something of the world. */
 export function parameterOf(world: World, path: string, name: string): string {
   if (name === 'user_id') return world.userId
   if (name === 'token_id') return world.tokenId
   if (path.startsWith('/v1/auth/sessions/')) return world.sessionId
   const noun = path.split('/')[2]
+  if (noun === 'registry')
+    return { project: 'store', service: 'front', tag: world.tag, digest: world.digest }[name] ?? ''
   if (noun === 'projects') return world.projectId
   if (noun === 'services') return world.serviceId
   if (noun === 'deployments') return world.deploymentId

@@ -58,6 +58,7 @@ export function describeOperation(route: KnownRoute, components: Record<string, 
 
 function describeAccess(access: RouteAccess): string {
   if ('public' in access) return 'Anybody may call it.'
+  if ('registry' in access) return 'The registry asks for credentials in its own ways.'
   if ('install_admin' in access) return 'For the install admin token only.'
   const session = access.session ? ' An API token gets SESSION_REQUIRED.' : ''
   const recovery = access.recovery ? ' The install admin token may always call it.' : ''

@@ -10,6 +10,7 @@ import { createLoginThrottle } from './login-throttle.ts'
 import { createMemberOperations, type MemberOperations } from './member-operations.ts'
 import { createMemberStore } from './member-store.ts'
 import { createPasswords, type Passwords } from './password.ts'
+import { createPrincipals, type Principals } from './principal.ts'
 import { createRoleOperations, type RoleOperations } from './role-operations.ts'
 import { createRoleStore } from './role-store.ts'
 import { createSessionOperations, type SessionOperations } from './session-operations.ts'
@@ -32,6 +33,8 @@ export interface IdentityDeps {
 
 export interface IdentityOperations {
   authenticate: Authenticate
+  /** For tokens that are derived from others: the registry's. */
+  principals: Principals
   users: UserOperations
   sessions: SessionOperations
   tokens: TokenOperations
@@ -68,6 +71,15 @@ export function createIdentity(deps: IdentityDeps): IdentityOperations {
         const actor = { via: 'admin_token', user_id: null, token_id: null, name: INSTALL_ADMIN_NAME } as const
         record({ actor, request_id: null, client_address }, { action: 'useInstallAdminToken' })
       },
+    }),
+    principals: createPrincipals({
+      system,
+      users,
+      sessions,
+      tokens,
+      members,
+      roles,
+      sessionIdleSeconds: settings.session_idle_seconds,
     }),
     users: createUserOperations({ ...shared, passwords, users, sessions, members }),
     sessions: createSessionOperations({

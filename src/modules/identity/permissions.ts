@@ -12,6 +12,9 @@ export const PERMISSIONS = {
   'deployments.create': 'Deploy, redeploy and roll back',
   'deployments.cancel': 'Cancel deployments',
   'logs.read': 'Read logs of services and deployments',
+  'registry.pull': 'Pull images and list repositories of the registry',
+  'registry.push': 'Push images to the registry',
+  'registry.delete': 'Delete from the registry and set the rules of its repositories',
   'audit.read': 'Read the audit events of a project',
   'tokens.mint': 'Let an API token make further API tokens',
 } as const satisfies Record<string, string>
@@ -23,7 +26,7 @@ export const PERMISSION_NAMES = Object.keys(PERMISSIONS) as readonly Permission[
 export const BUILT_IN_ROLE_NAMES = ['viewer', 'operator', 'admin'] as const
 export type BuiltInRole = (typeof BUILT_IN_ROLE_NAMES)[number]
 
-const VIEWER: readonly Permission[] = ['projects.read', 'services.read', 'deployments.read']
+const VIEWER: readonly Permission[] = ['projects.read', 'services.read', 'deployments.read', 'registry.pull']
 const OPERATOR: readonly Permission[] = [
   ...VIEWER,
   'services.write',
@@ -33,11 +36,12 @@ const OPERATOR: readonly Permission[] = [
   'deployments.create',
   'deployments.cancel',
   'logs.read',
+  'registry.push',
 ]
 
 /** The fixed roles: viewer < operator < admin. */
 export const BUILT_IN_ROLES: Readonly<Record<BuiltInRole, readonly Permission[]>> = {
   viewer: VIEWER,
   operator: OPERATOR,
-  admin: [...OPERATOR, 'projects.write', 'members.write', 'audit.read', 'tokens.mint'],
+  admin: [...OPERATOR, 'projects.write', 'members.write', 'audit.read', 'tokens.mint', 'registry.delete'],
 }

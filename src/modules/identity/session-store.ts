@@ -16,6 +16,7 @@ export interface SessionRow {
 export interface SessionStore {
   insert(row: SessionRow): void
   findByHash(tokenHash: Buffer): SessionRow | undefined
+  find(id: string): SessionRow | undefined
   /** Newest first. */
   listOfUser(userId: string, limit: number, before?: string): SessionRow[]
   touch(id: string, now: string): void
@@ -41,6 +42,7 @@ export function createSessionStore(database: Database): SessionStore {
     },
     findByHash: (tokenHash) =>
       database.get<SessionRow>('SELECT * FROM sessions WHERE token_hash = $tokenHash', { tokenHash }),
+    find: (id) => database.get<SessionRow>('SELECT * FROM sessions WHERE id = $id', { id }),
     listOfUser: (userId, limit, before) =>
       database.all<SessionRow>(
         `SELECT * FROM sessions WHERE user_id = $userId AND id < coalesce($before, '~')

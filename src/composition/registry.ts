@@ -1,0 +1,21 @@
+import { createRegistry } from '../modules/registry/registry.ts'
+import type { Access } from './access.ts'
+import { type Base, reporter } from './base.ts'
+
+/** The hosted OCI registry. */
+export function composeRegistry(base: Base, { audit, identity }: Access) {
+  const { config, log, system, state } = base
+  return createRegistry({
+    database: state.database,
+    system,
+    identity,
+    recordAudit: audit.record,
+    accessRevision: audit.accessRevision,
+    // No release is made from an image of the registry yet.
+    usersOf: () => [],
+    onProblem: (problem, details) => log.warn({ ...details, part: 'registry' }, problem),
+    onError: reporter(base, 'registry'),
+    settings: config,
+  })
+}
+export type RegistryPart = Awaited<ReturnType<typeof composeRegistry>>

@@ -1,0 +1,38 @@
+import type { FileHandle } from 'node:fs/promises'
+import { asDiskFull } from './upload-file.ts'
+
+const EVERY_BYTES = 16 * 1024 ** 2
+
+/** Has the disk write what arrived while more arrives, so that the sync before the answer finds little left to do. */
+export class EarlySync {
+  readonly #handle: FileHandle
+  #unsynced = 0
+  #running: Promise<void> | undefined
+  #failure: unknown
+
+  constructor(handle: FileHandle) {
+    this.#handle = handle
+  }
+
+  wrote(bytes: number): void {
+    this.#unsynced += bytes
+    if (this.#unsynced < EVERY_BYTES || this.#running) return
+    this.#unsynced = 0
+    this.#running = this.#sync()
+  }
+
+  /** Waits for what it began. Throws what the disk refused: a later sync would not be told of it again. */
+  async settled(): Promise<void> {
+    await this.#running
+    if (this.#failure !== undefined) asDiskFull(this.#failure)
+  }
+
+  async #sync(): Promise<void> {
+    try {
+      await this.#handle.datasync()
+    } catch (error) {
+      this.#failure = error
+    }
+    this.#running = undefined
+  }
+}

@@ -1,0 +1,225 @@
+import type { Config } from '../../config.ts'
+import type { System } from '../../lib/system.ts'
+import { createWorker, type Worker } from '../../lib/worker.ts'
+import type { Database } from '../../store/database.ts'
+import type { RecordAudit } from '../audit/audit.ts'
+import type { IdentityOperations } from '../identity/identity-operations.ts'
+import { createBlobKeeper } from './blob-keeper.ts'
+import { createBlobOperations } from './blob-operations.ts'
+import { createBlobStore } from './blob-store.ts'
+import { createCollectionOperations } from './collection-operations.ts'
+import { createCollectionStore } from './collection-store.ts'
+import { createCommitQueue } from './commit-queue.ts'
+import { createContentCache } from './content-cache.ts'
+import { createControlOperations, type ControlOperations } from './control-operations.ts'
+import { createRequireRoom } from './disk-room.ts'
+import { createFileHasher } from '../../lib/file-hasher.ts'
+import { createKeyedLock } from './keyed-lock.ts'
+import { createListingOperations } from './listing-operations.ts'
+import { createManifestOperations } from './manifest-operations.ts'
+import { createManifestStore } from './manifest-store.ts'
+import { createRegistryAuth } from './registry-auth.ts'
+import { createRegistryProtocol, type RegistryProtocol } from './registry-operations.ts'
+import { createRegistryRules } from './registry-rules.ts'
+import { createRegistryStore } from './registry-store.ts'
+import { createRegistryTree } from './registry-tree.ts'
+import { createRepositoryAccess } from './repository-access.ts'
+import { createRuleStore } from './rule-store.ts'
+import { createScrub } from './scrub.ts'
+import { createTokenOperations } from './token-operations.ts'
+import { createTokenSigner, ensureSigningKey } from './token-signer.ts'
+import { createUploadOperations } from './upload-operations.ts'
+import { createUploadSessions } from './upload-sessions.ts'
+
+export interface RegistryDeps {
+  database: Database
+  system: System
+  recordAudit: RecordAudit
+  identity: Pick<IdentityOperations, 'authenticate' | 'principals' | 'sessions'>
+  /** Rises whenever someone's access may have changed. */
+  accessRevision: () => number
+  /** Who needs a manifest now, a line for people each: `service web`. */
+  usersOf: (repository: string, digest: string) => string[]
+  /** Told of every blob that is found damaged, and of what collections and checks skip. */
+  onProblem: (problem: string, details: Record<string, unknown>) => void
+  onError: (error: unknown) => void
+  settings: Pick<
+    Config,
+    | 'data_dir'
+    | 'disk_reserve_bytes'
+    | 'registry_blob_max_bytes'
+    | 'registry_upload_ttl_seconds'
+    | 'registry_grace_seconds'
+    | 'registry_collect_every_seconds'
+    | 'registry_scrub_days'
+  >
+}
+
+export interface Registry {
+  protocol: RegistryProtocol
+  control: ControlOperations
+  workers: readonly Worker[]
+  /** What a project still has in the registry, one line each. */
+  describeContents(projectId: string): string[]
+  /** Ends the hash threads; after the server has closed. */
+  close(): Promise<void>
+}
+
+/** Puts the registry's parts together and makes its directories. Nothing runs before its workers are started. */
+export async function createRegistry(deps: RegistryDeps): Promise<Registry> {
+  const base = await openBase(deps)
+  const { system, settings } = deps
+  const { store, blobs, manifests, queue, cache, rules, tree, sessions, keeper, hasher } = base
+  const access = createRepositoryAccess({ store, queue, system })
+  // An answer to someone who may push is written down when the last one is older than a quarter of the time that it protects.
+  const touchEveryMs = settings.registry_grace_seconds * 250
+  const manifestOperations = createManifestOperations({
+    system,
+    access,
+    store,
+    manifests,
+    blobs,
+    queue,
+    cache,
+    rules,
+    touchEveryMs,
+    recordAudit: deps.recordAudit,
+    usersOf: deps.usersOf,
+  })
+  const signer = createTokenSigner(await ensureSigningKey(tree.key, system))
+  const { principals } = deps.identity
+  const auth = createRegistryAuth({
+    system,
+    principals,
+    signer,
+    accessRevision: deps.accessRevision,
+    authenticate: deps.identity.authenticate,
+    verifyPassword: deps.identity.sessions.verifyPassword,
+  })
+  const collections = createCollectionStore(deps.database)
+  const collection = createCollectionOperations({
+    system,
+    store,
+    blobs,
+    manifests,
+    collections,
+    queue,
+    tree,
+    sessions,
+    rules,
+    cache,
+    locks: base.locks,
+    usersOf: deps.usersOf,
+    graceMs: settings.registry_grace_seconds * 1000,
+    uploadTtlMs: settings.registry_upload_ttl_seconds * 1000,
+    onProblem: deps.onProblem,
+  })
+  const scrub = createScrub({ system, blobs, keeper, queue, everyMs: settings.registry_scrub_days * DAY_MS })
+  const protocol = createRegistryProtocol({
+    system,
+    auth,
+    tokens: createTokenOperations({ system, auth, principals, signer, store }),
+    blobs: createBlobOperations({ system, access, store: blobs, keeper, queue, touchEveryMs }),
+    uploads: createUploadOperations({
+      system,
+      access,
+      store,
+      blobs,
+      keeper,
+      queue,
+      sessions,
+      rules,
+      maxBytes: settings.registry_blob_max_bytes,
+    }),
+    manifests: manifestOperations,
+    listings: createListingOperations({ access, store, manifests }),
+  })
+  const control = createControlOperations({
+    system,
+    database: deps.database,
+    store,
+    blobs,
+    manifests,
+    rules,
+    sessions,
+    collection,
+    collections,
+    ruleStore: base.ruleStore,
+    removal: manifestOperations,
+    recordAudit: deps.recordAudit,
+    usersOf: deps.usersOf,
+    directory: tree.root,
+  })
+  return {
+    protocol,
+    control,
+    workers: [
+      createWorker({
+        name: 'registry-collection',
+        system,
+        onError: deps.onError,
+        everyMs: settings.registry_collect_every_seconds * 1000,
+        run: async (signal) => void (await collection.collect({ dryRun: false }, signal)),
+      }),
+      createWorker({
+        name: 'registry-scrub',
+        system,
+        onError: deps.onError,
+        everyMs: HOUR_MS,
+        run: scrub,
+      }),
+    ],
+    describeContents: (projectId) =>
+      store.listOfProject(projectId).map((repository) => `repository ${repository.name}`),
+    close: () => hasher.close(),
+  }
+}
+
+const HOUR_MS = 3_600_000
+const DAY_MS = 24 * HOUR_MS
+
+async function openBase({ database, system, settings, onProblem }: RegistryDeps) {
+  const tree = createRegistryTree(settings.data_dir)
+  await tree.prepare()
+  const store = createRegistryStore(database)
+  const blobs = createBlobStore(database)
+  const ruleStore = createRuleStore(database)
+  const queue = createCommitQueue(database)
+  const cache = createContentCache()
+  const hasher = createFileHasher()
+  const locks = createKeyedLock()
+  const requireRoom = createRequireRoom({
+    system,
+    directory: tree.root,
+    reserveBytes: settings.disk_reserve_bytes,
+  })
+  return {
+    tree,
+    store,
+    blobs,
+    ruleStore,
+    queue,
+    cache,
+    hasher,
+    locks,
+    manifests: createManifestStore(database),
+    rules: createRegistryRules({ rules: ruleStore, store }),
+    sessions: createUploadSessions({
+      system,
+      tree,
+      hasher,
+      requireRoom,
+      maxBytes: settings.registry_blob_max_bytes,
+    }),
+    keeper: createBlobKeeper({
+      system,
+      tree,
+      store: blobs,
+      queue,
+      hasher,
+      cache,
+      locks,
+      onCorrupt: (digest) => onProblem('a blob is damaged and was set aside', { digest }),
+    }),
+  }
+}

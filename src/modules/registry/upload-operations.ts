@@ -1,0 +1,173 @@
+import { AppError } from '../../lib/errors.ts'
+import type { BlobKeeper } from './blob-keeper.ts'
+import type { BlobStore } from './blob-store.ts'
+import { parseChunkRange } from './byte-range.ts'
+import type { Caller } from './caller.ts'
+import type { CommitQueue } from './commit-queue.ts'
+import type { System } from '../../lib/system.ts'
+import { emptyAnswer, type RegistryAnswer } from './registry-answer.ts'
+import { algorithmOf, isDigest, isRepositoryName } from './registry-path.ts'
+import { announcedLength, type RegistryRequest } from './registry-request.ts'
+import type { RegistryRules } from './registry-rules.ts'
+import type { RegistryStore, RepositoryRow } from './registry-store.ts'
+import type { RepositoryAccess } from './repository-access.ts'
+import { readAlgorithm, type UploadSession, type UploadSessions } from './upload-sessions.ts'
+
+export interface UploadDeps {
+  system: System
+  access: RepositoryAccess
+  store: RegistryStore
+  blobs: BlobStore
+  keeper: BlobKeeper
+  queue: CommitQueue
+  sessions: UploadSessions
+  rules: RegistryRules
+  maxBytes: number
+}
+
+export type UploadOperations = ReturnType<typeof createUploadOperations>
+
+/** Pushing blobs (distribution specification, "Pushing blobs"). */
+export function createUploadOperations(deps: UploadDeps) {
+  const { access, blobs, keeper, sessions } = deps
+
+  const created = (name: string, digest: string, warning?: string): RegistryAnswer =>
+    emptyAnswer(201, {
+      Location: `/v2/${name}/blobs/${digest}`,
+      'Docker-Content-Digest': digest,
+      ...(warning !== undefined && { Warning: warning }),
+    })
+
+  const progress = (status: number, name: string, session: UploadSession): RegistryAnswer =>
+    emptyAnswer(status, {
+      Location: `/v2/${name}/blobs/uploads/${session.id}`,
+      'Docker-Upload-UUID': session.id,
+      Range: `0-${Math.max(0, session.size - 1)}`,
+    })
+
+  const readDigest = (text: string | null): string => {
+    if (text === null || !isDigest(text)) throw new AppError('DIGEST_INVALID')
+    return text
+  }
+
+  /** The repository to mount from: the one that is named, or any that the caller may pull from. */
+  const sourceOf = (caller: Caller, from: string | null, digest: string): number | undefined => {
+    if (from === null || from === '') {
+      const projects = caller.pullProjects()
+      return projects === undefined ? undefined : blobs.repositoryWith(digest, projects)
+    }
+    if (!isRepositoryName(from)) return undefined
+    const slash = from.indexOf('/')
+    const source = deps.store.find(from.slice(0, slash), from.slice(slash + 1))
+    return source && caller.allows('pull', source) ? source.id : undefined
+  }
+
+  const mount = async (request: RegistryRequest, target: RepositoryRow, digest: string): Promise<boolean> => {
+    return deps.queue.commit(() => {
+      const source = sourceOf(request.caller, request.query.get('from'), digest)
+      const blob = source === undefined ? undefined : blobs.findIn(source, digest)
+      if (!blob || blob.corrupt === 1) return false
+      deps.rules.requireQuota(target, blob.size_bytes)
+      return blobs.link(target.id, digest, deps.system.now())
+    })
+  }
+
+  const receive = async (request: RegistryRequest, session: UploadSession): Promise<void> => {
+    const announced = announcedLength(request)
+    if ((announced ?? 0) + session.size > deps.maxBytes) throw new AppError('PAYLOAD_TOO_LARGE')
+    const range = request.header('content-range')
+    const chunk = range === undefined ? undefined : parseChunkRange(range)
+    if (range !== undefined && (!chunk || chunk.start !== session.size || chunk.last < chunk.start))
+      throw new AppError('RANGE_INVALID', { cause: { session } })
+    const length = chunk && chunk.last - chunk.start + 1
+    if (length !== undefined && announced !== undefined && announced !== length)
+      throw new AppError('SIZE_INVALID')
+    const received = await sessions.receive(session, request.body)
+    if (length !== undefined && received !== length) throw new AppError('SIZE_INVALID')
+  }
+
+  /** Makes a blob of what was received. Whatever goes wrong with the bytes themselves ends the upload. */
+  const close = async (
+    repository: RepositoryRow,
+    session: UploadSession,
+    digest: string,
+  ): Promise<string | undefined> => {
+    try {
+      const found = await sessions.digest(session, algorithmOf(digest))
+      if (found !== digest) {
+        throw new AppError('DIGEST_INVALID', { message: `The content has the digest ${found}.` })
+      }
+      const warning = deps.rules.requireQuota(repository, session.size)
+      if (session.parts) await keeper.putContent(repository.id, digest, Buffer.concat(session.parts))
+      else await keeper.putFile(repository.id, digest, session.path, session.size)
+      sessions.forget(session)
+      return warning
+    } catch (error) {
+      if (error instanceof AppError && (error.code === 'DIGEST_INVALID' || error.code === 'QUOTA_EXCEEDED'))
+        await sessions.cancel(session)
+      throw error
+    }
+  }
+
+  const requireSession = async (request: RegistryRequest, name: string, id: string) => {
+    const repository = access.require(request.caller, name, 'push')
+    return { repository, session: await sessions.require(repository.id, id) }
+  }
+
+  return {
+    /** POST: mounts, takes a whole blob, or begins an upload. */
+    beginUpload: async (request: RegistryRequest, name: string): Promise<RegistryAnswer> => {
+      const { query } = request
+      const digest = query.get('digest')
+      if (digest !== null) readDigest(digest)
+      const wanted = query.get('mount')
+      const algorithm = readAlgorithm(query.get('digest-algorithm') ?? undefined)
+      const repository = await access.ensure(request.caller, name)
+      if (wanted !== null && (await mount(request, repository, readDigest(wanted))))
+        return created(name, wanted)
+      const session = sessions.begin(repository.id, digest === null ? algorithm : algorithmOf(digest))
+      if (digest === null || wanted !== null) return progress(202, name, session)
+      return sessions.exclusively(session, async () => {
+        try {
+          await receive(request, session)
+          return created(name, digest, await close(repository, session, digest))
+        } catch (error) {
+          await sessions.cancel(session)
+          throw error
+        }
+      })
+    },
+
+    /** PATCH: one more part. */
+    continueUpload: async (request: RegistryRequest, name: string, id: string): Promise<RegistryAnswer> => {
+      const { session } = await requireSession(request, name, id)
+      return sessions.exclusively(session, async () => {
+        await receive(request, session)
+        return progress(202, name, session)
+      })
+    },
+
+    /** PUT: the last part, if there is one, and the digest. */
+    finishUpload: async (request: RegistryRequest, name: string, id: string): Promise<RegistryAnswer> => {
+      const digest = readDigest(request.query.get('digest'))
+      const { repository, session } = await requireSession(request, name, id)
+      return sessions.exclusively(session, async () => {
+        await receive(request, session)
+        return created(name, digest, await close(repository, session, digest))
+      })
+    },
+
+    /** GET: how far it is. */
+    getUpload: async (request: RegistryRequest, name: string, id: string): Promise<RegistryAnswer> => {
+      const { session } = await requireSession(request, name, id)
+      return progress(204, name, session)
+    },
+
+    /** DELETE: gives it up. */
+    cancelUpload: async (request: RegistryRequest, name: string, id: string): Promise<RegistryAnswer> => {
+      const { session } = await requireSession(request, name, id)
+      await sessions.exclusively(session, () => sessions.cancel(session))
+      return emptyAnswer(204)
+    },
+  }
+}

@@ -1,0 +1,246 @@
+import type { FileHandle } from 'node:fs/promises'
+import type { Readable } from 'node:stream'
+import { AppError } from '../../lib/errors.ts'
+import type { System } from '../../lib/system.ts'
+import { digestOf } from './digest.ts'
+import { EarlySync } from './early-sync.ts'
+import type { RequireRoom } from './disk-room.ts'
+import type { Following, FileHasher } from '../../lib/file-hasher.ts'
+import { DIGEST_ALGORITHMS, type DigestAlgorithm } from './registry-path.ts'
+import type { RegistryTree } from './registry-tree.ts'
+import { takeBody } from './request-body.ts'
+import { openUploadFile, removeFile, sizeOf, writePieces } from './upload-file.ts'
+
+/** A blob that is being pushed. Its size so far is what the client may go on from. */
+export interface UploadSession {
+  readonly id: string
+  readonly repositoryId: number
+  /** As asked for at the beginning. */
+  readonly algorithm: DigestAlgorithm | undefined
+  readonly path: string
+  size: number
+  /** The bytes while they are few and no file is made; undefined: they are in the file. */
+  parts: Buffer[] | undefined
+  following: Following | undefined
+  isBusy: boolean
+  touchedMs: number
+}
+
+export interface UploadSessionDeps {
+  system: System
+  tree: RegistryTree
+  hasher: FileHasher
+  requireRoom: RequireRoom
+  maxBytes: number
+}
+
+/** Blobs up to this size never become a file. */
+export const SMALL_BYTES = 64 * 1024
+/** What small unfinished uploads may take of memory together. */
+const MAX_HELD_BYTES = 16 * 1024 ** 2
+const MAX_SESSIONS = 10_000
+/** Hash threads keep a file open for each; beyond that a finished upload is read once more. */
+const MAX_FOLLOWED = 64
+
+export type UploadSessions = ReturnType<typeof createUploadSessions>
+
+/** The uploads that are under way. What is in files outlives a restart; what is small and unfinished does not. */
+export function createUploadSessions(deps: UploadSessionDeps) {
+  const { system, tree, hasher } = deps
+  const sessions = new Map<string, UploadSession>()
+  let heldBytes = 0
+  let followed = 0
+
+  const follow = (session: UploadSession): void => {
+    if (session.following || followed >= MAX_FOLLOWED) return
+    session.following = hasher.follow(session.path, session.algorithm ?? 'sha256')
+    followed += 1
+  }
+  const unfollow = (session: UploadSession): Following | undefined => {
+    const { following } = session
+    if (following) followed -= 1
+    session.following = undefined
+    return following
+  }
+  const forget = (session: UploadSession): void => {
+    sessions.delete(session.id)
+    unfollow(session)?.drop()
+    if (session.parts) heldBytes -= session.size
+    session.parts = undefined
+  }
+
+  const cancel = async (session: UploadSession): Promise<void> => {
+    const hasFile = session.parts === undefined
+    forget(session)
+    if (hasFile) await removeFile(session.path)
+  }
+
+  const append = async (session: UploadSession, handle: FileHandle, pieces: Buffer[], bytes: number) => {
+    await deps.requireRoom(bytes)
+    await writePieces(handle, pieces, session.size)
+    session.size += bytes
+    follow(session)
+    session.following?.advance(session.size)
+  }
+
+  /** Moves what is held in memory into a file. */
+  const spill = async (session: UploadSession, handle: FileHandle): Promise<void> => {
+    const { parts, size } = session
+    if (!parts) return
+    if (size > 0) {
+      await deps.requireRoom(size)
+      await writePieces(handle, parts, 0)
+      follow(session)
+      session.following?.advance(size)
+    }
+    heldBytes -= size
+    session.parts = undefined
+  }
+
+  const hold = (session: UploadSession, pieces: Buffer[], bytes: number): void => {
+    // A copy: the pieces are on loan, or slices of larger buffers.
+    if (bytes > 0) session.parts?.push(Buffer.concat(pieces))
+    session.size += bytes
+    heldBytes += bytes
+  }
+
+  const receive = async (session: UploadSession, body: Readable): Promise<number> => {
+    let handle: FileHandle | undefined
+    let early: EarlySync | undefined
+    const take = async (pieces: Buffer[], bytes: number): Promise<void> => {
+      const isSmall = session.size + bytes <= SMALL_BYTES && heldBytes + bytes <= MAX_HELD_BYTES
+      if (session.parts && isSmall) {
+        hold(session, pieces, bytes)
+        return
+      }
+      handle ??= await openUploadFile(session.path)
+      early ??= new EarlySync(handle)
+      await spill(session, handle)
+      await append(session, handle, pieces, bytes)
+      early.wrote(bytes)
+    }
+    const close = async (): Promise<void> => {
+      try {
+        await early?.settled()
+      } catch (error) {
+        // What the disk refused is not in the file, whatever its size says.
+        await cancel(session)
+        throw error
+      } finally {
+        await handle?.close()
+        session.touchedMs = system.now()
+      }
+    }
+    let received: number
+    try {
+      received = await takeBody(body, take, deps.maxBytes - session.size, system)
+    } catch (error) {
+      await close()
+      throw error
+    }
+    await close()
+    return received
+  }
+
+  const restore = async (repositoryId: number, id: string): Promise<UploadSession | undefined> => {
+    if (!/^[0-9a-f-]{36}$/.test(id)) return undefined
+    for (const algorithm of [undefined, ...DIGEST_ALGORITHMS]) {
+      const path = tree.upload({ id, repositoryId, algorithm })
+      const size = await sizeOf(path)
+      if (size === undefined) continue
+      const found = sessions.get(id)
+      if (found) return found
+      const session = {
+        id,
+        repositoryId,
+        algorithm,
+        path,
+        size,
+        parts: undefined,
+        following: undefined,
+        isBusy: false,
+        touchedMs: system.now(),
+      }
+      sessions.set(id, session)
+      return session
+    }
+    return undefined
+  }
+
+  return {
+    /** Begins an upload. Throws BUSY when there are too many. */
+    begin: (repositoryId: number, algorithm: DigestAlgorithm | undefined): UploadSession => {
+      if (sessions.size >= MAX_SESSIONS) throw new AppError('BUSY', { retryAfterSeconds: 10 })
+      const id = system.newId()
+      const session: UploadSession = {
+        id,
+        repositoryId,
+        algorithm,
+        path: tree.upload({ id, repositoryId, algorithm }),
+        size: 0,
+        parts: [],
+        following: undefined,
+        isBusy: false,
+        touchedMs: system.now(),
+      }
+      sessions.set(id, session)
+      return session
+    },
+
+    /** The upload of this id in this repository, also one from before a restart. Throws BLOB_UPLOAD_UNKNOWN. */
+    require: async (repositoryId: number, id: string): Promise<UploadSession> => {
+      const session = sessions.get(id) ?? (await restore(repositoryId, id))
+      if (session?.repositoryId !== repositoryId) throw new AppError('BLOB_UPLOAD_UNKNOWN')
+      return session
+    },
+
+    /** Does `work` while nobody else may write to the upload. Throws BLOB_UPLOAD_INVALID when somebody does. */
+    exclusively: async <T>(session: UploadSession, work: () => Promise<T>): Promise<T> => {
+      if (session.isBusy) {
+        throw new AppError('BLOB_UPLOAD_INVALID', { message: 'Another request writes to this upload.' })
+      }
+      session.isBusy = true
+      try {
+        return await work()
+      } finally {
+        session.isBusy = false
+      }
+    },
+
+    /** Adds a body at the end; what arrived of one that breaks off stays. Answers how many bytes came. */
+    receive,
+
+    /** The digest of all that was received, in the wanted algorithm. */
+    digest: async (session: UploadSession, algorithm: DigestAlgorithm): Promise<string> => {
+      if (session.parts) return digestOf(algorithm, Buffer.concat(session.parts))
+      const following = unfollow(session)
+      if (following?.algorithm === algorithm) return following.finish(session.size)
+      following?.drop()
+      return hasher.follow(session.path, algorithm).finish(session.size)
+    },
+
+    /** Ends the upload whose bytes have been moved elsewhere. */
+    forget,
+
+    /** Ends the upload and removes its bytes. */
+    cancel,
+
+    /** Whether the file of an upload belongs to one that is alive. */
+    find: (id: string) => sessions.get(id),
+
+    /** Uploads that nobody wrote to since. */
+    idleSince: (beforeMs: number): UploadSession[] =>
+      [...sessions.values()].filter((session) => !session.isBusy && session.touchedMs < beforeMs),
+
+    count: () => sessions.size,
+  }
+}
+
+/** The algorithm of `?digest-algorithm=`. Throws DIGEST_INVALID for one that we do not know. */
+export function readAlgorithm(text: string | undefined): DigestAlgorithm | undefined {
+  if (text === undefined || text === '') return undefined
+  const found = DIGEST_ALGORITHMS.find((algorithm) => algorithm === text)
+  if (!found)
+    throw new AppError('DIGEST_INVALID', { message: `The algorithm ${text.slice(0, 40)} is not supported.` })
+  return found
+}

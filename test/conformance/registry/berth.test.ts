@@ -1,0 +1,24 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'tap'
+import { openRegistryApi } from '../../support/registry-api.ts'
+import { RegistryClient } from './registry-client.ts'
+import { REGISTRY_CASES } from './registry-suite.ts'
+
+test('Berth keeps to the distribution specification', async (t) => {
+  const dataDir = mkdtempSync(join(tmpdir(), 'berth-registry-'))
+  const api = await openRegistryApi({ dataDir })
+  t.teardown(async () => {
+    await api.close()
+    rmSync(dataDir, { recursive: true, force: true })
+  })
+  const client = new RegistryClient(api.origin, `Bearer ${await api.mintToken()}`)
+  for (const [index, { group, level, title, run }] of REGISTRY_CASES.entries()) {
+    await t.test(`${group}, ${level}: ${title}`, async (t) => {
+      await run(client, `demo/case-${index}`)
+      t.pass('holds')
+    })
+  }
+  t.same(api.problems, [], 'nothing was logged as a failure')
+})

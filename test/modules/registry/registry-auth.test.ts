@@ -1,0 +1,184 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test, type Test } from 'tap'
+import { noise, RegistryClient } from '../../conformance/registry/registry-client.ts'
+import { movableSystem } from '../../support/identity-api.ts'
+import { openRegistryApi, PASSWORD, PROJECT, USERNAME } from '../../support/registry-api.ts'
+
+async function open(t: Test) {
+  const dataDir = mkdtempSync(join(tmpdir(), 'berth-auth-'))
+  const system = movableSystem()
+  const api = await openRegistryApi({ dataDir, system })
+  t.teardown(async () => {
+    await api.close()
+    rmSync(dataDir, { recursive: true, force: true })
+  })
+  const as = (authorization?: string) => new RegistryClient(api.origin, authorization)
+  const basic = (username: string, password: string) =>
+    `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`
+  /** A token of the token service. */
+  const exchange = async (authorization: string, ...scopes: string[]) => {
+    const query = new URLSearchParams([
+      ...scopes.map((scope): [string, string] => ['scope', scope]),
+      ['service', 'berth'],
+    ])
+    return as(authorization).send('GET', `/v2/token?${query.toString()}`)
+  }
+  return { api, system, as, basic, exchange }
+}
+
+test('a 401 names both ways in, with the scope that the request needs', async (t) => {
+  const { as } = await open(t)
+  const ping = await as().send('GET', '/v2/')
+  t.equal(ping.status, 401)
+  t.match(ping.text, /"UNAUTHORIZED"/)
+  t.match(
+    ping.headers['www-authenticate'],
+    /^Bearer realm="http:\/\/127\.0\.0\.1:\d+\/v2\/token",service="berth", Basic realm=/,
+  )
+  const push = await as().send('POST', `/v2/${PROJECT}/web/blobs/uploads/`)
+  t.match(push.headers['www-authenticate'], /scope="repository:demo\/web:pull,push"/)
+})
+
+test('Basic takes an API token or the password, Bearer any token of Berth', async (t) => {
+  const { api, as, basic } = await open(t)
+  const token = await api.mintToken()
+  for (const good of [
+    basic(USERNAME, PASSWORD),
+    basic('anything', token),
+    `Bearer ${token}`,
+    `bearer ${api.session}`,
+  ])
+    t.equal((await as(good).send('GET', '/v2/')).status, 200, good.slice(0, 12))
+  for (const bad of [
+    basic(USERNAME, 'wrong wrong wrong'),
+    'Bearer bth_pat_none',
+    'Bearer bth_reg_a.b',
+    'Basic !',
+    'Nothing',
+  ])
+    t.equal((await as(bad).send('GET', '/v2/')).status, 401, bad.slice(0, 20))
+})
+
+test('wrong passwords are throttled as a login is, with Retry-After', async (t) => {
+  const { as, basic } = await open(t)
+  const statuses: number[] = []
+  for (let count = 0; count < 7; count += 1)
+    statuses.push((await as(basic(USERNAME, `wrong password ${count}`)).send('GET', '/v2/')).status)
+  t.same(statuses, [401, 401, 401, 401, 401, 429, 429])
+  const refused = await as(basic(USERNAME, PASSWORD)).send('GET', '/v2/')
+  t.equal(refused.status, 429, 'the right one too')
+  t.match(refused.text, /TOOMANYREQUESTS/)
+  t.ok(Number(refused.headers['retry-after']) > 0)
+})
+
+test('the token service grants what is allowed of what is asked for', async (t) => {
+  const { api, as, exchange } = await open(t)
+  const viewer = `Bearer ${await api.addUser('viewer', { [api.projectId]: 'viewer' })}`
+  const encoded = `Basic ${Buffer.from(`x:${viewer.slice(7)}`).toString('base64')}`
+  const answer = await exchange(
+    encoded,
+    `repository:${PROJECT}/web:pull,push`,
+    'repository:secret/web:pull',
+    'nonsense',
+  )
+  t.equal(answer.status, 200)
+  t.equal(answer.json['scope'], `repository:${PROJECT}/web:pull`)
+  t.ok(Number(answer.json['expires_in']) >= 300)
+  const root = as(`Bearer ${await api.mintToken()}`)
+  await root.pushImage(`${PROJECT}/web`, 'v1')
+  await root.pushImage(`${PROJECT}/other`, 'v1')
+  const pull = as(`Bearer ${String(answer.json['token'])}`)
+  t.equal((await pull.send('GET', `/v2/${PROJECT}/web/manifests/v1`)).status, 200)
+  const beyond = await pull.send('GET', `/v2/${PROJECT}/other/manifests/v1`)
+  t.equal(beyond.status, 401, 'a token of one repository, of another')
+  t.match(beyond.headers['www-authenticate'], /insufficient_scope/)
+  t.equal(
+    (await pull.send('POST', `/v2/${PROJECT}/web/blobs/uploads/`)).status,
+    403,
+    'no token of a viewer can push',
+  )
+})
+
+test('viewers pull, operators push, admins delete, and strangers learn nothing', async (t) => {
+  const { api, as } = await open(t)
+  const otherId = api.addProject('other')
+  const clients = {
+    viewer: as(`Bearer ${await api.addUser('viewer', { [api.projectId]: 'viewer' })}`),
+    operator: as(`Bearer ${await api.addUser('operator', { [api.projectId]: 'operator' })}`),
+    admin: as(`Bearer ${await api.addUser('admin', { [api.projectId]: 'admin' })}`),
+    stranger: as(`Bearer ${await api.addUser('stranger', { [otherId]: 'admin' })}`),
+  }
+  const name = `${PROJECT}/web`
+  const { manifest } = await clients.operator.pushImage(name, 'v1')
+  for (const client of [clients.viewer, clients.operator, clients.admin])
+    t.equal((await client.send('GET', `/v2/${name}/manifests/v1`)).status, 200)
+  t.equal((await clients.viewer.putManifest(name, 'v2', manifest)).status, 403)
+  t.equal((await clients.operator.send('DELETE', `/v2/${name}/manifests/v1`)).status, 403)
+  const forbidden = await clients.stranger.send('GET', `/v2/${name}/manifests/v1`)
+  const unknown = await clients.stranger.send('GET', '/v2/nobody/web/manifests/v1')
+  t.equal(forbidden.status, 404)
+  t.same(forbidden.json, unknown.json, 'forbidden and unknown answer alike')
+  t.same((await clients.stranger.send('GET', '/v2/_catalog')).json['repositories'], [])
+  t.same((await clients.viewer.send('GET', '/v2/_catalog')).json['repositories'], [name])
+  const wanted = await clients.operator.pushBlob(name, noise(100))
+  const mount = `/v2/other/thing/blobs/uploads/?mount=${wanted}&from=${name}`
+  t.equal((await clients.stranger.send('POST', mount)).status, 202, 'nobody mounts what they may not pull')
+  t.equal((await clients.stranger.send('POST', `/v2/other/thing/blobs/uploads/?mount=${wanted}`)).status, 202)
+  t.equal((await clients.admin.send('DELETE', `/v2/${name}/manifests/v1`)).status, 202)
+})
+
+test('a signed token ends with its time, and with what it was made from', async (t) => {
+  const { api, system, as, basic, exchange } = await open(t)
+  const name = `${PROJECT}/web`
+  await as(`Bearer ${await api.mintToken()}`).pushImage(name, 'v1')
+  const scope = `repository:${name}:pull`
+  const made = await api.call(api.session, 'POST', '/v1/api-tokens', { name: 'short' })
+  const fromToken = as(
+    `Bearer ${String((await exchange(basic('x', String(made.body['token'])), scope)).json['token'])}`,
+  )
+  const fromPassword = as(
+    `Bearer ${String((await exchange(basic(USERNAME, PASSWORD), scope)).json['token'])}`,
+  )
+  const status = async (client: RegistryClient) =>
+    (await client.send('GET', `/v2/${name}/manifests/v1`)).status
+  t.same([await status(fromToken), await status(fromPassword)], [200, 200])
+  await api.call(api.session, 'DELETE', `/v1/api-tokens/${String(made.body['id'])}`)
+  t.same([await status(fromToken), await status(fromPassword)], [401, 200], 'its API token was revoked')
+  system.advance(3_600_000)
+  t.equal(await status(fromPassword), 401, 'its time is over')
+})
+
+test('refresh tokens of the OAuth2 form', async (t) => {
+  const { api, as } = await open(t)
+  const post = (form: Record<string, string>) =>
+    as().send('POST', '/v2/token', {
+      headers: { 'content-type': 'application/x-www-form-urlencoded' },
+      body: new URLSearchParams(form).toString(),
+    })
+  const first = await post({
+    grant_type: 'password',
+    username: USERNAME,
+    password: PASSWORD,
+    access_type: 'offline',
+    scope: `repository:${PROJECT}/web:push`,
+  })
+  t.equal(first.status, 200)
+  const refresh = String(first.json['refresh_token'])
+  const again = await post({
+    grant_type: 'refresh_token',
+    refresh_token: refresh,
+    scope: `repository:${PROJECT}/web:pull`,
+  })
+  t.equal(again.json['scope'], `repository:${PROJECT}/web:pull`)
+  t.equal((await as(`Bearer ${refresh}`).send('GET', '/v2/')).status, 401, 'it opens nothing by itself')
+  const session = await api.login()
+  await api.call(session, 'PUT', '/v1/me/password', { current: PASSWORD, new: 'another long password' })
+  t.equal(
+    (await post({ grant_type: 'refresh_token', refresh_token: refresh })).status,
+    401,
+    'a new password ends it',
+  )
+  t.equal((await post({ grant_type: 'other' })).status, 400)
+})
