@@ -3,27 +3,28 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 /** Writes one line a request: no query, because tickets stand there, and no headers. Reads of probes only where they failed. */
 export function installRequestLog(server: FastifyInstance): void {
   server.addHook('onResponse', async (request, reply) => {
-    if (isRoutine(request) && reply.statusCode < 400) return
-    const actor = request.authenticated?.context.actor
-    request.log.info(
-      {
-        method: request.method,
-        path: request.url.split('?', 1)[0]?.slice(0, 256),
-        status: reply.statusCode,
-        duration_ms: Math.round(reply.elapsedTime),
-        client_address: request.ip,
-        actor: actor?.name,
-      },
-      'request',
-    )
+    if (request.routeOptions.config.unlimited === true && reply.statusCode < 400) return
+    const status = reply.statusCode
+    request.log.info({ ...factsOf(request), status, duration_ms: Math.round(reply.elapsedTime) }, 'request')
   })
 }
 
-/** Probes, and reads of the registry: a pull is a dozen of them. */
-function isRoutine(request: FastifyRequest): boolean {
-  const { unlimited, access } = request.routeOptions.config
-  if (unlimited === true) return true
-  return (
-    access !== undefined && 'registry' in access && (request.method === 'GET' || request.method === 'HEAD')
-  )
+/** Writes the line of an event stream, which no hook sees, when it ends. */
+export function logStream(request: FastifyRequest, durationMs: number, reason: Error): void {
+  const facts = {
+    ...factsOf(request),
+    status: 200,
+    duration_ms: Math.round(durationMs),
+    ended: reason.message,
+  }
+  request.log.info(facts, 'stream')
+}
+
+function factsOf(request: FastifyRequest) {
+  return {
+    method: request.method,
+    path: request.url.split('?', 1)[0]?.slice(0, 256),
+    client_address: request.ip,
+    actor: request.authenticated?.context.actor.name,
+  }
 }

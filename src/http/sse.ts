@@ -3,6 +3,7 @@ import type { ServerResponse } from 'node:http'
 import { AppError } from '../lib/errors.ts'
 import { principalOf } from './authentication.ts'
 import { errorBody } from './error-body.ts'
+import { logStream } from './request-log.ts'
 
 /** One event of a stream (the WHATWG HTML standard, "Server-sent events"). */
 export interface StreamEvent {
@@ -57,6 +58,7 @@ export function openEventStream(
   refuseTooMany(request)
   const stallMs = options.stallMs ?? DEFAULT_STALL_MS
   const abort = new AbortController()
+  const startedAt = system.monotonic()
   const raw = begin(reply)
   let lost = 0
   const waiting: (() => void)[] = []
@@ -71,6 +73,7 @@ export function openEventStream(
     liveStreams.delete(stop)
     abort.abort(reason)
     wake()
+    logStream(request, system.monotonic() - startedAt, reason)
   }
   const write = (text: string | Buffer): boolean => {
     if (abort.signal.aborted || raw.writableEnded || raw.destroyed) return false
