@@ -83,7 +83,7 @@ function describeParameters(
   }
   const { method, access, schema } = route
   const headers = [
-    ...(method === 'POST' && !('public' in access) ? ['IdempotencyKey'] : []),
+    ...(method === 'POST' && !('public' in access) && !schema.consumes ? ['IdempotencyKey'] : []),
     ...(['PUT', 'PATCH', 'DELETE'].includes(method) && route.url.includes(':') ? ['IfMatch'] : []),
     ...(isStream(route) ? ['LastEventId'] : []),
   ]
