@@ -46,7 +46,10 @@ for (const [step, hold] of HOLDS) {
     const service = await addService(world, daemon)
     const old = await release(world, daemon, service)
     const id = await deploy(world, daemon, service, hold(world))
-    await until(`it is in ${step}`, () => daemon.stores.deployments.find(id)?.step === step)
+    await until(`it is in ${step}`, () => {
+      const row = daemon.stores.deployments.find(id)
+      return row?.step === step && row.status !== 'Pending'
+    })
     if (step === 'start') await until('it starts', () => world.controls.calls('startContainer') === 2)
     t.match(daemon.deployments.cancelDeployment(OPERATOR, id), { id, status: /Building|Starting/ })
     t.match(await over(daemon, id), { status: 'Cancelled', reason: 'Cancelled by olive.' })

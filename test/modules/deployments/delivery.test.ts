@@ -64,6 +64,8 @@ test('the state of a deployment follows its steps', async (t) => {
     until: gates[1].promise,
     answer: (_, response) => response.writeHead(isWell ? 200 : 503).end(),
   })
+  t.match(daemon.stores.deployments.find(id), { status: /Pending|Building/, step: 'fetch' })
+  await until('it is fetched', () => daemon.stores.deployments.find(id)?.status === 'Building')
   note(id)
   gates[0].resolve()
   await until('it is built', () => daemon.stores.deployments.find(id)?.step === 'build')
