@@ -174,7 +174,16 @@ test('an upload that is refused while it is sent is told with the reason of the 
   const { api, person, app } = await set(t, { big: random, big2: random })
   await person.berth(['deploy', app, '-s', 'web', '-y', '-d'])
   const path = `POST /v1/services/${String(api.services[0]?.['id'])}/uploads`
-  api.on(path, (_, response) => refuse(response, 413, 'PAYLOAD_TOO_LARGE', 'The upload is too large.'))
+  api.on(path, (_, response, raw) => {
+    const body = JSON.stringify({
+      error: 'PAYLOAD_TOO_LARGE',
+      message: 'The upload is too large.',
+      request_id: 'req-1',
+    })
+    response.writeHead(413, { 'content-type': 'application/json', 'content-length': body.length }).write(body)
+    // Closing while data still comes would reset the connection, and the answer with it, now and then.
+    raw.resume().once('end', () => response.end())
+  })
   t.match(await person.berth(['deploy', app, '-s', 'web']), {
     status: 1,
     stderr: /berth: The upload is too large\.\n$/,
