@@ -3,6 +3,8 @@ import type { DeploymentRow, DeploymentView, StepRow } from './deployment-schema
 /** What of a deployment's surroundings its answer needs. */
 export interface Surroundings {
   live_deployment_id: string | null
+  /** The service ought not to run. */
+  is_stopped: boolean
   url: string
 }
 
@@ -12,12 +14,13 @@ export function viewDeployment(
   steps: readonly StepRow[],
   around: Surroundings,
 ): DeploymentView & { revision: number } {
+  const isLive = around.live_deployment_id === deployment.id
   return {
     id: deployment.id,
     service_id: deployment.service_id,
     project_id: deployment.project_id,
     number: deployment.number,
-    status: deployment.status,
+    status: isLive && around.is_stopped && deployment.step === null ? 'Stopped' : deployment.status,
     step: deployment.step,
     reason: deployment.reason,
     source: deployment.source,
@@ -26,7 +29,7 @@ export function viewDeployment(
         ? null
         : { image: deployment.image, digest: deployment.image_id },
     created_by: deployment.created_by,
-    live: around.live_deployment_id === deployment.id,
+    live: isLive,
     url: around.url,
     steps: steps.map((step) => ({
       step: step.step,
