@@ -73,7 +73,6 @@ export function createDeploymentRecords(deps: DeploymentRecordDeps) {
       const service = deps.services.find(serviceId)
       const around = {
         live_deployment_id: service?.live_deployment_id ?? null,
-        is_stopped: service?.desired_state === 'stopped',
         url: service ? deps.services.urlOf(service) : '',
       }
       const steps = Map.groupBy(

@@ -3,8 +3,6 @@ import type { DeploymentRow, DeploymentView, StepRow } from './deployment-schema
 /** What of a deployment's surroundings its answer needs. */
 export interface Surroundings {
   live_deployment_id: string | null
-  /** The service ought not to run. */
-  is_stopped: boolean
   url: string
 }
 
@@ -14,13 +12,12 @@ export function viewDeployment(
   steps: readonly StepRow[],
   around: Surroundings,
 ): DeploymentView & { revision: number } {
-  const isLive = around.live_deployment_id === deployment.id
   return {
     id: deployment.id,
     service_id: deployment.service_id,
     project_id: deployment.project_id,
     number: deployment.number,
-    status: isLive && around.is_stopped && deployment.step === null ? 'Stopped' : deployment.status,
+    status: deployment.status,
     step: deployment.step,
     reason: deployment.reason,
     source: deployment.source,
@@ -29,7 +26,7 @@ export function viewDeployment(
         ? null
         : { image: deployment.image, digest: deployment.image_id },
     created_by: deployment.created_by,
-    live: isLive,
+    live: around.live_deployment_id === deployment.id,
     url: around.url,
     steps: steps.map((step) => ({
       step: step.step,

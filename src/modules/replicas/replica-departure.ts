@@ -18,10 +18,7 @@ export interface ReplicaDepartureDeps extends DrainDeps {
 
 /** For containers of which nothing is known but their labels. */
 const UNKNOWN_GRACE_SECONDS = 10
-/** How often a drain is looked at: at first it may end any moment, later it is one that takes its time. */
 const LOOK_MS = 250
-const LATER_LOOK_MS = 2_000
-const LATER_SECONDS = 10
 
 /** How replicas that nobody wants any more leave: no new requests, the old ones finished, SIGTERM, gone. */
 export function createReplicaDeparture(deps: ReplicaDepartureDeps) {
@@ -48,9 +45,8 @@ export function createReplicaDeparture(deps: ReplicaDepartureDeps) {
       const now = system.monotonic()
       const since = quietSince.get(name) ?? now
       quietSince.set(name, since)
-      const seconds = (now - since) / 1000
-      const { over } = await lookAtDrain(deps, [name], seconds)
-      if (!over) return seconds < LATER_SECONDS ? LOOK_MS : LATER_LOOK_MS
+      const { over } = await lookAtDrain(deps, [name], (now - since) / 1000)
+      if (!over) return LOOK_MS
       await remove(name, deployment_id)
       return 0
     },

@@ -118,19 +118,6 @@ test('answers say how far a deployment is, also in lists', async (t) => {
   )
 })
 
-test('the live release of a stopped service is shown as stopped', async (t) => {
-  const world = await openDelivery(t)
-  const daemon = await world.start()
-  const service = await addService(world, daemon)
-  const old = await release(world, daemon, service)
-  const id = await release(world, daemon, service)
-  await daemon.services.stopService(OPERATOR, service)
-  t.match(daemon.deployments.getDeployment(OPERATOR, id), { status: 'Stopped', live: true })
-  t.match(daemon.deployments.getDeployment(OPERATOR, old), { status: 'Inactive', live: false })
-  await daemon.services.startService(OPERATOR, service)
-  t.match(daemon.deployments.getDeployment(OPERATOR, id), { status: 'Healthy', live: true })
-})
-
 test('an error that cannot be recorded is told and tried again later, not at once', async (t) => {
   const world = await openDelivery(t)
   const daemon = world.boot()

@@ -51,24 +51,6 @@ test('a service is scaled up and down, and what goes is drained first', async (t
   t.same(world.errors, [])
 })
 
-test('no replica is stopped before the ingress knows of it', async (t) => {
-  const world = await openDelivery(t)
-  const daemon = await world.start()
-  const service = await addService(world, daemon, 'web', { replicas: 2 })
-  const id = await release(world, daemon, service)
-  world.ingress.broken = new Error('the disk is full')
-  await daemon.services.scaleService(OPERATOR, service, 1)
-  const begin = world.system.monotonic()
-  await until('a while is gone', () => world.system.monotonic() - begin > 15_000)
-  t.same(world.running(), [containerName(id, 0), containerName(id, 1)])
-  t.ok(
-    world.errors.length > 0 && world.errors.length < 10,
-    `told ${world.errors.length} times, not at every look`,
-  )
-  world.ingress.broken = undefined
-  await until('it is gone', () => world.containers().join() === containerName(id, 0))
-})
-
 test('a service is stopped and started again', async (t) => {
   const world = await openDelivery(t)
   const daemon = await world.start()
