@@ -189,6 +189,16 @@ export type CreateServiceBody = {
   restart?: 'always' | 'on_failure' | 'never'
   /** Time between SIGTERM and SIGKILL. Default 10. */
   stop_grace_seconds?: number
+  /** Time between leaving the routes and SIGTERM, at the least. Default 0. */
+  pre_stop_seconds?: number
+  /** Nothing can be written but /tmp and volumes. Default false. */
+  read_only?: boolean
+  /** Runs once in the new image, with its variables, before anything of it gets requests; a failure ends the deployment. Not run by rollbacks. */
+  release_command?: string[] | null
+  /** How long the release command may take. Default 600. */
+  release_timeout_seconds?: number
+  /** How long a release is watched once it is live; when it fails its probes the release before it comes back. Default 0. */
+  bake_seconds?: number
   /** Environment variables. Names are letters, digits and underscores; at most 500, values of at most 64 KiB, 512 KiB in all. */
   env?: Record<string, unknown> | unknown[]
   /** Not supported by this version. */
@@ -199,8 +209,6 @@ export type CreateServiceBody = {
   domains?: unknown[] | null
   /** Not supported by this version. */
   volumes?: unknown[] | null
-  /** Not supported by this version. */
-  release_command?: unknown[] | null
   /** Not supported by this version. */
   autoscale?: Record<string, unknown> | null
 }
@@ -221,7 +229,7 @@ export type Deployment = {
   number: number
   status: 'Pending' | 'Building' | 'Starting' | 'Healthy' | 'Failed' | 'Stopped' | 'Inactive' | 'Cancelled'
   /** What is under way or next; null when it is over. */
-  step: 'fetch' | 'build' | 'start' | 'check' | 'route' | 'retire' | null
+  step: 'fetch' | 'build' | 'release_command' | 'start' | 'check' | 'route' | 'retire' | null
   /** Why it failed or was cancelled. */
   reason: string | null
   source: {
@@ -277,7 +285,7 @@ export type DeploymentLogLine = {
 }
 
 export type DeploymentStep = {
-  step: 'fetch' | 'build' | 'start' | 'check' | 'route' | 'retire'
+  step: 'fetch' | 'build' | 'release_command' | 'start' | 'check' | 'route' | 'retire'
   status: 'running' | 'done' | 'failed' | 'skipped' | 'cancelled'
   attempts: number
   started_at: string
@@ -320,6 +328,8 @@ export type HealthCheck = {
   statuses: string
   successes: number
   stays_up_seconds: number
+  live_interval_seconds: number
+  live_failures: number
 }
 
 export type HealthCheckInput = {
@@ -335,6 +345,29 @@ export type HealthCheckInput = {
   successes?: number
   /** Without a port: how long a replica must have run to be healthy. Default 5. */
   stays_up_seconds?: number
+  /** Pause between probes of a replica that is well; 0: none. Default 10. */
+  live_interval_seconds?: number
+  /** Bad probes in a row after which a replica gets no requests and is replaced. Default 3. */
+  live_failures?: number
+}
+
+export type KeyRotation = {
+  /** UUIDv7 */
+  id: string
+  status: 'running' | 'finished'
+  /** An age public key */
+  from_recipient: string
+  /** An age public key */
+  to_recipient: string | null
+  /** Documents that were sealed anew so far. */
+  resealed: number
+  /** Documents that could not be opened. An old key that one of them names is kept. */
+  unreadable: number
+  created_by: string
+  /** RFC 3339 UTC with milliseconds */
+  created_at: string
+  /** RFC 3339 UTC with milliseconds */
+  finished_at: string | null
 }
 
 export type LoginAnswer = {
@@ -498,6 +531,16 @@ export type PatchServiceBody = {
   restart?: 'always' | 'on_failure' | 'never'
   /** Time between SIGTERM and SIGKILL. Default 10. */
   stop_grace_seconds?: number
+  /** Time between leaving the routes and SIGTERM, at the least. Default 0. */
+  pre_stop_seconds?: number
+  /** Nothing can be written but /tmp and volumes. Default false. */
+  read_only?: boolean
+  /** Runs once in the new image, with its variables, before anything of it gets requests; a failure ends the deployment. Not run by rollbacks. */
+  release_command?: string[] | null
+  /** How long the release command may take. Default 600. */
+  release_timeout_seconds?: number
+  /** How long a release is watched once it is live; when it fails its probes the release before it comes back. Default 0. */
+  bake_seconds?: number
   /** Environment variables. Names are letters, digits and underscores; at most 500, values of at most 64 KiB, 512 KiB in all. */
   env?: Record<string, unknown> | unknown[]
   /** Not supported by this version. */
@@ -508,8 +551,6 @@ export type PatchServiceBody = {
   domains?: unknown[] | null
   /** Not supported by this version. */
   volumes?: unknown[] | null
-  /** Not supported by this version. */
-  release_command?: unknown[] | null
   /** Not supported by this version. */
   autoscale?: Record<string, unknown> | null
 }
@@ -552,6 +593,13 @@ export type PutMemberBody = {
 export type Readiness = {
   status: 'ready' | 'not_ready'
   checks: Record<string, 'ok' | 'failed'>
+}
+
+export type Recipient = {
+  /** An age public key */
+  recipient: string
+  /** Public keys of the configuration whose owners can open everything too. */
+  recovery_recipients: string[]
 }
 
 export type ReplaceProjectBody = {
@@ -616,6 +664,16 @@ export type ReplaceServiceBody = {
   restart?: 'always' | 'on_failure' | 'never'
   /** Time between SIGTERM and SIGKILL. Default 10. */
   stop_grace_seconds?: number
+  /** Time between leaving the routes and SIGTERM, at the least. Default 0. */
+  pre_stop_seconds?: number
+  /** Nothing can be written but /tmp and volumes. Default false. */
+  read_only?: boolean
+  /** Runs once in the new image, with its variables, before anything of it gets requests; a failure ends the deployment. Not run by rollbacks. */
+  release_command?: string[] | null
+  /** How long the release command may take. Default 600. */
+  release_timeout_seconds?: number
+  /** How long a release is watched once it is live; when it fails its probes the release before it comes back. Default 0. */
+  bake_seconds?: number
   /** Environment variables. Names are letters, digits and underscores; at most 500, values of at most 64 KiB, 512 KiB in all. */
   env?: Record<string, unknown> | unknown[]
   /** Not supported by this version. */
@@ -626,8 +684,6 @@ export type ReplaceServiceBody = {
   domains?: unknown[] | null
   /** Not supported by this version. */
   volumes?: unknown[] | null
-  /** Not supported by this version. */
-  release_command?: unknown[] | null
   /** Not supported by this version. */
   autoscale?: Record<string, unknown> | null
 }
@@ -680,11 +736,15 @@ export type Service = {
   env: Record<string, string>
   restart: 'always' | 'on_failure' | 'never'
   stop_grace_seconds: number
+  pre_stop_seconds: number
+  read_only: boolean
+  release_command: string[] | null
+  release_timeout_seconds: number
+  bake_seconds: number
   build_secrets: unknown[]
   tls_enabled: boolean
   domains: unknown[]
   volumes: unknown[]
-  release_command: null
   autoscale: null
   status: 'Running' | 'Degraded' | 'Deploying' | 'CrashLoop' | 'Sleeping' | 'Stopped' | 'New'
   url: string
@@ -1364,6 +1424,42 @@ export interface Operations {
     query: Record<never, never>
     body: undefined
     answer: undefined
+  }
+  /** Read the public key that a SOPS file for this node is encrypted for */
+  getRecipient: {
+    method: 'GET'
+    path: '/v1/secrets/recipient'
+    params: Record<never, never>
+    query: Record<never, never>
+    body: undefined
+    answer: Recipient
+  }
+  /** List rotations of the node's key, newest first */
+  listRotations: {
+    method: 'GET'
+    path: '/v1/secrets/rotations'
+    params: Record<never, never>
+    query: { limit?: number; cursor?: string }
+    body: undefined
+    answer: KeyRotation[]
+  }
+  /** Replace the node's key and seal everything anew, in the background */
+  rotateNodeKey: {
+    method: 'POST'
+    path: '/v1/secrets/rotations'
+    params: Record<never, never>
+    query: Record<never, never>
+    body: undefined
+    answer: KeyRotation
+  }
+  /** Read a rotation of the node's key */
+  getRotation: {
+    method: 'GET'
+    path: '/v1/secrets/rotations/{id}'
+    params: { id: string }
+    query: Record<never, never>
+    body: undefined
+    answer: KeyRotation
   }
   /** List the services that you may see, newest first; values of env are redacted in lists */
   listServices: {
