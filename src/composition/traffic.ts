@@ -19,8 +19,10 @@ export function composeTraffic(base: Base) {
   })
   const ports = { http: config.http_port }
   const projectNameOf = (id: string): string | undefined => stores.projects.find(id)?.name
-  const hostnamesOf = (service: ServiceSummary, projectName: string): string[] =>
-    serviceHostnames(service.name, projectName, config.control_domain)
+  const hostnamesOf = (service: ServiceSummary, projectName: string): string[] => [
+    ...serviceHostnames(service.name, projectName, config.control_domain),
+    ...stores.domains.hostnamesOf(service.id, 'verified'),
+  ]
   const intents = createReplicaIntents({
     listServices: stores.services.listAll,
     listDeleting: stores.services.listDeleting,

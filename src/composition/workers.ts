@@ -10,6 +10,7 @@ import type { Access } from './access.ts'
 import type { Traffic } from './traffic.ts'
 import type { Delivery } from './delivery.ts'
 import type { RegistryPart } from './registry.ts'
+import type { Domains } from './domains.ts'
 
 const MINUTE_MS = 60_000
 
@@ -20,6 +21,7 @@ export function composeWorkers(
   traffic: Traffic,
   delivery: Delivery,
   registry: RegistryPart,
+  domains: Domains,
 ) {
   const { config, system, stores } = base
   const { runtime, engine, logs } = delivery
@@ -66,6 +68,7 @@ export function composeWorkers(
     engine.worker,
     removal,
     delivery.logs.worker,
+    domains.worker,
     ...upkeep,
   ]
   return { all, removal, upkeep }

@@ -12,7 +12,7 @@ import {
 } from './service-schema.ts'
 
 /** What a caller may set of a service, but for env. */
-export type ServiceSettings = Pick<ServiceRow, 'source' | 'build' | 'config' | 'replicas'>
+export type ServiceSettings = Pick<ServiceRow, 'source' | 'build' | 'config' | 'routing' | 'replicas'>
 
 /** What holds for a field that was never sent. */
 export const DEFAULT_SETTINGS: ServiceSettings = {
@@ -33,6 +33,7 @@ export const DEFAULT_SETTINGS: ServiceSettings = {
     restart: 'always',
     stop_grace_seconds: 10,
   },
+  routing: {},
   replicas: 1,
 }
 
@@ -50,6 +51,7 @@ export function applyServiceInput(
     source: { type: 'upload' },
     build: readBuild(base.build, sent, problems),
     config: readConfig(base.config, sent, problems),
+    routing: { ...base.routing, ...(sent.tls_enabled !== undefined && { tls_enabled: sent.tls_enabled }) },
     replicas: sent.replicas ?? base.replicas,
   }
   if (problems.length > 0) throw new AppError('VALIDATION_ERROR', { details: problems })
