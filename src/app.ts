@@ -6,6 +6,7 @@ import { composeRegistry, type RegistryPart } from './composition/registry.ts'
 import { composeDomains, type Domains } from './composition/domains.ts'
 import { type Traffic, composeTraffic } from './composition/traffic.ts'
 import { type Delivery, composeDelivery } from './composition/delivery.ts'
+import { composeSecrets } from './composition/secrets.ts'
 import { type Workers, composeWorkers } from './composition/workers.ts'
 import { composeServer } from './composition/server.ts'
 
@@ -35,9 +36,10 @@ async function composeApp(base: Base): Promise<App> {
   const traffic = composeTraffic(base)
   const delivery = await composeDelivery(base, access, traffic)
   const registry = await composeRegistry(base, access)
+  const sealing = composeSecrets(base, access)
   const domains = composeDomains(base, access, traffic)
-  const workers = composeWorkers(base, access, traffic, delivery, registry, domains)
-  const server = composeServer(base, access, traffic, delivery, workers, registry, domains)
+  const workers = composeWorkers(base, access, traffic, delivery, registry, sealing, domains)
+  const server = composeServer(base, access, traffic, delivery, workers, registry, sealing, domains)
   return lifecycle(base, access, traffic, delivery, workers, registry, domains, server)
 }
 

@@ -189,6 +189,7 @@ function changedFields(before: ServiceRow, after: ServiceRow): string[] {
   const flat = (row: ServiceRow): Record<string, unknown> => ({
     ...row.build,
     ...row.config,
+    source: row.source,
     ...readRouting(row.routing),
     replicas: row.replicas,
     name: row.name,
