@@ -307,7 +307,7 @@ export type Domain = {
   status: 'pending' | 'verified' | 'failed'
   challenge: DomainChallenge
   /** Why the last check did not succeed. */
-  reason_code: 'no_dns_record' | 'dns_unavailable' | 'internal_address' | 'connection_refused' | 'timed_out' | 'unreachable' | 'redirected' | 'wrong_status' | 'wrong_body' | 'no_txt_record' | 'wrong_txt_record' | 'hook_failed' | 'taken'
+  reason_code: 'no_dns_record' | 'dns_unavailable' | 'internal_address' | 'connection_refused' | 'timed_out' | 'unreachable' | 'redirected' | 'wrong_status' | 'wrong_body' | 'no_txt_record' | 'wrong_txt_record' | 'hook_failed' | 'taken' | null
   /** The same in words, with what to do. */
   reason: string | null
   /** RFC 3339 UTC with milliseconds */

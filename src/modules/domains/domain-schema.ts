@@ -91,9 +91,11 @@ export const DomainView = Type.Object(
     hostname: Type.String(),
     status: Type.Enum(DOMAIN_STATUSES),
     challenge: Challenge,
-    reason_code: nullable(
-      Type.String({ enum: [...CHECK_FAILURES], description: 'Why the last check did not succeed.' }),
-    ),
+    reason_code: Type.Unsafe<CheckFailure | null>({
+      type: ['string', 'null'],
+      enum: [...CHECK_FAILURES, null],
+      description: 'Why the last check did not succeed.',
+    }),
     reason: nullable(Type.String({ description: 'The same in words, with what to do.' })),
     checked_at: nullable(Instant),
     next_check_at: Instant,
