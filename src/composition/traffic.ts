@@ -21,7 +21,8 @@ export function composeTraffic(base: Base) {
   const projectNameOf = (id: string): string | undefined => stores.projects.find(id)?.name
   const hostnamesOf = (service: ServiceSummary, projectName: string): string[] => [
     ...serviceHostnames(service.name, projectName, config.control_domain),
-    ...stores.domains.hostnamesOf(service.id, 'verified'),
+    // The route table has no wildcards yet.
+    ...stores.domains.hostnamesOf(service.id, 'verified').filter((each) => !each.startsWith('*.')),
   ]
   const intents = createReplicaIntents({
     listServices: stores.services.listAll,
