@@ -292,10 +292,10 @@ test('two wrong fields are both named', async (t) => {
     meaning.body.details?.map((each) => each.field),
     ['context_path', 'command.0'],
   )
-  const later = await api.root('POST', '/v1/services', { name: 'new', volumes: [1], release_command: ['a'] })
+  const later = await api.root('POST', '/v1/services', { name: 'new', volumes: [1], autoscale: {} })
   t.same(
     later.body.details?.map((each) => each.field),
-    ['volumes', 'release_command'],
+    ['volumes', 'autoscale'],
   )
 })
 
