@@ -14,13 +14,14 @@ import {
 import { isSupported, readSource } from './service-source.ts'
 
 /** What a caller may set of a service, but for env. */
-export type ServiceSettings = Pick<ServiceRow, 'source' | 'build' | 'config' | 'replicas'>
+export type ServiceSettings = Pick<ServiceRow, 'source' | 'build' | 'config' | 'routing' | 'replicas'>
 
 /** What holds for a field that was never sent. */
 export const DEFAULT_SETTINGS: ServiceSettings = {
   source: { type: 'upload' },
   build: { builder: 'auto', dockerfile_path: null, context_path: null, target: null, build_args: {} },
   config: DEFAULT_CONFIG,
+  routing: {},
   replicas: 1,
 }
 
@@ -38,6 +39,7 @@ export function applyServiceInput(
     source: readSource(base.source, sent.source, problems),
     build: readBuild(base.build, sent, problems),
     config: readConfig(base.config, sent, problems),
+    routing: { ...base.routing, ...(sent.tls_enabled !== undefined && { tls_enabled: sent.tls_enabled }) },
     replicas: sent.replicas ?? base.replicas,
   }
   if (problems.length > 0) throw new AppError('VALIDATION_ERROR', { details: problems })
@@ -127,8 +129,14 @@ function readConfig(base: ServiceConfig, sent: ServicePatch, problems: ErrorDeta
         : mergeLimits(base.resource_limits, sent.resource_limits),
     restart: sent.restart ?? base.restart,
     stop_grace_seconds: sent.stop_grace_seconds ?? base.stop_grace_seconds,
+    pre_stop_seconds: sent.pre_stop_seconds ?? base.pre_stop_seconds,
+    read_only: sent.read_only ?? base.read_only,
+    release_command: sent.release_command === undefined ? base.release_command : sent.release_command,
+    release_timeout_seconds: sent.release_timeout_seconds ?? base.release_timeout_seconds,
+    bake_seconds: sent.bake_seconds ?? base.bake_seconds,
   }
-  if (config.command?.[0] === '') problems.push({ field: 'command.0', message: 'must name a program' })
+  for (const field of ['command', 'release_command'] as const)
+    if (config[field]?.[0] === '') problems.push({ field: `${field}.0`, message: 'must name a program' })
   if (config.internal_port === null && config.health_check.path !== null) {
     problems.push({ field: 'health_check.path', message: 'needs an internal_port' })
   }
