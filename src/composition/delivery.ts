@@ -2,6 +2,7 @@ import { createBuilds } from '../modules/builds/build-operations.ts'
 import { createDeploymentEngine } from '../modules/deployments/deployment-engine.ts'
 import { createDeploymentOperations } from '../modules/deployments/deployment-operations.ts'
 import { createReleaseSettings } from '../modules/deployments/release-settings.ts'
+import { createFreezeOperations } from '../modules/freezes/freeze-operations.ts'
 import { createReplicaKeeper } from '../modules/replicas/replica-keeper.ts'
 import { createReconciler } from '../modules/replicas/replica-reconciler.ts'
 import { createUploadFiles } from '../modules/uploads/upload-files.ts'
@@ -101,6 +102,12 @@ export async function composeDelivery(base: Base, { secrets, audit, identity }: 
     onInternalError: (error, deployment) =>
       log.error({ err: error, deployment_id: deployment?.id }, 'a deployment met an internal error'),
   })
+  const freezes = createFreezeOperations({
+    database,
+    store: stores.freezes,
+    system,
+    recordAudit: audit.record,
+  })
   const deployments = createDeploymentOperations({
     database,
     system,
@@ -118,10 +125,11 @@ export async function composeDelivery(base: Base, { secrets, audit, identity }: 
       },
     }),
     takeUpload: uploads.takeUpload,
+    requireUnfrozen: freezes.requireUnfrozen,
     hasImage: async (id) => (await runtime.findImage(id)) !== undefined,
     deploymentsChanged: engine.worker.nudge,
     over: closeLog,
   })
-  return { runtime, logs, uploadFiles, uploads, reconciler, engine, deployments }
+  return { runtime, logs, uploadFiles, uploads, reconciler, engine, deployments, freezes }
 }
 export type Delivery = Awaited<ReturnType<typeof composeDelivery>>

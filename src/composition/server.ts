@@ -7,6 +7,7 @@ import { auditRoutes } from '../modules/audit/audit-routes.ts'
 import { domainRoutes } from '../modules/domains/domain-routes.ts'
 import { deploymentRoutes } from '../modules/deployments/deployment-routes.ts'
 import { BERTH_ITSELF } from '../modules/identity/context.ts'
+import { freezeRoutes } from '../modules/freezes/freeze-routes.ts'
 import { identityRoutes } from '../modules/identity/identity-routes.ts'
 import { createNodeOperations } from '../modules/node/node-operations.ts'
 import { logRoutes } from '../modules/logs/log-routes.ts'
@@ -112,6 +113,7 @@ export function composeServer(
   domainRoutes(server, domains.operations)
   uploadRoutes(server, delivery.uploads)
   deploymentRoutes(server, delivery.deployments)
+  freezeRoutes(server, delivery.freezes)
   logRoutes(server, delivery.logs.operations)
   registryRoutes(server, {
     protocol: registry.protocol,

@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { AppError } from '../../src/lib/errors.ts'
 import { createWorker } from '../../src/lib/worker.ts'
 import { createDeploymentEngine } from '../../src/modules/deployments/deployment-engine.ts'
 import { createDeploymentOperations } from '../../src/modules/deployments/deployment-operations.ts'
@@ -126,6 +127,9 @@ export function bootDaemon(world: DeliveryWorld) {
       nodeLimits: { cpu_millis: 500, memory_bytes: 512, pids: 512 },
     }),
     takeUpload: world.takeUpload,
+    requireUnfrozen: () => {
+      if (world.policy.frozen) throw new AppError('DEPLOYS_FROZEN')
+    },
     hasImage: async (id) => (await runtime.findImage(id)) !== undefined,
     deploymentsChanged: engine.worker.nudge,
     over: ({ id, status }) => world.overs.push({ id, status }),

@@ -111,6 +111,8 @@ export async function openWorld(given: Partial<DeliverySettings> = {}) {
     project,
     port: replicas.port,
     settings,
+    /** Whether deployments are refused. */
+    policy: { frozen: false },
     /** What every daemon met and nobody expected. */
     errors: [] as unknown[],
     /** Deployments in the order in which they were said to be over. */
