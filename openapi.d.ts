@@ -105,6 +105,8 @@ export type CheckBody = {
 
 export type CreateDeploymentBody = {
   service_id: string
+  /** Deploy although deployments are frozen; for super-admins only. */
+  override_freeze?: boolean
   source: {
     type: "upload"
     upload_id: string
@@ -348,7 +350,7 @@ export type DomainChallenge = {
 /** A failure */
 export type Error = {
   /** A stable code */
-  error: 'VALIDATION_ERROR' | 'REDACTED_VALUE' | 'BAD_REQUEST' | 'BAD_JSON' | 'BAD_ARCHIVE' | 'UNAUTHENTICATED' | 'FORBIDDEN' | 'SESSION_REQUIRED' | 'ORIGIN_REFUSED' | 'NOT_FOUND' | 'METHOD_NOT_ALLOWED' | 'REQUEST_TIMEOUT' | 'CONFLICT' | 'NAME_TAKEN' | 'DOMAIN_TAKEN' | 'ALREADY_INITIALIZED' | 'LAST_ADMIN' | 'NOT_EMPTY' | 'DEPLOYMENT_OVER' | 'NOTHING_TO_DEPLOY' | 'UPLOAD_USED' | 'IDEMPOTENCY_MISMATCH' | 'IDEMPOTENCY_IN_PROGRESS' | 'PRECONDITION_FAILED' | 'PAYLOAD_TOO_LARGE' | 'UNSUPPORTED_MEDIA_TYPE' | 'POLICY_REFUSED' | 'NOT_SUPPORTED' | 'HEADERS_TOO_LARGE' | 'RATE_LIMITED' | 'INTERNAL' | 'RUNTIME_UNAVAILABLE' | 'STARTING' | 'BUSY' | 'DISK_FULL' | 'BLOB_UNKNOWN' | 'BLOB_UPLOAD_INVALID' | 'BLOB_UPLOAD_UNKNOWN' | 'BLOB_CORRUPT' | 'DIGEST_INVALID' | 'MANIFEST_BLOB_UNKNOWN' | 'MANIFEST_INVALID' | 'MANIFEST_UNKNOWN' | 'NAME_INVALID' | 'NAME_UNKNOWN' | 'SIZE_INVALID' | 'TAG_INVALID' | 'TAG_IMMUTABLE' | 'IN_USE' | 'RANGE_INVALID' | 'QUOTA_EXCEEDED'
+  error: 'VALIDATION_ERROR' | 'REDACTED_VALUE' | 'BAD_REQUEST' | 'BAD_JSON' | 'BAD_ARCHIVE' | 'UNAUTHENTICATED' | 'FORBIDDEN' | 'SESSION_REQUIRED' | 'ORIGIN_REFUSED' | 'NOT_FOUND' | 'METHOD_NOT_ALLOWED' | 'REQUEST_TIMEOUT' | 'CONFLICT' | 'NAME_TAKEN' | 'DOMAIN_TAKEN' | 'ALREADY_INITIALIZED' | 'LAST_ADMIN' | 'NOT_EMPTY' | 'DEPLOYMENT_OVER' | 'NOTHING_TO_DEPLOY' | 'UPLOAD_USED' | 'IDEMPOTENCY_MISMATCH' | 'IDEMPOTENCY_IN_PROGRESS' | 'PRECONDITION_FAILED' | 'PAYLOAD_TOO_LARGE' | 'UNSUPPORTED_MEDIA_TYPE' | 'POLICY_REFUSED' | 'DEPLOYS_FROZEN' | 'NOT_SUPPORTED' | 'HEADERS_TOO_LARGE' | 'RATE_LIMITED' | 'INTERNAL' | 'RUNTIME_UNAVAILABLE' | 'STARTING' | 'BUSY' | 'DISK_FULL' | 'BLOB_UNKNOWN' | 'BLOB_UPLOAD_INVALID' | 'BLOB_UPLOAD_UNKNOWN' | 'BLOB_CORRUPT' | 'DIGEST_INVALID' | 'MANIFEST_BLOB_UNKNOWN' | 'MANIFEST_INVALID' | 'MANIFEST_UNKNOWN' | 'NAME_INVALID' | 'NAME_UNKNOWN' | 'SIZE_INVALID' | 'TAG_INVALID' | 'TAG_IMMUTABLE' | 'IN_USE' | 'RANGE_INVALID' | 'QUOTA_EXCEEDED'
   /** For people */
   message: string
   details?: ({
@@ -359,6 +361,18 @@ export type Error = {
   permission?: string
   /** Also in the X-Request-Id header and in the log */
   request_id: string
+}
+
+export type Freeze = {
+  reason: string
+  created_by: string
+  /** RFC 3339 UTC with milliseconds */
+  created_at: string
+}
+
+export type FreezeBody = {
+  /** Told to everyone whose deployment is refused. */
+  reason: string
 }
 
 export type Health = {
@@ -1134,6 +1148,33 @@ export interface Operations {
     body: undefined
     answer: Node
   }
+  /** Read why deployments of the node are refused; 404 when they are not */
+  getNodeFreeze: {
+    method: 'GET'
+    path: '/v1/node/freeze'
+    params: Record<never, never>
+    query: Record<never, never>
+    body: undefined
+    answer: Freeze
+  }
+  /** Refuse deployments of the node, for a reason; rollbacks are let in */
+  freezeNode: {
+    method: 'PUT'
+    path: '/v1/node/freeze'
+    params: Record<never, never>
+    query: Record<never, never>
+    body: FreezeBody
+    answer: Freeze
+  }
+  /** Let deployments of the node in again */
+  unfreezeNode: {
+    method: 'DELETE'
+    path: '/v1/node/freeze'
+    params: Record<never, never>
+    query: Record<never, never>
+    body: undefined
+    answer: undefined
+  }
   /** Read this description */
   readOpenApi: {
     method: 'GET'
@@ -1192,6 +1233,33 @@ export interface Operations {
   deleteProject: {
     method: 'DELETE'
     path: '/v1/projects/{id}'
+    params: { id: string }
+    query: Record<never, never>
+    body: undefined
+    answer: undefined
+  }
+  /** Read why deployments of a project are refused; 404 when they are not */
+  getProjectFreeze: {
+    method: 'GET'
+    path: '/v1/projects/{id}/freeze'
+    params: { id: string }
+    query: Record<never, never>
+    body: undefined
+    answer: Freeze
+  }
+  /** Refuse deployments of a project, for a reason; rollbacks are let in */
+  freezeProject: {
+    method: 'PUT'
+    path: '/v1/projects/{id}/freeze'
+    params: { id: string }
+    query: Record<never, never>
+    body: FreezeBody
+    answer: Freeze
+  }
+  /** Let deployments of a project in again */
+  unfreezeProject: {
+    method: 'DELETE'
+    path: '/v1/projects/{id}/freeze'
     params: { id: string }
     query: Record<never, never>
     body: undefined
