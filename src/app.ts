@@ -80,9 +80,11 @@ function lifecycle(
       delivery.logs.worker.start()
       stack.defer(() => delivery.reconciler.stop())
       stack.defer(() => delivery.engine.stop())
+      stack.defer(() => delivery.autoscaler.worker.stop())
       delivery.reconciler.start(() => {
         traffic.routes.worker.start()
         delivery.engine.worker.start()
+        delivery.autoscaler.worker.start()
       })
       return { api, httpPort: http_port, httpsPort: https_port }
     },

@@ -1,3 +1,4 @@
+import { createAutoscaler } from '../modules/autoscale/autoscaler.ts'
 import { createBuilds } from '../modules/builds/build-operations.ts'
 import { createDeploymentEngine } from '../modules/deployments/deployment-engine.ts'
 import { createDeploymentOperations } from '../modules/deployments/deployment-operations.ts'
@@ -102,6 +103,24 @@ export async function composeDelivery(base: Base, { secrets, audit, identity }: 
     onInternalError: (error, deployment) =>
       log.error({ err: error, deployment_id: deployment?.id }, 'a deployment met an internal error'),
   })
+  const autoscaler = createAutoscaler({
+    database,
+    system,
+    runtime,
+    services: stores.services,
+    listLiveDeployments: stores.deployments.listLive,
+    isDeploying: (serviceId) =>
+      stores.deployments.listOpenOfService(serviceId).some(({ step }) => step !== 'retire'),
+    listReplicas: stores.replicas.listByDeployment,
+    activeUpstreams: traffic.ingress.activeUpstreams,
+    recordAudit: audit.record,
+    serviceChanged: () => {
+      traffic.routes.worker.nudge()
+      reconciler.worker.nudge()
+    },
+    onError: reporter(base, 'autoscale'),
+  })
+  traffic.ingress.onHeld(autoscaler.wake)
   const freezes = createFreezeOperations({
     database,
     store: stores.freezes,
@@ -130,6 +149,6 @@ export async function composeDelivery(base: Base, { secrets, audit, identity }: 
     deploymentsChanged: engine.worker.nudge,
     over: closeLog,
   })
-  return { runtime, logs, uploadFiles, uploads, reconciler, engine, deployments, freezes }
+  return { runtime, logs, uploadFiles, uploads, reconciler, engine, deployments, freezes, autoscaler }
 }
 export type Delivery = Awaited<ReturnType<typeof composeDelivery>>

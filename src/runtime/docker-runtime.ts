@@ -1,4 +1,5 @@
 import { createBuildBounds, type BuildBounds } from './build-cgroup.ts'
+import { readContainerUsage } from './container-usage.ts'
 import { createDockerBuild } from './docker-build.ts'
 import { createDockerContainers } from './docker-containers.ts'
 import { createDockerEngine, type DockerEngine } from './docker-engine.ts'
@@ -48,6 +49,7 @@ export function createDockerRuntime(options: DockerRuntimeOptions): Runtime {
     ...createDockerImages(part),
     ...createDockerBuild({ ...part, builder }),
     ...createDockerContainers(part),
+    readUsage: (id) => readContainerUsage(id),
     ...createDockerLogs(part),
     ...createDockerEvents(part),
   }

@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { AppError } from '../../src/lib/errors.ts'
 import { createWorker } from '../../src/lib/worker.ts'
+import { createAutoscaler } from '../../src/modules/autoscale/autoscaler.ts'
 import { createDeploymentEngine } from '../../src/modules/deployments/deployment-engine.ts'
 import { createDeploymentOperations } from '../../src/modules/deployments/deployment-operations.ts'
 import { createDeploymentStore } from '../../src/modules/deployments/deployment-store.ts'
@@ -134,6 +135,26 @@ export function bootDaemon(world: DeliveryWorld) {
     deploymentsChanged: engine.worker.nudge,
     over: ({ id, status }) => world.overs.push({ id, status }),
   })
+  const serviceChanged = (): void => {
+    routes.worker.nudge()
+    reconciler.worker.nudge()
+  }
+  const autoscaler = createAutoscaler({
+    database,
+    system,
+    runtime,
+    services: stores.services,
+    listLiveDeployments: stores.deployments.listLive,
+    isDeploying: (id) => stores.deployments.listOpenOfService(id).some(({ step }) => step !== 'retire'),
+    listReplicas: stores.replicas.listByDeployment,
+    activeUpstreams: async () => {
+      if (ingress.mute) throw ingress.mute
+      return ingress.active
+    },
+    recordAudit: () => {},
+    serviceChanged,
+    onError,
+  })
   const removal = createWorker({
     name: 'removals',
     system,
@@ -172,10 +193,7 @@ export function bootDaemon(world: DeliveryWorld) {
       await routes.publish()
       removal.nudge()
     },
-    serviceChanged: () => {
-      routes.worker.nudge()
-      reconciler.worker.nudge()
-    },
+    serviceChanged,
     address: { controlDomain: undefined, httpPort: () => 80 },
   })
   return {
@@ -185,6 +203,7 @@ export function bootDaemon(world: DeliveryWorld) {
     routes,
     reconciler,
     engine,
+    autoscaler,
     deployments,
     services,
     /** What nobody expected. */
@@ -200,6 +219,7 @@ export function bootDaemon(world: DeliveryWorld) {
       reconciler.start(() => {
         routes.worker.start()
         engine.worker.start()
+        autoscaler.worker.start()
       })
     },
     expireImages: (keep: number) =>
@@ -207,6 +227,7 @@ export function bootDaemon(world: DeliveryWorld) {
     /** An orderly stop. */
     stop: async (): Promise<void> => {
       if (life.isDead) return
+      await autoscaler.worker.stop()
       await engine.stop()
       await reconciler.stop()
       await Promise.all([routes.worker.stop(), removal.stop()])

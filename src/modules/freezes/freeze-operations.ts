@@ -28,10 +28,10 @@ export function createFreezeOperations({ database, store, system, recordAudit }:
     })
 
   return {
-    /** The freeze that there is. Throws NOT_FOUND. */
+    /** Whether deployments are refused, and why. */
     getFreeze: (context: Context, projectId: string | null): FreezeView => {
       if (projectId !== null) requirePermission(context.actor, 'projects.read', projectId)
-      return view(requireFreeze(store.find(projectId)))
+      return view(store.find(projectId))
     },
 
     /** Refuses deployments from now on, for this reason; those that were asked for before go on. */
@@ -50,13 +50,13 @@ export function createFreezeOperations({ database, store, system, recordAudit }:
         return view(row)
       }),
 
-    /** Lets deployments in again. Throws NOT_FOUND. */
+    /** Lets deployments in again; also when they are let in already. */
     unfreeze: (context: Context, projectId: string | null): void =>
       database.transact(() => {
         if (projectId !== null) requirePermission(context.actor, 'projects.write', projectId)
-        const { reason } = requireFreeze(store.find(projectId))
+        const freeze = store.find(projectId)
+        if (freeze) audit(context, 'unfreeze', projectId, freeze.reason)
         store.remove(projectId)
-        audit(context, 'unfreeze', projectId, reason)
       }),
 
     /** Throws DEPLOYS_FROZEN while the project or the node is frozen. */
@@ -72,11 +72,11 @@ export function createFreezeOperations({ database, store, system, recordAudit }:
   }
 }
 
-function requireFreeze(freeze: FreezeRow | undefined): FreezeRow {
-  if (!freeze) throw new AppError('NOT_FOUND', { message: 'Nothing is frozen here.' })
-  return freeze
-}
-
-function view({ reason, created_by, created_at }: FreezeRow): FreezeView {
-  return { reason, created_by: created_by.name, created_at }
+function view(freeze: FreezeRow | undefined): FreezeView {
+  return {
+    frozen: freeze !== undefined,
+    reason: freeze?.reason ?? null,
+    created_by: freeze?.created_by.name ?? null,
+    created_at: freeze?.created_at ?? null,
+  }
 }

@@ -49,7 +49,7 @@ function placeRoutes(server: Server, operations: FreezeOperations, place: Place)
       config: { access: read },
       schema: {
         operationId: `get${noun}Freeze`,
-        summary: `Read why deployments of ${where} are refused; 404 when they are not`,
+        summary: `Read whether and why deployments of ${where} are refused`,
         tags,
         params,
         response: { 200: FreezeView },

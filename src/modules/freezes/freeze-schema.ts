@@ -1,5 +1,5 @@
 import { type Static, Type } from 'typebox'
-import { Instant, strictObject } from '../../http/schema.ts'
+import { Instant, nullable, strictObject } from '../../http/schema.ts'
 import type { ActorRecord } from '../identity/actor.ts'
 
 /** A row of `freezes` with its JSON column read. */
@@ -25,7 +25,12 @@ export const FreezeBody = strictObject(
 export type FreezeBody = Static<typeof FreezeBody>
 
 export const FreezeView = Type.Object(
-  { reason: Type.String(), created_by: Type.String(), created_at: Instant },
+  {
+    frozen: Type.Boolean({ description: 'Whether deployments are refused.' }),
+    reason: nullable(Type.String()),
+    created_by: nullable(Type.String()),
+    created_at: nullable(Instant),
+  },
   { title: 'Freeze' },
 )
 export type FreezeView = Static<typeof FreezeView>

@@ -25,8 +25,7 @@ export function createFreezeStore(database: Database) {
       )
     },
 
-    /** False when there was none. */
-    remove: (projectId: string | null): boolean =>
-      database.run('DELETE FROM freezes WHERE project_id IS $projectId', { projectId }) > 0,
+    remove: (projectId: string | null) =>
+      database.run('DELETE FROM freezes WHERE project_id IS $projectId', { projectId }),
   }
 }

@@ -1,5 +1,5 @@
 import type { Route } from '../../ingress/route-table.ts'
-import type { ReplicaRow } from './replica-schema.ts'
+import type { ReplicaRow, ReplicaState } from './replica-schema.ts'
 
 /** A service with a live release, as far as routing goes. */
 export interface RoutedService {
@@ -10,7 +10,14 @@ export interface RoutedService {
   deployment_id: string
   port: number
   running: boolean
+  /** It sleeps when nobody asks for it, and wakes when somebody does. */
+  sleeps: boolean
 }
+
+/** How long a request waits for a service to wake. */
+const WAKE_MS = 30_000
+/** What does not get well by waiting. */
+const TROUBLED: ReadonlySet<ReplicaState> = new Set(['CrashLoop', 'Exited', 'Unhealthy'])
 
 /** The routes that follow from what is live and well: a pure function, in a fixed order. */
 export function planRoutes(services: readonly RoutedService[], replicas: readonly ReplicaRow[]): Route[] {
@@ -24,6 +31,7 @@ export function planRoutes(services: readonly RoutedService[], replicas: readonl
         hostname,
         label: service.label,
         service_id: service.service_id,
+        ...(isWaking(service, replicas) && { hold_ms: WAKE_MS }),
         upstreams: service.running
           ? (byDeployment.get(service.deployment_id) ?? []).map((replica) => ({
               id: replica.container_name,
@@ -35,4 +43,13 @@ export function planRoutes(services: readonly RoutedService[], replicas: readonl
       })),
     )
     .toSorted((one, other) => (one.hostname < other.hostname ? -1 : 1))
+}
+
+/** Whether a request that finds no replica is worth keeping: one is started for it, as far as anyone knows. */
+function isWaking(service: RoutedService, replicas: readonly ReplicaRow[]): boolean {
+  return (
+    service.running &&
+    service.sleeps &&
+    !replicas.some((row) => row.deployment_id === service.deployment_id && TROUBLED.has(row.status))
+  )
 }

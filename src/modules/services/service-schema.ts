@@ -1,5 +1,6 @@
 import { type Static, Type } from 'typebox'
 import { type ResourceLimits, ResourceLimitsView } from '../projects/resource-limits-schema.ts'
+import { nullable } from '../../http/schema.ts'
 import { EnvView } from '../secrets/env-schema.ts'
 
 export const BUILDERS = ['auto', 'dockerfile', 'node', 'static'] as const
@@ -119,6 +120,18 @@ export function readConfig(column: string): ServiceConfig {
   }
 }
 
+/** Column `autoscale`: between which bounds Berth chooses the number of replicas. */
+export interface Autoscale {
+  /** 0: it sleeps when it is idle, and a request wakes it. */
+  min_replicas: number
+  max_replicas: number
+  /** Of the limits, on average of all replicas. */
+  target_cpu_pct: number
+  target_mem_pct: number | null
+  scale_down_cooldown_s: number
+  idle_timeout_s: number
+}
+
 /** A row of `services` with its JSON columns read. */
 export interface ServiceRow {
   id: string
@@ -131,6 +144,8 @@ export interface ServiceRow {
   /** What was set of how requests are treated; `readRouting` fills in the rest. Acts at once and belongs to no release. */
   routing: Partial<ServiceRouting>
   replicas: number
+  /** Null: the number of replicas is what someone said. */
+  autoscale: Autoscale | null
   desired_state: DesiredState
   live_deployment_id: string | null
   /** Rises with each change by a caller; the ETag. */
@@ -152,13 +167,11 @@ const NullableInteger = (description: string) =>
 const NotYet = {
   build_secrets: Type.Array(Type.Unknown()),
   volumes: Type.Array(Type.Unknown()),
-  autoscale: Type.Null(),
 }
 
 export const NOT_YET_VALUES = {
   build_secrets: [],
   volumes: [],
-  autoscale: null,
 } satisfies { [K in keyof typeof NotYet]: Static<(typeof NotYet)[K]> }
 
 export const HealthCheckView = Type.Object(
@@ -173,6 +186,20 @@ export const HealthCheckView = Type.Object(
     live_failures: Type.Integer(),
   },
   { title: 'HealthCheck' },
+)
+
+export const AutoscaleView = nullable(
+  Type.Object(
+    {
+      min_replicas: Type.Integer(),
+      max_replicas: Type.Integer(),
+      target_cpu_pct: Type.Integer(),
+      target_mem_pct: NullableInteger('Of the memory limit; null: memory does not count.'),
+      scale_down_cooldown_s: Type.Integer(),
+      idle_timeout_s: Type.Integer(),
+    },
+    { title: 'Autoscale' },
+  ),
 )
 
 /** One object for every kind of source: what belongs to another kind is not there. */
@@ -191,7 +218,8 @@ export const ServiceView = Type.Object(
     build_args: Type.Record(Type.String(), Type.String()),
     internal_port: NullableInteger('Where the service listens; null: nowhere.'),
     command: Type.Unsafe<string[] | null>({ type: ['array', 'null'], items: { type: 'string' } }),
-    replicas: Type.Integer(),
+    replicas: Type.Integer({ description: 'How many ought to run; with autoscale what Berth chose last.' }),
+    autoscale: AutoscaleView,
     health_check: HealthCheckView,
     resource_limits: ResourceLimitsView,
     env: EnvView,

@@ -10,6 +10,7 @@ const web: RoutedService = {
   deployment_id: 'live',
   port: 8080,
   running: true,
+  sleeps: false,
 }
 const upstream = (index: number, address: string) => ({
   id: `berth-live-${index}`,
