@@ -10,7 +10,7 @@ export const LABELS = {
   volume: 'berth.volume',
   /** The volumes that a replica has, by their names in the engine. */
   mounts: 'berth.mounts',
-  /** What it is: `replica`, `image`, `network`, `base`, `volume`, `carrier` (which never runs: through it volumes are read and written). */
+  /** What it is: `replica`, `release_command`, `image`, `network`, `base`, `volume`, `carrier` (which never runs: through it volumes are read and written). */
   kind: 'berth.kind',
   /** A digest of the container's specification, so that a changed one is noticed. */
   spec: 'berth.spec',

@@ -7,10 +7,12 @@ import {
   DEFAULT_CONFIG,
   type HealthCheck,
   NOT_YET_VALUES,
+  replicasOf,
   type ServiceBuild,
   type ServiceConfig,
   type ServiceRow,
 } from './service-schema.ts'
+import { ONE_WRITER, readVolumes } from './service-volumes.ts'
 import { isSupported, readSource } from './service-source.ts'
 
 /** What a caller may set of a service, but for env. */
@@ -40,8 +42,13 @@ export function applyServiceInput(
     config: readConfig(base.config, sent, problems),
     replicas: sent.replicas ?? base.replicas,
   }
+  refuseTwoWriters(settings, problems)
   if (problems.length > 0) throw new AppError('VALIDATION_ERROR', { details: problems })
   return settings
+}
+
+function refuseTwoWriters({ config, replicas }: ServiceSettings, problems: ErrorDetail[]): void {
+  if (replicasOf(config, replicas) < replicas) problems.push({ field: 'replicas', message: ONE_WRITER })
 }
 
 function refuseUnsupported(sent: Omit<ServicePatch, 'name' | 'env'>): void {
@@ -127,8 +134,15 @@ function readConfig(base: ServiceConfig, sent: ServicePatch, problems: ErrorDeta
         : mergeLimits(base.resource_limits, sent.resource_limits),
     restart: sent.restart ?? base.restart,
     stop_grace_seconds: sent.stop_grace_seconds ?? base.stop_grace_seconds,
+    volumes: sent.volumes === undefined ? base.volumes : readVolumes(sent.volumes, problems),
+    pre_stop_seconds: sent.pre_stop_seconds ?? base.pre_stop_seconds,
+    read_only: sent.read_only ?? base.read_only,
+    release_command: sent.release_command === undefined ? base.release_command : sent.release_command,
+    release_timeout_seconds: sent.release_timeout_seconds ?? base.release_timeout_seconds,
+    bake_seconds: sent.bake_seconds ?? base.bake_seconds,
   }
-  if (config.command?.[0] === '') problems.push({ field: 'command.0', message: 'must name a program' })
+  for (const field of ['command', 'release_command'] as const)
+    if (config[field]?.[0] === '') problems.push({ field: `${field}.0`, message: 'must name a program' })
   if (config.internal_port === null && config.health_check.path !== null) {
     problems.push({ field: 'health_check.path', message: 'needs an internal_port' })
   }
