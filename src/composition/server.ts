@@ -18,6 +18,7 @@ import { rotationRoutes } from '../modules/secrets/rotation-routes.ts'
 import { createServiceOperations } from '../modules/services/service-operations.ts'
 import { serviceRoutes } from '../modules/services/service-routes.ts'
 import { uploadRoutes } from '../modules/uploads/upload-routes.ts'
+import { volumeRoutes } from '../modules/volumes/volume-routes.ts'
 import { VERSION } from '../lib/version.ts'
 import type { Base } from './base.ts'
 import type { Access } from './access.ts'
@@ -73,6 +74,7 @@ export function composeServer(
     observe: traffic.intents.observe,
     redeploy: delivery.deployments.redeployService,
     cancelDeployments: delivery.deployments.cancelOfService,
+    listVolumes: (id) => stores.volumes.listByService(id).map(({ name }) => name),
     removeService: async () => {
       await traffic.routes.publish()
       workers.removal.nudge()
@@ -103,6 +105,7 @@ export function composeServer(
   projectRoutes(server, projects)
   serviceRoutes(server, services)
   uploadRoutes(server, delivery.uploads)
+  volumeRoutes(server, delivery.volumes)
   deploymentRoutes(server, delivery.deployments)
   logRoutes(server, delivery.logs.operations)
   registryRoutes(server, {

@@ -42,6 +42,8 @@ export interface ServiceDeps {
    * removed in the background, also after a crash.
    */
   removeService: (serviceId: string) => Promise<void>
+  /** Names of the volumes that a service has. */
+  listVolumes: (serviceId: string) => readonly string[]
   /** Called after a commit that changed what ought to run or to be routed. */
   serviceChanged: (serviceId: string) => void
   address: { controlDomain: string | undefined; httpPort: () => number }
