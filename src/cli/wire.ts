@@ -10,6 +10,7 @@ export type {
   ApiToken,
   AuditEvent,
   Deployment,
+  Domain,
   KeyRotation,
   Me,
   Member,
@@ -18,6 +19,7 @@ export type {
   Recipient,
   Service,
   User,
+  Volume,
   Workload,
 } from '../../openapi.d.ts'
 

@@ -4,6 +4,7 @@ import { openApiRoutes } from '../http/openapi/openapi-routes.ts'
 import { createServer, type Server } from '../http/server.ts'
 import { AppError } from '../lib/errors.ts'
 import { auditRoutes } from '../modules/audit/audit-routes.ts'
+import { domainRoutes } from '../modules/domains/domain-routes.ts'
 import { deploymentRoutes } from '../modules/deployments/deployment-routes.ts'
 import { BERTH_ITSELF } from '../modules/identity/context.ts'
 import { identityRoutes } from '../modules/identity/identity-routes.ts'
@@ -24,6 +25,7 @@ import type { Base } from './base.ts'
 import type { Access } from './access.ts'
 import type { Traffic } from './traffic.ts'
 import type { Delivery } from './delivery.ts'
+import type { Domains } from './domains.ts'
 import type { RegistryPart } from './registry.ts'
 import type { Sealing } from './secrets.ts'
 import type { Workers } from './workers.ts'
@@ -36,6 +38,7 @@ export function composeServer(
   workers: Workers,
   registry: RegistryPart,
   sealing: Sealing,
+  domains: Domains,
 ): Server {
   const { config, log, system, stores, state } = base
   const { database } = state
@@ -73,6 +76,10 @@ export function composeServer(
     projects: stores.projects,
     observe: traffic.intents.observe,
     redeploy: delivery.deployments.redeployService,
+    domains: {
+      ...domains.operations,
+      hostnamesOf: (id) => stores.domains.hostnamesOf(id, 'all'),
+    },
     cancelDeployments: delivery.deployments.cancelOfService,
     listVolumes: (id) => stores.volumes.listByService(id).map(({ name }) => name),
     removeService: async () => {
@@ -104,6 +111,7 @@ export function composeServer(
   auditRoutes(server, audit)
   projectRoutes(server, projects)
   serviceRoutes(server, services)
+  domainRoutes(server, domains.operations)
   uploadRoutes(server, delivery.uploads)
   volumeRoutes(server, delivery.volumes)
   deploymentRoutes(server, delivery.deployments)

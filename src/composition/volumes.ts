@@ -25,10 +25,7 @@ export function composeVolumes(base: Base, { audit }: Access, runtime: Runtime) 
   return {
     mounts,
     worker,
-    operationsFor: (around: {
-      requireRoom: (bytes: number) => Promise<void>
-      serviceChanged: () => void
-    }) =>
+    operationsFor: (around: { requireRoom: (bytes: number) => Promise<void>; serviceChanged: () => void }) =>
       createVolumeOperations({
         ...around,
         database: state.database,

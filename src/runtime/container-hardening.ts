@@ -54,7 +54,10 @@ export function containerOptions(
       CpuQuota: Math.max(MIN_CPU_QUOTA_US, Math.round((container.cpu_millis * CPU_PERIOD_US) / 1000)),
       PidsLimit: container.pids,
       ReadonlyRootfs: container.read_only,
-      Mounts: [...(container.read_only ? [temporaryDirectory()] : []), ...(container.mounts ?? []).map(toMount)],
+      Mounts: [
+        ...(container.read_only ? [temporaryDirectory()] : []),
+        ...(container.mounts ?? []).map(toMount),
+      ],
       LogConfig: LOG_CONFIG,
       // Berth restarts with a back-off and a reason; two hands on one lever would fight.
       RestartPolicy: { Name: 'no' },

@@ -98,8 +98,7 @@ export function createDockerVolumes(options: DockerVolumesOptions): VolumeVerbs 
 
   const makeCarrier = async (volume: string): Promise<string> => {
     await ensureSwept()
-    if (!(await findOwn(volume)))
-      throw new AppError('NOT_FOUND', { cause: new Error(`no volume ${volume}`) })
+    if (!(await findOwn(volume))) throw new AppError('NOT_FOUND', { cause: new Error(`no volume ${volume}`) })
     const image = { tag: CARRIER_IMAGE, labels: { [LABELS.kind]: 'base' }, env: {} }
     if (!(await images.findImage(CARRIER_IMAGE)))
       await images.importImage(Readable.from([Buffer.alloc(EMPTY_TAR_BYTES)]), image)

@@ -181,6 +181,7 @@ export function bootDaemon(world: DeliveryWorld) {
     redeploy: deployments.redeployService,
     cancelDeployments: deployments.cancelOfService,
     listVolumes: (id) => stores.volumes.listByService(id).map(({ name }) => name),
+    domains: { hostnamesOf: () => [], setHostnames: () => {}, removeOfService: () => {} },
     removeService: async () => {
       await routes.publish()
       removal.nudge()

@@ -137,7 +137,14 @@ export function mortalDatabase(database: Database, life: Life): Database {
   }
 }
 
-const LOOKS = ['inspectEngine', 'findImage', 'listImages', 'inspectContainer', 'listContainers', 'listVolumes'] as const
+const LOOKS = [
+  'inspectEngine',
+  'findImage',
+  'listImages',
+  'inspectContainer',
+  'listContainers',
+  'listVolumes',
+] as const
 const ACTS = [
   'ensureNetwork',
   'removeNetwork',

@@ -91,7 +91,8 @@ export function createDeploymentEngine(deps: DeploymentEngineDeps): DeploymentQu
       }),
       ...createStartSteps({
         ...deps,
-        wantedReplicas: ({ service_id, config }) => replicasOf(config, services.find(service_id)?.replicas ?? 1),
+        wantedReplicas: ({ service_id, config }) =>
+          replicasOf(config, services.find(service_id)?.replicas ?? 1),
         hostnameOf: services.hostnameOf,
         ...leaving,
         startAlone: (deployment, start) => deps.volumes.startAlone(deployment, () => true, start),

@@ -18,7 +18,10 @@ export interface ReplicaKeeperDeps extends ReplicaDepartureDeps {
   openEnv: (sealed: string) => Promise<Readonly<Record<string, string>>>
   hostnameOf: (serviceId: string) => string
   /** Starts a replica with its volumes, or answers false when another release has them or is about to. */
-  startAlone: (live: DeploymentRow, start: (mounts: readonly MountSpec[]) => Promise<void>) => Promise<boolean>
+  startAlone: (
+    live: DeploymentRow,
+    start: (mounts: readonly MountSpec[]) => Promise<void>,
+  ) => Promise<boolean>
 }
 
 const FIRST_BACKOFF_MS = 1_000

@@ -50,7 +50,11 @@ export function createVolumeOperations(deps: VolumeDeps) {
     return service
   }
   const usedNames = (service: ServiceRow): Set<string> =>
-    new Set([service, ...deps.listReleases(service)].flatMap(({ config }) => config.volumes.map(({ name }) => name)))
+    new Set(
+      [service, ...deps.listReleases(service)].flatMap(({ config }) =>
+        config.volumes.map(({ name }) => name),
+      ),
+    )
 
   /** One that the service names need not be there yet. */
   const requireVolume = (service: ServiceRow, name: string): VolumeRow => {
@@ -77,10 +81,16 @@ export function createVolumeOperations(deps: VolumeDeps) {
 
   return {
     /** The volumes of a service, by name: those that it names, and those that are left of earlier times. */
-    listVolumes: async (context: Context, serviceId: string, page: PageRequest): Promise<Page<VolumeView>> => {
+    listVolumes: async (
+      context: Context,
+      serviceId: string,
+      page: PageRequest,
+    ): Promise<Page<VolumeView>> => {
       const service = requireService(context.actor, 'services.read', serviceId)
       const rows = new Map(store.listByService(serviceId).map((row) => [row.name, row]))
-      const names = [...new Set([...rows.keys(), ...service.config.volumes.map(({ name }) => name)])].toSorted()
+      const names = [
+        ...new Set([...rows.keys(), ...service.config.volumes.map(({ name }) => name)]),
+      ].toSorted()
       const { items, ...rest } = pageOf(
         names.filter((name) => page.after === undefined || name > page.after).slice(0, page.limit + 1),
         page.limit,

@@ -13,7 +13,10 @@ export interface VolumeRemovalDeps {
 /** Removes all volumes of a service that is being deleted; false when one is still in use. */
 export async function removeVolumesOfService(runtime: Runtime, serviceId: string): Promise<boolean> {
   let isDone = true
-  for (const { name } of await runtime.listVolumes({ [LABELS.kind]: 'volume', [LABELS.service]: serviceId })) {
+  for (const { name } of await runtime.listVolumes({
+    [LABELS.kind]: 'volume',
+    [LABELS.service]: serviceId,
+  })) {
     try {
       await runtime.removeVolume(name)
     } catch (error) {

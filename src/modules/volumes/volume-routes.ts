@@ -104,7 +104,8 @@ function restoreRoute(server: Server, operations: VolumeOperations): void {
       },
     },
     async (request) => {
-      const format = UPLOAD_CONTENT_TYPES[request.headers['content-type']?.split(';', 1)[0]?.trim().toLowerCase() ?? '']
+      const format =
+        UPLOAD_CONTENT_TYPES[request.headers['content-type']?.split(';', 1)[0]?.trim().toLowerCase() ?? '']
       if (format === undefined) throw new AppError('UNSUPPORTED_MEDIA_TYPE')
       const gone = new AbortController()
       request.raw.once('close', () => {

@@ -25,7 +25,9 @@ export const VolumeView = Type.Object(
   {
     name: Type.String(),
     mount_path: nullable(
-      Type.String({ description: 'Where new replicas have it; null: the service does not name it any more.' }),
+      Type.String({
+        description: 'Where new replicas have it; null: the service does not name it any more.',
+      }),
     ),
     read_only: nullable(Type.Boolean()),
     in_use: Type.Boolean({

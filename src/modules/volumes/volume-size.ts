@@ -38,7 +38,13 @@ function runDu(directory: string): Promise<number | null> {
     execFile(
       'du',
       ['--summarize', '--block-size=1', '--one-file-system', '--', directory],
-      { timeout: WALK_MS, killSignal: 'SIGKILL', cwd: '/', maxBuffer: 64 * 1024, env: { PATH: '/usr/bin:/bin' } },
+      {
+        timeout: WALK_MS,
+        killSignal: 'SIGKILL',
+        cwd: '/',
+        maxBuffer: 64 * 1024,
+        env: { PATH: '/usr/bin:/bin' },
+      },
       // What vanishes under its feet makes it fail after it has told the sum.
       (_error, stdout) => {
         const bytes = /^(\d+)\t/.exec(stdout)?.[1]

@@ -50,7 +50,9 @@ export function createVolumeStore(database: Database) {
     /** Names in the engine of what is to go, oldest first. */
     listRemovals: (): string[] =>
       database
-        .all<{ engine_name: string }>('SELECT engine_name FROM volume_removals ORDER BY created_at, engine_name')
+        .all<{ engine_name: string }>(
+          'SELECT engine_name FROM volume_removals ORDER BY created_at, engine_name',
+        )
         .map(({ engine_name }) => engine_name),
   }
 }

@@ -222,12 +222,20 @@ test('a restore that fails changes nothing and leaves nothing', async (t) => {
     ],
     [
       '..',
-      await buffer(packArchive([{ kind: 'file', name: 'a/../../x', mode: 0o644, content: Buffer.from('x') }])),
+      await buffer(
+        packArchive([{ kind: 'file', name: 'a/../../x', mode: 0o644, content: Buffer.from('x') }]),
+      ),
     ],
   ]
   for (const [what, bytes] of bad) {
     const stream = Readable.from([bytes], { objectMode: false })
-    const restoring = daemon.volumes.restoreVolume(OPERATOR, service, 'data', { format: 'tar', stream }, never)
+    const restoring = daemon.volumes.restoreVolume(
+      OPERATOR,
+      service,
+      'data',
+      { format: 'tar', stream },
+      never,
+    )
     await t.rejects(restoring, { code: 'BAD_ARCHIVE' }, what)
   }
   await until('nothing is left', () => engineVolumes(world).length === 1)
@@ -240,7 +248,13 @@ test('one restore of a volume runs at a time', async (t) => {
   const daemon = await world.start()
   const service = await addService(world, daemon, 'web', { volumes: VOLUMES })
   const slow = new Readable({ read: () => {} })
-  const first = daemon.volumes.restoreVolume(OPERATOR, service, 'data', { format: 'tar', stream: slow }, never)
+  const first = daemon.volumes.restoreVolume(
+    OPERATOR,
+    service,
+    'data',
+    { format: 'tar', stream: slow },
+    never,
+  )
   const other = { format: 'tar', stream: Readable.from([await archive('x')]) } as const
   await t.rejects(daemon.volumes.restoreVolume(OPERATOR, service, 'data', other, never), { code: 'CONFLICT' })
   slow.push(await archive('first'))

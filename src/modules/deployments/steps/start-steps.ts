@@ -83,7 +83,10 @@ export function createStartSteps(deps: StartStepDeps): Record<'start' | 'check',
       if (!writesVolumes(deployment.config))
         return orAborted(deps.startAlone(deployment, start).then(requireStarted), signal)
       await stopFirst.drain(context)
-      await orAborted(deps.takeOver(deployment, (rival) => stopFirst.leave(context, rival), start), signal)
+      await orAborted(
+        deps.takeOver(deployment, (rival) => stopFirst.leave(context, rival), start),
+        signal,
+      )
     },
 
     check: async (context) => {
