@@ -787,6 +787,11 @@ export type Service = {
   release_command: string[] | null
   release_timeout_seconds: number
   bake_seconds: number
+  volumes: VolumeMount[]
+  /** The hostnames attached to it, proven or not; see /v1/services/{id}/domains. */
+  domains: string[]
+  /** Whether certificates are obtained for its domains. */
+  tls_enabled: boolean
   build_secrets: unknown[]
   autoscale: null
   status: 'Running' | 'Degraded' | 'Deploying' | 'CrashLoop' | 'Sleeping' | 'Stopped' | 'New'
@@ -884,6 +889,12 @@ export type Volume = {
   created_at: string | null
   /** RFC 3339 UTC with milliseconds */
   restored_at: string | null
+}
+
+export type VolumeMount = {
+  name: string
+  mount_path: string
+  read_only: boolean
 }
 
 export type VolumeMountInput = {

@@ -136,7 +136,7 @@ function readConfig(base: ServiceConfig, sent: ServicePatch, problems: ErrorDeta
         : mergeLimits(base.resource_limits, sent.resource_limits),
     restart: sent.restart ?? base.restart,
     stop_grace_seconds: sent.stop_grace_seconds ?? base.stop_grace_seconds,
-    volumes: sent.volumes === undefined ? base.volumes : readVolumes(sent.volumes, problems),
+    volumes: sent.volumes ? readVolumes(sent.volumes, problems) : base.volumes,
     pre_stop_seconds: sent.pre_stop_seconds ?? base.pre_stop_seconds,
     read_only: sent.read_only ?? base.read_only,
     release_command: sent.release_command === undefined ? base.release_command : sent.release_command,

@@ -225,6 +225,11 @@ export const ServiceView = Type.Object(
     release_command: Type.Unsafe<string[] | null>({ type: ['array', 'null'], items: { type: 'string' } }),
     release_timeout_seconds: Type.Integer(),
     bake_seconds: Type.Integer(),
+    volumes: Type.Array(VolumeMount),
+    domains: Type.Array(Type.String(), {
+      description: 'The hostnames attached to it, proven or not; see /v1/services/{id}/domains.',
+    }),
+    tls_enabled: Type.Boolean({ description: 'Whether certificates are obtained for its domains.' }),
     ...NotYet,
     status: Type.Enum(SERVICE_STATUSES),
     url: Type.String(),
