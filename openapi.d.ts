@@ -206,8 +206,8 @@ export type CreateServiceBody = {
   bake_seconds?: number
   /** Environment variables. Names are letters, digits and underscores; at most 500, values of at most 64 KiB, 512 KiB in all. */
   env?: Record<string, unknown> | unknown[]
-  /** Named volumes of the service, kept over deployments. A service that writes into one has one replica, and is replaced stop-first: requests wait meanwhile. */
-  volumes?: VolumeMountInput[]
+  /** Named volumes of the service, kept over deployments. A service that writes into one has one replica, and is replaced stop-first: requests wait meanwhile. Left out or null: they stay as they are. */
+  volumes?: VolumeMountInput[] | null
   /** Not supported by this version. */
   build_secrets?: unknown[] | null
   /** Whether certificates are obtained for its domains. Default true. */
@@ -589,8 +589,8 @@ export type PatchServiceBody = {
   bake_seconds?: number
   /** Environment variables. Names are letters, digits and underscores; at most 500, values of at most 64 KiB, 512 KiB in all. */
   env?: Record<string, unknown> | unknown[]
-  /** Named volumes of the service, kept over deployments. A service that writes into one has one replica, and is replaced stop-first: requests wait meanwhile. */
-  volumes?: VolumeMountInput[]
+  /** Named volumes of the service, kept over deployments. A service that writes into one has one replica, and is replaced stop-first: requests wait meanwhile. Left out or null: they stay as they are. */
+  volumes?: VolumeMountInput[] | null
   /** Not supported by this version. */
   build_secrets?: unknown[] | null
   /** Whether certificates are obtained for its domains. Default true. */
@@ -722,8 +722,8 @@ export type ReplaceServiceBody = {
   bake_seconds?: number
   /** Environment variables. Names are letters, digits and underscores; at most 500, values of at most 64 KiB, 512 KiB in all. */
   env?: Record<string, unknown> | unknown[]
-  /** Named volumes of the service, kept over deployments. A service that writes into one has one replica, and is replaced stop-first: requests wait meanwhile. */
-  volumes?: VolumeMountInput[]
+  /** Named volumes of the service, kept over deployments. A service that writes into one has one replica, and is replaced stop-first: requests wait meanwhile. Left out or null: they stay as they are. */
+  volumes?: VolumeMountInput[] | null
   /** Not supported by this version. */
   build_secrets?: unknown[] | null
   /** Whether certificates are obtained for its domains. Default true. */
