@@ -19,7 +19,7 @@ export interface RoutedService {
 /** Longer than a replacement usually takes; then it is better to be told. */
 const HOLD_MS = 120_000
 /** What does not get well by waiting. */
-const TROUBLED: readonly ReplicaState[] = ['CrashLoop', 'Exited', 'Unhealthy']
+const TROUBLED: ReadonlySet<ReplicaState> = new Set(['CrashLoop', 'Exited', 'Unhealthy'])
 
 /** The routes that follow from what is live and well: a pure function, in a fixed order. */
 export function planRoutes(services: readonly RoutedService[], replicas: readonly ReplicaRow[]): Route[] {
@@ -53,6 +53,6 @@ function isReplaced(service: RoutedService, replicas: readonly ReplicaRow[]): bo
   if (service.taken_over) return true
   return (
     service.stops_first &&
-    !replicas.some((row) => row.deployment_id === service.deployment_id && TROUBLED.includes(row.status))
+    !replicas.some((row) => row.deployment_id === service.deployment_id && TROUBLED.has(row.status))
   )
 }

@@ -101,9 +101,8 @@ export function createVolumeRestore(deps: VolumeRestoreDeps) {
 
 /** What the engine unpacked is in the memory of the kernel only. Where its directory cannot be seen from here, that is as far as it goes. */
 async function syncVolume(runtime: Runtime, name: string): Promise<void> {
-  const [found] = (await runtime.listVolumes({ [LABELS.kind]: 'volume' })).filter(
-    (each) => each.name === name,
-  )
+  const volumes = await runtime.listVolumes({ [LABELS.kind]: 'volume' })
+  const found = volumes.find((each) => each.name === name)
   const directory = found?.directory
   if (directory === undefined || directory === null) return
   await new Promise<void>((resolve) => {
