@@ -234,9 +234,19 @@ export type Deployment = {
   }
   artifact: {
     image: string
-    /** The image id in the engine. */
+    /** Of the image's manifest; the image id in the engine when it is in no registry. */
     digest: string
   } | null
+  commit: {
+    sha: string
+    ref: string | null
+    author: string | null
+    message: string | null
+  } | null
+  trigger: {
+    kind: 'user' | 'webhook' | 'push' | 'auto'
+    id?: string
+  }
   created_by: {
     kind: string
     user_id: string | null
@@ -249,6 +259,8 @@ export type Deployment = {
   steps: DeploymentStep[]
   created_at: string
   updated_at: string
+  /** When it became live. */
+  routed_at: string | null
   finished_at: string | null
 }
 
@@ -323,6 +335,25 @@ export type HealthCheckInput = {
   successes?: number
   /** Without a port: how long a replica must have run to be healthy. Default 5. */
   stays_up_seconds?: number
+}
+
+export type KeyRotation = {
+  /** UUIDv7 */
+  id: string
+  status: 'running' | 'finished'
+  /** An age public key */
+  from_recipient: string
+  /** An age public key */
+  to_recipient: string | null
+  /** Documents that were sealed anew so far. */
+  resealed: number
+  /** Documents that could not be opened. An old key that one of them names is kept. */
+  unreadable: number
+  created_by: string
+  /** RFC 3339 UTC with milliseconds */
+  created_at: string
+  /** RFC 3339 UTC with milliseconds */
+  finished_at: string | null
 }
 
 export type LoginAnswer = {
@@ -542,6 +573,13 @@ export type Readiness = {
   checks: Record<string, 'ok' | 'failed'>
 }
 
+export type Recipient = {
+  /** An age public key */
+  recipient: string
+  /** Public keys of the configuration whose owners can open everything too. */
+  recovery_recipients: string[]
+}
+
 export type ReplaceProjectBody = {
   /** Lower-case letters, digits and inner hyphens, at most 40 characters. */
   name?: string
@@ -641,9 +679,7 @@ export type Service = {
   id: string
   project_id: string
   name: string
-  source: {
-    type: "upload"
-  }
+  source: ServiceSource
   builder: 'auto' | 'dockerfile' | 'node' | 'static'
   /** Inside the context; null: Dockerfile. */
   dockerfile_path: string | null
@@ -694,6 +730,10 @@ export type ServiceLogLine = {
   deployment_id: string
   /** Secrets that Berth knows are masked. */
   line: string
+}
+
+export type ServiceSource = {
+  type: 'upload'
 }
 
 export type Session = {
@@ -1350,6 +1390,42 @@ export interface Operations {
     query: Record<never, never>
     body: undefined
     answer: undefined
+  }
+  /** Read the public key that a SOPS file for this node is encrypted for */
+  getRecipient: {
+    method: 'GET'
+    path: '/v1/secrets/recipient'
+    params: Record<never, never>
+    query: Record<never, never>
+    body: undefined
+    answer: Recipient
+  }
+  /** List rotations of the node's key, newest first */
+  listRotations: {
+    method: 'GET'
+    path: '/v1/secrets/rotations'
+    params: Record<never, never>
+    query: { limit?: number; cursor?: string }
+    body: undefined
+    answer: KeyRotation[]
+  }
+  /** Replace the node's key and seal everything anew, in the background */
+  rotateNodeKey: {
+    method: 'POST'
+    path: '/v1/secrets/rotations'
+    params: Record<never, never>
+    query: Record<never, never>
+    body: undefined
+    answer: KeyRotation
+  }
+  /** Read a rotation of the node's key */
+  getRotation: {
+    method: 'GET'
+    path: '/v1/secrets/rotations/{id}'
+    params: { id: string }
+    query: Record<never, never>
+    body: undefined
+    answer: KeyRotation
   }
   /** List the services that you may see, newest first; values of env are redacted in lists */
   listServices: {
