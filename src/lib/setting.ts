@@ -1,5 +1,6 @@
 import { isIP } from 'node:net'
 import { resolve } from 'node:path'
+import { readRange } from './public-address.ts'
 
 /** One setting: how to read a raw value (from TOML, or text from the environment), its default, and what it is for. */
 export interface Setting<T> {
@@ -179,6 +180,28 @@ export function listOf(form: RegExp, what: string, description: string): Setting
       return items
     },
   }
+}
+
+/** Addresses and ranges of addresses, as `list` takes them. */
+export function ranges(description: string): Setting<readonly string[]> {
+  const texts = list(description)
+  return {
+    ...texts,
+    read: (raw) => {
+      const items = texts.read(raw)
+      for (const item of items) readRange(item)
+      return items
+    },
+  }
+}
+
+/** Yes or no. */
+export function flag(fallback: boolean, description: string): Setting<boolean> {
+  return setting(fallback, description, (raw) => {
+    if (raw === true || raw === 'true') return true
+    if (raw === false || raw === 'false') return false
+    throw new Error(`must be true or false, not ${JSON.stringify(raw)}`)
+  })
 }
 
 /** An IPv4 range of at least a /24. */

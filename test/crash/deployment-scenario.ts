@@ -10,7 +10,7 @@ export interface DeploymentState {
   old: string | undefined
 }
 
-type Kind = 'first' | 'replacing' | 'rollback' | 'superseding'
+type Kind = 'first' | 'git' | 'replacing' | 'rollback' | 'superseding'
 
 const REPLICAS = [0, 1]
 const namesOf = (id: string): string[] => REPLICAS.map((index) => containerName(id, index))
@@ -33,13 +33,16 @@ function withoutRepeats(values: readonly string[]): string[] {
 export function deployment(kind: Kind, options: { machineDies?: boolean } = {}): Scenario<DeploymentState> {
   return {
     prepare: async (world, daemon) => {
-      const service = await addService(world, daemon, 'web', { replicas: 2 })
-      if (kind === 'first') return { service, old: undefined }
+      const source =
+        kind === 'git' ? { source: { type: 'git' as const, repo_url: 'https://host/shop.git' } } : {}
+      const service = await addService(world, daemon, 'web', { replicas: 2, ...source })
+      if (kind === 'git') world.push()
+      if (kind === 'first' || kind === 'git') return { service, old: undefined }
       const first = await release(world, daemon, service)
       return { service, old: kind === 'rollback' ? await release(world, daemon, service) : first }
     },
     act: async (world, daemon, { service }) => {
-      if (kind === 'rollback') return ask(daemon, service, { type: 'rollback' })
+      if (kind === 'rollback' || kind === 'git') return ask(daemon, service, { type: kind })
       const asked = [deploy(world, daemon, service)]
       if (kind === 'superseding') asked.push(deploy(world, daemon, service), deploy(world, daemon, service))
       return Promise.all(asked)

@@ -23,9 +23,23 @@ export async function makeAuthority(): Promise<Authority> {
   const folder = await mkdtemp(join(tmpdir(), 'berth-ca-'))
   const [key, file] = [join(folder, 'key.pem'), join(folder, 'ca.pem')]
   await run('openssl', [
-    ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'],
-    ...['-subj', '/CN=berth test', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1,IP:127.0.0.2'],
-    ...['-keyout', key, '-out', file],
+    'req',
+    '-x509',
+    '-newkey',
+    'ec',
+    '-pkeyopt',
+    'ec_paramgen_curve:prime256v1',
+    '-nodes',
+    '-days',
+    '2',
+    '-subj',
+    '/CN=berth test',
+    '-addext',
+    'subjectAltName=DNS:localhost,IP:127.0.0.1,IP:127.0.0.2',
+    '-keyout',
+    key,
+    '-out',
+    file,
   ])
   return {
     file,
@@ -95,7 +109,7 @@ function runBackend(root: string, request: IncomingMessage, response: ServerResp
       PATH_INFO: decodeURIComponent(url.pathname),
       QUERY_STRING: url.search.slice(1),
       CONTENT_TYPE: request.headers['content-type'] ?? '',
-      HTTP_CONTENT_ENCODING: String(request.headers['content-encoding'] ?? ''),
+      HTTP_CONTENT_ENCODING: request.headers['content-encoding'] ?? '',
       ...(request.headers['content-length'] !== undefined && {
         CONTENT_LENGTH: request.headers['content-length'],
       }),

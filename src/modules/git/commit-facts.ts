@@ -8,8 +8,6 @@ export interface CommitFacts {
   /** The whole name of the ref; null when a commit was asked for. */
   ref: string | null
   author: string
-  /** RFC 3339 UTC with milliseconds; null when the commit has none that makes sense. */
-  authored_at: string | null
   /** The first line. */
   message: string
 }
@@ -24,7 +22,7 @@ export async function readCommit(
   commit: { sha: string; ref: string | null },
   signal: AbortSignal,
 ): Promise<CommitFacts> {
-  const format = '--format=%an%x00%at%x00%s'
+  const format = '--format=%an%x00%s'
   const printed = await runGit({
     args: ['show', '-s', '--no-show-signature', '--no-notes', format, '--end-of-options', commit.sha],
     cwd: repository,
@@ -32,16 +30,10 @@ export async function readCommit(
     limits: LIMITS,
     signal,
   })
-  const [author = '', seconds = '', subject = ''] = printed.split('\0')
+  const [author = '', subject = ''] = printed.split('\0')
   return {
     ...commit,
     author: showText(author, LONGEST.author),
-    authored_at: toInstant(Number(seconds)),
     message: showText(subject, LONGEST.message),
   }
-}
-
-function toInstant(seconds: number): string | null {
-  const instant = new Date(seconds * 1000)
-  return Number.isNaN(instant.getTime()) ? null : instant.toISOString()
 }

@@ -1,5 +1,5 @@
 import { AppError } from '../../lib/errors.ts'
-import { hostLabel, type RepositoryUrl } from './repository-url.ts'
+import { hostLabel, type RepositoryUrl } from '../../lib/repository-url.ts'
 
 /** A git command that failed, with what it said last. */
 export class GitCommandFailed extends Error {
@@ -39,7 +39,7 @@ const REASONS: readonly (readonly [pattern: RegExp, explain: Explain])[] = [
     ({ url, pinned }, said) => {
       const shown = /SHA256:[A-Za-z0-9+/]{43}/.exec(said)?.[0]
       const host = hostLabel(url)
-      return `The host key of ${host} changed${shown === undefined ? '' : `: it shows ${shown} now`}${pinned === undefined ? '' : `, pinned is ${pinned}`}. Someone may be between here and ${host}. If the change is right, forget the pinned key (DELETE /v1/projects/{id}/credentials/git/host-keys/{host_key_id}) and deploy again.`
+      return `The host key of ${host} changed${shown === undefined ? '' : `: it shows ${shown} now`}${pinned === undefined ? '' : `, pinned is ${pinned}`}. Someone may be between here and ${host}. If the change is right, forget the pinned key (DELETE /v1/projects/{id}/git-host-keys/{host_key_id}) and deploy again.`
     },
   ],
   [

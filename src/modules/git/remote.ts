@@ -4,7 +4,7 @@ import { type AddressRule, AddressRefused } from '../../lib/public-address.ts'
 import type { System } from '../../lib/system.ts'
 import { gitEnvironment } from './git-environment.ts'
 import { type FailureFacts, gitFailed } from './git-failure.ts'
-import { hostLabel, type RepositoryUrl } from './repository-url.ts'
+import { hostLabel, type RepositoryUrl } from '../../lib/repository-url.ts'
 import { type KeyAgent, openAgent } from './ssh-agent.ts'
 import { fingerprintOf } from './ssh-key.ts'
 import {

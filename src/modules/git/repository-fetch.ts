@@ -3,9 +3,9 @@ import type { System } from '../../lib/system.ts'
 import type { ChildLimits } from './child-process.ts'
 import { isProgress, runGit } from './git-command.ts'
 import { explainFailure, GitCommandFailed, gitFailed, showText } from './git-failure.ts'
-import { candidatesOf, describeRef, type GitRef } from './git-ref.ts'
+import { candidatesOf, describeRef, type GitRef } from '../../lib/git-ref.ts'
 import type { Remote } from './remote.ts'
-import { hostLabel } from './repository-url.ts'
+import { hostLabel } from '../../lib/repository-url.ts'
 import { sizeOf, tooLarge, watchTransfer } from './transfer-watch.ts'
 
 export interface FetchDeps {

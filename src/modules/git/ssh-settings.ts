@@ -1,4 +1,4 @@
-import type { RepositoryUrl } from './repository-url.ts'
+import type { RepositoryUrl } from '../../lib/repository-url.ts'
 import { AGENT_SOCKET } from './ssh-agent.ts'
 
 /** Files of a job's ssh folder. */

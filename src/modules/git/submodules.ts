@@ -2,7 +2,7 @@ import { lstat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { runGit } from './git-command.ts'
 import { GitCommandFailed, gitFailed, showText } from './git-failure.ts'
-import { BadRepositoryUrl, readSubmoduleUrl, type RepositoryUrl } from './repository-url.ts'
+import { BadRepositoryUrl, readSubmoduleUrl, type RepositoryUrl } from '../../lib/repository-url.ts'
 import type { Repository, SourceTree } from './source-tree.ts'
 
 export interface Submodule {

@@ -29,7 +29,7 @@ test('links stay links, filters and conversions do nothing, odd names arrive', a
     '-rf': 'option-like',
     'ünïcödé/💥.txt': 'unicode',
     'file.txt': 'line\n$Id$\n',
-    'file.enc': 'plain\n',
+    'file.enc': Buffer.from('\ufeffplain\n', 'utf16le'),
     'file.run': 'as it is\n',
   })
   await repository.commit({

@@ -24,7 +24,6 @@ test('a branch, a tag, a commit and any other ref are fetched, with the facts of
     sha: second,
     ref: 'refs/heads/main',
     author: 'Olive Author',
-    authored_at: '2026-11-20T10:00:00.000Z',
     message: 'Second',
   })
   t.equal(await readFile(join(latest.folder, 'app.txt'), 'utf8'), 'two')

@@ -10,7 +10,7 @@ import {
   type GitSourceResult,
 } from '../../../src/modules/git/git-source.ts'
 import type { HostKey, OpenedCredential } from '../../../src/modules/git/remote.ts'
-import { hostLabel, type RepositoryUrl } from '../../../src/modules/git/repository-url.ts'
+import { hostLabel, type RepositoryUrl } from '../../../src/lib/repository-url.ts'
 import { type Authority, makeAuthority } from '../../support/git-https-server.ts'
 import { openRepositoryRoot, type RepositoryRoot } from '../../support/git-repository.ts'
 
