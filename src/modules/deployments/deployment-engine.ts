@@ -11,6 +11,7 @@ import type { DeploymentRow, Step } from './deployment-schema.ts'
 import type { DeploymentStore } from './deployment-store.ts'
 import { makeLive } from './release-swap.ts'
 import { createCutoverSteps, type CutoverStepDeps } from './steps/cutover-steps.ts'
+import { createReleaseCommand } from './steps/release-command.ts'
 import { checkSeconds } from './steps/replica-check.ts'
 import { createSourceSteps, type SourceStepDeps } from './steps/source-steps.ts'
 import { createStartSteps } from './steps/start-steps.ts'
@@ -77,6 +78,11 @@ export function createDeploymentEngine(deps: DeploymentEngineDeps): DeploymentQu
         setArtifact: (id, found) => store.setArtifact(id, found, deps.system.nowIso()),
         setCommit: store.setCommit,
       }),
+      ...createReleaseCommand({
+        ...deps,
+        afterCommit: deps.database.afterCommit,
+        onError: deps.onInternalError,
+      }),
       ...createStartSteps({
         ...deps,
         wantedReplicas: (id) => services.find(id)?.replicas ?? 1,
@@ -86,6 +92,7 @@ export function createDeploymentEngine(deps: DeploymentEngineDeps): DeploymentQu
         ...deps,
         makeLive: (id) => makeLive({ ...deps, markDraining: deps.replicas.markDraining }, id),
         graceOf: (id) => store.find(id)?.config.stop_grace_seconds ?? 0,
+        preStopOf: (id) => store.find(id)?.config.pre_stop_seconds ?? 0,
         isAwaited: store.hasOtherOpen,
         drainSeconds: settings.drain_seconds,
         drainUpgradedSeconds: settings.drain_upgraded_seconds,
@@ -122,6 +129,8 @@ function timeoutOf(
     case 'build':
       // It waits in a queue first, for as long as it takes; the build itself has its own time.
       return null
+    case 'release_command':
+      return deployment.config.release_timeout_seconds * 1000
     case 'start':
       return START_MS
     case 'check':
@@ -130,8 +139,9 @@ function timeoutOf(
       return ROUTE_MS
     case 'retire': {
       const replaced = deployment.replaces_id === null ? undefined : store.find(deployment.replaces_id)
-      const drain = Math.max(settings.drain_seconds, settings.drain_upgraded_seconds)
-      return (drain + (replaced?.config.stop_grace_seconds ?? 0)) * 1000 + SLACK_MS
+      const { pre_stop_seconds = 0, stop_grace_seconds = 0 } = replaced?.config ?? {}
+      const drain = Math.max(settings.drain_seconds, settings.drain_upgraded_seconds, pre_stop_seconds)
+      return (drain + stop_grace_seconds) * 1000 + SLACK_MS
     }
   }
 }
