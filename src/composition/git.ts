@@ -1,4 +1,4 @@
-import { createAddressRule } from '../lib/public-address.ts'
+import { createAddressRule } from '../lib/address-rule.ts'
 import { createGitCredentialOperations } from '../modules/git/git-credential-operations.ts'
 import { createGitCredentialStore } from '../modules/git/git-credential-store.ts'
 import { createGitSource } from '../modules/git/git-source.ts'

@@ -1,6 +1,6 @@
 import { isIP } from 'node:net'
 import { resolve } from 'node:path'
-import { readRange } from './public-address.ts'
+import { readRange } from './address-rule.ts'
 
 /** One setting: how to read a raw value (from TOML, or text from the environment), its default, and what it is for. */
 export interface Setting<T> {
@@ -70,6 +70,15 @@ export function integer(fallback: number, least: number, most: number, descripti
       throw new Error(`must be a whole number from ${least} to ${most}, not ${JSON.stringify(raw)}`)
     }
     return value
+  })
+}
+
+/** true or false. */
+export function boolean(fallback: boolean, description: string): Setting<boolean> {
+  return setting(fallback, description, (raw) => {
+    if (raw === true || raw === 'true') return true
+    if (raw === false || raw === 'false') return false
+    throw new Error(`must be true or false, not ${JSON.stringify(raw)}`)
   })
 }
 
@@ -193,15 +202,6 @@ export function ranges(description: string): Setting<readonly string[]> {
       return items
     },
   }
-}
-
-/** Yes or no. */
-export function flag(fallback: boolean, description: string): Setting<boolean> {
-  return setting(fallback, description, (raw) => {
-    if (raw === true || raw === 'true') return true
-    if (raw === false || raw === 'false') return false
-    throw new Error(`must be true or false, not ${JSON.stringify(raw)}`)
-  })
 }
 
 /** An IPv4 range of at least a /24. */

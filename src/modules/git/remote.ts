@@ -1,6 +1,6 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type AddressRule, AddressRefused } from '../../lib/public-address.ts'
+import { type AddressRule, AddressRefused } from '../../lib/address-rule.ts'
 import type { System } from '../../lib/system.ts'
 import { gitEnvironment } from './git-environment.ts'
 import { type FailureFacts, gitFailed } from './git-failure.ts'

@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Test } from 'tap'
-import { createAddressRule } from '../../../src/lib/public-address.ts'
+import { createAddressRule } from '../../../src/lib/address-rule.ts'
 import { createSystem } from '../../../src/lib/system.ts'
 import {
   createGitSource,

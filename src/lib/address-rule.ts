@@ -1,36 +1,7 @@
 import { lookup } from 'node:dns/promises'
 import { BlockList, isIP } from 'node:net'
 import { orAborted } from './abortable.ts'
-
-/** Ranges that are not the public internet (IANA special-purpose registries, RFC 6890), or that wrap addresses which may not be. */
-const SPECIAL: readonly [network: string, prefix: number][] = [
-  ['0.0.0.0', 8],
-  ['10.0.0.0', 8],
-  ['100.64.0.0', 10],
-  ['127.0.0.0', 8],
-  ['169.254.0.0', 16],
-  ['172.16.0.0', 12],
-  ['192.0.0.0', 24],
-  ['192.0.2.0', 24],
-  ['192.88.99.0', 24],
-  ['192.168.0.0', 16],
-  ['198.18.0.0', 15],
-  ['198.51.100.0', 24],
-  ['203.0.113.0', 24],
-  ['224.0.0.0', 3],
-  ['::', 96],
-  ['64:ff9b::', 96],
-  ['64:ff9b:1::', 48],
-  ['100::', 64],
-  ['2001::', 32],
-  ['2001:db8::', 32],
-  ['2002::', 16],
-  ['fc00::', 7],
-  ['fe80::', 9],
-  ['ff00::', 8],
-]
-
-const special = rangesOf(SPECIAL)
+import { isInternalAddress } from './internal-address.ts'
 
 /** Where a program may connect to. */
 export interface AddressRule {
@@ -52,7 +23,7 @@ export class AddressRefused extends Error {
  */
 export function createAddressRule(allowedRanges: readonly string[]): AddressRule {
   const allowed = rangesOf(allowedRanges.map(readRange))
-  const isAllowed = (address: string): boolean => contains(allowed, address) || !contains(special, address)
+  const isAllowed = (address: string): boolean => contains(allowed, address) || !isInternalAddress(address)
   return {
     resolve: async (host, signal) => {
       const addresses = isIP(host) === 0 ? await lookUp(host, signal) : [host]
