@@ -4,6 +4,7 @@ import type { System } from '../../lib/system.ts'
 import type { Runtime } from '../../runtime/runtime.ts'
 import type { Database } from '../../store/database.ts'
 import type { RecordAudit } from '../audit/audit.ts'
+import type { GitSource } from '../git/git-source.ts'
 import { type DesiredState, replicasOf, type ServiceRow, writesVolumes } from '../services/service-schema.ts'
 import type { VolumeMounts } from '../volumes/volume-mounts.ts'
 import { createDeploymentQueue, type DeploymentQueue, type DeploymentQueueDeps } from './deployment-queue.ts'
@@ -18,6 +19,7 @@ import { createSourceSteps, type SourceStepDeps } from './steps/source-steps.ts'
 import { createStartSteps } from './steps/start-steps.ts'
 import type { ReplicaRows } from './steps/step.ts'
 import { builds, type SourceFetchers } from './sources/source-fetch.ts'
+import { createGitFetcher } from './sources/git-source.ts'
 import { createReleaseFetcher } from './sources/release-source.ts'
 import { createUploadFetcher, type UploadFetchDeps } from './sources/upload-source.ts'
 import { createWorkFolders } from './work-folders.ts'
@@ -40,6 +42,7 @@ export interface DeploymentEngineDeps {
   openEnv: (sealed: string) => Promise<Readonly<Record<string, string>>>
   volumes: Pick<VolumeMounts, 'startAlone' | 'takeOver'>
   unpackUpload: UploadFetchDeps['unpackUpload']
+  fetchGit: GitSource['fetch']
   buildSource: SourceStepDeps['buildSource']
   publishRoutes: CutoverStepDeps['publishRoutes']
   inFlight: CutoverStepDeps['inFlight']
@@ -65,6 +68,7 @@ export function createDeploymentEngine(deps: DeploymentEngineDeps): DeploymentQu
   const release = createReleaseFetcher(deps.runtime)
   const fetchers: SourceFetchers = {
     upload: createUploadFetcher(deps),
+    git: createGitFetcher(deps),
     redeploy: release,
     rollback: release,
   }
@@ -148,7 +152,8 @@ function timeoutOf(
 ): number | null {
   switch (step) {
     case 'fetch':
-      return FETCH_MS
+      // A repository has the time that the settings give it.
+      return deployment.source.type === 'git' ? null : FETCH_MS
     case 'build':
       // It waits in a queue first, for as long as it takes; the build itself has its own time.
       return null
