@@ -144,6 +144,8 @@ const LOOKS = [
   'inspectContainer',
   'readUsage',
   'listContainers',
+  'listContainers',
+  'listVolumes',
 ] as const
 const ACTS = [
   'ensureNetwork',
@@ -155,6 +157,9 @@ const ACTS = [
   'startContainer',
   'stopContainer',
   'removeContainer',
+  'ensureVolume',
+  'removeVolume',
+  'writeVolume',
 ] as const
 
 /** A runtime whose changes are instants. */
