@@ -1,4 +1,4 @@
-import type { Autoscale } from '../services/service-schema.ts'
+import type { Autoscale } from '../services/autoscale-schema.ts'
 
 /** What is seen of one service at one moment. */
 export interface ScaleLook {

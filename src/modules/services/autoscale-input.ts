@@ -1,6 +1,5 @@
 import type { ErrorDetail } from '../../lib/errors.ts'
-import type { AutoscaleInput } from './service-input-schema.ts'
-import type { Autoscale } from './service-schema.ts'
+import type { Autoscale, AutoscaleInput } from './autoscale-schema.ts'
 
 const DEFAULTS = {
   min_replicas: 1,

@@ -2,7 +2,8 @@ import { type Static, Type } from 'typebox'
 import { ResourceName } from '../projects/project-schema.ts'
 import { ResourceLimitsInput } from '../projects/resource-limits-schema.ts'
 import { EnvInput } from '../secrets/env-schema.ts'
-import { type Autoscale, BUILDERS, RESTART_POLICIES } from './service-schema.ts'
+import { AutoscaleInput } from './autoscale-schema.ts'
+import { BUILDERS, RESTART_POLICIES } from './service-schema.ts'
 
 /*
  * What may be sent. No field has a JSON Schema default, because a default would also be filled into a PATCH: the defaults are those of
@@ -89,50 +90,6 @@ const HealthCheckInput = Type.Object(
   },
   { ...closed, title: 'HealthCheckInput' },
 )
-
-const AutoscaleInput = nullable<Pick<Autoscale, 'max_replicas'> & Partial<Autoscale>>({
-  ...Type.Object(
-    {
-      min_replicas: Type.Optional(
-        Type.Integer({
-          minimum: 0,
-          maximum: 100,
-          description: 'Default 1. 0: the service sleeps when it is idle, and a request wakes it.',
-        }),
-      ),
-      max_replicas: Type.Integer({ minimum: 1, maximum: 100 }),
-      target_cpu_pct: Type.Optional(
-        Type.Integer({ minimum: 1, maximum: 100, description: 'Of the processor limit. Default 70.' }),
-      ),
-      target_mem_pct: Type.Optional(
-        nullable<number>({
-          type: 'integer',
-          minimum: 1,
-          maximum: 100,
-          description: 'Of the memory limit; null (the default): memory does not count.',
-        }),
-      ),
-      scale_down_cooldown_s: Type.Optional(
-        Type.Integer({
-          minimum: 10,
-          maximum: 86_400,
-          description: 'How long less must have been enough before replicas go. Default 300.',
-        }),
-      ),
-      idle_timeout_s: Type.Optional(
-        Type.Integer({
-          minimum: 10,
-          maximum: 604_800,
-          description: 'With min_replicas 0: how long without request and connection. Default 900.',
-        }),
-      ),
-    },
-    { ...closed, title: 'AutoscaleInput' },
-  ),
-  type: 'object',
-  description: 'Null (the default): as many replicas as `replicas` says.',
-})
-export type AutoscaleInput = Static<typeof AutoscaleInput>
 
 /** One object for every kind of source (`service-source.ts` says which field belongs to which), so that an answer can say which kinds are not there yet instead of listing all branches. */
 export const SourceInput = Type.Object(

@@ -1,6 +1,6 @@
 import { type Static, Type } from 'typebox'
 import { type ResourceLimits, ResourceLimitsView } from '../projects/resource-limits-schema.ts'
-import { nullable } from '../../http/schema.ts'
+import { type Autoscale, AutoscaleView } from './autoscale-schema.ts'
 import { EnvView } from '../secrets/env-schema.ts'
 
 export const BUILDERS = ['auto', 'dockerfile', 'node', 'static'] as const
@@ -151,18 +151,6 @@ export function readConfig(column: string): ServiceConfig {
   }
 }
 
-/** Column `autoscale`: between which bounds Berth chooses the number of replicas. */
-export interface Autoscale {
-  /** 0: it sleeps when it is idle, and a request wakes it. */
-  min_replicas: number
-  max_replicas: number
-  /** Of the limits, on average of all replicas. */
-  target_cpu_pct: number
-  target_mem_pct: number | null
-  scale_down_cooldown_s: number
-  idle_timeout_s: number
-}
-
 /** A row of `services` with its JSON columns read. */
 export interface ServiceRow {
   id: string
@@ -215,20 +203,6 @@ export const HealthCheckView = Type.Object(
     live_failures: Type.Integer(),
   },
   { title: 'HealthCheck' },
-)
-
-export const AutoscaleView = nullable(
-  Type.Object(
-    {
-      min_replicas: Type.Integer(),
-      max_replicas: Type.Integer(),
-      target_cpu_pct: Type.Integer(),
-      target_mem_pct: NullableInteger('Of the memory limit; null: memory does not count.'),
-      scale_down_cooldown_s: Type.Integer(),
-      idle_timeout_s: Type.Integer(),
-    },
-    { title: 'Autoscale' },
-  ),
 )
 
 const VolumeMount = Type.Object(

@@ -1,6 +1,6 @@
 import { test } from 'tap'
 import { planScale, type ScaleLook, type ScaleMemory } from '../../../src/modules/autoscale/autoscale-plan.ts'
-import type { Autoscale } from '../../../src/modules/services/service-schema.ts'
+import type { Autoscale } from '../../../src/modules/services/autoscale-schema.ts'
 
 const SETTINGS: Autoscale = {
   min_replicas: 1,
