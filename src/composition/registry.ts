@@ -4,15 +4,18 @@ import { type Base, reporter } from './base.ts'
 
 /** The hosted OCI registry. */
 export function composeRegistry(base: Base, { audit, identity }: Access) {
-  const { config, log, system, state } = base
+  const { config, log, system, state, stores } = base
   return createRegistry({
     database: state.database,
     system,
     identity,
     recordAudit: audit.record,
     accessRevision: audit.accessRevision,
-    // No release is made from an image of the registry yet.
-    usersOf: () => [],
+    describeHolder: (id) => {
+      const deployment = stores.deployments.find(id)
+      const service = deployment && stores.services.findAny(deployment.service_id)
+      return service ? `service ${service.name} (release ${deployment.number})` : `deployment ${id}`
+    },
     onProblem: (problem, details) => log.warn({ ...details, part: 'registry' }, problem),
     onError: reporter(base, 'registry'),
     settings: config,

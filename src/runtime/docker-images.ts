@@ -60,7 +60,7 @@ export function labelFilter(labels: Record<string, string>): string[] {
 }
 
 /** dockerode puts references into paths as they are. */
-function requireReference(reference: string): string {
+export function requireReference(reference: string): string {
   if (/^[\w][\w.:/@+-]*$/.test(reference) && !reference.includes('..')) return reference
   throw new AppError('NOT_FOUND', {
     cause: new Error(`not an image reference: ${JSON.stringify(reference)}`),
@@ -135,7 +135,7 @@ function quote(word: string): string {
   return `"${word.replace(/[\\"$]/g, String.raw`\$&`)}"`
 }
 
-function toImageInfo(image: ImageInspectInfo): ImageInfo {
+export function toImageInfo(image: ImageInspectInfo): ImageInfo {
   const config = image.Config
   return {
     id: image.Id,

@@ -10,6 +10,7 @@ import {
 } from './fake-engine.ts'
 import { createFaultyVerbs, type FakeFaults, type FaultyVerbs, type RuntimeVerb } from './fake-faults.ts'
 import { createFakeImages, type FakeBuilder } from './fake-images.ts'
+import { createFakeTransfers } from './fake-transfers.ts'
 import { createFakeStreams } from './fake-streams.ts'
 import { LABELS } from './labels.ts'
 import type { EngineInfo, ImageInfo, Runtime } from './runtime.ts'
@@ -59,6 +60,7 @@ export function createFakeRuntime({
     inspectEngine: async () => ENGINE_INFO,
     ...createFakeNetworks(engine, nodeId),
     ...createFakeImages(engine, nodeId, () => builder),
+    ...createFakeTransfers(engine),
     ...createFakeContainers(engine, nodeId, system),
   }
   return {

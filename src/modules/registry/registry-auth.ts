@@ -93,7 +93,7 @@ export function createRegistryAuth(deps: RegistryAuthDeps) {
   const ownerOf = (claims: TokenClaims, now: string): Actor => {
     const before = rechecked.get(claims)
     if (before?.epoch === now) return before.actor
-    const actor = principals.actorOf(claims.principal)
+    const actor = claims.principal && principals.actorOf(claims.principal)
     if (!actor) throw new AppError('UNAUTHENTICATED')
     rechecked.set(claims, { epoch: now, actor })
     return actor
@@ -127,7 +127,7 @@ export function createRegistryAuth(deps: RegistryAuthDeps) {
       if (bearer?.startsWith(SIGNED_PREFIX) === true) {
         const claims = signer.read(bearer, system.now())
         if (claims?.kind !== 'access') throw new AppError('UNAUTHENTICATED')
-        return signedCaller(claims, clues)
+        return claims.principal === null ? ownCaller(claims, clues) : signedCaller(claims, clues)
       }
       const proven = bearer === undefined ? await prove(clues) : fromToken(clues, bearer)
       if (!proven) throw new AppError('UNAUTHENTICATED')
@@ -138,6 +138,28 @@ export function createRegistryAuth(deps: RegistryAuthDeps) {
 
 function contextOf(actor: Actor, clues: CallerClues): Caller['context'] {
   return { actor, request_id: clues.requestId, client_address: clues.clientAddress }
+}
+
+/** Berth itself: what the token says and nothing else. */
+function ownCaller({ grants, name }: TokenClaims, clues: CallerClues): Caller {
+  const actor: Actor = {
+    via: 'system',
+    user_id: null,
+    name,
+    session_id: null,
+    token_id: null,
+    is_super_admin: false,
+    can: () => false,
+    sees: () => false,
+    visibleProjects: () => [],
+  }
+  return {
+    isSigned: false,
+    context: contextOf(actor, clues),
+    allows: (action, repository) =>
+      Object.hasOwn(grants, repository.name) && grants[repository.name]?.includes(action) === true,
+    pullProjects: () => [],
+  }
 }
 
 function actorCaller(actor: Actor, clues: CallerClues): Caller {

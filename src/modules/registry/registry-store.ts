@@ -33,6 +33,12 @@ export function createRegistryStore(database: Database) {
         path,
       }),
 
+    findIn: (projectId: string, path: string) =>
+      database.get<RepositoryRow>(`${REPOSITORY} WHERE r.project_id = $projectId AND r.path = $path`, {
+        projectId,
+        path,
+      }),
+
     findById: (id: number) => database.get<RepositoryRow>(`${REPOSITORY} WHERE r.id = $id`, { id }),
 
     /** Makes the repository unless it is there. */
