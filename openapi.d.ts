@@ -234,9 +234,19 @@ export type Deployment = {
   }
   artifact: {
     image: string
-    /** The image id in the engine. */
+    /** Of the image's manifest; the image id in the engine when it is in no registry. */
     digest: string
   } | null
+  commit: {
+    sha: string
+    ref: string | null
+    author: string | null
+    message: string | null
+  } | null
+  trigger: {
+    kind: 'user' | 'webhook' | 'push' | 'auto'
+    id?: string
+  }
   created_by: {
     kind: string
     user_id: string | null
@@ -249,6 +259,8 @@ export type Deployment = {
   steps: DeploymentStep[]
   created_at: string
   updated_at: string
+  /** When it became live. */
+  routed_at: string | null
   finished_at: string | null
 }
 
@@ -641,9 +653,7 @@ export type Service = {
   id: string
   project_id: string
   name: string
-  source: {
-    type: "upload"
-  }
+  source: ServiceSource
   builder: 'auto' | 'dockerfile' | 'node' | 'static'
   /** Inside the context; null: Dockerfile. */
   dockerfile_path: string | null
@@ -694,6 +704,10 @@ export type ServiceLogLine = {
   deployment_id: string
   /** Secrets that Berth knows are masked. */
   line: string
+}
+
+export type ServiceSource = {
+  type: 'upload'
 }
 
 export type Session = {

@@ -14,7 +14,10 @@ import { checkSeconds } from './steps/replica-check.ts'
 import { createSourceSteps, type SourceStepDeps } from './steps/source-steps.ts'
 import { createStartSteps } from './steps/start-steps.ts'
 import type { ReplicaRows } from './steps/step.ts'
-import { createWorkFolders, type WorkFoldersDeps } from './work-folders.ts'
+import { builds, type SourceFetchers } from './sources/source-fetch.ts'
+import { createReleaseFetcher } from './sources/release-source.ts'
+import { createUploadFetcher, type UploadFetchDeps } from './sources/upload-source.ts'
+import { createWorkFolders } from './work-folders.ts'
 
 export interface DeploymentEngineDeps {
   database: Database
@@ -32,7 +35,7 @@ export interface DeploymentEngineDeps {
   }
   projectNameOf: (projectId: string) => string | undefined
   openEnv: (sealed: string) => Promise<Readonly<Record<string, string>>>
-  unpackUpload: WorkFoldersDeps['unpackUpload']
+  unpackUpload: UploadFetchDeps['unpackUpload']
   buildSource: SourceStepDeps['buildSource']
   publishRoutes: CutoverStepDeps['publishRoutes']
   inFlight: CutoverStepDeps['inFlight']
@@ -53,14 +56,22 @@ const SLACK_MS = 30_000
 export function createDeploymentEngine(deps: DeploymentEngineDeps): DeploymentQueue {
   const { store, settings, services } = deps
   const workDir = join(settings.data_dir, 'work')
-  const folders = createWorkFolders({ workDir, unpackUpload: deps.unpackUpload })
+  const release = createReleaseFetcher(deps.runtime)
+  const fetchers: SourceFetchers = {
+    upload: createUploadFetcher(deps),
+    redeploy: release,
+    rollback: release,
+  }
+  const folders = createWorkFolders({ workDir, fetchers })
   return createDeploymentQueue({
     ...deps,
     steps: {
       ...createSourceSteps({
         ...deps,
+        fetchers,
         folders,
-        setImage: (id, image, imageId) => store.setImage(id, image, imageId, deps.system.nowIso()),
+        setArtifact: (id, found) => store.setArtifact(id, found, deps.system.nowIso()),
+        setCommit: store.setCommit,
       }),
       ...createStartSteps({
         ...deps,
@@ -76,6 +87,7 @@ export function createDeploymentEngine(deps: DeploymentEngineDeps): DeploymentQu
         drainUpgradedSeconds: settings.drain_upgraded_seconds,
       }),
     },
+    builds: (deployment) => builds(fetchers, deployment),
     concurrency: settings.deploy_concurrency,
     timeoutOf: (step, deployment) => timeoutOf(settings, store, step, deployment),
     namesOf: (deployment) => {

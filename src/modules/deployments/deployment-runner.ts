@@ -136,7 +136,8 @@ function recordDone(
   step: Step,
   record: (() => void) | undefined,
 ): void {
-  const next = STEPS[STEPS.indexOf(step) + 1] ?? null
+  const skipped = store.listSkipped(id)
+  const next = STEPS.slice(STEPS.indexOf(step) + 1).find((each) => !skipped.includes(each)) ?? null
   database.transact(() => {
     const now = system.nowIso()
     const status = next === null || isLive(store.find(id)) ? 'Healthy' : STATE_DURING[next]

@@ -65,8 +65,8 @@ const HealthCheckInput = Type.Object(
   { ...closed, title: 'HealthCheckInput' },
 )
 
-/** One object for every kind of source, so that an answer can say which kinds are not there yet instead of listing all branches. */
-const SourceInput = Type.Object(
+/** One object for every kind of source (`service-source.ts` says which field belongs to which), so that an answer can say which kinds are not there yet instead of listing all branches. */
+export const SourceInput = Type.Object(
   {
     type: Type.Enum(['upload', 'git', 'external_image']),
     repo_url: Type.Optional(Type.String({ maxLength: 2048 })),
@@ -80,6 +80,7 @@ const SourceInput = Type.Object(
   },
   { ...closed, description: 'Where deployments come from. This version knows {"type":"upload"}.' },
 )
+export type SourceInput = Static<typeof SourceInput>
 
 const NotYet = (type: string | string[]) =>
   Type.Optional(Type.Unsafe<unknown>({ type, description: 'Not supported by this version.' }))

@@ -57,8 +57,34 @@ export interface ServiceBuild {
   build_args: Record<string, string>
 }
 
-export interface ServiceSource {
-  type: 'upload'
+/** Where the deployments of a service come from; `service-source.ts` reads what is sent of each kind. */
+export type ServiceSource = { type: 'upload' }
+
+/** How replicas run when nothing else was said. Releases of before a field was there run as if it had this value, so each must change nothing. */
+export const DEFAULT_CONFIG: ServiceConfig = {
+  internal_port: 8080,
+  command: null,
+  health_check: {
+    path: null,
+    timeout_seconds: 60,
+    interval_ms: 500,
+    statuses: '200-399',
+    successes: 2,
+    stays_up_seconds: 5,
+  },
+  resource_limits: null,
+  restart: 'always',
+  stop_grace_seconds: 10,
+}
+
+/** Reads a column `config`, which may be older than some of the fields. */
+export function readConfig(column: string): ServiceConfig {
+  const config = JSON.parse(column) as Partial<ServiceConfig>
+  return {
+    ...DEFAULT_CONFIG,
+    ...config,
+    health_check: { ...DEFAULT_CONFIG.health_check, ...config.health_check },
+  }
 }
 
 /** A row of `services` with its JSON columns read. */
@@ -119,12 +145,15 @@ export const HealthCheckView = Type.Object(
   { title: 'HealthCheck' },
 )
 
+/** One object for every kind of source: what belongs to another kind is not there. */
+const SourceView = Type.Object({ type: Type.Enum(['upload']) }, { title: 'ServiceSource' })
+
 export const ServiceView = Type.Object(
   {
     id: Type.String(),
     project_id: Type.String(),
     name: Type.String(),
-    source: Type.Object({ type: Type.Literal('upload') }),
+    source: SourceView,
     builder: Type.Enum(BUILDERS),
     dockerfile_path: NullableText('Inside the context; null: Dockerfile.'),
     context_path: NullableText('Folder of the source that is built; null: its root.'),
