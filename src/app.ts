@@ -32,8 +32,8 @@ export async function createApp(options: AppOptions): Promise<App> {
 async function composeApp(base: Base): Promise<App> {
   const access = await composeAccess(base)
   const traffic = composeTraffic(base)
-  const delivery = await composeDelivery(base, access, traffic)
   const registry = await composeRegistry(base, access)
+  const delivery = await composeDelivery(base, access, traffic, registry)
   const workers = composeWorkers(base, access, traffic, delivery, registry)
   const server = composeServer(base, access, traffic, delivery, workers, registry)
   return lifecycle(base, access, traffic, delivery, workers, registry, server)
@@ -62,6 +62,8 @@ function lifecycle(
       traffic.ports.http = (await traffic.ingress.status()).http_port
       stack.defer(() => server.close())
       const api = await server.listen({ host: config.bind.host, port: config.bind.port })
+      stack.defer(() => registry.entry.close())
+      await registry.entry.open(server.server)
       stack.defer(async () => {
         await Promise.all(
           [workers.removal, traffic.routes.worker, ...workers.upkeep].map((worker) => worker.stop()),
@@ -70,6 +72,7 @@ function lifecycle(
       for (const worker of [workers.removal, ...workers.upkeep]) worker.start()
       stack.defer(() => delivery.logs.stop())
       delivery.logs.worker.start()
+      stack.defer(() => delivery.recovery.stop())
       stack.defer(() => delivery.reconciler.stop())
       stack.defer(() => delivery.engine.stop())
       delivery.reconciler.start(() => {

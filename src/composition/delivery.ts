@@ -1,5 +1,7 @@
 import { createBuilds } from '../modules/builds/build-operations.ts'
 import { createDeploymentEngine } from '../modules/deployments/deployment-engine.ts'
+import { createImageRecovery } from '../modules/deployments/image-recovery.ts'
+import { createReleaseLibrary } from '../modules/deployments/release-library.ts'
 import { createDeploymentOperations } from '../modules/deployments/deployment-operations.ts'
 import { createReleaseSettings } from '../modules/deployments/release-settings.ts'
 import { createReplicaKeeper } from '../modules/replicas/replica-keeper.ts'
@@ -8,13 +10,19 @@ import { createUploadFiles } from '../modules/uploads/upload-files.ts'
 import { createUploadOperations } from '../modules/uploads/upload-operations.ts'
 import { createDockerRuntime } from '../runtime/docker-runtime.ts'
 import type { DeploymentRow } from '../modules/deployments/deployment-schema.ts'
+import type { RegistryPart } from './registry.ts'
 import { composeLogs } from './logs.ts'
 import { type Base, reporter } from './base.ts'
 import type { Access } from './access.ts'
 import type { Traffic } from './traffic.ts'
 
 /** Everything between an upload and a running replica. */
-export async function composeDelivery(base: Base, { secrets, audit, identity }: Access, traffic: Traffic) {
+export async function composeDelivery(
+  base: Base,
+  { secrets, audit, identity }: Access,
+  traffic: Traffic,
+  registry: RegistryPart,
+) {
   const { config, log, system, stores, state } = base
   const { database, nodeId } = state
   const runtime =
@@ -44,7 +52,14 @@ export async function composeDelivery(base: Base, { secrets, audit, identity }: 
     system,
     settings: config,
   })
+  const library = createReleaseLibrary({
+    runtime,
+    images: registry.images,
+    registryHost: () => registry.entry.host(),
+  })
+  const recovery = createImageRecovery({ library, onError: reporter(base, 'images') })
   const keeper = createReplicaKeeper({
+    recoverImage: recovery.recover,
     runtime,
     system,
     store: stores.replicas,
@@ -89,6 +104,7 @@ export async function composeDelivery(base: Base, { secrets, audit, identity }: 
       await uploadFiles.requireRoom(0)
       return builds.buildSource(request)
     },
+    library,
     publishRoutes: traffic.routes.publish,
     inFlight: traffic.ingress.inFlight,
     prepareLog: logs.prepare,
@@ -117,10 +133,11 @@ export async function composeDelivery(base: Base, { secrets, audit, identity }: 
       },
     }),
     takeUpload: uploads.takeUpload,
+    library,
     hasImage: async (id) => (await runtime.findImage(id)) !== undefined,
     deploymentsChanged: engine.worker.nudge,
     over: closeLog,
   })
-  return { runtime, logs, uploadFiles, uploads, reconciler, engine, deployments }
+  return { runtime, logs, library, recovery, uploadFiles, uploads, reconciler, engine, deployments }
 }
 export type Delivery = Awaited<ReturnType<typeof composeDelivery>>

@@ -1,11 +1,12 @@
+import { createEngineEntry } from '../http/engine-entry.ts'
 import { createRegistry } from '../modules/registry/registry.ts'
 import type { Access } from './access.ts'
 import { type Base, reporter } from './base.ts'
 
 /** The hosted OCI registry. */
-export function composeRegistry(base: Base, { audit, identity }: Access) {
+export async function composeRegistry(base: Base, { audit, identity }: Access) {
   const { config, log, system, state, stores } = base
-  return createRegistry({
+  const registry = await createRegistry({
     database: state.database,
     system,
     identity,
@@ -16,9 +17,11 @@ export function composeRegistry(base: Base, { audit, identity }: Access) {
       const service = deployment && stores.services.findAny(deployment.service_id)
       return service ? `service ${service.name} (release ${deployment.number})` : `deployment ${id}`
     },
+    hasService: (id) => stores.services.find(id) !== undefined,
     onProblem: (problem, details) => log.warn({ ...details, part: 'registry' }, problem),
     onError: reporter(base, 'registry'),
     settings: config,
   })
+  return { ...registry, entry: createEngineEntry() }
 }
 export type RegistryPart = Awaited<ReturnType<typeof composeRegistry>>

@@ -70,6 +70,10 @@ export function composeServer(
     observe: traffic.intents.observe,
     redeploy: delivery.deployments.redeployService,
     cancelDeployments: delivery.deployments.cancelOfService,
+    hideImages: (service) => {
+      const own = new Set(stores.deployments.listIdsOfService(service.id))
+      registry.images.hideRepositories(service, (deploymentId) => own.has(deploymentId))
+    },
     removeService: async () => {
       await traffic.routes.publish()
       workers.removal.nudge()

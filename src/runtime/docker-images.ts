@@ -11,7 +11,7 @@ import type { ImageInfo, ImportSpec, Runtime } from './runtime.ts'
 
 const INSPECTS_AT_ONCE = 8
 
-type ImageVerbs = Pick<Runtime, 'findImage' | 'importImage' | 'listImages' | 'removeImage'>
+type ImageVerbs = Pick<Runtime, 'findImage' | 'importImage' | 'listImages' | 'listTags' | 'removeImage'>
 
 export function createDockerImages({ engine, nodeId }: { engine: DockerEngine; nodeId: string }): ImageVerbs {
   const findImage: ImageVerbs['findImage'] = (reference) =>
@@ -38,6 +38,13 @@ export function createDockerImages({ engine, nodeId }: { engine: DockerEngine; n
       )
       const images = await mapBounded(found, INSPECTS_AT_ONCE, (image) => findImage(image.Id))
       return images.filter((image) => image !== undefined)
+    },
+
+    listTags: async (prefix) => {
+      const found = await engine.call('list tags', (docker, abortSignal) =>
+        docker.listImages({ abortSignal }),
+      )
+      return found.flatMap(({ RepoTags }) => (RepoTags ?? []).filter((tag) => tag.startsWith(prefix)))
     },
 
     removeImage: (reference) =>

@@ -7,12 +7,18 @@ const MANIFEST = 'application/vnd.docker.distribution.manifest.v2+json'
 
 type Ask = (method: string, path: string, body?: string) => Promise<string>
 
-/** Pushes and pulls against a real registry: what is sent is the image's description, without any layer. */
+/** The host of a registry that is part of the engine in memory, for tests that have none that listens. */
+export const MEMORY_REGISTRY = 'memory'
+
+/**
+ * Pushes and pulls against a real registry, or one in memory: what is sent is the image's description, without any layer.
+ */
 export function createFakeTransfers(engine: FakeEngine): Pick<Runtime, 'pushImage' | 'pullImage'> {
   return {
     pushImage: async (reference, to, signal) => {
       const image = findFakeImage(engine, reference)
       if (!image) throw new AppError('NOT_FOUND')
+      if (to.host === MEMORY_REGISTRY) return pushToMemory(engine, image, to)
       const ask = askerOf(to, signal)
       const config = JSON.stringify({ ...image, tags: [] })
       await ask('POST', `blobs/uploads/?digest=${digestOf(config)}`, config)
@@ -31,6 +37,7 @@ export function createFakeTransfers(engine: FakeEngine): Pick<Runtime, 'pushImag
     },
 
     pullImage: async (from, tag, signal) => {
+      if (from.host === MEMORY_REGISTRY) return pullFromMemory(engine, from, tag)
       const ask = askerOf(from, signal)
       const manifest = JSON.parse(await ask('GET', `manifests/${from.digest}`)) as Manifest
       const config = JSON.parse(
@@ -40,6 +47,27 @@ export function createFakeTransfers(engine: FakeEngine): Pick<Runtime, 'pushImag
       return structuredClone(addFakeImage(engine, tag, config.id === undefined ? {} : config))
     },
   }
+}
+
+function pushToMemory(
+  engine: FakeEngine,
+  image: ImageInfo,
+  { repository, tag }: ImagePlace & { tag: string },
+): { digest: string } {
+  const digest = digestOf(image.id)
+  engine.pushed.set(`${repository}@${digest}`, structuredClone({ ...image, tags: [] }))
+  engine.onPush({ repository, tag, digest })
+  return { digest }
+}
+
+function pullFromMemory(
+  engine: FakeEngine,
+  { repository, digest }: ImagePlace & { digest: string },
+  tag: string,
+): ImageInfo {
+  const image = engine.pushed.get(`${repository}@${digest}`)
+  if (!image) throw new TransferFailed(`manifest for ${repository}@${digest} not found`)
+  return structuredClone(addFakeImage(engine, tag, image))
 }
 
 interface Manifest {

@@ -42,6 +42,8 @@ export interface Runtime {
   pullImage(from: ImagePlace & { digest: string }, tag: string, signal: AbortSignal): Promise<ImageInfo>
   /** Images that carry all of these labels. */
   listImages(labels: Record<string, string>): Promise<ImageInfo[]>
+  /** All tags of the engine, also other nodes', that begin with the prefix. */
+  listTags(prefix: string): Promise<string[]>
   /** Removes a tag or image; absent is fine; in use throws CONFLICT. */
   removeImage(reference: string): Promise<void>
 

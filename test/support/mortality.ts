@@ -137,12 +137,21 @@ export function mortalDatabase(database: Database, life: Life): Database {
   }
 }
 
-const LOOKS = ['inspectEngine', 'findImage', 'listImages', 'inspectContainer', 'listContainers'] as const
+const LOOKS = [
+  'inspectEngine',
+  'findImage',
+  'listImages',
+  'listTags',
+  'inspectContainer',
+  'listContainers',
+] as const
 const ACTS = [
   'ensureNetwork',
   'removeNetwork',
   'importImage',
   'buildImage',
+  'pushImage',
+  'pullImage',
   'removeImage',
   'ensureContainer',
   'startContainer',

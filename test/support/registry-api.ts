@@ -54,6 +54,7 @@ export async function openRegistryApi(options: RegistryApiOptions) {
     identity,
     recordAudit: audit.record,
     accessRevision: audit.accessRevision,
+    hasService: () => true,
     describeHolder: (id) => `deployment ${id}`,
     onProblem: note,
     onError: (error) => note(error instanceof Error ? `${error.stack}` : String(error), {}),

@@ -13,7 +13,9 @@ import { createCutoverSteps, type CutoverStepDeps } from './steps/cutover-steps.
 import { checkSeconds } from './steps/replica-check.ts'
 import { createSourceSteps, type SourceStepDeps } from './steps/source-steps.ts'
 import { createStartSteps } from './steps/start-steps.ts'
+import { createPublishStep } from './steps/publish-step.ts'
 import type { ReplicaRows } from './steps/step.ts'
+import type { ReleaseLibrary } from './release-library.ts'
 import { builds, type SourceFetchers } from './sources/source-fetch.ts'
 import { createReleaseFetcher } from './sources/release-source.ts'
 import { createUploadFetcher, type UploadFetchDeps } from './sources/upload-source.ts'
@@ -37,6 +39,8 @@ export interface DeploymentEngineDeps {
   openEnv: (sealed: string) => Promise<Readonly<Record<string, string>>>
   unpackUpload: UploadFetchDeps['unpackUpload']
   buildSource: SourceStepDeps['buildSource']
+  /** Where releases are kept besides the engine. */
+  library: ReleaseLibrary
   publishRoutes: CutoverStepDeps['publishRoutes']
   inFlight: CutoverStepDeps['inFlight']
   prepareLog: DeploymentQueueDeps['prepareLog']
@@ -47,6 +51,8 @@ export interface DeploymentEngineDeps {
 }
 
 const FETCH_MS = 15 * 60_000
+/** Of the whole image, however large. */
+const PUBLISH_MS = 60 * 60_000
 const START_MS = 3 * 60_000
 const ROUTE_MS = 60_000
 /** Beyond the time that a step grants to others. */
@@ -56,7 +62,7 @@ const SLACK_MS = 30_000
 export function createDeploymentEngine(deps: DeploymentEngineDeps): DeploymentQueue {
   const { store, settings, services } = deps
   const workDir = join(settings.data_dir, 'work')
-  const release = createReleaseFetcher(deps.runtime)
+  const release = createReleaseFetcher(deps)
   const fetchers: SourceFetchers = {
     upload: createUploadFetcher(deps),
     redeploy: release,
@@ -72,6 +78,10 @@ export function createDeploymentEngine(deps: DeploymentEngineDeps): DeploymentQu
         folders,
         setArtifact: (id, found) => store.setArtifact(id, found, deps.system.nowIso()),
         setCommit: store.setCommit,
+      }),
+      ...createPublishStep({
+        library: deps.library,
+        setArtifact: (id, found) => store.setArtifact(id, found, deps.system.nowIso()),
       }),
       ...createStartSteps({
         ...deps,
@@ -117,6 +127,8 @@ function timeoutOf(
     case 'build':
       // It waits in a queue first, for as long as it takes; the build itself has its own time.
       return null
+    case 'publish':
+      return PUBLISH_MS
     case 'start':
       return START_MS
     case 'check':

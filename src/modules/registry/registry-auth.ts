@@ -29,6 +29,8 @@ export interface RegistryAuthDeps {
   principals: Principals
   verifyPassword: SessionOperations['verifyPassword']
   signer: TokenSigner
+  /** Whether a service is there and not being deleted. */
+  hasService: (serviceId: string) => boolean
   /** Rises whenever someone's access may have changed. */
   accessRevision: () => number
 }
@@ -127,7 +129,9 @@ export function createRegistryAuth(deps: RegistryAuthDeps) {
       if (bearer?.startsWith(SIGNED_PREFIX) === true) {
         const claims = signer.read(bearer, system.now())
         if (claims?.kind !== 'access') throw new AppError('UNAUTHENTICATED')
-        return claims.principal === null ? ownCaller(claims, clues) : signedCaller(claims, clues)
+        return claims.principal === null
+          ? ownCaller(claims, clues, deps.hasService)
+          : signedCaller(claims, clues)
       }
       const proven = bearer === undefined ? await prove(clues) : fromToken(clues, bearer)
       if (!proven) throw new AppError('UNAUTHENTICATED')
@@ -141,7 +145,11 @@ function contextOf(actor: Actor, clues: CallerClues): Caller['context'] {
 }
 
 /** Berth itself: what the token says and nothing else. */
-function ownCaller({ grants, name }: TokenClaims, clues: CallerClues): Caller {
+function ownCaller(
+  { grants, name, service_id = '' }: TokenClaims,
+  clues: CallerClues,
+  hasService: (serviceId: string) => boolean,
+): Caller {
   const actor: Actor = {
     via: 'system',
     user_id: null,
@@ -157,7 +165,10 @@ function ownCaller({ grants, name }: TokenClaims, clues: CallerClues): Caller {
     isSigned: false,
     context: contextOf(actor, clues),
     allows: (action, repository) =>
-      Object.hasOwn(grants, repository.name) && grants[repository.name]?.includes(action) === true,
+      Object.hasOwn(grants, repository.name) &&
+      grants[repository.name]?.includes(action) === true &&
+      // What a deleted service's last deployment still pushes must not make its repository anew.
+      (action !== 'push' || hasService(service_id)),
     pullProjects: () => [],
   }
 }

@@ -42,6 +42,8 @@ export interface RegistryDeps {
   accessRevision: () => number
   /** A deployment that holds an image, for people: `service web (release 3)`. */
   describeHolder: (deploymentId: string) => string
+  /** Whether a service is there and not being deleted. */
+  hasService: (serviceId: string) => boolean
   /** Told of every blob that is found damaged, and of what collections and checks skip. */
   onProblem: (problem: string, details: Record<string, unknown>) => void
   onError: (error: unknown) => void
@@ -101,6 +103,7 @@ export async function createRegistry(deps: RegistryDeps): Promise<Registry> {
     signer,
     accessRevision: deps.accessRevision,
     authenticate: deps.identity.authenticate,
+    hasService: deps.hasService,
     verifyPassword: deps.identity.sessions.verifyPassword,
   })
   const collections = createCollectionStore(deps.database)

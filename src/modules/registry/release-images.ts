@@ -1,11 +1,12 @@
 import { AppError } from '../../lib/errors.ts'
 import type { System } from '../../lib/system.ts'
 import type { Database } from '../../store/database.ts'
+import { SYSTEM_ACTOR_NAME } from '../identity/actor.ts'
 import type { RegistryAction } from './caller.ts'
 import type { ManifestStore } from './manifest-store.ts'
 import type { PinStore } from './pin-store.ts'
 import { isDigest, isTag } from './registry-path.ts'
-import type { RegistryStore, RepositoryRow } from './registry-store.ts'
+import { HIDDEN, type RegistryStore, type RepositoryRow } from './registry-store.ts'
 import type { TokenSigner } from './token-signer.ts'
 
 /** An image in the registry, named so that it can never be another one. */
@@ -18,8 +19,8 @@ export interface StoredImage {
 
 /** What deployments ask of the registry. */
 export interface ReleaseImages {
-  /** A token for the engine or for a copy, good for one repository and a short time. */
-  grant(repository: string, actions: readonly RegistryAction[]): string
+  /** A token for the engine or for a copy, good for one repository and a short time, and no longer than there is the service. */
+  grant(repository: string, actions: readonly RegistryAction[], serviceId: string): string
   /** The image behind a tag or digest, and the project that it belongs to. */
   find(repository: string, reference: string): (StoredImage & { project_id: string }) | undefined
   /**
@@ -33,8 +34,16 @@ export interface ReleaseImages {
   pinned(deploymentId: string): StoredImage | undefined
   /** Inside the caller's transaction: lets go of it; what Berth alone pushed and nobody needs any more goes too. */
   unpin(deploymentIds: readonly string[]): void
-  /** Inside the caller's transaction: removes a repository that no release holds; an absent one is fine. Throws IN_USE. */
-  removeRepository(projectId: string, path: string): void
+  /**
+   * Inside the caller's transaction: takes a deleted service's repositories out of everyone's sight, unless a release of another service
+   * holds an image of theirs. Its own releases keep what they hold until `removeHidden`.
+   */
+  hideRepositories(
+    service: { id: string; project_id: string; name: string },
+    isOwn: (deploymentId: string) => boolean,
+  ): void
+  /** Inside the caller's transaction, once the service's releases are gone: removes what was hidden. */
+  removeHidden(service: { id: string; project_id: string }): void
 }
 
 export interface ReleaseImageDeps {
@@ -66,11 +75,12 @@ export function createReleaseImages(deps: ReleaseImageDeps): ReleaseImages {
   }
 
   return {
-    grant: (repository, actions) =>
+    grant: (repository, actions, service_id) =>
       deps.signer.sign({
         kind: 'access',
         principal: null,
-        name: 'berth',
+        name: SYSTEM_ACTOR_NAME,
+        service_id,
         epoch: '',
         grants: { [repository]: actions },
         expires: Math.floor(system.now() / 1000) + GRANT_SECONDS,
@@ -124,12 +134,15 @@ export function createReleaseImages(deps: ReleaseImageDeps): ReleaseImages {
         }
       }),
 
-    removeRepository: (projectId, path) =>
-      database.transact(() => {
-        const repository = store.findIn(projectId, path)
-        if (!repository) return
-        if (pins.holdersIn(repository.id).length > 0) throw new AppError('IN_USE')
-        store.remove(repository.id)
-      }),
+    hideRepositories: ({ id, project_id, name }, isOwn) => {
+      for (const repository of store.listUnder(project_id, name)) {
+        if (!pins.holdersIn(repository.id).every(isOwn)) continue
+        store.rename(repository.id, `${HIDDEN}${id}${repository.path.slice(name.length)}`)
+      }
+    },
+
+    removeHidden: ({ id, project_id }) => {
+      for (const repository of store.listUnder(project_id, `${HIDDEN}${id}`)) store.remove(repository.id)
+    },
   }
 }

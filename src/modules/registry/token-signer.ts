@@ -11,6 +11,8 @@ export interface TokenClaims {
   kind: 'access' | 'refresh'
   /** Null: Berth itself, for what an engine does in its name. */
   principal: Principal | null
+  /** Of Berth's own: good only while this service is there. */
+  service_id?: string
   /** For records: who it is. */
   name: string
   /** What may be done with which repository; of a refresh token nothing. */

@@ -16,12 +16,16 @@ export interface ReplicaKeeperDeps extends ReplicaDepartureDeps {
   store: ReplicaStore
   openEnv: (sealed: string) => Promise<Readonly<Record<string, string>>>
   hostnameOf: (serviceId: string) => string
+  /** Begins to bring back an image that the engine has lost; false when that has failed. */
+  recoverImage: (deployment: { id: string; image: string | null }) => boolean
 }
 
 const FIRST_BACKOFF_MS = 1_000
 const LONGEST_BACKOFF_MS = 5 * 60_000
 /** From this many restarts on it is called a crash loop. */
 const CRASH_LOOP_RESTARTS = 3
+/** How soon one whose image is being brought back is tried again. */
+const RECOVERY_LOOK_MS = 1_000
 /** A replica that was well for this long starts counting anew. */
 const SETTLED_MS = 10 * 60_000
 /** One that has had its time to become well is looked at less often. */
@@ -77,6 +81,16 @@ export function createReplicaKeeper(deps: ReplicaKeeperDeps) {
     })
   }
 
+  /** Waits for an image that is being brought back, which is no fault of the replica's. */
+  const awaitImage = (row: ReplicaRow): void =>
+    save({
+      ...row,
+      status: 'Exited',
+      address: null,
+      reason: 'the engine has lost its image, which is being taken from the registry again',
+      next_start_at: new Date(system.now() + RECOVERY_LOOK_MS).toISOString(),
+    })
+
   const start = async ({ name, intent, live, index }: Wanted): Promise<void> => {
     await runtime.ensureNetwork({
       name: networkName(live.project_id),
@@ -100,7 +114,10 @@ export function createReplicaKeeper(deps: ReplicaKeeperDeps) {
       await start(wanted)
     } catch (error) {
       if (isAppError(error, 'RUNTIME_UNAVAILABLE')) throw error
-      if (isStill(wanted.name, 'Starting')) saveBackoff(row, refusalOf(error))
+      const isComing = isAppError(error, 'NOT_FOUND') && deps.recoverImage(wanted.live)
+      if (!isStill(wanted.name, 'Starting')) return
+      if (isComing) return awaitImage(row)
+      saveBackoff(row, refusalOf(error))
       if (!(error instanceof ContainerRefused) && !(error instanceof AppError)) throw error
     }
   }

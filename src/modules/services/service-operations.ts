@@ -148,18 +148,16 @@ export function createServiceOperations(deps: ServiceDeps) {
 
     /**
      * Deletes a service. From the commit on it is invisible and its name is free; when this returns no request reaches it any more; its
-     * containers, images, logs and uploads go in the background, also after a crash.
+     * containers, images, logs and uploads go in the background, also after a crash. With `keepImages` what the registry has of it stays.
      */
     deleteService: async (context: Context, id: string, options: { keepImages: boolean }): Promise<void> => {
-      if (options.keepImages) {
-        throw new AppError('NOT_SUPPORTED', {
-          details: [{ field: 'keep_images', message: 'is not supported by this version' }],
-        })
-      }
-      records.save(context, 'services.write', id, 'deleteService', (service) => ({
-        row: { ...service, name: `~${id}`, desired_state: 'deleting' },
-        details: {},
-      }))
+      records.save(context, 'services.write', id, 'deleteService', (service) => {
+        if (!options.keepImages) deps.hideImages(service)
+        return {
+          row: { ...service, name: `~${id}`, desired_state: 'deleting' },
+          details: { keep_images: options.keepImages },
+        }
+      })
       await deps.removeService(id)
     },
   }

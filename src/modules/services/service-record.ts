@@ -42,6 +42,8 @@ export interface ServiceDeps {
    * removed in the background, also after a crash.
    */
   removeService: (serviceId: string) => Promise<void>
+  /** Takes what the registry has of a service out of sight, inside the transaction that deletes it. */
+  hideImages: (service: ServiceSummary) => void
   /** Called after a commit that changed what ought to run or to be routed. */
   serviceChanged: (serviceId: string) => void
   address: { controlDomain: string | undefined; httpPort: () => number }

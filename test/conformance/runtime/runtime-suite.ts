@@ -240,7 +240,7 @@ async function openImageRegistry(t: Test) {
   return {
     host: api.host,
     repository,
-    tokenFor: (actions: ('pull' | 'push')[]) => api.registry.images.grant(repository, actions),
+    tokenFor: (actions: ('pull' | 'push')[]) => api.registry.images.grant(repository, actions, 'a service'),
   }
 }
 

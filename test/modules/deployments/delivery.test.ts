@@ -21,7 +21,7 @@ test('an upload becomes a running, routed release, and every step is recorded', 
     daemon.stores.deployments
       .listSteps([first])
       .map(({ step, status, attempts }) => [step, status, attempts]),
-    ['fetch', 'build', 'start', 'check', 'route', 'retire'].map((step) => [step, 'done', 1]),
+    ['fetch', 'build', 'publish', 'start', 'check', 'route', 'retire'].map((step) => [step, 'done', 1]),
   )
   t.same(world.running(), [containerName(first, 0)])
   t.same(world.ingress.upstreamsOf(HOST), [containerName(first, 0)])
@@ -31,6 +31,7 @@ test('an upload becomes a running, routed release, and every step is recorded', 
     'Unpacked 1 entries, ….',
     'compiled it',
     `Built berth/shop/web:${first} (…).`,
+    'Published shop/web@….',
     'Replica 0 started.',
     'Replica 0: GET /: 200 (good)',
     'Replica 0: GET /: 200 (good)',

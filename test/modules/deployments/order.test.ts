@@ -110,7 +110,7 @@ test('answers say how far a deployment is, also in lists', async (t) => {
   t.same(items[0], daemon.deployments.getDeployment(OPERATOR, second))
   t.same(
     items[0]?.steps.map(({ step }) => step),
-    ['fetch', 'build', 'start', 'check', 'route', 'retire'],
+    ['fetch', 'build', 'publish', 'start', 'check', 'route', 'retire'],
   )
   t.equal(
     items[0]?.steps.every(({ duration_ms }) => (duration_ms ?? -1) >= 0),

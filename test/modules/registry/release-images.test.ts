@@ -45,13 +45,9 @@ test('what a release holds is refused for deletion by everyone, with the name of
     })
   }
   t.throws(() => api.database.run('DELETE FROM registry_repositories'), /FOREIGN KEY/, 'nor by a mistake')
-  t.throws(() => images.removeRepository(api.projectId, 'web'), { code: 'IN_USE' })
   images.unpin([release])
   t.equal(await status('v1'), 200, 'what someone else pushed stays when it is let go')
   t.equal((await client.send('DELETE', `/v2/${NAME}/manifests/${wanted}`)).status, 202)
-  images.removeRepository(api.projectId, 'web')
-  images.removeRepository(api.projectId, 'web')
-  t.equal(await status('v1'), 404)
 })
 
 interface Image {
@@ -110,12 +106,12 @@ test('what Berth pushed goes with the last release that holds it, unless someone
 test("a grant is good for its repository, for what it says and for a while, and counts as Berth's own", async (t) => {
   const { api, client, images, system } = await open(t)
   const own = (grant: string) => new RegistryClient(api.origin, `Bearer ${grant}`)
-  const pusher = own(images.grant(NAME, ['pull', 'push']))
+  const pusher = own(images.grant(NAME, ['pull', 'push'], 'a service'))
   const { digest: wanted } = await pusher.pushImage(NAME, 'release-1')
   t.equal((await pusher.send('DELETE', `/v2/${NAME}/manifests/${wanted}`)).status, 404)
   t.equal((await pusher.send('GET', `/v2/${PROJECT}/other/tags/list`)).status, 404)
   t.same((await pusher.send('GET', '/v2/_catalog')).json['repositories'], [])
-  const puller = own(images.grant(NAME, ['pull']))
+  const puller = own(images.grant(NAME, ['pull'], 'a service'))
   t.equal((await puller.send('GET', `/v2/${NAME}/manifests/${wanted}`)).status, 200)
   t.equal((await puller.send('POST', `/v2/${NAME}/blobs/uploads/`)).status, 404)
   const event = api.database.get<{ actor_kind: string; actor_name: string }>(
@@ -125,4 +121,32 @@ test("a grant is good for its repository, for what it says and for a while, and 
   await client.pushImage(`${PROJECT}/other`, 'v1')
   system.advance(2 * 3_600_000)
   t.equal((await puller.send('GET', `/v2/${NAME}/manifests/${wanted}`)).status, 401)
+})
+
+test("a deleted service's repositories are out of sight at once, and gone once its releases are", async (t) => {
+  const { api, client, images, status } = await open(t)
+  const service = { id: api.system.newId(), project_id: api.projectId, name: 'web' }
+  const { digest: wanted } = await client.pushImage(NAME, 'v1')
+  for (const path of ['web/cache', 'web-two', 'website']) await client.pushImage(`${PROJECT}/${path}`, 'v1')
+  const release = api.addDeployment()
+  images.pin(release, { repository: NAME, digest: wanted })
+  images.hideRepositories(service, () => false)
+  t.equal(await status('v1'), 200, "another service's release holds an image of it")
+  images.hideRepositories(service, (id) => id === release)
+  t.equal(await status('v1'), 404)
+  const left = [`${PROJECT}/web-two`, `${PROJECT}/website`]
+  t.same((await client.send('GET', '/v2/_catalog')).json['repositories'], left)
+  t.same(
+    api.registry.describeContents(api.projectId),
+    left.map((name) => `repository ${name}`),
+  )
+  t.match(images.pinned(release), { digest: wanted }, 'its releases have what they need')
+  t.equal((await client.pushImage(NAME, 'v1')).digest.length, 71, 'the name is free')
+  api.database.transact(() => {
+    api.database.run('DELETE FROM registry_pins')
+    images.removeHidden(service)
+    images.removeHidden(service)
+  })
+  t.equal(await status('v1'), 200)
+  t.match(api.database.get('SELECT count(*) AS count FROM registry_repositories'), { count: 3 })
 })

@@ -125,6 +125,7 @@ export async function openServiceApi(t: Test) {
         return { id: 'deployment-of-restart' }
       },
       cancelDeployments: (id) => void nudged.push(`cancel ${id}`),
+      hideImages: ({ name }) => void nudged.push(`hide ${name}`),
       removeService,
       serviceChanged: (id) => void nudged.push(id),
       address: { controlDomain: undefined, httpPort: () => 8080 },

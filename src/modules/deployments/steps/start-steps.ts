@@ -6,12 +6,15 @@ import { containerName, networkName, replicaSpec } from '../../replicas/containe
 import { wellAt } from '../../replicas/replica-plan.ts'
 import type { ReplicaRow } from '../../replicas/replica-schema.ts'
 import type { DeploymentRow } from '../deployment-schema.ts'
+import type { ReleaseLibrary } from '../release-library.ts'
+import { restoreImage } from './image-restoration.ts'
 import { createReplicaCheck } from './replica-check.ts'
 import { DeploymentFailed, type ReplicaRows, type StepContext, type StepWork } from './step.ts'
 
 export interface StartStepDeps {
   runtime: Runtime
   replicas: ReplicaRows
+  library: Pick<ReleaseLibrary, 'restore'>
   openEnv: (sealed: string) => Promise<Readonly<Record<string, string>>>
   /** How many replicas the service wants. */
   wantedReplicas: (serviceId: string) => number
@@ -31,7 +34,9 @@ export function createStartSteps(deps: StartStepDeps): Record<'start' | 'check',
     const { deployment, service_name, signal, system } = context
     const spec = replicaSpec({ service_name, deployment, env }, index)
     signal.throwIfAborted()
-    await orAborted(ensureRunning(runtime, spec), signal)
+    await orAborted(ensureContainer(deps, spec, context), signal)
+    signal.throwIfAborted()
+    await orAborted(startContainer(runtime, spec), signal)
     replicas.save(startedRow(deployment, index, system.nowIso()))
     context.log(`Replica ${index} started.`)
   }
@@ -101,16 +106,30 @@ function startedRow(deployment: DeploymentRow, index: number, now: string): Repl
   }
 }
 
-async function ensureRunning(runtime: Runtime, spec: ReturnType<typeof replicaSpec>): Promise<void> {
-  const what = `Replica ${spec.labels[LABELS.replica]}`
+type Spec = ReturnType<typeof replicaSpec>
+
+async function ensureContainer(deps: StartStepDeps, spec: Spec, context: StepContext): Promise<void> {
   try {
-    await runtime.ensureContainer(spec)
+    await deps.runtime.ensureContainer(spec)
+  } catch (error) {
+    if (!isAppError(error, 'NOT_FOUND')) throw refusalOf(spec, error)
+    await restoreImage(deps.library, { id: context.deployment.id, image: spec.image }, context.signal)
+    context.log('The engine had lost the image; it is back from the registry of this node.')
+    await deps.runtime.ensureContainer(spec).catch((again: unknown) => {
+      throw refusalOf(spec, again)
+    })
+  }
+}
+
+async function startContainer(runtime: Runtime, spec: Spec): Promise<void> {
+  try {
     await runtime.startContainer(spec.name)
   } catch (error) {
-    if (error instanceof ContainerRefused)
-      throw new DeploymentFailed(`${what} could not start: ${error.message}`)
-    if (isAppError(error, 'NOT_FOUND'))
-      throw new DeploymentFailed('The image is no longer in the engine. Deploy the source again.')
-    throw error
+    throw refusalOf(spec, error)
   }
+}
+
+function refusalOf(spec: Spec, error: unknown): unknown {
+  if (!(error instanceof ContainerRefused)) return error
+  return new DeploymentFailed(`Replica ${spec.labels[LABELS.replica]} could not start: ${error.message}`)
 }
