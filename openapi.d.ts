@@ -337,6 +337,25 @@ export type HealthCheckInput = {
   stays_up_seconds?: number
 }
 
+export type KeyRotation = {
+  /** UUIDv7 */
+  id: string
+  status: 'running' | 'finished'
+  /** An age public key */
+  from_recipient: string
+  /** An age public key */
+  to_recipient: string | null
+  /** Documents that were sealed anew so far. */
+  resealed: number
+  /** Documents that could not be opened. An old key that one of them names is kept. */
+  unreadable: number
+  created_by: string
+  /** RFC 3339 UTC with milliseconds */
+  created_at: string
+  /** RFC 3339 UTC with milliseconds */
+  finished_at: string | null
+}
+
 export type LoginAnswer = {
   /** Shown once; left out when the session is kept in the cookie */
   token?: string
@@ -552,6 +571,13 @@ export type PutMemberBody = {
 export type Readiness = {
   status: 'ready' | 'not_ready'
   checks: Record<string, 'ok' | 'failed'>
+}
+
+export type Recipient = {
+  /** An age public key */
+  recipient: string
+  /** Public keys of the configuration whose owners can open everything too. */
+  recovery_recipients: string[]
 }
 
 export type ReplaceProjectBody = {
@@ -1364,6 +1390,42 @@ export interface Operations {
     query: Record<never, never>
     body: undefined
     answer: undefined
+  }
+  /** Read the public key that a SOPS file for this node is encrypted for */
+  getRecipient: {
+    method: 'GET'
+    path: '/v1/secrets/recipient'
+    params: Record<never, never>
+    query: Record<never, never>
+    body: undefined
+    answer: Recipient
+  }
+  /** List rotations of the node's key, newest first */
+  listRotations: {
+    method: 'GET'
+    path: '/v1/secrets/rotations'
+    params: Record<never, never>
+    query: { limit?: number; cursor?: string }
+    body: undefined
+    answer: KeyRotation[]
+  }
+  /** Replace the node's key and seal everything anew, in the background */
+  rotateNodeKey: {
+    method: 'POST'
+    path: '/v1/secrets/rotations'
+    params: Record<never, never>
+    query: Record<never, never>
+    body: undefined
+    answer: KeyRotation
+  }
+  /** Read a rotation of the node's key */
+  getRotation: {
+    method: 'GET'
+    path: '/v1/secrets/rotations/{id}'
+    params: { id: string }
+    query: Record<never, never>
+    body: undefined
+    answer: KeyRotation
   }
   /** List the services that you may see, newest first; values of env are redacted in lists */
   listServices: {

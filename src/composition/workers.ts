@@ -10,6 +10,7 @@ import type { Access } from './access.ts'
 import type { Traffic } from './traffic.ts'
 import type { Delivery } from './delivery.ts'
 import type { RegistryPart } from './registry.ts'
+import type { Sealing } from './secrets.ts'
 
 const MINUTE_MS = 60_000
 
@@ -20,6 +21,7 @@ export function composeWorkers(
   traffic: Traffic,
   delivery: Delivery,
   registry: RegistryPart,
+  sealing: Sealing,
 ) {
   const { config, system, stores } = base
   const { runtime, engine, logs } = delivery
@@ -50,6 +52,7 @@ export function composeWorkers(
     make('work-folders', 60 * MINUTE_MS, () => sweepWorkFolders(join(config.data_dir, 'work'), isOpen)),
     make('logs', 10 * MINUTE_MS, logs.expire),
     ...registry.workers,
+    sealing.worker,
   ]
   const removal = make('removals', 1_000, (signal) =>
     removeDeletedServices(

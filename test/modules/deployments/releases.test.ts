@@ -80,7 +80,7 @@ test('a rollback restores image, settings and variables of the release that it g
 function prune(world: Delivery): void {
   const used = [...world.fakeEngine.containers.values()].map(({ spec }) => spec.image)
   for (const [id, { tags }] of world.fakeEngine.images)
-    if (!tags.some((tag) => used.includes(tag))) world.fakeEngine.images.delete(id)
+    if (!used.includes(id) && !tags.some((tag) => used.includes(tag))) world.fakeEngine.images.delete(id)
 }
 
 test('what was built is published, and a release comes back after the engine has lost its image', async (t) => {
