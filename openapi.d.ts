@@ -189,6 +189,16 @@ export type CreateServiceBody = {
   restart?: 'always' | 'on_failure' | 'never'
   /** Time between SIGTERM and SIGKILL. Default 10. */
   stop_grace_seconds?: number
+  /** Time between leaving the routes and SIGTERM, at the least. Default 0. */
+  pre_stop_seconds?: number
+  /** Nothing can be written but /tmp and volumes. Default false. */
+  read_only?: boolean
+  /** Runs once in the new image, with its variables, before anything of it gets requests; a failure ends the deployment. Not run by rollbacks. */
+  release_command?: string[] | null
+  /** How long the release command may take. Default 600. */
+  release_timeout_seconds?: number
+  /** How long a release is watched once it is live; when it fails its probes the release before it comes back. Default 0. */
+  bake_seconds?: number
   /** Environment variables. Names are letters, digits and underscores; at most 500, values of at most 64 KiB, 512 KiB in all. */
   env?: Record<string, unknown> | unknown[]
   /** Not supported by this version. */
@@ -199,8 +209,6 @@ export type CreateServiceBody = {
   domains?: unknown[] | null
   /** Not supported by this version. */
   volumes?: unknown[] | null
-  /** Not supported by this version. */
-  release_command?: unknown[] | null
   /** Not supported by this version. */
   autoscale?: Record<string, unknown> | null
 }
@@ -221,7 +229,7 @@ export type Deployment = {
   number: number
   status: 'Pending' | 'Building' | 'Starting' | 'Healthy' | 'Failed' | 'Stopped' | 'Inactive' | 'Cancelled'
   /** What is under way or next; null when it is over. */
-  step: 'fetch' | 'build' | 'start' | 'check' | 'route' | 'retire' | null
+  step: 'fetch' | 'build' | 'release_command' | 'start' | 'check' | 'route' | 'retire' | null
   /** Why it failed or was cancelled. */
   reason: string | null
   source: {
@@ -277,7 +285,7 @@ export type DeploymentLogLine = {
 }
 
 export type DeploymentStep = {
-  step: 'fetch' | 'build' | 'start' | 'check' | 'route' | 'retire'
+  step: 'fetch' | 'build' | 'release_command' | 'start' | 'check' | 'route' | 'retire'
   status: 'running' | 'done' | 'failed' | 'skipped' | 'cancelled'
   attempts: number
   started_at: string
@@ -320,6 +328,8 @@ export type HealthCheck = {
   statuses: string
   successes: number
   stays_up_seconds: number
+  live_interval_seconds: number
+  live_failures: number
 }
 
 export type HealthCheckInput = {
@@ -335,6 +345,10 @@ export type HealthCheckInput = {
   successes?: number
   /** Without a port: how long a replica must have run to be healthy. Default 5. */
   stays_up_seconds?: number
+  /** Pause between probes of a replica that is well; 0: none. Default 10. */
+  live_interval_seconds?: number
+  /** Bad probes in a row after which a replica gets no requests and is replaced. Default 3. */
+  live_failures?: number
 }
 
 export type KeyRotation = {
@@ -517,6 +531,16 @@ export type PatchServiceBody = {
   restart?: 'always' | 'on_failure' | 'never'
   /** Time between SIGTERM and SIGKILL. Default 10. */
   stop_grace_seconds?: number
+  /** Time between leaving the routes and SIGTERM, at the least. Default 0. */
+  pre_stop_seconds?: number
+  /** Nothing can be written but /tmp and volumes. Default false. */
+  read_only?: boolean
+  /** Runs once in the new image, with its variables, before anything of it gets requests; a failure ends the deployment. Not run by rollbacks. */
+  release_command?: string[] | null
+  /** How long the release command may take. Default 600. */
+  release_timeout_seconds?: number
+  /** How long a release is watched once it is live; when it fails its probes the release before it comes back. Default 0. */
+  bake_seconds?: number
   /** Environment variables. Names are letters, digits and underscores; at most 500, values of at most 64 KiB, 512 KiB in all. */
   env?: Record<string, unknown> | unknown[]
   /** Not supported by this version. */
@@ -527,8 +551,6 @@ export type PatchServiceBody = {
   domains?: unknown[] | null
   /** Not supported by this version. */
   volumes?: unknown[] | null
-  /** Not supported by this version. */
-  release_command?: unknown[] | null
   /** Not supported by this version. */
   autoscale?: Record<string, unknown> | null
 }
@@ -642,6 +664,16 @@ export type ReplaceServiceBody = {
   restart?: 'always' | 'on_failure' | 'never'
   /** Time between SIGTERM and SIGKILL. Default 10. */
   stop_grace_seconds?: number
+  /** Time between leaving the routes and SIGTERM, at the least. Default 0. */
+  pre_stop_seconds?: number
+  /** Nothing can be written but /tmp and volumes. Default false. */
+  read_only?: boolean
+  /** Runs once in the new image, with its variables, before anything of it gets requests; a failure ends the deployment. Not run by rollbacks. */
+  release_command?: string[] | null
+  /** How long the release command may take. Default 600. */
+  release_timeout_seconds?: number
+  /** How long a release is watched once it is live; when it fails its probes the release before it comes back. Default 0. */
+  bake_seconds?: number
   /** Environment variables. Names are letters, digits and underscores; at most 500, values of at most 64 KiB, 512 KiB in all. */
   env?: Record<string, unknown> | unknown[]
   /** Not supported by this version. */
@@ -652,8 +684,6 @@ export type ReplaceServiceBody = {
   domains?: unknown[] | null
   /** Not supported by this version. */
   volumes?: unknown[] | null
-  /** Not supported by this version. */
-  release_command?: unknown[] | null
   /** Not supported by this version. */
   autoscale?: Record<string, unknown> | null
 }
@@ -706,11 +736,15 @@ export type Service = {
   env: Record<string, string>
   restart: 'always' | 'on_failure' | 'never'
   stop_grace_seconds: number
+  pre_stop_seconds: number
+  read_only: boolean
+  release_command: string[] | null
+  release_timeout_seconds: number
+  bake_seconds: number
   build_secrets: unknown[]
   tls_enabled: boolean
   domains: unknown[]
   volumes: unknown[]
-  release_command: null
   autoscale: null
   status: 'Running' | 'Degraded' | 'Deploying' | 'CrashLoop' | 'Sleeping' | 'Stopped' | 'New'
   url: string

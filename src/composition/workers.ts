@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { createWorker, type Worker } from '../lib/worker.ts'
 import { removeExpiredImages } from '../modules/deployments/image-retention.ts'
+import { sweepReleaseCommands } from '../modules/deployments/steps/release-command.ts'
 import { sweepWorkFolders } from '../modules/deployments/work-folders.ts'
 import { networkName } from '../modules/replicas/container-spec.ts'
 import { removeDeletedServices } from '../modules/services/service-removal.ts'
@@ -50,6 +51,9 @@ export function composeWorkers(
     ),
     make('identity', 10 * MINUTE_MS, async () => identity.removeExpired()),
     make('work-folders', 60 * MINUTE_MS, () => sweepWorkFolders(join(config.data_dir, 'work'), isOpen)),
+    make('release-commands', 10 * MINUTE_MS, () =>
+      sweepReleaseCommands(runtime, stores.deployments.isInReleaseCommand),
+    ),
     make('logs', 10 * MINUTE_MS, logs.expire),
     ...registry.workers,
     sealing.worker,

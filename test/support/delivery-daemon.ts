@@ -13,6 +13,7 @@ import { createTokenSigner } from '../../src/modules/registry/token-signer.ts'
 import { MEMORY_REGISTRY } from '../../src/runtime/fake-transfers.ts'
 import { removeExpiredImages } from '../../src/modules/deployments/image-retention.ts'
 import { createReleaseSettings } from '../../src/modules/deployments/release-settings.ts'
+import { sweepReleaseCommands } from '../../src/modules/deployments/steps/release-command.ts'
 import { sweepWorkFolders } from '../../src/modules/deployments/work-folders.ts'
 import { createProjectStore } from '../../src/modules/projects/project-store.ts'
 import { networkName } from '../../src/modules/replicas/container-spec.ts'
@@ -98,6 +99,7 @@ export function bootDaemon(world: DeliveryWorld) {
       hostnameOf,
       routesChanged: routes.worker.nudge,
       graceOf: (id) => stores.deployments.find(id)?.config.stop_grace_seconds,
+      preStopOf: (id) => stores.deployments.find(id)?.config.pre_stop_seconds,
     }),
     listIntents: intents.listIntents,
     observed: () => {},
@@ -219,6 +221,7 @@ export function bootDaemon(world: DeliveryWorld) {
         join(world.dataDir, 'work'),
         (id) => (stores.deployments.find(id)?.step ?? null) !== null,
       )
+      await sweepReleaseCommands(runtime, stores.deployments.isInReleaseCommand)
       removal.start()
       reconciler.start(() => {
         routes.worker.start()

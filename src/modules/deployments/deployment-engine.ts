@@ -10,6 +10,7 @@ import type { DeploymentRow, Step } from './deployment-schema.ts'
 import type { DeploymentStore } from './deployment-store.ts'
 import { makeLive } from './release-swap.ts'
 import { createCutoverSteps, type CutoverStepDeps } from './steps/cutover-steps.ts'
+import { createReleaseCommand } from './steps/release-command.ts'
 import { checkSeconds } from './steps/replica-check.ts'
 import { createSourceSteps, type SourceStepDeps } from './steps/source-steps.ts'
 import { createStartSteps } from './steps/start-steps.ts'
@@ -83,6 +84,11 @@ export function createDeploymentEngine(deps: DeploymentEngineDeps): DeploymentQu
         library: deps.library,
         setArtifact: (id, found) => store.setArtifact(id, found, deps.system.nowIso()),
       }),
+      ...createReleaseCommand({
+        ...deps,
+        afterCommit: deps.database.afterCommit,
+        onError: deps.onInternalError,
+      }),
       ...createStartSteps({
         ...deps,
         wantedReplicas: (id) => services.find(id)?.replicas ?? 1,
@@ -92,6 +98,7 @@ export function createDeploymentEngine(deps: DeploymentEngineDeps): DeploymentQu
         ...deps,
         makeLive: (id) => makeLive({ ...deps, markDraining: deps.replicas.markDraining }, id),
         graceOf: (id) => store.find(id)?.config.stop_grace_seconds ?? 0,
+        preStopOf: (id) => store.find(id)?.config.pre_stop_seconds ?? 0,
         isAwaited: store.hasOtherOpen,
         drainSeconds: settings.drain_seconds,
         drainUpgradedSeconds: settings.drain_upgraded_seconds,
@@ -129,6 +136,8 @@ function timeoutOf(
       return null
     case 'publish':
       return PUBLISH_MS
+    case 'release_command':
+      return deployment.config.release_timeout_seconds * 1000
     case 'start':
       return START_MS
     case 'check':
@@ -137,8 +146,9 @@ function timeoutOf(
       return ROUTE_MS
     case 'retire': {
       const replaced = deployment.replaces_id === null ? undefined : store.find(deployment.replaces_id)
-      const drain = Math.max(settings.drain_seconds, settings.drain_upgraded_seconds)
-      return (drain + (replaced?.config.stop_grace_seconds ?? 0)) * 1000 + SLACK_MS
+      const { pre_stop_seconds = 0, stop_grace_seconds = 0 } = replaced?.config ?? {}
+      const drain = Math.max(settings.drain_seconds, settings.drain_upgraded_seconds, pre_stop_seconds)
+      return (drain + stop_grace_seconds) * 1000 + SLACK_MS
     }
   }
 }

@@ -11,6 +11,7 @@ import {
   type DeploymentRow,
   type DeploymentTrigger,
   type DeploymentView,
+  type Step,
   STEPS,
 } from './deployment-schema.ts'
 import type { DeploymentStore } from './deployment-store.ts'
@@ -30,6 +31,14 @@ export interface DeploymentRecordDeps {
   deploymentsChanged: () => void
   /** Called after a commit that ended a deployment which had not begun. */
   over: (deployment: DeploymentRow) => void
+}
+
+/**
+ * A rollback does not run the release command of old: it has run for that release already, and what it does to a database of today
+ * must not stand between people and the release that worked.
+ */
+function skippedBy({ config, source }: Pick<DeploymentRow, 'config' | 'source'>): Step[] {
+  return config.release_command === null || source.type === 'rollback' ? ['release_command'] : []
 }
 
 export type DeploymentRecords = ReturnType<typeof createDeploymentRecords>
@@ -91,7 +100,8 @@ export function createDeploymentRecords(deps: DeploymentRecordDeps) {
       trigger: DeploymentTrigger,
     ): DeploymentRow => {
       const id = system.newId()
-      const { skips, artifact, ...plan } = draft(id)
+      const { skips: skipped, artifact, ...plan } = draft(id)
+      const skips = [...skipped, ...skippedBy(plan)]
       const service = deps.services.find(serviceId)
       if (!service) throw new AppError('NOT_FOUND')
       const number = store.nextNumber(service.id)

@@ -26,6 +26,7 @@ const STATE_DURING: Readonly<Record<Step, DeploymentState>> = {
   fetch: 'Building',
   build: 'Building',
   publish: 'Building',
+  release_command: 'Starting',
   start: 'Starting',
   check: 'Starting',
   route: 'Starting',

@@ -73,6 +73,11 @@ export function createDeploymentStore(database: Database) {
 
     find: (id: string) => row('SELECT * FROM deployments WHERE id = $id', { id }),
 
+    /** Whether its release command is what it does now, so that the container of that command is needed. */
+    isInReleaseCommand: (id: string): boolean =>
+      database.get("SELECT 1 FROM deployments WHERE id = $id AND step = 'release_command'", { id }) !==
+      undefined,
+
     /** The project of a deployment, for the check of access. */
     projectOf: (id: string) =>
       database.get<{ project_id: string }>('SELECT project_id FROM deployments WHERE id = $id', { id })

@@ -127,8 +127,14 @@ function readConfig(base: ServiceConfig, sent: ServicePatch, problems: ErrorDeta
         : mergeLimits(base.resource_limits, sent.resource_limits),
     restart: sent.restart ?? base.restart,
     stop_grace_seconds: sent.stop_grace_seconds ?? base.stop_grace_seconds,
+    pre_stop_seconds: sent.pre_stop_seconds ?? base.pre_stop_seconds,
+    read_only: sent.read_only ?? base.read_only,
+    release_command: sent.release_command === undefined ? base.release_command : sent.release_command,
+    release_timeout_seconds: sent.release_timeout_seconds ?? base.release_timeout_seconds,
+    bake_seconds: sent.bake_seconds ?? base.bake_seconds,
   }
-  if (config.command?.[0] === '') problems.push({ field: 'command.0', message: 'must name a program' })
+  for (const field of ['command', 'release_command'] as const)
+    if (config[field]?.[0] === '') problems.push({ field: `${field}.0`, message: 'must name a program' })
   if (config.internal_port === null && config.health_check.path !== null) {
     problems.push({ field: 'health_check.path', message: 'needs an internal_port' })
   }

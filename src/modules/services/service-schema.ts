@@ -34,6 +34,10 @@ export interface HealthCheck {
   successes: number
   /** Without a port: how long a replica must have run. */
   stays_up_seconds: number
+  /** Pause between probes of a replica that is well; 0: it is not probed any more. */
+  live_interval_seconds: number
+  /** Bad probes in a row after which a replica that was well is replaced. */
+  live_failures: number
 }
 
 /** Column `config`: how replicas run. A release keeps its own copy. */
@@ -45,7 +49,17 @@ export interface ServiceConfig {
   health_check: HealthCheck
   resource_limits: ResourceLimits | null
   restart: RestartPolicy
+  /** Between SIGTERM and SIGKILL. */
   stop_grace_seconds: number
+  /** Between leaving the routes and SIGTERM, at the least. */
+  pre_stop_seconds: number
+  /** Whether the root of the file system cannot be written to, but for /tmp. */
+  read_only: boolean
+  /** Runs once in the new image before anything of it gets requests; replaces the image's CMD. */
+  release_command: string[] | null
+  release_timeout_seconds: number
+  /** How long a new release is watched, and given up for the old one when it fails. */
+  bake_seconds: number
 }
 
 /** Column `build`: how an image is made from the source. Paths are relative, normalised, without `..`; null: the default. */
@@ -71,10 +85,17 @@ export const DEFAULT_CONFIG: ServiceConfig = {
     statuses: '200-399',
     successes: 2,
     stays_up_seconds: 5,
+    live_interval_seconds: 10,
+    live_failures: 3,
   },
   resource_limits: null,
   restart: 'always',
   stop_grace_seconds: 10,
+  pre_stop_seconds: 0,
+  read_only: false,
+  release_command: null,
+  release_timeout_seconds: 600,
+  bake_seconds: 0,
 }
 
 /** Reads a column `config`, which may be older than some of the fields. */
@@ -120,7 +141,6 @@ const NotYet = {
   tls_enabled: Type.Boolean(),
   domains: Type.Array(Type.Unknown()),
   volumes: Type.Array(Type.Unknown()),
-  release_command: Type.Null(),
   autoscale: Type.Null(),
 }
 
@@ -129,7 +149,6 @@ export const NOT_YET_VALUES = {
   tls_enabled: false,
   domains: [],
   volumes: [],
-  release_command: null,
   autoscale: null,
 } satisfies { [K in keyof typeof NotYet]: Static<(typeof NotYet)[K]> }
 
@@ -141,6 +160,8 @@ export const HealthCheckView = Type.Object(
     statuses: Type.String(),
     successes: Type.Integer(),
     stays_up_seconds: Type.Integer(),
+    live_interval_seconds: Type.Integer(),
+    live_failures: Type.Integer(),
   },
   { title: 'HealthCheck' },
 )
@@ -167,6 +188,11 @@ export const ServiceView = Type.Object(
     env: EnvView,
     restart: Type.Enum(RESTART_POLICIES),
     stop_grace_seconds: Type.Integer(),
+    pre_stop_seconds: Type.Integer(),
+    read_only: Type.Boolean(),
+    release_command: Type.Unsafe<string[] | null>({ type: ['array', 'null'], items: { type: 'string' } }),
+    release_timeout_seconds: Type.Integer(),
+    bake_seconds: Type.Integer(),
     ...NotYet,
     status: Type.Enum(SERVICE_STATUSES),
     url: Type.String(),

@@ -37,6 +37,7 @@ test('a redeployment takes the image of the live release and the settings of tod
       'fetch done',
       'build skipped',
       'publish skipped',
+      'release_command skipped',
       'start done',
       'check done',
       'route done',
