@@ -3,6 +3,7 @@ import { openState } from './store/state.ts'
 import { type Base, openStores, type AppOptions } from './composition/base.ts'
 import { type Access, composeAccess } from './composition/access.ts'
 import { composeRegistry, type RegistryPart } from './composition/registry.ts'
+import { composeDomains, type Domains } from './composition/domains.ts'
 import { type Traffic, composeTraffic } from './composition/traffic.ts'
 import { type Delivery, composeDelivery } from './composition/delivery.ts'
 import { composeSecrets } from './composition/secrets.ts'
@@ -36,9 +37,10 @@ async function composeApp(base: Base): Promise<App> {
   const registry = await composeRegistry(base, access)
   const delivery = await composeDelivery(base, access, traffic, registry)
   const sealing = composeSecrets(base, access)
-  const workers = composeWorkers(base, access, traffic, delivery, registry, sealing)
-  const server = composeServer(base, access, traffic, delivery, workers, registry, sealing)
-  return lifecycle(base, access, traffic, delivery, workers, registry, server)
+  const domains = composeDomains(base, access, traffic)
+  const workers = composeWorkers(base, access, traffic, delivery, registry, sealing, domains)
+  const server = composeServer(base, access, traffic, delivery, workers, registry, sealing, domains)
+  return lifecycle(base, access, traffic, delivery, workers, registry, domains, server)
 }
 
 function lifecycle(
@@ -48,6 +50,7 @@ function lifecycle(
   delivery: Delivery,
   workers: Workers,
   registry: RegistryPart,
+  domains: Domains,
   server: Server,
 ): App {
   const { config, state } = base
@@ -72,6 +75,8 @@ function lifecycle(
         )
       })
       for (const worker of [workers.removal, ...workers.upkeep]) worker.start()
+      stack.defer(() => domains.stop())
+      domains.worker.start()
       stack.defer(() => delivery.logs.stop())
       delivery.logs.worker.start()
       stack.defer(() => delivery.recovery.stop())

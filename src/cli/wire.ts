@@ -10,6 +10,7 @@ export type {
   ApiToken,
   AuditEvent,
   Deployment,
+  Domain,
   KeyRotation,
   Me,
   Member,

@@ -19,8 +19,11 @@ export function composeTraffic(base: Base) {
   })
   const ports = { http: config.http_port }
   const projectNameOf = (id: string): string | undefined => stores.projects.find(id)?.name
-  const hostnamesOf = (service: ServiceSummary, projectName: string): string[] =>
-    serviceHostnames(service.name, projectName, config.control_domain)
+  const hostnamesOf = (service: ServiceSummary, projectName: string): string[] => [
+    ...serviceHostnames(service.name, projectName, config.control_domain),
+    // The route table has no wildcards yet.
+    ...stores.domains.hostnamesOf(service.id, 'verified').filter((each) => !each.startsWith('*.')),
+  ]
   const intents = createReplicaIntents({
     listServices: stores.services.listAll,
     listDeleting: stores.services.listDeleting,

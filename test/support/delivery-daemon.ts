@@ -193,6 +193,7 @@ export function bootDaemon(world: DeliveryWorld) {
       const own = stores.deployments.listIdsOfService(service.id)
       images.hideRepositories(service, (id) => own.includes(id))
     },
+    domains: { hostnamesOf: () => [], setHostnames: () => {}, removeOfService: () => {} },
     removeService: async () => {
       await routes.publish()
       removal.nudge()
