@@ -33,7 +33,7 @@ async function deploy(berth: Installation, content: string): Promise<Deployment>
 function visit(berth: Installation): Promise<string> {
   const options = { host: '127.0.0.1', port: berth.httpPort(), headers: { host: 'site.default.localhost' } }
   return new Promise((resolve, reject) => {
-    request({ ...options, agent: false }, (response) => text(response).then(resolve, reject))
+    request({ ...options, agent: false }, (response) => void text(response).then(resolve, reject))
       .once('error', reject)
       .end()
   })

@@ -79,9 +79,9 @@ test('a rollback restores image, settings and variables of the release that it g
 
 /** Every image of the engine that no container uses, as `docker image prune -a` takes it. */
 function prune(world: Delivery): void {
-  const used = [...world.fakeEngine.containers.values()].map(({ spec }) => spec.image)
+  const used = new Set([...world.fakeEngine.containers.values()].map(({ spec }) => spec.image))
   for (const [id, { tags }] of world.fakeEngine.images)
-    if (!used.includes(id) && !tags.some((tag) => used.includes(tag))) world.fakeEngine.images.delete(id)
+    if (!used.has(id) && !tags.some((tag) => used.has(tag))) world.fakeEngine.images.delete(id)
 }
 
 test('what was built is published, and a release comes back after the engine has lost its image', async (t) => {
