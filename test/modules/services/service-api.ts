@@ -132,6 +132,7 @@ export async function openServiceApi(t: Test) {
       },
       cancelDeployments: (id) => void nudged.push(`cancel ${id}`),
       hideImages: ({ name }) => void nudged.push(`hide ${name}`),
+      listVolumes: () => [],
       removeService,
       serviceChanged: (id) => void nudged.push(id),
       address: { controlDomain: undefined, httpPort: () => 8080 },
