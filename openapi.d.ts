@@ -1,5 +1,10 @@
 // Made from openapi.json by `npm run openapi`: change the schemas of the routes, not this file.
 
+export type AddDomainBody = {
+  /** Such as shop.example.com or *.example.com; capitals, a trailing dot and international names are put into their plain form. */
+  hostname: string
+}
+
 export type ApiToken = {
   /** UUIDv7 */
   id: string
@@ -189,18 +194,26 @@ export type CreateServiceBody = {
   restart?: 'always' | 'on_failure' | 'never'
   /** Time between SIGTERM and SIGKILL. Default 10. */
   stop_grace_seconds?: number
+  /** Time between leaving the routes and SIGTERM, at the least. Default 0. */
+  pre_stop_seconds?: number
+  /** Nothing can be written but /tmp and volumes. Default false. */
+  read_only?: boolean
+  /** Runs once in the new image, with its variables, before anything of it gets requests; a failure ends the deployment. Not run by rollbacks. */
+  release_command?: string[] | null
+  /** How long the release command may take. Default 600. */
+  release_timeout_seconds?: number
+  /** How long a release is watched once it is live; when it fails its probes the release before it comes back. Default 0. */
+  bake_seconds?: number
   /** Environment variables. Names are letters, digits and underscores; at most 500, values of at most 64 KiB, 512 KiB in all. */
   env?: Record<string, unknown> | unknown[]
   /** Not supported by this version. */
   build_secrets?: unknown[] | null
-  /** Not supported by this version. */
+  /** Whether certificates are obtained for its domains. Default true. */
   tls_enabled?: boolean
-  /** Not supported by this version. */
-  domains?: unknown[] | null
+  /** The hostnames that it is to have: new ones are claimed, absent ones removed. Left out or null: they stay as they are. */
+  domains?: string[] | null
   /** Not supported by this version. */
   volumes?: unknown[] | null
-  /** Not supported by this version. */
-  release_command?: unknown[] | null
   /** Not supported by this version. */
   autoscale?: Record<string, unknown> | null
 }
@@ -221,7 +234,7 @@ export type Deployment = {
   number: number
   status: 'Pending' | 'Building' | 'Starting' | 'Healthy' | 'Failed' | 'Stopped' | 'Inactive' | 'Cancelled'
   /** What is under way or next; null when it is over. */
-  step: 'fetch' | 'build' | 'start' | 'check' | 'route' | 'retire' | null
+  step: 'fetch' | 'build' | 'release_command' | 'start' | 'check' | 'route' | 'retire' | null
   /** Why it failed or was cancelled. */
   reason: string | null
   source: {
@@ -234,9 +247,19 @@ export type Deployment = {
   }
   artifact: {
     image: string
-    /** The image id in the engine. */
+    /** Of the image's manifest; the image id in the engine when it is in no registry. */
     digest: string
   } | null
+  commit: {
+    sha: string
+    ref: string | null
+    author: string | null
+    message: string | null
+  } | null
+  trigger: {
+    kind: 'user' | 'webhook' | 'push' | 'auto'
+    id?: string
+  }
   created_by: {
     kind: string
     user_id: string | null
@@ -249,6 +272,8 @@ export type Deployment = {
   steps: DeploymentStep[]
   created_at: string
   updated_at: string
+  /** When it became live. */
+  routed_at: string | null
   finished_at: string | null
 }
 
@@ -265,7 +290,7 @@ export type DeploymentLogLine = {
 }
 
 export type DeploymentStep = {
-  step: 'fetch' | 'build' | 'start' | 'check' | 'route' | 'retire'
+  step: 'fetch' | 'build' | 'release_command' | 'start' | 'check' | 'route' | 'retire'
   status: 'running' | 'done' | 'failed' | 'skipped' | 'cancelled'
   attempts: number
   started_at: string
@@ -279,10 +304,51 @@ export type DirectoryEntry = {
   username: string
 }
 
+export type Domain = {
+  /** UUIDv7 */
+  id: string
+  /** UUIDv7 */
+  project_id: string
+  /** UUIDv7 */
+  service_id: string
+  hostname: string
+  status: 'pending' | 'verified' | 'failed'
+  challenge: DomainChallenge
+  /** Why the last check did not succeed. */
+  reason_code: 'no_dns_record' | 'dns_unavailable' | 'internal_address' | 'connection_refused' | 'timed_out' | 'unreachable' | 'redirected' | 'wrong_status' | 'wrong_body' | 'no_txt_record' | 'wrong_txt_record' | 'hook_failed' | 'taken' | null
+  /** The same in words, with what to do. */
+  reason: string | null
+  /** RFC 3339 UTC with milliseconds */
+  checked_at: string | null
+  /** RFC 3339 UTC with milliseconds */
+  next_check_at: string
+  /** RFC 3339 UTC with milliseconds */
+  verified_at: string | null
+  /** A verified domain whose checks fail since then. */
+  failing_since: string | null
+  /** When a claim that is not proven is removed. */
+  expires_at: string | null
+  /** RFC 3339 UTC with milliseconds */
+  created_at: string
+  /** RFC 3339 UTC with milliseconds */
+  updated_at: string
+}
+
+export type DomainChallenge = {
+  /** http: the hostname answers at url with the token; dns: a TXT record holds the token. */
+  type: 'http' | 'dns'
+  path: string
+  token: string
+  /** What is fetched. Berth itself answers it once the name points here. */
+  url: string
+  /** The TXT record that is looked up, for a wildcard. */
+  dns_name: string | null
+}
+
 /** A failure */
 export type Error = {
   /** A stable code */
-  error: 'VALIDATION_ERROR' | 'REDACTED_VALUE' | 'BAD_REQUEST' | 'BAD_JSON' | 'BAD_ARCHIVE' | 'UNAUTHENTICATED' | 'FORBIDDEN' | 'SESSION_REQUIRED' | 'ORIGIN_REFUSED' | 'NOT_FOUND' | 'METHOD_NOT_ALLOWED' | 'REQUEST_TIMEOUT' | 'CONFLICT' | 'NAME_TAKEN' | 'ALREADY_INITIALIZED' | 'LAST_ADMIN' | 'NOT_EMPTY' | 'DEPLOYMENT_OVER' | 'NOTHING_TO_DEPLOY' | 'UPLOAD_USED' | 'IDEMPOTENCY_MISMATCH' | 'IDEMPOTENCY_IN_PROGRESS' | 'PRECONDITION_FAILED' | 'PAYLOAD_TOO_LARGE' | 'UNSUPPORTED_MEDIA_TYPE' | 'POLICY_REFUSED' | 'NOT_SUPPORTED' | 'HEADERS_TOO_LARGE' | 'RATE_LIMITED' | 'INTERNAL' | 'RUNTIME_UNAVAILABLE' | 'STARTING' | 'BUSY' | 'DISK_FULL' | 'BLOB_UNKNOWN' | 'BLOB_UPLOAD_INVALID' | 'BLOB_UPLOAD_UNKNOWN' | 'BLOB_CORRUPT' | 'DIGEST_INVALID' | 'MANIFEST_BLOB_UNKNOWN' | 'MANIFEST_INVALID' | 'MANIFEST_UNKNOWN' | 'NAME_INVALID' | 'NAME_UNKNOWN' | 'SIZE_INVALID' | 'TAG_INVALID' | 'TAG_IMMUTABLE' | 'IN_USE' | 'RANGE_INVALID' | 'QUOTA_EXCEEDED'
+  error: 'VALIDATION_ERROR' | 'REDACTED_VALUE' | 'BAD_REQUEST' | 'BAD_JSON' | 'BAD_ARCHIVE' | 'UNAUTHENTICATED' | 'FORBIDDEN' | 'SESSION_REQUIRED' | 'ORIGIN_REFUSED' | 'NOT_FOUND' | 'METHOD_NOT_ALLOWED' | 'REQUEST_TIMEOUT' | 'CONFLICT' | 'NAME_TAKEN' | 'DOMAIN_TAKEN' | 'ALREADY_INITIALIZED' | 'LAST_ADMIN' | 'NOT_EMPTY' | 'DEPLOYMENT_OVER' | 'NOTHING_TO_DEPLOY' | 'UPLOAD_USED' | 'IDEMPOTENCY_MISMATCH' | 'IDEMPOTENCY_IN_PROGRESS' | 'PRECONDITION_FAILED' | 'PAYLOAD_TOO_LARGE' | 'UNSUPPORTED_MEDIA_TYPE' | 'POLICY_REFUSED' | 'NOT_SUPPORTED' | 'HEADERS_TOO_LARGE' | 'RATE_LIMITED' | 'INTERNAL' | 'RUNTIME_UNAVAILABLE' | 'STARTING' | 'BUSY' | 'DISK_FULL' | 'BLOB_UNKNOWN' | 'BLOB_UPLOAD_INVALID' | 'BLOB_UPLOAD_UNKNOWN' | 'BLOB_CORRUPT' | 'DIGEST_INVALID' | 'MANIFEST_BLOB_UNKNOWN' | 'MANIFEST_INVALID' | 'MANIFEST_UNKNOWN' | 'NAME_INVALID' | 'NAME_UNKNOWN' | 'SIZE_INVALID' | 'TAG_INVALID' | 'TAG_IMMUTABLE' | 'IN_USE' | 'RANGE_INVALID' | 'QUOTA_EXCEEDED'
   /** For people */
   message: string
   details?: ({
@@ -308,6 +374,8 @@ export type HealthCheck = {
   statuses: string
   successes: number
   stays_up_seconds: number
+  live_interval_seconds: number
+  live_failures: number
 }
 
 export type HealthCheckInput = {
@@ -323,6 +391,29 @@ export type HealthCheckInput = {
   successes?: number
   /** Without a port: how long a replica must have run to be healthy. Default 5. */
   stays_up_seconds?: number
+  /** Pause between probes of a replica that is well; 0: none. Default 10. */
+  live_interval_seconds?: number
+  /** Bad probes in a row after which a replica gets no requests and is replaced. Default 3. */
+  live_failures?: number
+}
+
+export type KeyRotation = {
+  /** UUIDv7 */
+  id: string
+  status: 'running' | 'finished'
+  /** An age public key */
+  from_recipient: string
+  /** An age public key */
+  to_recipient: string | null
+  /** Documents that were sealed anew so far. */
+  resealed: number
+  /** Documents that could not be opened. An old key that one of them names is kept. */
+  unreadable: number
+  created_by: string
+  /** RFC 3339 UTC with milliseconds */
+  created_at: string
+  /** RFC 3339 UTC with milliseconds */
+  finished_at: string | null
 }
 
 export type LoginAnswer = {
@@ -486,23 +577,31 @@ export type PatchServiceBody = {
   restart?: 'always' | 'on_failure' | 'never'
   /** Time between SIGTERM and SIGKILL. Default 10. */
   stop_grace_seconds?: number
+  /** Time between leaving the routes and SIGTERM, at the least. Default 0. */
+  pre_stop_seconds?: number
+  /** Nothing can be written but /tmp and volumes. Default false. */
+  read_only?: boolean
+  /** Runs once in the new image, with its variables, before anything of it gets requests; a failure ends the deployment. Not run by rollbacks. */
+  release_command?: string[] | null
+  /** How long the release command may take. Default 600. */
+  release_timeout_seconds?: number
+  /** How long a release is watched once it is live; when it fails its probes the release before it comes back. Default 0. */
+  bake_seconds?: number
   /** Environment variables. Names are letters, digits and underscores; at most 500, values of at most 64 KiB, 512 KiB in all. */
   env?: Record<string, unknown> | unknown[]
   /** Not supported by this version. */
   build_secrets?: unknown[] | null
-  /** Not supported by this version. */
+  /** Whether certificates are obtained for its domains. Default true. */
   tls_enabled?: boolean
-  /** Not supported by this version. */
-  domains?: unknown[] | null
+  /** The hostnames that it is to have: new ones are claimed, absent ones removed. Left out or null: they stay as they are. */
+  domains?: string[] | null
   /** Not supported by this version. */
   volumes?: unknown[] | null
-  /** Not supported by this version. */
-  release_command?: unknown[] | null
   /** Not supported by this version. */
   autoscale?: Record<string, unknown> | null
 }
 
-export type Permission = 'projects.read' | 'projects.write' | 'members.write' | 'services.read' | 'services.write' | 'env.read' | 'env.write' | 'uploads.create' | 'deployments.read' | 'deployments.create' | 'deployments.cancel' | 'logs.read' | 'registry.pull' | 'registry.push' | 'registry.delete' | 'audit.read' | 'tokens.mint'
+export type Permission = 'projects.read' | 'projects.write' | 'members.write' | 'services.read' | 'services.write' | 'domains.read' | 'domains.write' | 'env.read' | 'env.write' | 'uploads.create' | 'deployments.read' | 'deployments.create' | 'deployments.cancel' | 'logs.read' | 'registry.pull' | 'registry.push' | 'registry.delete' | 'audit.read' | 'tokens.mint'
 
 export type PermissionEntry = {
   name: Permission
@@ -540,6 +639,13 @@ export type PutMemberBody = {
 export type Readiness = {
   status: 'ready' | 'not_ready'
   checks: Record<string, 'ok' | 'failed'>
+}
+
+export type Recipient = {
+  /** An age public key */
+  recipient: string
+  /** Public keys of the configuration whose owners can open everything too. */
+  recovery_recipients: string[]
 }
 
 export type ReplaceProjectBody = {
@@ -604,18 +710,26 @@ export type ReplaceServiceBody = {
   restart?: 'always' | 'on_failure' | 'never'
   /** Time between SIGTERM and SIGKILL. Default 10. */
   stop_grace_seconds?: number
+  /** Time between leaving the routes and SIGTERM, at the least. Default 0. */
+  pre_stop_seconds?: number
+  /** Nothing can be written but /tmp and volumes. Default false. */
+  read_only?: boolean
+  /** Runs once in the new image, with its variables, before anything of it gets requests; a failure ends the deployment. Not run by rollbacks. */
+  release_command?: string[] | null
+  /** How long the release command may take. Default 600. */
+  release_timeout_seconds?: number
+  /** How long a release is watched once it is live; when it fails its probes the release before it comes back. Default 0. */
+  bake_seconds?: number
   /** Environment variables. Names are letters, digits and underscores; at most 500, values of at most 64 KiB, 512 KiB in all. */
   env?: Record<string, unknown> | unknown[]
   /** Not supported by this version. */
   build_secrets?: unknown[] | null
-  /** Not supported by this version. */
+  /** Whether certificates are obtained for its domains. Default true. */
   tls_enabled?: boolean
-  /** Not supported by this version. */
-  domains?: unknown[] | null
+  /** The hostnames that it is to have: new ones are claimed, absent ones removed. Left out or null: they stay as they are. */
+  domains?: string[] | null
   /** Not supported by this version. */
   volumes?: unknown[] | null
-  /** Not supported by this version. */
-  release_command?: unknown[] | null
   /** Not supported by this version. */
   autoscale?: Record<string, unknown> | null
 }
@@ -641,9 +755,7 @@ export type Service = {
   id: string
   project_id: string
   name: string
-  source: {
-    type: "upload"
-  }
+  source: ServiceSource
   builder: 'auto' | 'dockerfile' | 'node' | 'static'
   /** Inside the context; null: Dockerfile. */
   dockerfile_path: string | null
@@ -670,11 +782,17 @@ export type Service = {
   env: Record<string, string>
   restart: 'always' | 'on_failure' | 'never'
   stop_grace_seconds: number
-  build_secrets: unknown[]
+  pre_stop_seconds: number
+  read_only: boolean
+  release_command: string[] | null
+  release_timeout_seconds: number
+  bake_seconds: number
+  /** The hostnames attached to it, proven or not; see /v1/services/{id}/domains. */
+  domains: string[]
+  /** Whether certificates are obtained for its domains. */
   tls_enabled: boolean
-  domains: unknown[]
+  build_secrets: unknown[]
   volumes: unknown[]
-  release_command: null
   autoscale: null
   status: 'Running' | 'Degraded' | 'Deploying' | 'CrashLoop' | 'Sleeping' | 'Stopped' | 'New'
   url: string
@@ -694,6 +812,10 @@ export type ServiceLogLine = {
   deployment_id: string
   /** Secrets that Berth knows are masked. */
   line: string
+}
+
+export type ServiceSource = {
+  type: 'upload'
 }
 
 export type Session = {
@@ -778,6 +900,15 @@ export type Workload = {
 
 /** By operationId. */
 export interface Operations {
+  /** Answer the proof of a hostname, when the request's Host is that hostname */
+  getDomainChallenge: {
+    method: 'GET'
+    path: '/.well-known/denia-challenge/{token}'
+    params: { token: string }
+    query: Record<never, never>
+    body: undefined
+    answer: string
+  }
   /** Whether the daemon runs */
   readHealth: {
     method: 'GET'
@@ -1351,6 +1482,42 @@ export interface Operations {
     body: undefined
     answer: undefined
   }
+  /** Read the public key that a SOPS file for this node is encrypted for */
+  getRecipient: {
+    method: 'GET'
+    path: '/v1/secrets/recipient'
+    params: Record<never, never>
+    query: Record<never, never>
+    body: undefined
+    answer: Recipient
+  }
+  /** List rotations of the node's key, newest first */
+  listRotations: {
+    method: 'GET'
+    path: '/v1/secrets/rotations'
+    params: Record<never, never>
+    query: { limit?: number; cursor?: string }
+    body: undefined
+    answer: KeyRotation[]
+  }
+  /** Replace the node's key and seal everything anew, in the background */
+  rotateNodeKey: {
+    method: 'POST'
+    path: '/v1/secrets/rotations'
+    params: Record<never, never>
+    query: Record<never, never>
+    body: undefined
+    answer: KeyRotation
+  }
+  /** Read a rotation of the node's key */
+  getRotation: {
+    method: 'GET'
+    path: '/v1/secrets/rotations/{id}'
+    params: { id: string }
+    query: Record<never, never>
+    body: undefined
+    answer: KeyRotation
+  }
   /** List the services that you may see, newest first; values of env are redacted in lists */
   listServices: {
     method: 'GET'
@@ -1413,6 +1580,51 @@ export interface Operations {
     query: { limit?: number; cursor?: string }
     body: undefined
     answer: Deployment[]
+  }
+  /** List the domains of a service, newest first */
+  listDomains: {
+    method: 'GET'
+    path: '/v1/services/{id}/domains'
+    params: { id: string }
+    query: { limit?: number; cursor?: string }
+    body: undefined
+    answer: Domain[]
+  }
+  /** Claim a hostname for a service; it is routed once it is verified */
+  addDomain: {
+    method: 'POST'
+    path: '/v1/services/{id}/domains'
+    params: { id: string }
+    query: Record<never, never>
+    body: AddDomainBody
+    answer: Domain
+  }
+  /** Read a domain */
+  getDomain: {
+    method: 'GET'
+    path: '/v1/services/{id}/domains/{domain_id}'
+    params: { id: string; domain_id: string }
+    query: Record<never, never>
+    body: undefined
+    answer: Domain
+  }
+  /** Take a hostname away from a service; it routes no request from the answer on */
+  deleteDomain: {
+    method: 'DELETE'
+    path: '/v1/services/{id}/domains/{domain_id}'
+    params: { id: string; domain_id: string }
+    query: Record<never, never>
+    body: undefined
+    answer: undefined
+  }
+  /** Check the proof of a hostname now; a verified one routes at once, a failed one says why */
+  verifyDomain: {
+    method: 'POST'
+    path: '/v1/services/{id}/domains/{domain_id}/verify'
+    params: { id: string; domain_id: string }
+    query: Record<never, never>
+    body: undefined
+    answer: Domain
   }
   /** Read the environment variables of a service */
   getServiceEnv: {

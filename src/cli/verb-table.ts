@@ -32,6 +32,10 @@ export const VERBS: Readonly<Record<string, Entry>> = {
     about: 'List, show and remove services',
     load: async () => (await import('./verbs/services.ts')).services,
   },
+  domains: {
+    about: 'Hostnames of services',
+    load: async () => (await import('./verbs/domains.ts')).domains,
+  },
   projects: {
     about: 'List, make and remove projects',
     load: async () => (await import('./verbs/projects.ts')).projects,
@@ -42,6 +46,10 @@ export const VERBS: Readonly<Record<string, Entry>> = {
     load: async () => (await import('./verbs/registry.ts')).registry,
   },
 
+  secrets: {
+    about: 'The key of the server',
+    load: async () => (await import('./verbs/secrets.ts')).secrets,
+  },
   users: { about: 'Users of the server', load: async () => (await import('./verbs/users.ts')).users },
   members: { about: 'Members of a project', load: async () => (await import('./verbs/members.ts')).members },
   tokens: { about: 'API tokens', load: async () => (await import('./verbs/tokens.ts')).tokens },

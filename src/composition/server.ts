@@ -4,6 +4,7 @@ import { openApiRoutes } from '../http/openapi/openapi-routes.ts'
 import { createServer, type Server } from '../http/server.ts'
 import { AppError } from '../lib/errors.ts'
 import { auditRoutes } from '../modules/audit/audit-routes.ts'
+import { domainRoutes } from '../modules/domains/domain-routes.ts'
 import { deploymentRoutes } from '../modules/deployments/deployment-routes.ts'
 import { BERTH_ITSELF } from '../modules/identity/context.ts'
 import { identityRoutes } from '../modules/identity/identity-routes.ts'
@@ -14,6 +15,7 @@ import { createProjectOperations } from '../modules/projects/project-operations.
 import { projectRoutes } from '../modules/projects/project-routes.ts'
 import { registryControlRoutes } from '../modules/registry/registry-control-routes.ts'
 import { registryRoutes } from '../modules/registry/registry-routes.ts'
+import { rotationRoutes } from '../modules/secrets/rotation-routes.ts'
 import { createServiceOperations } from '../modules/services/service-operations.ts'
 import { serviceRoutes } from '../modules/services/service-routes.ts'
 import { uploadRoutes } from '../modules/uploads/upload-routes.ts'
@@ -22,7 +24,9 @@ import type { Base } from './base.ts'
 import type { Access } from './access.ts'
 import type { Traffic } from './traffic.ts'
 import type { Delivery } from './delivery.ts'
+import type { Domains } from './domains.ts'
 import type { RegistryPart } from './registry.ts'
+import type { Sealing } from './secrets.ts'
 import type { Workers } from './workers.ts'
 
 export function composeServer(
@@ -32,6 +36,8 @@ export function composeServer(
   delivery: Delivery,
   workers: Workers,
   registry: RegistryPart,
+  sealing: Sealing,
+  domains: Domains,
 ): Server {
   const { config, log, system, stores, state } = base
   const { database } = state
@@ -69,6 +75,10 @@ export function composeServer(
     projects: stores.projects,
     observe: traffic.intents.observe,
     redeploy: delivery.deployments.redeployService,
+    domains: {
+      ...domains.operations,
+      hostnamesOf: (id) => stores.domains.hostnamesOf(id, 'all'),
+    },
     cancelDeployments: delivery.deployments.cancelOfService,
     removeService: async () => {
       await traffic.routes.publish()
@@ -99,6 +109,7 @@ export function composeServer(
   auditRoutes(server, audit)
   projectRoutes(server, projects)
   serviceRoutes(server, services)
+  domainRoutes(server, domains.operations)
   uploadRoutes(server, delivery.uploads)
   deploymentRoutes(server, delivery.deployments)
   logRoutes(server, delivery.logs.operations)
@@ -108,6 +119,7 @@ export function composeServer(
     onDenied: audit.recordDenial,
   })
   registryControlRoutes(server, registry.control)
+  rotationRoutes(server, sealing.rotations)
   openApiRoutes(server, VERSION)
   return server
 }

@@ -1,18 +1,12 @@
 import type { Socket } from 'node:net'
+import type { RequestClient, ServedRequest } from './answer.ts'
 import { type ForwardedClaims, forwardedLines, NO_CLAIMS, plainAddress } from './forwarded.ts'
-
-/** A request that is being served, as its client's connection sees it. */
-export interface ServedRequest {
-  start(): void
-  /** The client has gone. */
-  abandon(): void
-}
 
 /**
  * One client's TCP connection. Requests that a client sends without waiting for answers are served one after the other, so that
  * their effects keep their order (RFC 9112, section 9.3.2).
  */
-export class ClientConnection {
+export class ClientConnection implements RequestClient {
   readonly socket: Socket
   readonly address: string
   /** The peer may say whom it speaks for. */
@@ -25,11 +19,16 @@ export class ClientConnection {
   upgraded = false
   private current: ServedRequest | null = null
   private readonly waiting: ServedRequest[] = []
+  /** It came by TLS. */
+  readonly secure: boolean
+  private readonly maxWaiting: number
   private lastHost = ''
   private lastLines = ''
 
-  constructor(socket: Socket, isTrusted: (address: string) => boolean) {
+  constructor(socket: Socket, isTrusted: (address: string) => boolean, maxWaiting: number) {
     this.socket = socket
+    this.secure = 'encrypted' in socket
+    this.maxWaiting = maxWaiting
     this.address = plainAddress(socket.remoteAddress)
     this.trusted = isTrusted(this.address)
   }
@@ -38,26 +37,25 @@ export class ClientConnection {
     return this.current !== null
   }
 
-  get waitingRequests(): number {
-    return this.waiting.length
-  }
-
-  /** Serves a request now, or when those before it are through. */
   serve(request: ServedRequest): void {
     if (this.current !== null) {
-      this.waiting.push(request)
+      if (this.waiting.length >= this.maxWaiting) this.socket.destroy()
+      else this.waiting.push(request)
       return
     }
     this.current = request
     request.start()
   }
 
-  /** A request has been answered in full or given up. */
   served(request: ServedRequest): void {
     if (this.current !== request) return
     if (this.closing) this.waiting.length = 0
     this.current = this.waiting.shift() ?? null
     this.current?.start()
+  }
+
+  destroy(): void {
+    this.socket.destroy()
   }
 
   /** The connection is gone, and whoever waited for an answer with it. */
@@ -69,10 +67,11 @@ export class ClientConnection {
   }
 
   forwardedLines(host: string, claims: ForwardedClaims): string {
-    if (claims !== NO_CLAIMS) return forwardedLines(this.address, host, claims)
+    const { address, secure } = this
+    if (claims !== NO_CLAIMS) return forwardedLines({ address, secure }, host, claims)
     if (host !== this.lastHost) {
       this.lastHost = host
-      this.lastLines = forwardedLines(this.address, host, NO_CLAIMS)
+      this.lastLines = forwardedLines({ address, secure }, host, NO_CLAIMS)
     }
     return this.lastLines
   }

@@ -1,4 +1,6 @@
 import type { System } from '../lib/system.ts'
+import { ChallengeIndex } from './challenge-index.ts'
+import { Holds } from './hold.ts'
 import type { IngressLimits } from './limits.ts'
 import { ReadBuffers } from './read-buffers.ts'
 import type { RouteIndex } from './route-index.ts'
@@ -7,6 +9,8 @@ import type { RouteIndex } from './route-index.ts'
 export interface WorkerCounters {
   connections: number
   requests: number
+  handshakes: number
+  resumed: number
   upgrades: number
   /** Answers made here instead of by an application, by status. */
   answered: Map<number, number>
@@ -33,6 +37,10 @@ export interface WorkerContext {
   readonly clock: { now: number; real: number }
   readonly readBuffers: ReadBuffers
   readonly routes: RouteIndex
+  readonly holds: Holds
+  readonly challenges: ChallengeIndex
+  /** Where clients are sent that must speak TLS. */
+  httpsPort: number
   /** Answers tell the client to close its connection. */
   draining: boolean
   readonly newRequestId: () => string
@@ -50,6 +58,8 @@ export function createWorkerContext(
   const counters: WorkerCounters = {
     connections: 0,
     requests: 0,
+    handshakes: 0,
+    resumed: 0,
     upgrades: 0,
     answered: new Map(),
     retries: 0,
@@ -65,6 +75,9 @@ export function createWorkerContext(
     clock: { now: 0, real: system.monotonic() },
     readBuffers: new ReadBuffers(),
     routes,
+    holds: new Holds(routes, limits),
+    challenges: new ChallengeIndex(),
+    httpsPort: 443,
     draining: false,
     newRequestId: createRequestIds(system),
     caught: (error) => {

@@ -72,6 +72,15 @@ export function integer(fallback: number, least: number, most: number, descripti
   })
 }
 
+/** true or false. */
+export function boolean(fallback: boolean, description: string): Setting<boolean> {
+  return setting(fallback, description, (raw) => {
+    if (raw === true || raw === 'true') return true
+    if (raw === false || raw === 'false') return false
+    throw new Error(`must be true or false, not ${JSON.stringify(raw)}`)
+  })
+}
+
 const UNITS: Record<string, number> = { '': 1, K: 1024, M: 1024 ** 2, G: 1024 ** 3, T: 1024 ** 4 }
 
 /** A number of bytes: whole, or with K, M, G, T (powers of 1024; `MiB` and `MB` are read alike). */
@@ -165,6 +174,20 @@ export function list(description: string): Setting<readonly string[]> {
     },
     'none',
   )
+}
+
+/** Texts of one form, as `list` takes them. */
+export function listOf(form: RegExp, what: string, description: string): Setting<readonly string[]> {
+  const texts = list(description)
+  return {
+    ...texts,
+    read: (raw) => {
+      const items = texts.read(raw)
+      const wrong = items.find((item) => !form.test(item))
+      if (wrong !== undefined) throw new Error(`must list ${what}, not "${wrong}"`)
+      return items
+    },
+  }
 }
 
 /** An IPv4 range of at least a /24. */

@@ -65,7 +65,10 @@ const ARROWS: Record<Layer, Arrows> = {
     value: ['lib', 'port', 'ingress contract', 'replica parts', 'other schema', ...OWN_MODULE],
     type: ['store', 'config', 'ingress', ...OTHER_TYPES],
   },
-  'module store': { value: ['store', 'lib', 'access', 'own schema'], type: ['own module', 'port'] },
+  'module store': {
+    value: ['store', 'lib', 'access', 'own schema', 'other schema'],
+    type: ['own module', 'port'],
+  },
   module: {
     value: ['lib', 'port', 'ingress contract', 'replica parts', 'other schema', ...OWN_MODULE],
     type: ['store', 'config', 'ingress', ...OTHER_TYPES],
@@ -112,7 +115,10 @@ const PLACES: [RegExp, Layer][] = [
   [/^src\/modules\/.*-store\.ts$/, 'module store'],
   [/^src\/modules\/[^/]+\//, 'module'],
   [/^src\/runtime\/(runtime|labels)\.ts$/, 'port'],
-  [/^src\/ingress\/(route-table|control-protocol|limits)\.ts$/, 'ingress contract'],
+  [
+    /^src\/ingress\/(route-table|certificate-table|certificate-file|challenge-table|ticket-key|control-protocol|limits)\.ts$/,
+    'ingress contract',
+  ],
   [/^src\/(http|ingress|runtime|store|lib|cli|web)\//, 'lib'],
 ]
 

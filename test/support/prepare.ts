@@ -24,6 +24,11 @@ const NEEDS: readonly Need[] = [
     why: 'the engine makes its networks with it',
     present: (engineUp) => engineUp || hasCommand('iptables'),
   },
+  {
+    package: 'age',
+    why: 'the program that opens what is sealed for a recovery key',
+    present: () => hasCommand('age-keygen'),
+  },
   { package: 'busybox-static', why: 'the smallest test images', present: hasStaticBusybox },
   {
     package: 'docker-registry',
@@ -38,6 +43,7 @@ const NEEDS: readonly Need[] = [
     why: 'the docker command',
     present: () => hasCommand('docker') || !isKnown('docker-cli'),
   },
+  { package: 'openssl', why: 'certificates to serve', present: () => hasCommand('openssl') },
   { package: 'procps', why: 'pgrep', present: () => hasCommand('pgrep') },
   { package: 'git', why: 'repositories to deploy from', present: () => hasCommand('git') },
 ]

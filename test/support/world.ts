@@ -8,6 +8,7 @@ export interface World {
   root: string
   projectId: string
   serviceId: string
+  domainId: string
   deploymentId: string
   uploadId: string
   userId: string
@@ -18,6 +19,7 @@ export interface World {
   tokenId: string
   /** A session of root's that nobody uses. */
   sessionId: string
+  rotationId: string
   /** Sessions by what they may: in the project, in the other one, or nowhere. */
   sessions: Record<'viewer' | 'operator' | 'admin' | 'other_admin' | 'nobody_special', string>
 }
@@ -48,6 +50,7 @@ export async function makeWorld(app: OpenedApp): Promise<World> {
     root,
     projectId,
     serviceId,
+    domainId: await idOf(`/v1/services/${serviceId}/domains`, { hostname: 'front.example.com' }),
     deploymentId,
     uploadId,
     tag: 'v1',
@@ -55,6 +58,7 @@ export async function makeWorld(app: OpenedApp): Promise<World> {
     userId: plain.id,
     roleId: await idOf('/v1/roles', { name: 'watcher', permissions: ['projects.read'] }),
     sessionId: await spareSession(app, root),
+    rotationId: await idOf('/v1/secrets/rotations', {}),
     tokenId: await idOf('/v1/api-tokens', { name: 'of-the-world' }),
     sessions: {
       viewer: viewer.session,
@@ -111,6 +115,7 @@ async function pushIndex(app: OpenedApp, root: string, tag?: string): Promise<st
 export function parameterOf(world: World, path: string, name: string): string {
   if (name === 'user_id') return world.userId
   if (name === 'token_id') return world.tokenId
+  if (name === 'domain_id') return world.domainId
   if (path.startsWith('/v1/auth/sessions/')) return world.sessionId
   const noun = path.split('/')[2]
   if (noun === 'registry')
@@ -119,6 +124,7 @@ export function parameterOf(world: World, path: string, name: string): string {
   if (noun === 'services') return world.serviceId
   if (noun === 'deployments') return world.deploymentId
   if (noun === 'roles') return world.roleId
+  if (noun === 'secrets') return world.rotationId
   return '0192f0c1-7a00-7000-8000-000000000001'
 }
 

@@ -14,6 +14,7 @@ export interface DeploymentQueue {
 export interface DeploymentQueueDeps extends RunnerDeps {
   /** How many run at once. Those that build have as many places of their own: nobody waits with a rollback for the builds of others. */
   concurrency: number
+  builds: (deployment: DeploymentRow) => boolean
   onQueueError: (error: unknown) => void
 }
 
@@ -47,18 +48,26 @@ export function createDeploymentQueue(deps: DeploymentQueueDeps): DeploymentQueu
     entry.ended = run(deployment, abort.signal)
   }
 
-  const hasPlace = (deployment: DeploymentRow): boolean => {
-    const lane = [...running.values()].filter((other) => builds(other.deployment) === builds(deployment))
+  /** What is live and only watches or drains takes no place. */
+  const hasPlace = (deployment: DeploymentRow, open: readonly DeploymentRow[]): boolean => {
+    const isBuild = deps.builds(deployment)
+    const lane = open.filter(
+      (other) =>
+        running.get(other.service_id)?.deployment.id === other.id &&
+        other.step !== 'retire' &&
+        deps.builds(other) === isBuild,
+    )
     return lane.length < deps.concurrency
   }
 
   const look = (): void => {
-    for (const deployment of deps.store.listOpen()) {
+    const open = deps.store.listOpen()
+    for (const deployment of open) {
       const current = running.get(deployment.service_id)
       if (current?.deployment.id === deployment.id) {
         const isCancelled = deployment.cancel_requested && deployment.status !== 'Healthy'
         if (isCancelled || !deps.namesOf(deployment)) current.abort.abort(new StepAborted('cancelled'))
-      } else if (!current && !stopping && hasPlace(deployment)) start(deployment)
+      } else if (!current && !stopping && hasPlace(deployment, open)) start(deployment)
     }
   }
 
@@ -87,8 +96,4 @@ export function createDeploymentQueue(deps: DeploymentQueueDeps): DeploymentQueu
       }
     },
   }
-}
-
-function builds(deployment: DeploymentRow): boolean {
-  return deployment.source.type === 'upload'
 }

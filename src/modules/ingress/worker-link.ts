@@ -1,12 +1,14 @@
 import { connect, type Socket } from 'node:net'
 import {
+  type ControlEvent,
   type ControlReply,
   type ControlRequest,
   type IngressWorkerStatus,
   MAX_LINE_LENGTH,
+  type PushRequest,
+  type SetName,
 } from '../../ingress/control-protocol.ts'
 import { JsonLines } from '../../lib/json-lines.ts'
-import type { RouteTable } from '../../ingress/route-table.ts'
 import { messageOf } from '../../lib/errors.ts'
 import type { System } from '../../lib/system.ts'
 
@@ -27,37 +29,34 @@ export class WorkerLink {
   retiring = false
   closed = false
   private readonly system: System
+  private readonly watcher: LinkWatcher
   private readonly socket: Socket
   private readonly waiting: Waiting[] = []
   private readonly lines = new JsonLines(MAX_LINE_LENGTH)
 
-  private constructor(pid: number, socket: Socket, system: System, onClose: (link: WorkerLink) => void) {
+  private constructor(pid: number, socket: Socket, system: System, watcher: LinkWatcher) {
     this.pid = pid
     this.socket = socket
     this.system = system
+    this.watcher = watcher
     this.status = NOTHING_KNOWN
     socket.setEncoding('utf8')
     socket.on('data', (text: string) => this.take(text))
     socket.on('error', (error) => this.close(error))
     socket.on('close', () => {
       this.close(new Error(`The ingress worker ${pid} closed its control socket.`))
-      onClose(this)
+      watcher.closed(this)
     })
   }
 
   /** Connects to the worker that listens on `path` and asks for its status. */
-  static async open(
-    path: string,
-    pid: number,
-    system: System,
-    onClose: (link: WorkerLink) => void,
-  ): Promise<WorkerLink> {
+  static async open(path: string, pid: number, system: System, watcher: LinkWatcher): Promise<WorkerLink> {
     const socket = connect(path)
     await new Promise<void>((resolve, reject) => {
       socket.once('connect', resolve)
       socket.once('error', reject)
     })
-    const link = new WorkerLink(pid, socket, system, onClose)
+    const link = new WorkerLink(pid, socket, system, watcher)
     await link.refresh()
     return link
   }
@@ -67,14 +66,27 @@ export class WorkerLink {
     if (reply.type !== 'status') throw unexpected(this.pid, reply)
     const { type: _type, ...status } = reply
     this.status = status
+    // What it told while nobody listened.
+    for (const { service_id } of status.held ?? []) this.watcher.held(service_id)
     return status
   }
 
-  /** Hands over a table; resolves when the worker serves it or a newer one. */
-  async push(table: RouteTable): Promise<void> {
-    const reply = await this.ask({ type: 'table', table })
+  /** The version of a set that the worker serves; infinite for one that knows no such set, because it is of an earlier Berth. */
+  versionOf(name: SetName): number {
+    return this.status[VERSION_FIELDS[name]] ?? Number.POSITIVE_INFINITY
+  }
+
+  /** Hands over a set; resolves when the worker serves it or a newer one. */
+  async push(name: SetName, request: PushRequest): Promise<void> {
+    const reply = await this.ask(request)
     if (reply.type !== 'ack') throw unexpected(this.pid, reply)
-    this.status = { ...this.status, version: reply.version }
+    this.status = { ...this.status, [VERSION_FIELDS[name]]: reply.version }
+  }
+
+  /** Has the worker read the key for session tickets anew. */
+  async renewTickets(): Promise<void> {
+    const reply = await this.ask({ type: 'tickets' })
+    if (reply.type !== 'done') throw unexpected(this.pid, reply)
   }
 
   /** Tells the worker to take nothing new and to end within these bounds. */
@@ -106,13 +118,31 @@ export class WorkerLink {
     }
   }
 
+  private hear(said: ControlReply | ControlEvent): void {
+    if (said.type === 'held') this.watcher.held(said.service_id)
+    else this.waiting.shift()?.resolve(said)
+  }
+
   private take(text: string): void {
     try {
-      for (const reply of this.lines.take(text)) this.waiting.shift()?.resolve(reply as ControlReply)
+      for (const said of this.lines.take(text)) this.hear(said as ControlReply | ControlEvent)
     } catch (error) {
       this.close(new Error(`The ingress worker ${this.pid} answered nonsense: ${messageOf(error)}`))
     }
   }
+}
+
+const VERSION_FIELDS = {
+  routes: 'version',
+  certificates: 'certificates_version',
+  challenges: 'challenges_version',
+} as const
+
+/** What a link tells its owner. */
+export interface LinkWatcher {
+  closed(link: WorkerLink): void
+  /** Requests of this service wait for a replica. */
+  held(serviceId: string): void
 }
 
 function unexpected(pid: number, reply: ControlReply): Error {
@@ -126,8 +156,11 @@ function unexpected(pid: number, reply: ControlReply): Error {
 const NOTHING_KNOWN: IngressWorkerStatus = {
   pid: 0,
   version: 0,
+  certificates_version: 0,
+  challenges_version: 0,
   fingerprint: '',
   port: 0,
+  https_port: 0,
   bind_address: '',
   listening: false,
   draining: false,
@@ -136,6 +169,8 @@ const NOTHING_KNOWN: IngressWorkerStatus = {
   connections: 0,
   accepted: 0,
   requests: 0,
+  handshakes: 0,
+  resumed: 0,
   upgrades: 0,
   retries: 0,
   bad_responses: 0,
@@ -143,4 +178,5 @@ const NOTHING_KNOWN: IngressWorkerStatus = {
   exceptions: 0,
   answered: {},
   upstreams: [],
+  held: [],
 }
