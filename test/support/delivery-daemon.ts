@@ -5,6 +5,14 @@ import { createAutoscaler } from '../../src/modules/autoscale/autoscaler.ts'
 import { createDeploymentEngine } from '../../src/modules/deployments/deployment-engine.ts'
 import { createDeploymentOperations } from '../../src/modules/deployments/deployment-operations.ts'
 import { createDeploymentStore } from '../../src/modules/deployments/deployment-store.ts'
+import { createImageRecovery } from '../../src/modules/deployments/image-recovery.ts'
+import { createReleaseLibrary } from '../../src/modules/deployments/release-library.ts'
+import { createManifestStore } from '../../src/modules/registry/manifest-store.ts'
+import { createPinStore } from '../../src/modules/registry/pin-store.ts'
+import { createRegistryStore } from '../../src/modules/registry/registry-store.ts'
+import { createReleaseImages } from '../../src/modules/registry/release-images.ts'
+import { createTokenSigner } from '../../src/modules/registry/token-signer.ts'
+import { MEMORY_REGISTRY } from '../../src/runtime/fake-transfers.ts'
 import { removeExpiredImages } from '../../src/modules/deployments/image-retention.ts'
 import { createReleaseSettings } from '../../src/modules/deployments/release-settings.ts'
 import { sweepReleaseCommands } from '../../src/modules/deployments/steps/release-command.ts'
@@ -49,6 +57,16 @@ export function bootDaemon(world: DeliveryWorld) {
     replicas: createReplicaStore(database),
     volumes: createVolumeStore(database),
   }
+  const images = createReleaseImages({
+    database,
+    system,
+    store: createRegistryStore(database),
+    manifests: createManifestStore(database),
+    pins: createPinStore(database),
+    signer: createTokenSigner(Buffer.alloc(32)),
+  })
+  const library = createReleaseLibrary({ runtime, images, registryHost: () => MEMORY_REGISTRY })
+  const recovery = createImageRecovery({ library, onError })
   const projectNameOf = (id: string): string | undefined => stores.projects.find(id)?.name
   const intents = createReplicaIntents({
     listServices: stores.services.listAll,
@@ -85,6 +103,7 @@ export function bootDaemon(world: DeliveryWorld) {
     keeper: createReplicaKeeper({
       ...common,
       ...drain,
+      recoverImage: recovery.recover,
       store: stores.replicas,
       hostnameOf,
       routesChanged: routes.worker.nudge,
@@ -108,6 +127,7 @@ export function bootDaemon(world: DeliveryWorld) {
   }
   const engine = createDeploymentEngine({
     ...common,
+    library,
     inFlight: drain.inFlight,
     store: stores.deployments,
     replicas: stores.replicas,
@@ -148,6 +168,7 @@ export function bootDaemon(world: DeliveryWorld) {
     requireUnfrozen: () => {
       if (world.policy.frozen) throw new AppError('DEPLOYS_FROZEN')
     },
+    library,
     gitAllowsHttp: false,
     hasImage: async (id) => (await runtime.findImage(id)) !== undefined,
     deploymentsChanged: engine.worker.nudge,
@@ -191,7 +212,12 @@ export function bootDaemon(world: DeliveryWorld) {
           removeLogs: async () => {},
           removeVolumes: (id) => removeVolumesOfService(runtime, id),
           networkOf: networkName,
-          removeRow: stores.services.remove,
+          foreignImages: stores.deployments.listImagesOfService,
+          removeRow: (service) =>
+            database.transact(() => {
+              stores.services.remove(service.id)
+              images.removeHidden(service)
+            }),
           removed: () => {},
         },
         signal,
@@ -207,6 +233,10 @@ export function bootDaemon(world: DeliveryWorld) {
     observe: intents.observe,
     redeploy: deployments.redeployService,
     cancelDeployments: deployments.cancelOfService,
+    hideImages: (service) => {
+      const own = stores.deployments.listIdsOfService(service.id)
+      images.hideRepositories(service, (id) => own.includes(id))
+    },
     listVolumes: (id) => stores.volumes.listByService(id).map(({ name }) => name),
     domains: { hostnamesOf: () => [], setHostnames: () => {}, removeOfService: () => {} },
     removeService: async () => {
@@ -256,6 +286,7 @@ export function bootDaemon(world: DeliveryWorld) {
     autoscaler,
     deployments,
     services,
+    images,
     /** What nobody expected. */
     errors,
     /** Begins the background work, as the daemon does at its start. */
@@ -274,12 +305,16 @@ export function bootDaemon(world: DeliveryWorld) {
       })
     },
     expireImages: (keep: number) =>
-      removeExpiredImages({ runtime, store: stores.deployments, keep }, new AbortController().signal),
+      removeExpiredImages(
+        { runtime, database, store: stores.deployments, library, keep },
+        new AbortController().signal,
+      ),
     /** An orderly stop. */
     stop: async (): Promise<void> => {
       if (life.isDead) return
       await autoscaler.worker.stop()
       await engine.stop()
+      await recovery.stop()
       await reconciler.stop()
       await Promise.all([routes.worker.stop(), removal.stop(), volumeRemoval.stop()])
     },

@@ -21,7 +21,7 @@ test('an upload becomes a running, routed release, and every step is recorded', 
     daemon.stores.deployments
       .listSteps([first])
       .map(({ step, status, attempts }) => [step, status, attempts]),
-    ['fetch', 'build', 'release_command', 'start', 'check', 'route', 'retire'].map((step) => [
+    ['fetch', 'build', 'publish', 'release_command', 'start', 'check', 'route', 'retire'].map((step) => [
       step,
       step === 'release_command' ? 'skipped' : 'done',
       1,
@@ -35,6 +35,7 @@ test('an upload becomes a running, routed release, and every step is recorded', 
     'Unpacked 1 entries, ….',
     'compiled it',
     `Built berth/shop/web:${first} (…).`,
+    'Published shop/web@….',
     'Replica 0 started.',
     'Replica 0: GET /: 200 (good)',
     'Replica 0: GET /: 200 (good)',
