@@ -18,6 +18,7 @@ export function composeTraffic(base: Base) {
     httpsPort: config.https_port,
     workers: config.ingress_workers,
     trustedProxies: config.trusted_proxies,
+    proxyProtocolPeers: config.proxy_protocol_peers,
   })
   const ports = { http: config.http_port, https: config.https_port }
   const projectNameOf = (id: string): string | undefined => stores.projects.find(id)?.name

@@ -15,7 +15,7 @@ import {
 import { listenForControl } from './control-socket.ts'
 import { createAddressList } from '../lib/address-list.ts'
 import { watchLifeline } from './lifeline.ts'
-import { createProxy } from './proxy.ts'
+import { createProxy, type Trust } from './proxy.ts'
 import { RouteIndex } from './route-index.ts'
 import { createWorkerContext, type WorkerContext } from './worker-context.ts'
 import { createDrain } from './worker-drain.ts'
@@ -51,7 +51,7 @@ export async function runWorker(settings: WorkerSettings, system: System): Promi
     log: context.log,
     maxContexts: limits.certificate_contexts,
   })
-  const proxy = createProxy(context, certificates, createAddressList(settings.trusted_proxies))
+  const proxy = createProxy(context, certificates, trustOf(settings))
   const worker: Worker = { context, certificates, proxy, settings, key }
   const drain = createDrain(system, proxy, limits)
   const end = (requestsMs: number, upgradedMs: number): void => {
@@ -77,10 +77,18 @@ export async function runWorker(settings: WorkerSettings, system: System): Promi
   })
 }
 
+function trustOf({ trusted_proxies, proxy_protocol_peers }: WorkerSettings): Trust {
+  return {
+    isTrusted: createAddressList(trusted_proxies),
+    sendsProxyHeader: createAddressList(proxy_protocol_peers),
+    expectsProxyHeaders: proxy_protocol_peers.length > 0,
+  }
+}
+
 async function listen({ proxy, settings }: Worker): Promise<void> {
-  await listenOn(proxy.server, settings.bind_address, settings.port)
+  await listenOn(proxy.listeners.http, settings.bind_address, settings.port)
   try {
-    await listenOn(proxy.tls.server, settings.bind_address, settings.https_port)
+    await listenOn(proxy.listeners.https, settings.bind_address, settings.https_port)
   } catch (error) {
     throw new TlsPortError(error)
   }
@@ -155,7 +163,7 @@ function statusOf({ context, proxy, settings, certificates }: Worker): IngressWo
     bind_address: settings.bind_address,
     port: settings.port,
     https_port: settings.https_port,
-    listening: proxy.server.listening && proxy.tls.server.listening,
+    listening: proxy.listeners.http.listening && proxy.listeners.https.listening,
     draining: context.draining,
     uptime_seconds: Math.round(process.uptime()),
     rss_bytes: process.memoryUsage.rss(),
