@@ -218,7 +218,7 @@ function readIncoming(
   head: RequestHead,
   answer: Http2Answer,
 ): Incoming {
-  if (head.body === 'none') return { client, head, answer, body: null, upgrade: null }
+  if (head.body === 'none') return { client, head, answer, body: null, source: null, upgrade: null }
   let trailers: readonly string[] = []
   stream.on('trailers', (_headers, _flags, rawTrailers: string[]) => (trailers = rawTrailers))
   const source = {
@@ -231,6 +231,7 @@ function readIncoming(
     head,
     answer,
     body: new RequestBody(source, head.body === 'chunked', head.expectsContinue),
+    source,
     upgrade: null,
   }
 }
