@@ -4,11 +4,13 @@ import type { System } from '../../lib/system.ts'
 import type { Runtime } from '../../runtime/runtime.ts'
 import type { Database } from '../../store/database.ts'
 import type { RecordAudit } from '../audit/audit.ts'
+import type { GitSource } from '../git/git-source.ts'
 import type { DesiredState, ServiceRow } from '../services/service-schema.ts'
 import { createDeploymentQueue, type DeploymentQueue, type DeploymentQueueDeps } from './deployment-queue.ts'
 import type { DeploymentRow, Step } from './deployment-schema.ts'
 import type { DeploymentStore } from './deployment-store.ts'
-import { makeLive } from './release-swap.ts'
+import { makeLive, swapBack } from './release-swap.ts'
+import { createBake } from './steps/bake.ts'
 import { createCutoverSteps, type CutoverStepDeps } from './steps/cutover-steps.ts'
 import { createReleaseCommand } from './steps/release-command.ts'
 import { checkSeconds } from './steps/replica-check.ts'
@@ -16,6 +18,7 @@ import { createSourceSteps, type SourceStepDeps } from './steps/source-steps.ts'
 import { createStartSteps } from './steps/start-steps.ts'
 import type { ReplicaRows } from './steps/step.ts'
 import { builds, type SourceFetchers } from './sources/source-fetch.ts'
+import { createGitFetcher } from './sources/git-source.ts'
 import { createReleaseFetcher } from './sources/release-source.ts'
 import { createUploadFetcher, type UploadFetchDeps } from './sources/upload-source.ts'
 import { createWorkFolders } from './work-folders.ts'
@@ -37,6 +40,7 @@ export interface DeploymentEngineDeps {
   projectNameOf: (projectId: string) => string | undefined
   openEnv: (sealed: string) => Promise<Readonly<Record<string, string>>>
   unpackUpload: UploadFetchDeps['unpackUpload']
+  fetchGit: GitSource['fetch']
   buildSource: SourceStepDeps['buildSource']
   publishRoutes: CutoverStepDeps['publishRoutes']
   inFlight: CutoverStepDeps['inFlight']
@@ -60,10 +64,19 @@ export function createDeploymentEngine(deps: DeploymentEngineDeps): DeploymentQu
   const release = createReleaseFetcher(deps.runtime)
   const fetchers: SourceFetchers = {
     upload: createUploadFetcher(deps),
+    git: createGitFetcher(deps),
     redeploy: release,
     rollback: release,
   }
   const folders = createWorkFolders({ workDir, fetchers })
+  const isOver = (deployment: DeploymentRow): void => {
+    deps.over(deployment)
+    folders.remove(deployment.id).catch((error: unknown) => deps.onInternalError(error, deployment))
+  }
+  const tellOver = (id: string): void => {
+    const deployment = store.find(id)
+    if (deployment) isOver(deployment)
+  }
   return createDeploymentQueue({
     ...deps,
     steps: {
@@ -87,6 +100,16 @@ export function createDeploymentEngine(deps: DeploymentEngineDeps): DeploymentQu
       ...createCutoverSteps({
         ...deps,
         makeLive: (id) => makeLive({ ...deps, markDraining: deps.replicas.markDraining }, id),
+        bake: createBake({
+          ...deps,
+          findDeployment: store.find,
+          findService: services.find,
+          hostnameOf: services.hostnameOf,
+          isAwaited: store.hasOtherOpen,
+          swapBack: (id, well, reason) =>
+            swapBack({ ...deps, markDraining: deps.replicas.markDraining, over: tellOver }, id, well, reason),
+          onError: deps.onInternalError,
+        }),
         graceOf: (id) => store.find(id)?.config.stop_grace_seconds ?? 0,
         preStopOf: (id) => store.find(id)?.config.pre_stop_seconds ?? 0,
         isAwaited: store.hasOtherOpen,
@@ -104,10 +127,7 @@ export function createDeploymentEngine(deps: DeploymentEngineDeps): DeploymentQu
         ? undefined
         : { service_name, project_name }
     },
-    over: (deployment) => {
-      deps.over(deployment)
-      folders.remove(deployment.id).catch((error: unknown) => deps.onInternalError(error, deployment))
-    },
+    over: isOver,
     onQueueError: deps.onInternalError,
   })
 }
@@ -120,7 +140,8 @@ function timeoutOf(
 ): number | null {
   switch (step) {
     case 'fetch':
-      return FETCH_MS
+      // A repository has the time that the settings give it.
+      return deployment.source.type === 'git' ? null : FETCH_MS
     case 'build':
       // It waits in a queue first, for as long as it takes; the build itself has its own time.
       return null
@@ -136,7 +157,7 @@ function timeoutOf(
       const replaced = deployment.replaces_id === null ? undefined : store.find(deployment.replaces_id)
       const { pre_stop_seconds = 0, stop_grace_seconds = 0 } = replaced?.config ?? {}
       const drain = Math.max(settings.drain_seconds, settings.drain_upgraded_seconds, pre_stop_seconds)
-      return (drain + stop_grace_seconds) * 1000 + SLACK_MS
+      return (deployment.config.bake_seconds + drain + stop_grace_seconds) * 1000 + SLACK_MS
     }
   }
 }
