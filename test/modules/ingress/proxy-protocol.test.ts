@@ -34,14 +34,11 @@ function binary(command: number, family: number, addresses: number[]): Buffer {
 }
 
 const IPV4 = [203, 0, 113, 7, 192, 0, 2, 1, 0x30, 0x39, 0, 80]
-const IPV6 = [
-  ...[0x20, 1, 0x0d, 0xb8, ...Array<number>(11).fill(0), 1],
-  ...Array<number>(16).fill(1),
-  1,
-  2,
-  0,
-  80,
-]
+const IPV6 = [0x20, 1, 0x0d, 0xb8, ...zeros(11), 1, ...zeros(16), 1, 2, 0, 80]
+
+function zeros(count: number): number[] {
+  return Array<number>(count).fill(0)
+}
 
 async function start(t: Test, options: ProxyOptions = {}): Promise<RunningProxy> {
   const replica = await startReplica(t, (request, response) => {
