@@ -13,7 +13,7 @@ import { composeServer } from './composition/server.ts'
 export interface App {
   server: Server
   /** Resolves when the API listens and the ingress serves. */
-  start(): Promise<{ api: string; httpPort: number }>
+  start(): Promise<{ api: string; httpPort: number; httpsPort: number }>
   /** Ends in order whatever was started; may be called at any time, once. */
   stop(options: { keepIngress: boolean }): Promise<void>
 }
@@ -64,7 +64,8 @@ function lifecycle(
     start: async () => {
       stack.defer(() => traffic.ingress.stop({ keepWorkers: keepIngress }))
       await traffic.ingress.start()
-      traffic.ports.http = (await traffic.ingress.status()).http_port
+      const { http_port, https_port } = await traffic.ingress.status()
+      Object.assign(traffic.ports, { http: http_port, https: https_port })
       stack.defer(() => server.close())
       const api = await server.listen({ host: config.bind.host, port: config.bind.port })
       stack.defer(async () => {
@@ -83,7 +84,7 @@ function lifecycle(
         traffic.routes.worker.start()
         delivery.engine.worker.start()
       })
-      return { api, httpPort: traffic.ports.http }
+      return { api, httpPort: http_port, httpsPort: https_port }
     },
     stop: async (options) => {
       keepIngress = options.keepIngress

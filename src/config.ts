@@ -30,12 +30,7 @@ export const SETTINGS = {
   bind: read.address('127.0.0.1:7180', 'Address and port of the API.'),
   http_bind: read.host('0.0.0.0', 'Address that the ingress listens on.'),
   http_port: read.integer(asRoot ? 80 : 8080, 0, 65_535, 'Port of the ingress for HTTP.'),
-  https_port: read.integer(
-    asRoot ? 443 : 8443,
-    0,
-    65_535,
-    'Port of the ingress for HTTPS. Not listened on yet: this version serves HTTP only.',
-  ),
+  https_port: read.integer(asRoot ? 443 : 8443, 0, 65_535, 'Port of the ingress for HTTPS.'),
   ingress_workers: read.integer(availableParallelism(), 1, 64, 'How many ingress processes share the ports.'),
   admin_token: read.secret(
     'The install admin token, 20 to 200 characters. Without it one is made and kept in <data_dir>/admin-token.',
