@@ -36,6 +36,7 @@ export const VERBS: Readonly<Record<string, Entry>> = {
     about: 'Hostnames of services',
     load: async () => (await import('./verbs/domains.ts')).domains,
   },
+  certs: { about: 'Certificates', load: async () => (await import('./verbs/certs.ts')).certs },
   projects: {
     about: 'List, make and remove projects',
     load: async () => (await import('./verbs/projects.ts')).projects,
