@@ -129,6 +129,12 @@ const OTHER_OUTCOMES: Readonly<Record<string, string>> = {
   rotateNodeKey: 'CONFLICT',
   // The example is not sent to the hostname that the proof is for.
   getDomainChallenge: 'NOT_FOUND',
+  // The world has no certificate, and the example is none.
+  uploadCertificate: 'VALIDATION_ERROR',
+  getCertificate: 'NOT_FOUND',
+  deleteCertificate: 'NOT_FOUND',
+  renewCertificate: 'NOT_FOUND',
+  revokeCertificate: 'NOT_FOUND',
 }
 
 test('every example can be sent, and what comes back is as described', async (t) => {

@@ -129,7 +129,7 @@ async function makeCertificate(directory: string): Promise<void> {
 }
 
 /** Ports that nobody listened on a moment ago. */
-async function freePorts(count: number): Promise<number[]> {
+export async function freePorts(count: number): Promise<number[]> {
   const servers = await Promise.all(
     Array.from({ length: count }, async () => {
       const server = createServer()

@@ -1,5 +1,5 @@
 import { type Static, Type } from 'typebox'
-import { Id, Instant, nullable, strictObject } from '../../http/schema.ts'
+import { EXAMPLE_ID, Id, Instant, nullable, strictObject } from '../../http/schema.ts'
 
 export const CERTIFICATE_SOURCES = ['acme', 'upload'] as const
 export type CertificateSource = (typeof CERTIFICATE_SOURCES)[number]
@@ -118,7 +118,16 @@ export const CertificateUpload = strictObject(
     certificate: Pem('PEM: the certificate, and behind it those that lead to a known authority.'),
     private_key: Pem('PEM, without a pass phrase. It is sealed and never read back.'),
   },
-  { title: 'UploadCertificateBody' },
+  {
+    title: 'UploadCertificateBody',
+    examples: [
+      {
+        project_id: EXAMPLE_ID,
+        certificate: '-----BEGIN CERTIFICATE-----\n...\n-----END CERTIFICATE-----\n',
+        private_key: '-----BEGIN PRIVATE KEY-----\n...\n-----END PRIVATE KEY-----\n',
+      },
+    ],
+  },
 )
 export type CertificateUpload = Static<typeof CertificateUpload>
 
