@@ -81,7 +81,7 @@ function listChallenges({ domains, certificates }: Base['stores']): Challenge[] 
     .map(({ hostname, token }) => ({ kind: 'denia' as const, hostname, token, body: token }))
   const orders = certificates
     .listChallenges()
-    .map(({ hostname, challenge }) => ({ kind: 'acme' as const, hostname, ...challenge }))
+    .map(({ hostname, challenge: { token, body } }) => ({ kind: 'acme' as const, hostname, token, body }))
   return [...claims, ...orders]
 }
 

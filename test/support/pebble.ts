@@ -100,32 +100,13 @@ export async function startPebble(t: Test, options: PebbleOptions): Promise<Pebb
 
 /** An authority and a certificate of it for localhost: Debian's package brings none. */
 async function makeCertificate(directory: string): Promise<void> {
-  const openssl = (...args: string[]) => run('openssl', args, { cwd: directory })
-  await openssl(
-    ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2'],
-    ...['-subj', '/CN=test authority', '-keyout', 'ca.key', '-out', 'ca.pem'],
-  )
-  await openssl(
-    ...['req', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-subj', '/CN=localhost'],
-    ...['-keyout', 'server.key', '-out', 'server.csr'],
-  )
+  const openssl = (line: string) => run('openssl', line.split(' '), { cwd: directory })
+  const newKey = '-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes'
+  await openssl(`req -x509 ${newKey} -days 2 -subj /CN=authority -keyout ca.key -out ca.pem`)
+  await openssl(`req ${newKey} -subj /CN=localhost -keyout server.key -out server.csr`)
   await writeFile(join(directory, 'names'), 'subjectAltName=DNS:localhost')
-  await openssl(
-    ...[
-      'x509',
-      '-req',
-      '-in',
-      'server.csr',
-      '-CA',
-      'ca.pem',
-      '-CAkey',
-      'ca.key',
-      '-CAcreateserial',
-      '-days',
-      '2',
-    ],
-    ...['-extfile', 'names', '-out', 'server.pem'],
-  )
+  const signed = '-CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names'
+  await openssl(`x509 -req -in server.csr ${signed} -out server.pem`)
 }
 
 /** Ports that nobody listened on a moment ago. */

@@ -123,9 +123,10 @@ function readBody(text: string): { type: string | undefined; detail: string } {
       detail?: unknown
       subproblems?: { detail?: unknown }[]
     }
-    const known = PROBLEM_TYPE.exec(String(type))?.[1]
-    const more = Array.isArray(subproblems) ? subproblems.map((each) => String(each.detail ?? '')) : []
-    return { type: known, detail: shorten([String(detail ?? ''), ...more].join(' ').trim()) }
+    const known = typeof type === 'string' ? PROBLEM_TYPE.exec(type)?.[1] : undefined
+    const more = Array.isArray(subproblems) ? subproblems.map((each) => each.detail) : []
+    const texts = [detail, ...more].filter((each) => typeof each === 'string')
+    return { type: known, detail: shorten(texts.join(' ')) }
   } catch {
     return { type: undefined, detail: '' }
   }

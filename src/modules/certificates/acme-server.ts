@@ -93,7 +93,7 @@ export async function openAcmeServer(
     answer: async (challenge) => void (await client.completeChallenge(challenge)),
     finalize: (order, csr) => client.finalizeOrder(order, csr),
     download: (order) => client.getCertificate(order),
-    revoke: async (pem, reason) => void (await client.revokeCertificate(pem, { reason })),
+    revoke: (pem, reason) => client.revokeCertificate(pem, { reason }),
     renewalInfo: (id) => askRenewalInfo(account.directory_url, id, ca, system),
   }
 }

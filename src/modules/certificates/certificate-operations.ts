@@ -10,7 +10,7 @@ import type { Context } from '../identity/context.ts'
 import type { Permission } from '../identity/permissions.ts'
 import { AcmeProblem } from './acme-http.ts'
 import type { AcmeServer } from './acme-server.ts'
-import { covers, PairError, readPair } from './certificate-pair.ts'
+import { covers } from './certificate-pair.ts'
 import { chooseCertificates, type ServedName } from './certificate-plan.ts'
 import {
   type CertificateRow,
@@ -21,6 +21,7 @@ import {
   REVOCATION_REASONS,
   type RevocationReason,
 } from './certificate-schema.ts'
+import { invalidUpload, readUpload, uploadedRow } from './certificate-upload.ts'
 import type { CertificateStore } from './certificate-store.ts'
 import type { PairFiles } from './certificate-worker.ts'
 
@@ -134,7 +135,10 @@ export function createCertificateOperations(deps: CertificateDeps) {
       requireIn(context.actor, 'certificates.write', projectId)
       const { facts, ...pair } = readUpload(input, system.now())
       if (!deps.claimedNames(projectId).some((name) => covers(facts.hostnames, name)))
-        throw invalid('certificate', `is for ${facts.hostnames.join(', ')}, none of which is a domain here`)
+        throw invalidUpload(
+          'certificate',
+          `is for ${facts.hostnames.join(', ')}, none of which is a domain here`,
+        )
       const fileId = await deps.files.write(pair)
       deps.writing.add(fileId)
       try {
@@ -145,7 +149,7 @@ export function createCertificateOperations(deps: CertificateDeps) {
             throw new AppError('POLICY_REFUSED', {
               details: [{ message: `a project has at most ${MAX_UPLOADS} uploaded certificates` }],
             })
-          const added = uploaded(system, projectId, fileId, facts)
+          const added = uploadedRow(system, projectId, fileId, facts)
           store.insert(added)
           record(context, 'uploadCertificate', added)
           database.afterCommit(deps.certificatesChanged)
@@ -267,48 +271,5 @@ async function revokeAt(server: AcmeServer, pem: string, reason: number): Promis
     if (error instanceof AcmeProblem)
       throw new AppError('POLICY_REFUSED', { details: [{ message: error.message }] })
     throw error
-  }
-}
-
-function readUpload(input: CertificateUpload, nowMs: number) {
-  try {
-    return readPair(input.certificate, input.private_key, nowMs)
-  } catch (error) {
-    if (error instanceof PairError) throw invalid(error.field, error.message)
-    throw error
-  }
-}
-
-function invalid(field: string, message: string): AppError {
-  return new AppError('VALIDATION_ERROR', { details: [{ field, message }] })
-}
-
-function uploaded(
-  system: System,
-  projectId: string | null,
-  fileId: string,
-  facts: ReturnType<typeof readPair>['facts'],
-): CertificateRow {
-  const now = system.nowIso()
-  return {
-    id: system.newId(),
-    project_id: projectId,
-    source: 'upload',
-    hostname: facts.hostnames[0] ?? '',
-    ...facts,
-    file_id: fileId,
-    stage: 'production',
-    step: null,
-    order_url: null,
-    order_key_sealed: null,
-    challenge: null,
-    failures: 0,
-    last_error: null,
-    last_error_at: null,
-    next_attempt_at: null,
-    next_info_at: null,
-    revision: 1,
-    created_at: now,
-    updated_at: now,
   }
 }

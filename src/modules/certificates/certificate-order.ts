@@ -187,7 +187,7 @@ async function rejection(server: AcmeServer, order: Order): Promise<AcmeProblem>
     .flatMap((each) => each.challenges)
     .flatMap((each) => {
       const { error } = each as { error?: { detail?: unknown } }
-      return error?.detail === undefined ? [] : [String(error.detail)]
+      return typeof error?.detail === 'string' ? [error.detail] : []
     })
   const said = reasons.length > 0 ? reasons.join(' ') : 'It gave no reason.'
   return new AcmeProblem('rejected', 0, shorten(`The certificate authority refused the order: ${said}`))

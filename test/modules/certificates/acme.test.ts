@@ -93,7 +93,7 @@ test('an authority that went away with our account gets another one', async (t) 
 
 test('nonces that are refused are sent anew', async (t) => {
   const all = await openCertificates(t, { pebble: { nonceRejectPercent: 20 } })
-  for (let round = 0; round < 5 && all.store.listAll()[0]?.file_id == null; round += 1) {
+  for (let round = 0; round < 5 && (all.store.listAll()[0]?.file_id ?? null) === null; round += 1) {
     await all.run()
     all.system.skip(3_600_000)
   }

@@ -24,7 +24,7 @@ import { openDatabase } from '../../../src/store/database.ts'
 import { migrate, readMigrations } from '../../../src/store/migrate.ts'
 import { type DnsServer, startDnsServer } from '../../support/dns-server.ts'
 import { createHurriedSystem } from '../../support/hurried-system.ts'
-import { type Pebble, type PebbleOptions, startPebble } from '../../support/pebble.ts'
+import { type PebbleOptions, startPebble } from '../../support/pebble.ts'
 
 export const NAME = 'shop.example.com'
 
@@ -126,7 +126,7 @@ export async function openCertificates(t: Test, options: FixtureOptions = {}) {
     store,
     system,
     dns,
-    pebble: pebble as Pebble,
+    pebble,
     files,
     names,
     audited,

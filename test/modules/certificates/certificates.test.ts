@@ -78,16 +78,14 @@ test('a verified domain gets a certificate, which is renewed under open connecti
   })
   const ca = await pebble.root()
   const directory = t.testdir({ 'root.pem': ca })
+  const options = `-sS --http1.1 --resolve ${NAME}:${httpsPort}:127.0.0.1 -o /dev/null`
   const curl = await run('curl', [
-    ...[
-      '-sS',
-      '--http1.1',
-      '--cacert',
-      join(directory, 'root.pem'),
-      '--resolve',
-      `${NAME}:${httpsPort}:127.0.0.1`,
-    ],
-    ...['-o', '/dev/null', '-w', '%{ssl_verify_result} %{http_code}', `https://${NAME}:${httpsPort}/`],
+    ...options.split(' '),
+    '--cacert',
+    join(directory, 'root.pem'),
+    '-w',
+    '%{ssl_verify_result} %{http_code}',
+    `https://${NAME}:${httpsPort}/`,
   ])
   t.match(curl.stdout, /^0 404$/, 'nothing is deployed; the certificate is good')
 
