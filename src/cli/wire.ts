@@ -20,6 +20,7 @@ export type {
   Recipient,
   Service,
   User,
+  Volume,
   Workload,
 } from '../../openapi.d.ts'
 

@@ -21,6 +21,7 @@ import { rotationRoutes } from '../modules/secrets/rotation-routes.ts'
 import { createServiceOperations } from '../modules/services/service-operations.ts'
 import { serviceRoutes } from '../modules/services/service-routes.ts'
 import { uploadRoutes } from '../modules/uploads/upload-routes.ts'
+import { volumeRoutes } from '../modules/volumes/volume-routes.ts'
 import { VERSION } from '../lib/version.ts'
 import type { Base } from './base.ts'
 import type { Access } from './access.ts'
@@ -86,6 +87,7 @@ export function composeServer(
       hostnamesOf: (id) => stores.domains.hostnamesOf(id, 'all'),
     },
     cancelDeployments: delivery.deployments.cancelOfService,
+    listVolumes: (id) => stores.volumes.listByService(id).map(({ name }) => name),
     removeService: async () => {
       await traffic.routes.publish()
       workers.removal.nudge()
@@ -119,6 +121,7 @@ export function composeServer(
   domainRoutes(server, domains.operations)
   certificateRoutes(server, certificates.operations)
   uploadRoutes(server, delivery.uploads)
+  volumeRoutes(server, delivery.volumes)
   deploymentRoutes(server, delivery.deployments)
   logRoutes(server, delivery.logs.operations)
   registryRoutes(server, {
