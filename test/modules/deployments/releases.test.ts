@@ -207,7 +207,7 @@ test('while deployments are frozen only what worked before may come back', async
   t.match(back, { status: 'Healthy', source: { type: 'rollback', deployment_id: first } })
   const { id } = await daemon.deployments.createDeployment(OPERATOR, {
     service_id: service,
-    source: upload,
+    source: { type: 'upload', upload_id: world.upload() },
     override_freeze: true,
   })
   t.match(await over(daemon, id), { status: 'Healthy' })
