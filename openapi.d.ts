@@ -89,6 +89,8 @@ export type ChangePasswordBody = {
   current: string
   /** At least 12 characters */
   new: string
+  /** Also end all of your API tokens */
+  end_tokens?: boolean
 }
 
 export type CheckBody = {
@@ -323,6 +325,29 @@ export type HealthCheckInput = {
   successes?: number
   /** Without a port: how long a replica must have run to be healthy. Default 5. */
   stays_up_seconds?: number
+}
+
+export type IngressRoute = {
+  hostname: string
+  /** `<project>/<service>` */
+  label: string
+  /** UUIDv7 */
+  service_id: string
+  /** Of the table that has it; rises with every change */
+  table_version: number
+  /** Replicas that may get new requests; none: the ingress answers 503 */
+  upstreams: ({
+    /** The container's name */
+    id: string
+    address: string
+    port: number
+    /** UUIDv7 */
+    deployment_id: string
+    /** Under way now, over all ingress processes */
+    requests: number
+    /** Open upgraded connections (WebSocket) */
+    upgraded: number
+  })[]
 }
 
 export type LoginAnswer = {
@@ -720,6 +745,8 @@ export type UpdateRoleBody = {
 export type UpdateUserBody = {
   /** At least 12 characters */
   password?: string
+  /** Together with a password: do not end the user's API tokens */
+  keep_tokens?: boolean
   is_super_admin?: boolean
 }
 
@@ -976,6 +1003,15 @@ export interface Operations {
     body: undefined
     answer: string
   }
+  /** List the routes that the ingress serves now, by hostname */
+  listIngressRoutes: {
+    method: 'GET'
+    path: '/v1/ingress/routes'
+    params: Record<never, never>
+    query: { limit?: number; cursor?: string }
+    body: undefined
+    answer: IngressRoute[]
+  }
   /** Read who you are, where you belong and what you may */
   getMe: {
     method: 'GET'
@@ -985,7 +1021,7 @@ export interface Operations {
     body: undefined
     answer: Me
   }
-  /** Change your password and end your other sessions */
+  /** Change your password; your other sessions end, your API tokens only if you say so */
   changePassword: {
     method: 'PUT'
     path: '/v1/me/password'
@@ -1549,7 +1585,7 @@ export interface Operations {
     body: undefined
     answer: User
   }
-  /** Reset a user's password (their sessions end) or change their super-admin flag */
+  /** Reset a user's password (their sessions and API tokens end) or change their super-admin flag */
   updateUser: {
     method: 'PUT'
     path: '/v1/users/{user_id}'

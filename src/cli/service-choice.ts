@@ -1,6 +1,6 @@
 import { basename } from 'node:path'
 import { CliError, EXIT, UsageError } from './cli-error.ts'
-import { type Client, segment } from './client.ts'
+import type { Client } from './client.ts'
 import { LINK_FILE, type Link, writeLink } from './link-file.ts'
 import {
   chooseProject,
@@ -114,11 +114,8 @@ export async function createService(
   name: string,
   settings: ServiceSettings,
 ): Promise<Service> {
-  const service = await client.send<Service>('POST', '/v1/services', {
-    project_id: project.id,
-    name,
-    source: { type: 'upload' },
-    ...settings,
+  const service = await client.call('POST /v1/services', {
+    body: { project_id: project.id, name, source: { type: 'upload' }, ...settings },
   })
   output.note(`Made the service ${project.name}/${name}.`)
   return service
@@ -137,7 +134,10 @@ async function applySettings(
   )
   if (changed.length === 0) return service
   output.note(`Changed settings of ${service.name}: ${changed.map(([name]) => name).join(', ')}.`)
-  return client.send<Service>('PATCH', `/v1/services/${segment(service.id)}`, Object.fromEntries(changed))
+  return client.call('PATCH /v1/services/{id}', {
+    params: { id: service.id },
+    body: Object.fromEntries(changed),
+  })
 }
 
 /** A service name from a folder's. Throws a UsageError when there is none in it. */

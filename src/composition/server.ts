@@ -9,6 +9,8 @@ import { BERTH_ITSELF } from '../modules/identity/context.ts'
 import { identityRoutes } from '../modules/identity/identity-routes.ts'
 import { createNodeOperations } from '../modules/node/node-operations.ts'
 import { logRoutes } from '../modules/logs/log-routes.ts'
+import { createRouteListing } from '../modules/ingress/route-listing-operations.ts'
+import { routeListingRoutes } from '../modules/ingress/route-listing-routes.ts'
 import { nodeRoutes } from '../modules/node/node-routes.ts'
 import { createProjectOperations } from '../modules/projects/project-operations.ts'
 import { projectRoutes } from '../modules/projects/project-routes.ts'
@@ -95,6 +97,7 @@ export function composeServer(
     onNotReady: (name, error) => log.warn({ err: error, check: name }, 'not ready'),
   })
   nodeRoutes(server, node)
+  routeListingRoutes(server, createRouteListing(traffic.ingress))
   identityRoutes(server, identity)
   auditRoutes(server, audit)
   projectRoutes(server, projects)

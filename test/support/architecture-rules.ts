@@ -21,6 +21,7 @@ type Layer =
   | 'runtime'
   | 'store'
   | 'lib'
+  | 'api-client'
   | 'cli'
   | 'web'
 
@@ -91,8 +92,9 @@ const ARROWS: Record<Layer, Arrows> = {
     type: [],
   },
   main: { value: ['composition', 'config', 'cli', 'lib'], type: [] },
-  cli: { value: ['cli', 'lib'], type: [] },
-  web: { value: ['web'], type: [] },
+  'api-client': { value: ['api-client'], type: [] },
+  cli: { value: ['cli', 'api-client', 'lib'], type: [] },
+  web: { value: ['web', 'api-client'], type: [] },
 }
 
 const PLACES: [RegExp, Layer][] = [
@@ -113,7 +115,7 @@ const PLACES: [RegExp, Layer][] = [
   [/^src\/modules\/[^/]+\//, 'module'],
   [/^src\/runtime\/(runtime|labels)\.ts$/, 'port'],
   [/^src\/ingress\/(route-table|control-protocol|limits)\.ts$/, 'ingress contract'],
-  [/^src\/(http|ingress|runtime|store|lib|cli|web)\//, 'lib'],
+  [/^src\/(http|ingress|runtime|store|lib|api-client|cli|web)\//, 'lib'],
 ]
 
 /** Where a file stands, or undefined when the layout has no place for it. */

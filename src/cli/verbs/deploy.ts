@@ -2,7 +2,7 @@ import { statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { systemCodeOf } from '../../lib/errors.ts'
 import { CliError, EXIT, Interrupted, UsageError } from '../cli-error.ts'
-import { type Client, segment } from '../client.ts'
+import type { Client } from '../client.ts'
 import { followDeployment } from '../deployment-follow.ts'
 import { readLink } from '../link-file.ts'
 import type { BuildPlaces } from '../pack/build-ignore.ts'
@@ -11,7 +11,7 @@ import { plain } from '../plain-text.ts'
 import { formatBytes, formatSeconds, showProgress } from '../progress-bar.ts'
 import { chooseService, PORT_OPTION, readSettings } from '../service-choice.ts'
 import { defineVerb, type Surroundings } from '../verb.ts'
-import type { Deployment, Service } from '../wire.ts'
+import type { Deployment, Service, Upload } from '../wire.ts'
 
 const OPTIONS = {
   service: { type: 'string', short: 's', value: 'SERVICE', about: 'The service: NAME or PROJECT/NAME' },
@@ -64,12 +64,10 @@ export const deploy = defineVerb({
     })
     const service = await choice.settle()
     const upload = await sendPack(call, client, service, pack)
-    const deployment = await client.send<Deployment>(
-      'POST',
-      '/v1/deployments',
-      { service_id: service.id, source: { type: 'upload', upload_id: upload.upload_id } },
-      { idempotencyKey: call.system.newId() },
-    )
+    const deployment = await client.call('POST /v1/deployments', {
+      body: { service_id: service.id, source: { type: 'upload', upload_id: upload.upload_id } },
+      idempotencyKey: call.system.newId(),
+    })
     output.note(`Deployment ${deployment.number ?? ''} of ${service.name} (${deployment.id})`)
     if (flags.detach) {
       output.data(deployment, () => plain(deployment.id))
@@ -105,11 +103,6 @@ async function prepare(call: Surroundings, folder: string, places: BuildPlaces):
   return pack
 }
 
-interface Upload {
-  upload_id: string
-  size_bytes: number
-}
-
 async function sendPack(
   call: Surroundings,
   client: Client,
@@ -134,11 +127,11 @@ async function sendPack(
   }))
   let upload: Upload
   try {
-    upload = await client.upload<Upload>(
-      `/v1/services/${segment(service.id)}/uploads`,
-      'application/zstd',
-      body(),
-    )
+    upload = await client.upload('POST /v1/services/{id}/uploads', {
+      params: { id: service.id },
+      contentType: 'application/zstd',
+      body: body(),
+    })
   } catch (error) {
     throw error instanceof Interrupted ? new Interrupted(error.signal, ['Nothing was deployed.']) : error
   } finally {
