@@ -5,6 +5,7 @@ import { type Access, composeAccess } from './composition/access.ts'
 import { composeRegistry, type RegistryPart } from './composition/registry.ts'
 import { type Traffic, composeTraffic } from './composition/traffic.ts'
 import { type Delivery, composeDelivery } from './composition/delivery.ts'
+import { composeSecrets } from './composition/secrets.ts'
 import { type Workers, composeWorkers } from './composition/workers.ts'
 import { composeServer } from './composition/server.ts'
 
@@ -34,8 +35,9 @@ async function composeApp(base: Base): Promise<App> {
   const traffic = composeTraffic(base)
   const delivery = await composeDelivery(base, access, traffic)
   const registry = await composeRegistry(base, access)
-  const workers = composeWorkers(base, access, traffic, delivery, registry)
-  const server = composeServer(base, access, traffic, delivery, workers, registry)
+  const sealing = composeSecrets(base, access)
+  const workers = composeWorkers(base, access, traffic, delivery, registry, sealing)
+  const server = composeServer(base, access, traffic, delivery, workers, registry, sealing)
   return lifecycle(base, access, traffic, delivery, workers, registry, server)
 }
 

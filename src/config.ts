@@ -163,6 +163,11 @@ export const SETTINGS = {
     1_000_000_000,
     'Registry calls from one address in a minute.',
   ),
+  recovery_recipients: read.listOf(
+    /^age1[02-9ac-hj-np-z]{58}$/,
+    'age public keys (age1...)',
+    'age public keys whose owners can open everything that is sealed too, should the key of the node be lost.',
+  ),
   session_idle_seconds: read.integer(
     12 * 3600,
     60,

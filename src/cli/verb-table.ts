@@ -42,6 +42,10 @@ export const VERBS: Readonly<Record<string, Entry>> = {
     load: async () => (await import('./verbs/registry.ts')).registry,
   },
 
+  secrets: {
+    about: 'The key of the server',
+    load: async () => (await import('./verbs/secrets.ts')).secrets,
+  },
   users: { about: 'Users of the server', load: async () => (await import('./verbs/users.ts')).users },
   members: { about: 'Members of a project', load: async () => (await import('./verbs/members.ts')).members },
   tokens: { about: 'API tokens', load: async () => (await import('./verbs/tokens.ts')).tokens },

@@ -7,7 +7,11 @@ import type { Base } from './base.ts'
 /** Who may do what, what they did, and what only Berth may read. */
 export async function composeAccess({ config, system, state: { database } }: Base) {
   const adminToken = await ensureAdminToken(config, system)
-  const secrets = await createSecrets({ dataDir: config.data_dir, system })
+  const secrets = await createSecrets({
+    dataDir: config.data_dir,
+    system,
+    recoveryRecipients: config.recovery_recipients,
+  })
   const audit = createAudit({ database, system })
   const identity = createIdentity({ database, system, record: audit.record, adminToken, settings: config })
   return { secrets, audit, identity }

@@ -54,6 +54,7 @@ export async function composeDelivery(base: Base, { secrets, audit, identity }: 
     publishRoutes: traffic.routes.publish,
     routesChanged: traffic.routes.worker.nudge,
     graceOf: (deploymentId) => stores.deployments.find(deploymentId)?.config.stop_grace_seconds,
+    preStopOf: (deploymentId) => stores.deployments.find(deploymentId)?.config.pre_stop_seconds,
     drainSeconds: config.drain_seconds,
     drainUpgradedSeconds: config.drain_upgraded_seconds,
   })

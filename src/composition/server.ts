@@ -16,6 +16,7 @@ import { createProjectOperations } from '../modules/projects/project-operations.
 import { projectRoutes } from '../modules/projects/project-routes.ts'
 import { registryControlRoutes } from '../modules/registry/registry-control-routes.ts'
 import { registryRoutes } from '../modules/registry/registry-routes.ts'
+import { rotationRoutes } from '../modules/secrets/rotation-routes.ts'
 import { createServiceOperations } from '../modules/services/service-operations.ts'
 import { serviceRoutes } from '../modules/services/service-routes.ts'
 import { uploadRoutes } from '../modules/uploads/upload-routes.ts'
@@ -25,6 +26,7 @@ import type { Access } from './access.ts'
 import type { Traffic } from './traffic.ts'
 import type { Delivery } from './delivery.ts'
 import type { RegistryPart } from './registry.ts'
+import type { Sealing } from './secrets.ts'
 import type { Workers } from './workers.ts'
 
 export function composeServer(
@@ -34,6 +36,7 @@ export function composeServer(
   delivery: Delivery,
   workers: Workers,
   registry: RegistryPart,
+  sealing: Sealing,
 ): Server {
   const { config, log, system, stores, state } = base
   const { database } = state
@@ -111,6 +114,7 @@ export function composeServer(
     onDenied: audit.recordDenial,
   })
   registryControlRoutes(server, registry.control)
+  rotationRoutes(server, sealing.rotations)
   openApiRoutes(server, VERSION)
   return server
 }

@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { createWorker, type Worker } from '../lib/worker.ts'
 import { removeExpiredImages } from '../modules/deployments/image-retention.ts'
+import { sweepReleaseCommands } from '../modules/deployments/steps/release-command.ts'
 import { sweepWorkFolders } from '../modules/deployments/work-folders.ts'
 import { networkName } from '../modules/replicas/container-spec.ts'
 import { removeDeletedServices } from '../modules/services/service-removal.ts'
@@ -10,6 +11,7 @@ import type { Access } from './access.ts'
 import type { Traffic } from './traffic.ts'
 import type { Delivery } from './delivery.ts'
 import type { RegistryPart } from './registry.ts'
+import type { Sealing } from './secrets.ts'
 
 const MINUTE_MS = 60_000
 
@@ -20,6 +22,7 @@ export function composeWorkers(
   traffic: Traffic,
   delivery: Delivery,
   registry: RegistryPart,
+  sealing: Sealing,
 ) {
   const { config, system, stores } = base
   const { runtime, engine, logs } = delivery
@@ -39,8 +42,12 @@ export function composeWorkers(
     ),
     make('identity', 10 * MINUTE_MS, async () => identity.removeExpired()),
     make('work-folders', 60 * MINUTE_MS, () => sweepWorkFolders(join(config.data_dir, 'work'), isOpen)),
+    make('release-commands', 10 * MINUTE_MS, () =>
+      sweepReleaseCommands(runtime, stores.deployments.isInReleaseCommand),
+    ),
     make('logs', 10 * MINUTE_MS, logs.expire),
     ...registry.workers,
+    sealing.worker,
   ]
   const removal = make('removals', 1_000, (signal) =>
     removeDeletedServices(

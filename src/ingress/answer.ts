@@ -1,120 +1,48 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { ClientConnection } from './client-connection.ts'
-import { sendErrorPage } from './error-page.ts'
 import type { KeptPiece } from './read-buffers.ts'
 import type { ResponseHead } from './response-head.ts'
 import type { WorkerContext } from './worker-context.ts'
 
-/** What the client of one request gets. */
-export class Answer {
+/** What the client of one request gets, whichever version of HTTP it speaks. */
+export interface Answer {
   /** The client has been given a final header section: nothing else can be said any more. */
-  begun = false
+  readonly begun: boolean
   /** The client takes no more for now. */
-  stalled = false
-  private readonly context: WorkerContext
-  private readonly client: ClientConnection
-  private readonly request: IncomingMessage
-  private readonly response: ServerResponse
-  /** The connection ends with this answer. */
-  private readonly last: boolean
-  private headWaits = false
-
-  constructor(
-    context: WorkerContext,
-    client: ClientConnection,
-    request: IncomingMessage,
-    response: ServerResponse,
-    last: boolean,
-  ) {
-    this.context = context
-    this.client = client
-    this.request = request
-    this.response = response
-    this.last = last
-  }
-
+  readonly stalled: boolean
   /** Passes 102, 103 and their like on, to clients that know of them. */
-  informational(head: ResponseHead): void {
-    if (this.request.httpVersionMinor === 1) this.response.writeInformation(head.status, head.headers)
-  }
-
+  informational(head: ResponseHead): void
   /** Asks for the body that the client holds back. */
-  askForBody(): void {
-    this.response.writeContinue()
-  }
-
-  begin(head: ResponseHead, hasBody: boolean): void {
-    const { headers } = head
-    this.begun = true
-    this.headWaits = hasBody
-    if (this.last || this.context.draining) {
-      this.client.closing = true
-      headers.push('Connection', 'close')
-    }
-    if (hasBody && head.trailer !== '' && head.chunked && this.request.httpVersionMinor === 1) {
-      headers.push('Transfer-Encoding', 'chunked', 'Trailer', head.trailer)
-    }
-    // Last, because a length in front of Content-Disposition makes Node write that field in another encoding; and none on a 204
-    // (RFC 9110, section 8.6).
-    if (head.contentLength !== -1 && head.status !== 204)
-      headers.push('Content-Length', String(head.contentLength))
-    this.response.writeHead(head.status, head.reason, headers)
-  }
-
+  askForBody(): void
+  begin(head: ResponseHead, hasBody: boolean): void
   /** Sends the header section now if no piece of the body has taken it along. */
-  flush(): void {
-    if (!this.headWaits) return
-    this.headWaits = false
-    this.response.flushHeaders()
-  }
-
+  flush(): void
   /** Passes on a piece of the body. True: this one filled the client's buffer; send no more until `drained` is called. */
-  write({ bytes, release }: KeptPiece, drained: () => void): boolean {
-    this.headWaits = false
-    if (this.response.write(bytes, release) || this.stalled) return false
-    this.stalled = true
-    this.response.once('drain', () => {
-      this.stalled = false
-      drained()
-    })
-    return true
-  }
-
-  end(body: string, trailers: readonly string[]): void {
-    this.headWaits = false
-    if (trailers.length > 0) this.response.addTrailers(pairs(trailers))
-    this.response.end(body, 'latin1')
-  }
-
+  write(piece: KeptPiece, drained: () => void): boolean
+  end(body: string, trailers: readonly string[]): void
   /** Answers with an error page, or cuts off an answer that has begun: the client must not take it for whole. */
-  fail(status: number, requestId: string): void {
-    if (this.begun) {
-      this.context.counters.truncated += 1
-      this.client.socket.destroy()
-      return
-    }
-    countAnswer(this.context, status)
-    this.client.closing = this.last || this.context.draining || status === 408
-    sendErrorPage(this.request, this.response, status, requestId, this.client.closing)
-  }
-
+  fail(status: number, requestId: string): void
   /** Leaves the client's socket to another protocol, with nothing on it that keeps this request in memory. */
-  handOver(): void {
-    this.response.detachSocket(this.client.socket)
-    this.client.socket.removeAllListeners('drain')
-  }
+  handOver(): void
 }
+
+/** Whoever sent a request, as far as serving it goes. */
+export interface RequestClient {
+  /** The request has been answered in full or given up. */
+  served(request: ServedRequest): void
+  /** Cuts the request off, and what else hangs on it. */
+  destroy(): void
+}
+
+/** A request that is being served, as its client sees it. */
+export interface ServedRequest {
+  start(): void
+  /** The client has gone. */
+  abandon(): void
+}
+
+export const NO_TRAILERS: readonly string[] = []
 
 /** Counts an answer that no application made. */
 export function countAnswer(context: WorkerContext, status: number): void {
   const { answered } = context.counters
   answered.set(status, (answered.get(status) ?? 0) + 1)
-}
-
-function pairs(fields: readonly string[]): [string, string][] {
-  const result: [string, string][] = []
-  for (let index = 0; index < fields.length; index += 2) {
-    result.push([fields[index] as string, fields[index + 1] as string])
-  }
-  return result
 }

@@ -27,6 +27,12 @@ export class Attempts {
     this.repeatable = head.idempotent && head.body === 'none'
   }
 
+  /** Begins anew: all replicas of a newer table may be tried. */
+  begin(): void {
+    this.tried = NONE
+    this.count = 0
+  }
+
   /** A connection for the next attempt, a new one if `fresh`; undefined when there is no replica left to try. */
   next(fresh: boolean): UpstreamConnection | undefined {
     const { context, head } = this

@@ -1,18 +1,12 @@
 import type { Socket } from 'node:net'
+import type { RequestClient, ServedRequest } from './answer.ts'
 import { type ForwardedClaims, forwardedLines, NO_CLAIMS, plainAddress } from './forwarded.ts'
-
-/** A request that is being served, as its client's connection sees it. */
-export interface ServedRequest {
-  start(): void
-  /** The client has gone. */
-  abandon(): void
-}
 
 /**
  * One client's TCP connection. Requests that a client sends without waiting for answers are served one after the other, so that
  * their effects keep their order (RFC 9112, section 9.3.2).
  */
-export class ClientConnection {
+export class ClientConnection implements RequestClient {
   readonly socket: Socket
   readonly address: string
   /** The peer may say whom it speaks for. */
@@ -52,12 +46,15 @@ export class ClientConnection {
     request.start()
   }
 
-  /** A request has been answered in full or given up. */
   served(request: ServedRequest): void {
     if (this.current !== request) return
     if (this.closing) this.waiting.length = 0
     this.current = this.waiting.shift() ?? null
     this.current?.start()
+  }
+
+  destroy(): void {
+    this.socket.destroy()
   }
 
   /** The connection is gone, and whoever waited for an answer with it. */

@@ -2,13 +2,22 @@ import type { RouteTable } from './route-table.ts'
 
 /**
  * What the control plane and a worker say to each other over `worker-<pid>.sock`: one JSON value a line, each request answered in
- * turn. The directory is 0700 and the socket 0600, so both ends trust each other.
+ * turn; events come between the answers. The directory is 0700 and the socket 0600, so both ends trust each other.
  */
 export type ControlRequest =
   | { type: 'table'; table: RouteTable }
   | { type: 'status' }
   /** Ends the worker: no new connections, and at most so long for what is running. */
   | { type: 'stop'; requests_ms: number; upgraded_ms: number }
+
+/** How many requests wait for a replica of one service in a worker. */
+export interface HeldCount {
+  service_id: string
+  requests: number
+}
+
+/** Comes unasked, between replies. */
+export type ControlEvent = { type: 'held' } & HeldCount
 
 export type ControlReply =
   | { type: 'ack'; version: number }
@@ -42,6 +51,8 @@ export interface IngressWorkerStatus {
   answered: Record<string, number>
   /** Replicas with something running, also those that have left the table. */
   upstreams: { id: string; requests: number; upgraded: number }[]
+  /** Services with requests that wait for a replica. */
+  held: HeldCount[]
 }
 
 /** A table of a hundred thousand routes is about this long. */

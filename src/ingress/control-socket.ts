@@ -1,27 +1,50 @@
 import { chmodSync, rmSync } from 'node:fs'
-import { createServer, type Server, type Socket } from 'node:net'
+import { createServer, type Socket } from 'node:net'
 import { messageOf } from '../lib/errors.ts'
-import { type ControlReply, type ControlRequest, MAX_LINE_LENGTH } from './control-protocol.ts'
+import {
+  type ControlEvent,
+  type ControlReply,
+  type ControlRequest,
+  MAX_LINE_LENGTH,
+} from './control-protocol.ts'
 import { JsonLines } from '../lib/json-lines.ts'
 
 /** Connections that the control plane may have open at once: one, and one more while it restarts, with room to spare. */
 const MAX_CONNECTIONS = 8
+/** A control plane that reads nothing is told no more; it asks for the whole status when it is back. */
+const MAX_UNREAD_BYTES = 64 * 1024
+
+/** The worker's end of the talk with the control plane. */
+export interface ControlServer {
+  /** Tells everyone who is connected; nobody is waited for. */
+  tell(event: ControlEvent): void
+}
 
 /** Answers the control plane on a Unix socket at `path`. */
 export async function listenForControl(
   path: string,
   answer: (request: ControlRequest) => ControlReply,
-): Promise<Server> {
+): Promise<ControlServer> {
   // A leftover with our own pid in its name belongs to a process that is gone.
   rmSync(path, { force: true })
-  const server = createServer((socket) => converse(socket, answer))
+  const open = new Set<Socket>()
+  const server = createServer((socket) => {
+    open.add(socket)
+    socket.on('close', () => open.delete(socket))
+    converse(socket, answer)
+  })
   server.maxConnections = MAX_CONNECTIONS
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
     server.listen(path, resolve)
   })
   chmodSync(path, 0o600)
-  return server
+  return {
+    tell: (event) => {
+      for (const socket of open)
+        if (socket.writableLength < MAX_UNREAD_BYTES) socket.write(`${JSON.stringify(event)}\n`)
+    },
+  }
 }
 
 function converse(socket: Socket, answer: (request: ControlRequest) => ControlReply): void {

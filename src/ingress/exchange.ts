@@ -1,9 +1,10 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
 import { systemCodeOf } from '../lib/errors.ts'
-import { Answer } from './answer.ts'
+import { type Answer, NO_TRAILERS, type RequestClient, type ServedRequest } from './answer.ts'
 import { Attempts } from './attempts.ts'
-import type { ClientConnection, ServedRequest } from './client-connection.ts'
-import { discardBody, RequestBody } from './request-body.ts'
+import { ANSWERING, ASKING, CONNECTING, SENDING, WAITING } from './exchange-phase.ts'
+import type { HeldRequest } from './hold.ts'
+import type { Incoming } from './incoming.ts'
+import type { RequestBody } from './request-body.ts'
 import type { RequestHead } from './request-head.ts'
 import type { ResponseFault, ResponseHead } from './response-head.ts'
 import type { ResponseSink } from './response-parser.ts'
@@ -11,19 +12,12 @@ import { Splice, type UpgradeRequest } from './upgrade.ts'
 import type { ConnectionUser, UpstreamConnection } from './upstream-connection.ts'
 import type { WorkerContext } from './worker-context.ts'
 
-const CONNECTING = 0
-/** The application has been asked whether it wants the body. */
-const ASKING = 1
-const SENDING = 2
-const WAITING = 3
-const ANSWERING = 4
 const LARGE_READ_BYTES = 16 * 1024
 
 /** One request on its way: to a replica, and the answer back. */
-export class Exchange implements ServedRequest, ConnectionUser, ResponseSink {
+export class Exchange implements ServedRequest, HeldRequest, ConnectionUser, ResponseSink {
   private readonly context: WorkerContext
-  private readonly client: ClientConnection
-  private readonly request: IncomingMessage
+  private readonly client: RequestClient
   private readonly answer: Answer
   private readonly head: RequestHead
   private readonly upgrade: UpgradeRequest | null
@@ -32,37 +26,51 @@ export class Exchange implements ServedRequest, ConnectionUser, ResponseSink {
   private connection: UpstreamConnection | null = null
   private phase: number = CONNECTING
   private deadline = Number.POSITIVE_INFINITY
+  private heldUntil: number | undefined
   /** Something of a response has come on the present connection. */
   private heard = false
   private reusable = false
   private done = false
 
-  constructor(
-    context: WorkerContext,
-    client: ClientConnection,
-    request: IncomingMessage,
-    response: ServerResponse,
-    head: RequestHead,
-    upgrade: UpgradeRequest | null,
-  ) {
+  constructor(context: WorkerContext, incoming: Incoming) {
     this.context = context
-    this.client = client
-    this.request = request
-    this.answer = new Answer(context, client, request, response, upgrade !== null)
-    this.head = head
-    this.upgrade = upgrade
-    this.attempts = new Attempts(context, head)
-    this.body = head.body === 'none' ? null : new RequestBody(request, head.body === 'chunked')
+    this.client = incoming.client
+    this.answer = incoming.answer
+    this.head = incoming.head
+    this.upgrade = incoming.upgrade
+    this.body = incoming.body
+    this.attempts = new Attempts(context, incoming.head)
+  }
+
+  get hostname(): string {
+    return this.head.hostname
   }
 
   start(): void {
-    if (!this.attempt(false)) this.fail(503, 'no_replica')
+    if (!this.attempt(false)) this.failUnlessHeld(503, 'no_replica')
+  }
+
+  private failUnlessHeld(status: number, reason: string): void {
+    const { context } = this
+    const until = context.holds.add(this, context.clock.now, this.heldUntil)
+    if (until === undefined) this.fail(status, reason)
+    else this.heldUntil = until
+  }
+
+  retry(): boolean {
+    this.attempts.begin()
+    return this.attempt(false)
+  }
+
+  giveUp(): void {
+    this.fail(503, 'held_in_vain')
   }
 
   /** The client has gone: nobody waits for the answer. */
   abandon(): void {
     if (this.done) return
     this.done = true
+    if (this.heldUntil !== undefined) this.context.holds.remove(this)
     this.detach()?.destroy()
   }
 
@@ -221,14 +229,14 @@ export class Exchange implements ServedRequest, ConnectionUser, ResponseSink {
   }
 
   private refused(connection: UpstreamConnection, reason: string, status: number): void {
-    if (!this.attempts.afterRefusal(connection.upstream) || !this.attempt(false)) this.fail(status, reason)
+    if (!this.attempts.afterRefusal(connection.upstream) || !this.attempt(false))
+      this.failUnlessHeld(status, reason)
   }
 
   crashed(): void {
     if (this.done) return
-    this.done = true
-    this.detach()?.destroy()
-    this.client.socket.destroy()
+    this.abandon()
+    this.client.destroy()
   }
 
   tick(now: number): void {
@@ -285,13 +293,7 @@ export class Exchange implements ServedRequest, ConnectionUser, ResponseSink {
 
   private finish(): void {
     this.done = true
-    const { body, client, context } = this
-    if (body !== null && !body.complete) {
-      if (body.started) body.stop(client, context)
-      else if (!this.head.expectsContinue) discardBody(this.request, client, context)
-    }
-    client.served(this)
+    this.body?.stop()
+    this.client.served(this)
   }
 }
-
-const NO_TRAILERS: readonly string[] = []

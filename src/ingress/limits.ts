@@ -25,6 +25,8 @@ export interface IngressLimits {
   ejection_ms: number
   /** How long the other direction of an upgraded connection may outlive the first that ended. */
   half_closed_ms: number
+  /** The control plane is told so often of requests that wait for a replica. */
+  held_report_ms: number
   /** SIGTERM: how long running requests and upgraded connections may take to end. */
   drain_ms: number
   /** A draining worker closes idle client connections after this; one that asks again before is answered and told to close. */
@@ -42,6 +44,8 @@ export interface IngressLimits {
   client_connections: number
   /** Requests that a client may have waiting behind the one being served on the same connection. */
   pipelined_requests: number
+  /** Requests that may wait for a replica of one service in each worker. */
+  held_requests: number
   /** How much of a request body is read and thrown away so that the client gets to see an early answer. */
   discarded_body_bytes: number
 }
@@ -59,6 +63,7 @@ export const DEFAULT_LIMITS: IngressLimits = {
   continue_ms: 1_000,
   ejection_ms: 1_000,
   half_closed_ms: 30_000,
+  held_report_ms: 1_000,
   drain_ms: 30_000,
   drain_idle_ms: 3_000,
   orphan_ms: 10_000,
@@ -70,5 +75,6 @@ export const DEFAULT_LIMITS: IngressLimits = {
   upstream_idle_connections: 256,
   client_connections: 16_384,
   pipelined_requests: 64,
+  held_requests: 1_000,
   discarded_body_bytes: 1024 * 1024,
 }

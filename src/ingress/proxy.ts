@@ -4,8 +4,10 @@ import { countAnswer } from './answer.ts'
 import { ClientConnection } from './client-connection.ts'
 import { rawErrorPage, sendErrorPage } from './error-page.ts'
 import { Exchange } from './exchange.ts'
-import { discardBody } from './request-body.ts'
-import { readRequestHead, type RequestManner } from './request-head.ts'
+import { Http1Answer } from './http1-answer.ts'
+import type { Incoming } from './incoming.ts'
+import { type BodySource, discardBody, RequestBody } from './request-body.ts'
+import { readRequestHead, type RequestHead, type RequestManner } from './request-head.ts'
 import { mayUpgrade, type UpgradeRequest } from './upgrade.ts'
 import type { WorkerContext } from './worker-context.ts'
 
@@ -135,11 +137,35 @@ function passOn(
     } else if (client.waitingRequests >= limits.pipelined_requests) {
       client.socket.destroy()
     } else {
-      client.serve(new Exchange(context, client, request, response, head, upgrade))
+      client.serve(new Exchange(context, readIncoming(context, client, request, response, head, upgrade)))
     }
   } catch (error) {
     context.caught(error)
     client.socket.destroy()
+  }
+}
+
+function readIncoming(
+  context: WorkerContext,
+  client: ClientConnection,
+  request: IncomingMessage,
+  response: ServerResponse,
+  head: RequestHead,
+  upgrade: UpgradeRequest | null,
+): Incoming {
+  const answer = new Http1Answer(context, client, request, response, upgrade !== null)
+  if (head.body === 'none') return { client, head, answer, body: null, upgrade }
+  const source: BodySource = {
+    stream: request,
+    trailers: () => request.rawTrailers,
+    discard: () => discardBody(request, client, context),
+  }
+  return {
+    client,
+    head,
+    answer,
+    body: new RequestBody(source, head.body === 'chunked', head.expectsContinue),
+    upgrade,
   }
 }
 
@@ -190,6 +216,7 @@ function tick(context: WorkerContext, clients: ReadonlyMap<Socket, ClientConnect
     for (const { user } of upstream.connections) contain(context, () => user?.tick(now))
   }
   for (const client of clients.values()) if (client.discardUntil <= now) client.socket.destroy()
+  context.holds.tick(now)
   context.routes.sweep()
 }
 

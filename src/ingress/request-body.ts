@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http'
+import type { Readable } from 'node:stream'
 import type { ClientConnection } from './client-connection.ts'
 import { plainFields } from './response-head.ts'
 import type { UpstreamConnection } from './upstream-connection.ts'
@@ -6,20 +7,32 @@ import type { WorkerContext } from './worker-context.ts'
 
 const LAST_CHUNK = '0\r\n'
 
+/** Where a request body comes from. */
+export interface BodySource {
+  readonly stream: Readable
+  /** Names and values in turn; asked for behind the end. */
+  trailers(): readonly string[]
+  /** Nobody wants what still comes: throws it away within bounds. */
+  discard(): void
+}
+
 /** Carries a request body from the client to a replica, no faster than the replica takes it. */
 export class RequestBody {
   /** The last byte has been handed to the connection. */
   complete = false
   /** The client is held back because the replica is slow. */
   held = false
-  private readonly request: IncomingMessage
+  private readonly source: BodySource
   private readonly chunked: boolean
+  /** The client sends it only when it is asked to. */
+  private readonly onDemand: boolean
   private connection: UpstreamConnection | null = null
   private moved: () => void = () => {}
 
-  constructor(request: IncomingMessage, chunked: boolean) {
-    this.request = request
+  constructor(source: BodySource, chunked: boolean, onDemand: boolean) {
+    this.source = source
     this.chunked = chunked
+    this.onDemand = onDemand
   }
 
   get started(): boolean {
@@ -30,24 +43,25 @@ export class RequestBody {
   start(connection: UpstreamConnection, moved: () => void): void {
     this.connection = connection
     this.moved = moved
-    const { request } = this
-    request.on('error', ignore)
-    request.on('data', (piece: Buffer) => this.take(piece))
-    request.on('end', () => this.end())
+    const { stream } = this.source
+    stream.on('error', ignore)
+    stream.on('data', (piece: Buffer) => this.take(piece))
+    stream.on('end', () => this.end())
   }
 
   /** The replica takes more. */
   drained(): void {
     if (!this.held) return
     this.held = false
-    this.request.resume()
+    this.source.stream.resume()
     this.moved()
   }
 
   /** Sends nothing more; what still comes is thrown away within bounds. */
-  stop(client: ClientConnection, context: WorkerContext): void {
+  stop(): void {
+    if (this.complete || (this.onDemand && !this.started)) return
     this.connection = null
-    discardBody(this.request, client, context)
+    this.source.discard()
   }
 
   private take(piece: Buffer): void {
@@ -66,7 +80,7 @@ export class RequestBody {
     }
     if (!room) {
       this.held = true
-      this.request.pause()
+      this.source.stream.pause()
     }
     this.moved()
   }
@@ -80,7 +94,7 @@ export class RequestBody {
   }
 
   private trailerLines(): string {
-    const fields = plainFields(this.request.rawTrailers)
+    const fields = plainFields(this.source.trailers())
     let lines = ''
     for (let index = 0; index < fields.length; index += 2)
       lines += `${fields[index]}: ${fields[index + 1]}\r\n`

@@ -22,6 +22,8 @@ export interface UpstreamLoad {
  */
 export class RouteIndex {
   version = EMPTY_TABLE.version
+  /** Called when a newer table is in place. */
+  changed: () => void = () => {}
   private routes = new Map<string, RouteState>()
   private upstreams = new Map<string, UpstreamState>()
   /** Left the table with requests or connections still open. */
@@ -51,6 +53,7 @@ export class RouteIndex {
     this.routes = routes
     this.version = table.version
     for (const [key, state] of before) if (!upstreams.has(key)) this.retire(state)
+    this.changed()
     return true
   }
 

@@ -17,6 +17,8 @@ export interface Route {
   service_id: string
   /** Replicas that may get new requests. Empty: 503. */
   upstreams: Upstream[]
+  /** A request that finds no replica waits so long for a newer table with one, instead of a 503. Without it: not at all. */
+  hold_ms?: number
 }
 
 export interface Upstream {
@@ -34,6 +36,9 @@ export const EMPTY_TABLE: RouteTable = { version: 0, routes: [] }
 const HOSTNAME =
   /^(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*$/
 
+/** Longer than any client waits. */
+const MAX_HOLD_MS = 10 * 60_000
+
 /** Reads a table that came from a file or a socket; undefined when it is not one. */
 export function parseRouteTable(value: unknown): RouteTable | undefined {
   if (!isRecord(value) || !isCount(value['version']) || !Array.isArray(value['routes'])) return undefined
@@ -49,8 +54,17 @@ function isRoute(value: unknown): value is Route {
     typeof value['label'] === 'string' &&
     typeof value['service_id'] === 'string' &&
     Array.isArray(value['upstreams']) &&
-    value['upstreams'].every(isUpstream)
+    value['upstreams'].every(isUpstream) &&
+    isOptional(value['hold_ms'], isHold)
   )
+}
+
+function isHold(value: unknown): value is number {
+  return isCount(value) && value <= MAX_HOLD_MS
+}
+
+function isOptional(value: unknown, check: (value: unknown) => boolean): boolean {
+  return value === undefined || check(value)
 }
 
 function isUpstream(value: unknown): value is Upstream {

@@ -1,4 +1,5 @@
 import type { System } from '../lib/system.ts'
+import { Holds } from './hold.ts'
 import type { IngressLimits } from './limits.ts'
 import { ReadBuffers } from './read-buffers.ts'
 import type { RouteIndex } from './route-index.ts'
@@ -33,6 +34,7 @@ export interface WorkerContext {
   readonly clock: { now: number; real: number }
   readonly readBuffers: ReadBuffers
   readonly routes: RouteIndex
+  readonly holds: Holds
   /** Answers tell the client to close its connection. */
   draining: boolean
   readonly newRequestId: () => string
@@ -65,6 +67,7 @@ export function createWorkerContext(
     clock: { now: 0, real: system.monotonic() },
     readBuffers: new ReadBuffers(),
     routes,
+    holds: new Holds(routes, limits),
     draining: false,
     newRequestId: createRequestIds(system),
     caught: (error) => {

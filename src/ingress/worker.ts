@@ -42,7 +42,10 @@ export async function runWorker(settings: WorkerSettings, system: System): Promi
     })
   }
   // The socket comes first: a table that is published from here on is pushed through it, and one from before is in the file.
-  await listenForControl(socketPath, (request) => answer(context, proxy, settings, end, request))
+  const control = await listenForControl(socketPath, (request) =>
+    answer(context, proxy, settings, end, request),
+  )
+  context.holds.onHeld = (held) => control.tell({ type: 'held', ...held })
   loadRoutes(context, routesPath)
   await listen(proxy, settings)
   watchLifeline(system, socketPath, routesPath, limits.orphan_ms, () => end(ORPHAN_DRAIN_MS, ORPHAN_DRAIN_MS))
@@ -116,7 +119,7 @@ function answer(
 }
 
 function statusOf(context: WorkerContext, proxy: Proxy, settings: WorkerSettings): IngressWorkerStatus {
-  const { counters, routes } = context
+  const { counters, holds, routes } = context
   return {
     pid: process.pid,
     version: routes.version,
@@ -137,6 +140,7 @@ function statusOf(context: WorkerContext, proxy: Proxy, settings: WorkerSettings
     exceptions: counters.exceptions,
     answered: Object.fromEntries(counters.answered),
     upstreams: routes.loads(),
+    held: holds.counts(),
   }
 }
 

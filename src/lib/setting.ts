@@ -167,6 +167,20 @@ export function list(description: string): Setting<readonly string[]> {
   )
 }
 
+/** Texts of one form, as `list` takes them. */
+export function listOf(form: RegExp, what: string, description: string): Setting<readonly string[]> {
+  const texts = list(description)
+  return {
+    ...texts,
+    read: (raw) => {
+      const items = texts.read(raw)
+      const wrong = items.find((item) => !form.test(item))
+      if (wrong !== undefined) throw new Error(`must list ${what}, not "${wrong}"`)
+      return items
+    },
+  }
+}
+
 /** An IPv4 range of at least a /24. */
 export function cidr(fallback: string, description: string): Setting<string> {
   return setting(fallback, description, (raw) => {

@@ -6,7 +6,7 @@ export const LABELS = {
   service: 'berth.service',
   deployment: 'berth.deployment',
   replica: 'berth.replica',
-  /** What it is: `replica`, `image`, `network`, `base`. */
+  /** What it is: `replica`, `release_command`, `image`, `network`, `base`. */
   kind: 'berth.kind',
   /** A digest of the container's specification, so that a changed one is noticed. */
   spec: 'berth.spec',

@@ -8,6 +8,8 @@ export interface Migration {
   version: number
   name: string
   sql: string
+  /** Makes tables anew that others refer to: its first line says so. */
+  rebuilds: boolean
   /** SHA-256 of the file, so that a step that was edited after it ran is noticed. */
   checksum: string
 }
@@ -31,7 +33,13 @@ export function readMigrations(directory: string): Migration[] {
     if (!match || version !== index + 1)
       throw new MigrationError(`migrations/${file} is out of order: expected number ${index + 1}`)
     const sql = readFileSync(join(directory, file), 'utf8')
-    return { version, name: match[2] ?? '', sql, checksum: createHash('sha256').update(sql).digest('hex') }
+    return {
+      version,
+      name: match[2] ?? '',
+      sql,
+      rebuilds: sql.startsWith('-- rebuilds tables\n'),
+      checksum: createHash('sha256').update(sql).digest('hex'),
+    }
   })
 }
 
@@ -52,16 +60,43 @@ export function migrate(database: Database, migrations: readonly Migration[], fi
   const due = migrations.slice(applied.length)
   if (due.length > 0 && applied.length > 0) copyBefore(database, file, due[0]?.version ?? 0)
   for (const migration of due) {
-    database.transact(() => {
-      database.exec(migration.sql)
-      database.run(
-        `INSERT INTO schema_migrations (version, name, checksum, applied_at)
-         VALUES ($version, $name, $checksum, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))`,
-        { version: migration.version, name: migration.name, checksum: migration.checksum },
-      )
-    })
+    if (migration.rebuilds) withoutForeignKeys(database, () => apply(database, migration))
+    else apply(database, migration)
   }
   return due.map((migration) => migration.version)
+}
+
+function apply(database: Database, migration: Migration): void {
+  database.transact(() => {
+    database.exec(migration.sql)
+    if (migration.rebuilds) requireNoOrphans(database, migration)
+    database.run(
+      `INSERT INTO schema_migrations (version, name, checksum, applied_at)
+       VALUES ($version, $name, $checksum, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))`,
+      { version: migration.version, name: migration.name, checksum: migration.checksum },
+    )
+  })
+}
+
+/**
+ * Dropping a table deletes what refers to it while foreign keys are on, and inside a transaction the switch does nothing
+ * (sqlite.org/lang_altertable.html, section 7).
+ */
+function withoutForeignKeys(database: Database, work: () => void): void {
+  database.exec('PRAGMA foreign_keys = OFF')
+  try {
+    work()
+  } finally {
+    database.exec('PRAGMA foreign_keys = ON')
+  }
+}
+
+function requireNoOrphans(database: Database, { version, name }: Migration): void {
+  const [orphan] = database.all<{ table: string; parent: string }>('PRAGMA foreign_key_check')
+  if (!orphan) return
+  throw new MigrationError(
+    `migration ${version} (${name}) would leave rows of ${orphan.table} without their ${orphan.parent}; nothing was changed.`,
+  )
 }
 
 function checkApplied(

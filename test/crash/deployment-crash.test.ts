@@ -68,7 +68,7 @@ for (const kind of ['first', 'replacing'] as const) {
   }
 }
 
-for (const kind of ['first', 'replacing', 'rollback', 'superseding'] as const) {
+for (const kind of ['first', 'replacing', 'rollback', 'superseding', 'with release command'] as const) {
   test(`a ${kind} deployment converges wherever the daemon dies`, (t) => sweep(t, deployment(kind)))
 }
 

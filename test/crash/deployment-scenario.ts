@@ -2,6 +2,8 @@ import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { containerName } from '../../src/modules/replicas/container-spec.ts'
 import { addService, ask, type Delivery, deploy, release } from '../support/delivery.ts'
+import type { Source } from '../support/delivery-world.ts'
+import { LABELS } from '../../src/runtime/labels.ts'
 import { HOST, type Scenario } from './crash-run.ts'
 
 export interface DeploymentState {
@@ -10,7 +12,15 @@ export interface DeploymentState {
   old: string | undefined
 }
 
-type Kind = 'first' | 'replacing' | 'rollback' | 'superseding'
+type Kind = 'first' | 'replacing' | 'rollback' | 'superseding' | 'with release command'
+
+/** An application whose release command takes its time, and tells when it has ended. */
+const migrating: Source = {
+  program: ({ labels }) =>
+    labels[LABELS.kind] === 'release_command'
+      ? { lines: [{ stream: 'stdout', line: 'migrated' }], exit: { code: 0, after_ms: 200 } }
+      : {},
+}
 
 const REPLICAS = [0, 1]
 const namesOf = (id: string): string[] => REPLICAS.map((index) => containerName(id, index))
@@ -29,18 +39,32 @@ function withoutRepeats(values: readonly string[]): string[] {
   return values.filter((each, index) => each !== values[index - 1])
 }
 
+/** The release commands that the engine was asked to start. */
+const begun = new WeakMap<object, string[]>()
+
+function countReleaseCommands(world: Delivery): void {
+  const names: string[] = []
+  begun.set(world, names)
+  world.controls.before('startContainer', (name) => {
+    if (String(name).endsWith('-release') && world.controls.container(String(name))?.phase === 'created')
+      names.push(String(name))
+  })
+}
+
 /** A deployment of a service with two replicas that a request asked for, and perhaps died over. In the end it is live. */
 export function deployment(kind: Kind, options: { machineDies?: boolean } = {}): Scenario<DeploymentState> {
   return {
     prepare: async (world, daemon) => {
-      const service = await addService(world, daemon, 'web', { replicas: 2 })
-      if (kind === 'first') return { service, old: undefined }
+      const release_command = kind === 'with release command' ? ['migrate'] : null
+      const service = await addService(world, daemon, 'web', { replicas: 2, release_command })
+      if (kind === 'with release command') countReleaseCommands(world)
+      if (kind === 'first' || kind === 'with release command') return { service, old: undefined }
       const first = await release(world, daemon, service)
       return { service, old: kind === 'rollback' ? await release(world, daemon, service) : first }
     },
     act: async (world, daemon, { service }) => {
       if (kind === 'rollback') return ask(daemon, service, { type: 'rollback' })
-      const asked = [deploy(world, daemon, service)]
+      const asked = [deploy(world, daemon, service, kind === 'with release command' ? migrating : {})]
       if (kind === 'superseding') asked.push(deploy(world, daemon, service), deploy(world, daemon, service))
       return Promise.all(asked)
     },
@@ -54,6 +78,7 @@ export function deployment(kind: Kind, options: { machineDies?: boolean } = {}):
         // When it died before the row was written, whoever asked was never answered.
         live === newest?.id &&
         world.running().join() === names.join() &&
+        world.containers().join() === names.join() &&
         rows.map(({ container_name }) => container_name).join() === names.join() &&
         (world.ingress.upstreamsOf(HOST) ?? []).join() === names.join()
       )
@@ -84,7 +109,12 @@ export function deployment(kind: Kind, options: { machineDies?: boolean } = {}):
       )
       const work = join(world.dataDir, 'work')
       t.same(existsSync(work) ? readdirSync(work) : [], [])
-      for (const { id } of releases) t.match(world.logText(id), /It is live/)
+      for (const { id } of releases) {
+        t.match(world.logText(id), /It is live/)
+        if (kind !== 'with release command') continue
+        t.match(world.logText(id), /migrated/)
+        t.equal(begun.get(world)?.length, 1, 'the release command ran once')
+      }
     },
   }
 }

@@ -126,6 +126,7 @@ const OTHER_OUTCOMES: Readonly<Record<string, string>> = {
   restartService: 'NOTHING_TO_DEPLOY',
   rollbackService: 'NOTHING_TO_DEPLOY',
   deleteProject: 'NOT_EMPTY',
+  rotateNodeKey: 'CONFLICT',
 }
 
 test('every example can be sent, and what comes back is as described', async (t) => {

@@ -116,6 +116,7 @@ test('a token is let in only where its few permissions reach', async (t) => {
     'GET /v1/permissions',
     'GET /v1/projects',
     'GET /v1/roles',
+    'GET /v1/secrets/recipient',
     'GET /v1/services',
     'GET /v1/services/{id}/deployments',
     'GET /v1/workloads',

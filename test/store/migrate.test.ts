@@ -83,6 +83,62 @@ test('a gap in the numbers is an error', async (t) => {
   t.throws(() => readMigrations(migrations), /expected number 3/)
 })
 
+test('a step that rebuilds a table keeps what refers to it', async (t) => {
+  const { migrations, file } = await folders(t)
+  await writeFile(
+    join(migrations, '0003-third.sql'),
+    'CREATE TABLE child (id TEXT PRIMARY KEY, one_id TEXT NOT NULL REFERENCES one (id) ON DELETE CASCADE) STRICT;',
+  )
+  const database = openDatabase(file)
+  migrate(database, readMigrations(migrations), file)
+  database.exec("INSERT INTO one VALUES ('a'); INSERT INTO child VALUES ('b', 'a')")
+  const rebuild = (rows: string): string => `-- rebuilds tables
+    CREATE TABLE one_new (id TEXT PRIMARY KEY, extra TEXT) STRICT;
+    INSERT INTO one_new (id) SELECT id FROM one WHERE ${rows};
+    DROP TABLE one; ALTER TABLE one_new RENAME TO one;`
+
+  await writeFile(join(migrations, '0004-fourth.sql'), rebuild('false'))
+  t.throws(() => migrate(database, readMigrations(migrations), file), /rows of child without their one/)
+  t.same(database.all('SELECT * FROM one'), [{ id: 'a' }], 'nothing was changed')
+
+  await writeFile(join(migrations, '0004-fourth.sql'), rebuild('true'))
+  t.same(migrate(database, readMigrations(migrations), file), [4])
+  t.same(database.all('SELECT * FROM one'), [{ id: 'a', extra: null }])
+  t.same(database.all('SELECT * FROM child'), [{ id: 'b', one_id: 'a' }])
+  t.throws(() => database.exec("INSERT INTO child VALUES ('c', 'nobody')"), /FOREIGN KEY/, 'keys hold again')
+  database.exec("DELETE FROM one WHERE id = 'a'")
+  t.same(database.all('SELECT * FROM child'), [], 'and lead to the new table')
+  database.close()
+})
+
+test('deployments of a database from before the steps grew are kept with all that belongs to them', async (t) => {
+  const { file } = await folders(t)
+  const database = openDatabase(file)
+  migrate(database, readMigrations(OWN).slice(0, 2), file)
+  database.exec(`
+    INSERT INTO projects (id, name, created_at, updated_at) VALUES ('p', 'shop', 'then', 'then');
+    INSERT INTO services (id, project_id, name, source, build, config, live_deployment_id, created_at, updated_at)
+      VALUES ('s', 'p', 'web', '{"type":"upload"}', '{}', '{}', 'd', 'then', 'then');
+    INSERT INTO deployments (id, service_id, project_id, number, status, step, source, build, config, image, image_id, created_by,
+      revision, created_at, updated_at) VALUES
+      ('d', 's', 'p', 1, 'Healthy', 'retire', '{}', '{}', '{}', 'i', 'sha256:i', '{}', 7, 'then', 'later');
+    INSERT INTO deployment_steps VALUES ('d', 'start', 'done', 2, 'then', 'later');
+    INSERT INTO replicas (container_name, service_id, deployment_id, replica_index, status, updated_at)
+      VALUES ('c', 's', 'd', 0, 'Healthy', 'then');`)
+  migrate(database, readMigrations(OWN), file)
+  t.match(database.all('SELECT * FROM deployments'), [
+    { id: 'd', number: 1, step: 'retire', image: 'i', revision: 7, digest: null, trigger: '{"kind":"user"}' },
+  ])
+  t.match(database.all('SELECT * FROM deployment_steps'), [{ step: 'start', attempts: 2 }])
+  t.match(database.all('SELECT * FROM replicas'), [{ container_name: 'c', deployment_id: 'd' }])
+  database.exec("UPDATE deployments SET step = 'release_command' WHERE id = 'd'")
+  t.throws(() => database.exec("UPDATE deployments SET step = 'dance' WHERE id = 'd'"), /CHECK/)
+  database.exec("DELETE FROM services WHERE id = 's'")
+  for (const table of ['deployments', 'deployment_steps', 'replicas'])
+    t.same(database.all(`SELECT * FROM ${table}`), [], `${table} go with their service`)
+  database.close()
+})
+
 test("Berth's own schema is made of valid steps", async (t) => {
   const database = openDatabase(':memory:')
   t.ok(migrate(database, readMigrations(OWN), ':memory:').length > 0)

@@ -66,7 +66,10 @@ const ARROWS: Record<Layer, Arrows> = {
     value: ['lib', 'port', 'ingress contract', 'replica parts', 'other schema', ...OWN_MODULE],
     type: ['store', 'config', 'ingress', ...OTHER_TYPES],
   },
-  'module store': { value: ['store', 'lib', 'access', 'own schema'], type: ['own module', 'port'] },
+  'module store': {
+    value: ['store', 'lib', 'access', 'own schema', 'other schema'],
+    type: ['own module', 'port'],
+  },
   module: {
     value: ['lib', 'port', 'ingress contract', 'replica parts', 'other schema', ...OWN_MODULE],
     type: ['store', 'config', 'ingress', ...OTHER_TYPES],

@@ -5,6 +5,7 @@ import { createDeploymentOperations } from '../../src/modules/deployments/deploy
 import { createDeploymentStore } from '../../src/modules/deployments/deployment-store.ts'
 import { removeExpiredImages } from '../../src/modules/deployments/image-retention.ts'
 import { createReleaseSettings } from '../../src/modules/deployments/release-settings.ts'
+import { sweepReleaseCommands } from '../../src/modules/deployments/steps/release-command.ts'
 import { sweepWorkFolders } from '../../src/modules/deployments/work-folders.ts'
 import { createProjectStore } from '../../src/modules/projects/project-store.ts'
 import { networkName } from '../../src/modules/replicas/container-spec.ts'
@@ -79,6 +80,7 @@ export function bootDaemon(world: DeliveryWorld) {
       hostnameOf,
       routesChanged: routes.worker.nudge,
       graceOf: (id) => stores.deployments.find(id)?.config.stop_grace_seconds,
+      preStopOf: (id) => stores.deployments.find(id)?.config.pre_stop_seconds,
     }),
     listIntents: intents.listIntents,
     observed: () => {},
@@ -188,6 +190,7 @@ export function bootDaemon(world: DeliveryWorld) {
         join(world.dataDir, 'work'),
         (id) => (stores.deployments.find(id)?.step ?? null) !== null,
       )
+      await sweepReleaseCommands(runtime, stores.deployments.isInReleaseCommand)
       removal.start()
       reconciler.start(() => {
         routes.worker.start()

@@ -24,6 +24,11 @@ const NEEDS: readonly Need[] = [
     why: 'the engine makes its networks with it',
     present: (engineUp) => engineUp || hasCommand('iptables'),
   },
+  {
+    package: 'age',
+    why: 'the program that opens what is sealed for a recovery key',
+    present: () => hasCommand('age-keygen'),
+  },
   { package: 'busybox-static', why: 'the smallest test images', present: hasStaticBusybox },
   {
     package: 'docker-registry',

@@ -18,6 +18,7 @@ export interface World {
   tokenId: string
   /** A session of root's that nobody uses. */
   sessionId: string
+  rotationId: string
   /** Sessions by what they may: in the project, in the other one, or nowhere. */
   sessions: Record<'viewer' | 'operator' | 'admin' | 'other_admin' | 'nobody_special', string>
 }
@@ -55,6 +56,7 @@ export async function makeWorld(app: OpenedApp): Promise<World> {
     userId: plain.id,
     roleId: await idOf('/v1/roles', { name: 'watcher', permissions: ['projects.read'] }),
     sessionId: await spareSession(app, root),
+    rotationId: await idOf('/v1/secrets/rotations', {}),
     tokenId: await idOf('/v1/api-tokens', { name: 'of-the-world' }),
     sessions: {
       viewer: viewer.session,
@@ -119,6 +121,7 @@ export function parameterOf(world: World, path: string, name: string): string {
   if (noun === 'services') return world.serviceId
   if (noun === 'deployments') return world.deploymentId
   if (noun === 'roles') return world.roleId
+  if (noun === 'secrets') return world.rotationId
   return '0192f0c1-7a00-7000-8000-000000000001'
 }
 

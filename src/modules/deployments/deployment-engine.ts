@@ -10,11 +10,15 @@ import type { DeploymentRow, Step } from './deployment-schema.ts'
 import type { DeploymentStore } from './deployment-store.ts'
 import { makeLive } from './release-swap.ts'
 import { createCutoverSteps, type CutoverStepDeps } from './steps/cutover-steps.ts'
+import { createReleaseCommand } from './steps/release-command.ts'
 import { checkSeconds } from './steps/replica-check.ts'
 import { createSourceSteps, type SourceStepDeps } from './steps/source-steps.ts'
 import { createStartSteps } from './steps/start-steps.ts'
 import type { ReplicaRows } from './steps/step.ts'
-import { createWorkFolders, type WorkFoldersDeps } from './work-folders.ts'
+import { builds, type SourceFetchers } from './sources/source-fetch.ts'
+import { createReleaseFetcher } from './sources/release-source.ts'
+import { createUploadFetcher, type UploadFetchDeps } from './sources/upload-source.ts'
+import { createWorkFolders } from './work-folders.ts'
 
 export interface DeploymentEngineDeps {
   database: Database
@@ -32,7 +36,7 @@ export interface DeploymentEngineDeps {
   }
   projectNameOf: (projectId: string) => string | undefined
   openEnv: (sealed: string) => Promise<Readonly<Record<string, string>>>
-  unpackUpload: WorkFoldersDeps['unpackUpload']
+  unpackUpload: UploadFetchDeps['unpackUpload']
   buildSource: SourceStepDeps['buildSource']
   publishRoutes: CutoverStepDeps['publishRoutes']
   inFlight: CutoverStepDeps['inFlight']
@@ -53,14 +57,27 @@ const SLACK_MS = 30_000
 export function createDeploymentEngine(deps: DeploymentEngineDeps): DeploymentQueue {
   const { store, settings, services } = deps
   const workDir = join(settings.data_dir, 'work')
-  const folders = createWorkFolders({ workDir, unpackUpload: deps.unpackUpload })
+  const release = createReleaseFetcher(deps.runtime)
+  const fetchers: SourceFetchers = {
+    upload: createUploadFetcher(deps),
+    redeploy: release,
+    rollback: release,
+  }
+  const folders = createWorkFolders({ workDir, fetchers })
   return createDeploymentQueue({
     ...deps,
     steps: {
       ...createSourceSteps({
         ...deps,
+        fetchers,
         folders,
-        setImage: (id, image, imageId) => store.setImage(id, image, imageId, deps.system.nowIso()),
+        setArtifact: (id, found) => store.setArtifact(id, found, deps.system.nowIso()),
+        setCommit: store.setCommit,
+      }),
+      ...createReleaseCommand({
+        ...deps,
+        afterCommit: deps.database.afterCommit,
+        onError: deps.onInternalError,
       }),
       ...createStartSteps({
         ...deps,
@@ -71,11 +88,13 @@ export function createDeploymentEngine(deps: DeploymentEngineDeps): DeploymentQu
         ...deps,
         makeLive: (id) => makeLive({ ...deps, markDraining: deps.replicas.markDraining }, id),
         graceOf: (id) => store.find(id)?.config.stop_grace_seconds ?? 0,
+        preStopOf: (id) => store.find(id)?.config.pre_stop_seconds ?? 0,
         isAwaited: store.hasOtherOpen,
         drainSeconds: settings.drain_seconds,
         drainUpgradedSeconds: settings.drain_upgraded_seconds,
       }),
     },
+    builds: (deployment) => builds(fetchers, deployment),
     concurrency: settings.deploy_concurrency,
     timeoutOf: (step, deployment) => timeoutOf(settings, store, step, deployment),
     namesOf: (deployment) => {
@@ -105,6 +124,8 @@ function timeoutOf(
     case 'build':
       // It waits in a queue first, for as long as it takes; the build itself has its own time.
       return null
+    case 'release_command':
+      return deployment.config.release_timeout_seconds * 1000
     case 'start':
       return START_MS
     case 'check':
@@ -113,8 +134,9 @@ function timeoutOf(
       return ROUTE_MS
     case 'retire': {
       const replaced = deployment.replaces_id === null ? undefined : store.find(deployment.replaces_id)
-      const drain = Math.max(settings.drain_seconds, settings.drain_upgraded_seconds)
-      return (drain + (replaced?.config.stop_grace_seconds ?? 0)) * 1000 + SLACK_MS
+      const { pre_stop_seconds = 0, stop_grace_seconds = 0 } = replaced?.config ?? {}
+      const drain = Math.max(settings.drain_seconds, settings.drain_upgraded_seconds, pre_stop_seconds)
+      return (drain + stop_grace_seconds) * 1000 + SLACK_MS
     }
   }
 }

@@ -6,34 +6,23 @@ import { createDeploymentRecords, type DeploymentRecordDeps } from './deployment
 import type {
   DeploymentRequest,
   DeploymentRow,
-  DeploymentSource,
+  DeploymentTrigger,
   DeploymentView,
 } from './deployment-schema.ts'
-import { createReleaseChoice } from './release-choice.ts'
-import type { ReleaseSettings } from './release-settings.ts'
+import { createReleasePlanners, type ReleasePlanDeps } from './sources/release-source.ts'
+import type { Draft } from './sources/source-plan.ts'
+import { createUploadPlanner, type UploadPlanDeps } from './sources/upload-source.ts'
 
-export interface DeploymentDeps extends DeploymentRecordDeps {
-  settings: ReleaseSettings
-  /** Marks an upload of the service as taken; throws NOT_FOUND and UPLOAD_USED. Runs inside the caller's transaction. */
-  takeUpload: (
-    serviceId: string,
-    uploadId: string,
-    deploymentId: string,
-  ) => { sha256: string; size_bytes: number }
-  /** Whether a release's image is still there; asked before a release is deployed again. */
-  hasImage: (imageId: string) => Promise<boolean>
-}
+export type DeploymentDeps = DeploymentRecordDeps & UploadPlanDeps & ReleasePlanDeps
 
 export type DeploymentOperations = ReturnType<typeof createDeploymentOperations>
 
-type UploadRequest = Extract<DeploymentRequest['source'], { type: 'upload' }>
-type ReleaseSource = Exclude<DeploymentSource, { type: 'upload' }>
+type RequestedSource = DeploymentRequest['source']
 
 /** The verbs on deployments. */
 export function createDeploymentOperations(deps: DeploymentDeps) {
-  const { database, store, system } = deps
+  const { database, store } = deps
   const records = createDeploymentRecords(deps)
-  const releases = createReleaseChoice(store)
 
   const viewOne = (deployment: DeploymentRow): DeploymentView & { revision: number } => {
     const [view] = records.view(deployment.service_id, [deployment])
@@ -41,79 +30,16 @@ export function createDeploymentOperations(deps: DeploymentDeps) {
     return view
   }
 
-  const deployUpload = async (
-    context: Context,
-    service: ServiceRow,
-    source: UploadRequest,
-  ): Promise<DeploymentRow> => {
-    const build = deps.settings.buildFor(service, source)
-    const settings = await deps.settings.snapshot(service)
-    return database.transact(() => {
-      const id = system.newId()
-      const upload = deps.takeUpload(service.id, source.upload_id, id)
-      return records.insert(context, service.id, id, {
-        ...settings,
-        source: { type: 'upload', upload_id: source.upload_id, ...upload },
-        build,
-        image: null,
-        image_id: null,
-      })
-    })
-  }
+  const planners = { upload: createUploadPlanner(deps), ...createReleasePlanners(deps) }
 
-  /** Deploys the image of `release` again: with the service's settings of today, or with those that the release had. */
-  const deployRelease = async (
-    context: Context,
-    service: ServiceRow,
-    release: DeploymentRow,
-    source: ReleaseSource,
-  ): Promise<DeploymentRow> => {
-    const isThere = release.image_id !== null && (await deps.hasImage(release.image_id))
-    const settings =
-      source.type === 'rollback'
-        ? { config: release.config, env_sealed: release.env_sealed }
-        : await deps.settings.snapshot(service)
-    return database.transact(() => {
-      // The image may have been given up while we asked for it.
-      const { image = null, image_id = null } = store.find(release.id) ?? {}
-      if (!isThere || image === null || image_id === null) {
-        throw new AppError('NOTHING_TO_DEPLOY', {
-          message: `The image of deployment ${release.number} is no longer kept. Deploy the source again.`,
-        })
-      }
-      const plan = { ...settings, source, build: release.build, image, image_id }
-      return records.insert(context, service.id, system.newId(), plan)
-    })
-  }
-
-  const rollback = (
-    context: Context,
-    service: ServiceRow,
-    deploymentId: string | undefined,
-  ): Promise<DeploymentRow> => {
-    const target = releases.requireRollbackTarget(service, deploymentId)
-    const source = { type: 'rollback', deployment_id: target.id, number: target.number } as const
-    return deployRelease(context, service, target, source)
-  }
-
-  const redeploy = (context: Context, service: ServiceRow): Promise<DeploymentRow> => {
-    const { live, origin } = releases.requireLive(service)
-    const source = { type: 'redeploy', deployment_id: origin.id, number: origin.number } as const
-    return deployRelease(context, service, live, source)
-  }
-
-  const create = (
-    context: Context,
-    service: ServiceRow,
-    source: DeploymentRequest['source'],
-  ): Promise<DeploymentRow> => {
+  const plan = (service: ServiceRow, source: RequestedSource): Promise<Draft> => {
     switch (source.type) {
       case 'upload':
-        return deployUpload(context, service, source)
+        return planners.upload(service, source)
       case 'redeploy':
-        return redeploy(context, service)
+        return planners.redeploy(service, source)
       case 'rollback':
-        return rollback(context, service, source.deployment_id)
+        return planners.rollback(service, source)
       default:
         throw new AppError('NOT_SUPPORTED', {
           details: [
@@ -123,24 +49,32 @@ export function createDeploymentOperations(deps: DeploymentDeps) {
     }
   }
 
+  const create = async (
+    context: Context,
+    serviceId: string,
+    source: RequestedSource,
+    trigger: DeploymentTrigger = { kind: 'user' },
+  ): Promise<DeploymentView & { revision: number }> => {
+    const service = records.requireService(context.actor, 'deployments.create', serviceId)
+    const draft = await plan(service, source)
+    return viewOne(database.transact(() => records.insert(context, service.id, draft, trigger)))
+  }
+
   return {
     /** Asks for a release; it is made in the background. Throws UPLOAD_USED, NOTHING_TO_DEPLOY and NOT_SUPPORTED. */
-    createDeployment: async (context: Context, request: DeploymentRequest) => {
-      const service = records.requireService(context.actor, 'deployments.create', request.service_id)
-      return viewOne(await create(context, service, request.source))
-    },
+    createDeployment: (context: Context, request: DeploymentRequest, trigger?: DeploymentTrigger) =>
+      create(context, request.service_id, request.source, trigger),
 
     /** Deploys the live release again with the settings of today. */
-    redeployService: async (context: Context, serviceId: string) => {
-      const service = records.requireService(context.actor, 'deployments.create', serviceId)
-      return viewOne(await redeploy(context, service))
-    },
+    redeployService: (context: Context, serviceId: string) =>
+      create(context, serviceId, { type: 'redeploy' }),
 
     /** Deploys an earlier release, the one before the live one unless it is named, with the settings it had. */
-    rollbackService: async (context: Context, serviceId: string, deploymentId: string | undefined) => {
-      const service = records.requireService(context.actor, 'deployments.create', serviceId)
-      return viewOne(await rollback(context, service, deploymentId))
-    },
+    rollbackService: (context: Context, serviceId: string, deploymentId: string | undefined) =>
+      create(context, serviceId, {
+        type: 'rollback',
+        ...(deploymentId !== undefined && { deployment_id: deploymentId }),
+      }),
 
     /** One deployment. */
     getDeployment: (context: Context, id: string) =>

@@ -14,6 +14,7 @@ export interface DeploymentQueue {
 export interface DeploymentQueueDeps extends RunnerDeps {
   /** How many run at once. Those that build have as many places of their own: nobody waits with a rollback for the builds of others. */
   concurrency: number
+  builds: (deployment: DeploymentRow) => boolean
   onQueueError: (error: unknown) => void
 }
 
@@ -48,7 +49,8 @@ export function createDeploymentQueue(deps: DeploymentQueueDeps): DeploymentQueu
   }
 
   const hasPlace = (deployment: DeploymentRow): boolean => {
-    const lane = [...running.values()].filter((other) => builds(other.deployment) === builds(deployment))
+    const isBuild = deps.builds(deployment)
+    const lane = [...running.values()].filter((other) => deps.builds(other.deployment) === isBuild)
     return lane.length < deps.concurrency
   }
 
@@ -87,8 +89,4 @@ export function createDeploymentQueue(deps: DeploymentQueueDeps): DeploymentQueu
       }
     },
   }
-}
-
-function builds(deployment: DeploymentRow): boolean {
-  return deployment.source.type === 'upload'
 }

@@ -6,10 +6,17 @@ import { type Actor, recordActor } from '../identity/actor.ts'
 import { requirePermission } from '../identity/authorize.ts'
 import type { Context } from '../identity/context.ts'
 import type { Permission } from '../identity/permissions.ts'
-import type { ServiceBuild, ServiceRow } from '../services/service-schema.ts'
-import type { DeploymentRow, DeploymentSource, DeploymentView } from './deployment-schema.ts'
+import type { ServiceRow } from '../services/service-schema.ts'
+import {
+  type DeploymentRow,
+  type DeploymentTrigger,
+  type DeploymentView,
+  type Step,
+  STEPS,
+} from './deployment-schema.ts'
 import type { DeploymentStore } from './deployment-store.ts'
 import { viewDeployment } from './deployment-view.ts'
+import type { Draft } from './sources/source-plan.ts'
 
 export interface DeploymentRecordDeps {
   database: Database
@@ -26,14 +33,12 @@ export interface DeploymentRecordDeps {
   over: (deployment: DeploymentRow) => void
 }
 
-/** What a deployment is made of before it has an id. */
-export interface Blueprint {
-  source: DeploymentSource
-  build: ServiceBuild
-  image: string | null
-  image_id: string | null
-  config: DeploymentRow['config']
-  env_sealed: string | null
+/**
+ * A rollback does not run the release command of old: it has run for that release already, and what it does to a database of today
+ * must not stand between people and the release that worked.
+ */
+function skippedBy({ config, source }: Pick<DeploymentRow, 'config' | 'source'>): Step[] {
+  return config.release_command === null || source.type === 'rollback' ? ['release_command'] : []
 }
 
 export type DeploymentRecords = ReturnType<typeof createDeploymentRecords>
@@ -86,9 +91,17 @@ export function createDeploymentRecords(deps: DeploymentRecordDeps) {
 
     /**
      * Adds a deployment, inside the caller's transaction, and cancels those of the service that still wait: only the newest one matters.
-     * Throws NOT_FOUND when the service has gone since it was read.
+     * Throws NOT_FOUND when the service has gone since it was read, and what the draft throws.
      */
-    insert: (context: Context, serviceId: string, id: string, plan: Blueprint): DeploymentRow => {
+    insert: (
+      context: Context,
+      serviceId: string,
+      draft: Draft,
+      trigger: DeploymentTrigger,
+    ): DeploymentRow => {
+      const id = system.newId()
+      const { skips: skipped, artifact, ...plan } = draft(id)
+      const skips = [...skipped, ...skippedBy(plan)]
       const service = deps.services.find(serviceId)
       if (!service) throw new AppError('NOT_FOUND')
       const number = store.nextNumber(service.id)
@@ -102,20 +115,26 @@ export function createDeploymentRecords(deps: DeploymentRecordDeps) {
         project_id: service.project_id,
         number,
         status: 'Pending',
-        step: plan.image_id === null ? 'fetch' : 'start',
+        step: STEPS.find((step) => !skips.includes(step)) ?? null,
         ...plan,
+        image: null,
+        image_id: null,
+        digest: null,
+        commit: null,
+        ...artifact,
+        trigger,
         reason: null,
         created_by: recordActor(context.actor),
         cancel_requested: false,
         replaces_id: null,
+        routed_at: null,
         revision: 1,
         created_at: now,
         updated_at: now,
         finished_at: null,
       }
       store.insert(row)
-      if (plan.image_id !== null)
-        for (const step of ['fetch', 'build'] as const) store.skipStep(id, step, now)
+      for (const step of skips) store.skipStep(id, step, now)
       deps.recordAudit(context, {
         action: 'createDeployment',
         resource_kind: 'deployment',

@@ -25,6 +25,7 @@ export interface RunnerDeps extends Omit<StepRunDeps, 'isLive'> {
 const STATE_DURING: Readonly<Record<Step, DeploymentState>> = {
   fetch: 'Building',
   build: 'Building',
+  release_command: 'Starting',
   start: 'Starting',
   check: 'Starting',
   route: 'Starting',
@@ -136,7 +137,8 @@ function recordDone(
   step: Step,
   record: (() => void) | undefined,
 ): void {
-  const next = STEPS[STEPS.indexOf(step) + 1] ?? null
+  const skipped = store.listSkipped(id)
+  const next = STEPS.slice(STEPS.indexOf(step) + 1).find((each) => !skipped.includes(each)) ?? null
   database.transact(() => {
     const now = system.nowIso()
     const status = next === null || isLive(store.find(id)) ? 'Healthy' : STATE_DURING[next]

@@ -16,16 +16,35 @@ export const DEPLOYMENT_STATES = [
 export type DeploymentState = (typeof DEPLOYMENT_STATES)[number]
 
 /** In the order in which they run. Each is recorded before it begins and can run again. */
-export const STEPS = ['fetch', 'build', 'start', 'check', 'route', 'retire'] as const
+export const STEPS = ['fetch', 'build', 'release_command', 'start', 'check', 'route', 'retire'] as const
 export type Step = (typeof STEPS)[number]
 
 export const STEP_STATES = ['running', 'done', 'failed', 'skipped', 'cancelled'] as const
 export type StepState = (typeof STEP_STATES)[number]
 
-/** What a release is made from: an upload, or the image of an earlier release. */
+/** What a release is made from: an upload, or the image of an earlier release. Each kind has a planner and a fetcher in `sources/`. */
 export type DeploymentSource =
   | { type: 'upload'; upload_id: string; sha256: string; size_bytes: number }
   | { type: 'redeploy' | 'rollback'; deployment_id: string; number: number }
+
+/** What of a repository a release was built from. Null: not known. */
+export interface DeploymentCommit {
+  sha: string
+  /** The branch or tag that led to it. */
+  ref: string | null
+  author: string | null
+  /** The first line of the message. */
+  message: string | null
+}
+
+export const TRIGGERS = ['user', 'webhook', 'push', 'auto'] as const
+
+/** What made someone ask for a deployment: `push` is one to Berth's own registry, `auto` is Berth itself. */
+export interface DeploymentTrigger {
+  kind: (typeof TRIGGERS)[number]
+  /** Of the delivery or event. */
+  id?: string
+}
 
 /** A row of `deployments` with its JSON columns read. */
 export interface DeploymentRow {
@@ -41,10 +60,16 @@ export interface DeploymentRow {
   env_sealed: string | null
   image: string | null
   image_id: string | null
+  /** Of the image's manifest, in Berth's registry or in the one that it came from. */
+  digest: string | null
+  commit: DeploymentCommit | null
+  trigger: DeploymentTrigger
   reason: string | null
   created_by: ActorRecord
   cancel_requested: boolean
   replaces_id: string | null
+  /** When it became live. */
+  routed_at: string | null
   revision: number
   created_at: string
   updated_at: string
@@ -138,10 +163,22 @@ export const DeploymentView = Type.Object(
     artifact: Type.Union([
       Type.Object({
         image: Type.String(),
-        digest: Type.String({ description: 'The image id in the engine.' }),
+        digest: Type.String({
+          description: "Of the image's manifest; the image id in the engine when it is in no registry.",
+        }),
       }),
       Type.Null(),
     ]),
+    commit: Type.Union([
+      Type.Object({
+        sha: Type.String(),
+        ref: Type.Union([Type.String(), Type.Null()]),
+        author: Type.Union([Type.String(), Type.Null()]),
+        message: Type.Union([Type.String(), Type.Null()]),
+      }),
+      Type.Null(),
+    ]),
+    trigger: Type.Object({ kind: Type.Enum(TRIGGERS), id: Type.Optional(Type.String()) }),
     created_by: Type.Object({
       kind: Type.String(),
       user_id: Type.Union([Type.String(), Type.Null()]),
@@ -153,6 +190,7 @@ export const DeploymentView = Type.Object(
     steps: Type.Array(StepView),
     created_at: Type.String(),
     updated_at: Type.String(),
+    routed_at: Type.Union([Type.String(), Type.Null()], { description: 'When it became live.' }),
     finished_at: Type.Union([Type.String(), Type.Null()]),
   },
   { title: 'Deployment' },

@@ -1,5 +1,7 @@
 import type { Database, SqlParameters } from '../../store/database.ts'
+import { readConfig } from '../services/service-schema.ts'
 import {
+  type DeploymentCommit,
   type DeploymentRow,
   type DeploymentState,
   type Step,
@@ -8,11 +10,11 @@ import {
   type StepState,
 } from './deployment-schema.ts'
 
-type StoredRow = Omit<DeploymentRow, 'source' | 'build' | 'config' | 'created_by' | 'cancel_requested'> & {
-  source: string
-  build: string
-  config: string
-  created_by: string
+type JsonColumn = 'source' | 'build' | 'config' | 'trigger' | 'created_by'
+type StoredRow = Omit<DeploymentRow, JsonColumn | 'commit' | 'cancel_requested'> & {
+  [Column in JsonColumn]: string
+} & {
+  commit: string | null
   cancel_requested: number
 }
 
@@ -24,7 +26,9 @@ export function createDeploymentStore(database: Database) {
     ...row,
     source: JSON.parse(row.source) as DeploymentRow['source'],
     build: JSON.parse(row.build) as DeploymentRow['build'],
-    config: JSON.parse(row.config) as DeploymentRow['config'],
+    config: readConfig(row.config),
+    commit: row.commit === null ? null : (JSON.parse(row.commit) as DeploymentRow['commit']),
+    trigger: JSON.parse(row.trigger) as DeploymentRow['trigger'],
     created_by: JSON.parse(row.created_by) as DeploymentRow['created_by'],
     cancel_requested: row.cancel_requested === 1,
   })
@@ -39,9 +43,10 @@ export function createDeploymentStore(database: Database) {
     insert(deployment: DeploymentRow): void {
       database.run(
         `INSERT INTO deployments (id, service_id, project_id, number, status, step, source, build, config, env_sealed, image, image_id,
-           reason, created_by, cancel_requested, replaces_id, revision, created_at, updated_at, finished_at)
+           digest, "commit", "trigger", reason, created_by, cancel_requested, replaces_id, routed_at, revision, created_at, updated_at,
+           finished_at)
          VALUES ($id, $service_id, $project_id, $number, $status, $step, $source, $build, $config, $env_sealed, $image, $image_id,
-           $reason, $created_by, 0, NULL, 1, $created_at, $updated_at, NULL)`,
+           $digest, $commit, $trigger, $reason, $created_by, 0, NULL, NULL, 1, $created_at, $updated_at, NULL)`,
         {
           id: deployment.id,
           service_id: deployment.service_id,
@@ -55,6 +60,9 @@ export function createDeploymentStore(database: Database) {
           env_sealed: deployment.env_sealed,
           image: deployment.image,
           image_id: deployment.image_id,
+          digest: deployment.digest,
+          commit: deployment.commit === null ? null : JSON.stringify(deployment.commit),
+          trigger: JSON.stringify(deployment.trigger),
           reason: deployment.reason,
           created_by: JSON.stringify(deployment.created_by),
           created_at: deployment.created_at,
@@ -64,6 +72,11 @@ export function createDeploymentStore(database: Database) {
     },
 
     find: (id: string) => row('SELECT * FROM deployments WHERE id = $id', { id }),
+
+    /** Whether its release command is what it does now, so that the container of that command is needed. */
+    isInReleaseCommand: (id: string): boolean =>
+      database.get("SELECT 1 FROM deployments WHERE id = $id AND step = 'release_command'", { id }) !==
+      undefined,
 
     /** The project of a deployment, for the check of access. */
     projectOf: (id: string) =>
@@ -178,19 +191,31 @@ export function createDeploymentStore(database: Database) {
         { id, status, now },
       ),
 
-    setImage: (id: string, image: string, imageId: string, now: string) =>
+    /** Records what was built or found; a digest that is known already stays unless there is a new one. */
+    setArtifact: (
+      id: string,
+      { image, image_id, digest }: { image: string; image_id: string; digest?: string },
+      now: string,
+    ) =>
       database.run(
-        'UPDATE deployments SET image = $image, image_id = $imageId, updated_at = $now WHERE id = $id',
-        {
-          id,
-          image,
-          imageId,
-          now,
-        },
+        `UPDATE deployments SET image = $image, image_id = $image_id, digest = coalesce($digest, digest), updated_at = $now
+         WHERE id = $id`,
+        { id, image, image_id, digest: digest ?? null, now },
       ),
 
-    setReplaces: (id: string, replacesId: string | null) =>
-      database.run('UPDATE deployments SET replaces_id = $replacesId WHERE id = $id', { id, replacesId }),
+    setCommit: (id: string, commit: DeploymentCommit) =>
+      database.run('UPDATE deployments SET "commit" = $commit WHERE id = $id', {
+        id,
+        commit: JSON.stringify(commit),
+      }),
+
+    /** Records that it became live instead of the release `replacesId`. */
+    setRouted: (id: string, replacesId: string | null, now: string) =>
+      database.run('UPDATE deployments SET replaces_id = $replacesId, routed_at = $now WHERE id = $id', {
+        id,
+        replacesId,
+        now,
+      }),
 
     requestCancel: (id: string, reason: string, now: string) =>
       database.run(
@@ -217,6 +242,15 @@ export function createDeploymentStore(database: Database) {
         `INSERT OR IGNORE INTO deployment_steps (deployment_id, step, status, started_at, finished_at) VALUES ($id, $step, 'skipped', $now, $now)`,
         { id, step, now },
       ),
+
+    /** Which steps of a deployment there is nothing to do in. */
+    listSkipped: (id: string): Step[] =>
+      database
+        .all<{ step: Step }>(
+          "SELECT step FROM deployment_steps WHERE deployment_id = $id AND status = 'skipped'",
+          { id },
+        )
+        .map(({ step }) => step),
 
     /** The steps of these deployments, each deployment's in the order in which they run. */
     listSteps: (ids: readonly string[]): StepRow[] =>

@@ -24,7 +24,9 @@ export function viewDeployment(
     artifact:
       deployment.image === null || deployment.image_id === null
         ? null
-        : { image: deployment.image, digest: deployment.image_id },
+        : { image: deployment.image, digest: deployment.digest ?? deployment.image_id },
+    commit: deployment.commit,
+    trigger: deployment.trigger,
     created_by: deployment.created_by,
     live: around.live_deployment_id === deployment.id,
     url: around.url,
@@ -39,6 +41,7 @@ export function viewDeployment(
     })),
     created_at: deployment.created_at,
     updated_at: deployment.updated_at,
+    routed_at: deployment.routed_at,
     finished_at: deployment.finished_at,
     revision: deployment.revision,
   }

@@ -15,7 +15,7 @@ export function createReleaseChoice(store: DeploymentStore) {
   /** A rollback stands where the release stands that it went back to, so that going back twice goes further back. */
   const placeOf = (release: DeploymentRow): number => {
     const { source, number } = originOf(release)
-    return source.type === 'upload' ? number : source.number
+    return source.type === 'rollback' || source.type === 'redeploy' ? source.number : number
   }
 
   return {

@@ -39,7 +39,7 @@ export function makeLive(deps: ReleaseSwapDeps, deploymentId: string): string | 
     // Whoever deploys a stopped service wants it to run.
     if (service.desired_state === 'stopped') services.setDesiredState(service.id, 'running', now)
     store.setStatus(deploymentId, 'Healthy', now)
-    store.setReplaces(deploymentId, before)
+    store.setRouted(deploymentId, before, now)
     if (before !== null) {
       store.setStatus(before, 'Inactive', now)
       deps.markDraining(before, now)

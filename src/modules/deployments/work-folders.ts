@@ -1,39 +1,39 @@
 import { mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { systemCodeOf } from '../../lib/errors.ts'
+import type { DeploymentCommit } from './deployment-schema.ts'
+import type { SourceFetchers } from './sources/source-fetch.ts'
 import { DeploymentFailed, type StepContext } from './steps/step.ts'
 
 export interface WorkFoldersDeps {
   /** Holds a folder for each deployment that is under way. */
   workDir: string
-  unpackUpload: (
-    uploadId: string,
-    directory: string,
-    signal: AbortSignal,
-  ) => Promise<{ entries: number; bytes: number }>
+  fetchers: SourceFetchers
 }
 
 export type WorkFolders = ReturnType<typeof createWorkFolders>
 
 /** Where the sources of deployments lie while they are built. */
 export function createWorkFolders(deps: WorkFoldersDeps) {
-  /** Deployments whose source is whole. Of what an earlier daemon unpacked nobody knows whether it reached the disk. */
-  const whole = new Set<string>()
+  /** Deployments whose source is whole. Of what an earlier daemon fetched nobody knows whether it reached the disk. */
+  const whole = new Map<string, { commit?: DeploymentCommit }>()
 
   return {
-    /** The folder of a deployment's source, unpacked unless this daemon has done so already. */
-    async ensureSource({ deployment, signal, log }: StepContext): Promise<string> {
-      if (deployment.source.type !== 'upload') throw new DeploymentFailed('There is no source to build.')
+    /** The folder of a deployment's source, fetched unless this daemon has done so already, and the commit if it has one. */
+    async ensureSource(context: StepContext): Promise<{ source_dir: string; commit?: DeploymentCommit }> {
+      const { deployment, signal } = context
+      const fetcher = deps.fetchers[deployment.source.type]
+      if (fetcher.gives !== 'folder') throw new DeploymentFailed('There is no source to build.')
       const folder = join(deps.workDir, deployment.id)
-      const source = join(folder, 'source')
-      if (whole.has(deployment.id)) return source
+      const source_dir = join(folder, 'source')
+      const known = whole.get(deployment.id)
+      if (known) return { source_dir, ...known }
       await rm(folder, { recursive: true, force: true })
-      await mkdir(source, { recursive: true, mode: 0o700 })
+      await mkdir(source_dir, { recursive: true, mode: 0o700 })
       signal.throwIfAborted()
-      const { entries, bytes } = await deps.unpackUpload(deployment.source.upload_id, source, signal)
-      whole.add(deployment.id)
-      log(`Unpacked ${entries} entries, ${bytes} bytes.`)
-      return source
+      const fetched = await fetcher.fetch(context, source_dir)
+      whole.set(deployment.id, fetched)
+      return { source_dir, ...fetched }
     },
 
     /** Removes what there is of a deployment. */

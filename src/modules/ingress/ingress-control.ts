@@ -68,6 +68,11 @@ export interface Ingress {
   /** Counts what runs through these replicas; rejects with BUSY when a live worker cannot be asked, so that nothing is taken for idle in vain. */
   inFlight(upstreamIds: readonly string[]): Promise<InFlight>
   status(): Promise<IngressStatus>
+  /**
+   * Calls `listener` when requests of a service wait for a replica (`hold_ms` of its route): soon after the first has come, and about
+   * once a second for each worker while any wait. The result ends it.
+   */
+  onHeld(listener: (serviceId: string) => void): () => void
   /** The table that was published last. */
   routes(): RouteTable
   /** Lets go of the workers, which serve on, or ends them. */
@@ -92,6 +97,7 @@ export function createIngress(options: IngressOptions): Ingress {
     fingerprint: '',
   }
   let started = false
+  const heldListeners = new Set<(serviceId: string) => void>()
   let publishing: Promise<unknown> = Promise.resolve()
   const worker = createWorker({
     name: 'ingress',
@@ -113,6 +119,9 @@ export function createIngress(options: IngressOptions): Ingress {
     wanted,
     table: () => table,
     changed: () => worker.nudge(),
+    held: (serviceId) => {
+      for (const listener of heldListeners) listener(serviceId)
+    },
   })
 
   const start = async (): Promise<void> => {
@@ -169,6 +178,10 @@ export function createIngress(options: IngressOptions): Ingress {
         last_error: worker.status().last_error,
         workers,
       }
+    },
+    onHeld: (listener) => {
+      heldListeners.add(listener)
+      return () => heldListeners.delete(listener)
     },
     routes: () => table,
     stop: async ({ keepWorkers }) => {

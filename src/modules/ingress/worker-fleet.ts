@@ -29,6 +29,8 @@ export interface FleetOptions {
   table: () => RouteTable
   /** Something has changed: `reconcile` should run soon. */
   changed: () => void
+  /** Requests of this service wait for a replica; told again while they do. */
+  held: (serviceId: string) => void
 }
 
 /** The worker processes of one data directory: those that run, and how many there should be. */
@@ -81,7 +83,7 @@ export function createWorkerFleet(options: FleetOptions): WorkerFleet {
   const open = async (pid: number): Promise<void> => {
     const path = join(directory, socketName(pid))
     try {
-      const link = await WorkerLink.open(path, pid, system, onClose)
+      const link = await WorkerLink.open(path, pid, system, { closed: onClose, held: options.held })
       if (!link.closed) links.set(pid, link)
     } catch (error) {
       await clearAway(pid, path, error)

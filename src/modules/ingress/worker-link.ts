@@ -1,5 +1,6 @@
 import { connect, type Socket } from 'node:net'
 import {
+  type ControlEvent,
   type ControlReply,
   type ControlRequest,
   type IngressWorkerStatus,
@@ -27,37 +28,34 @@ export class WorkerLink {
   retiring = false
   closed = false
   private readonly system: System
+  private readonly watcher: LinkWatcher
   private readonly socket: Socket
   private readonly waiting: Waiting[] = []
   private readonly lines = new JsonLines(MAX_LINE_LENGTH)
 
-  private constructor(pid: number, socket: Socket, system: System, onClose: (link: WorkerLink) => void) {
+  private constructor(pid: number, socket: Socket, system: System, watcher: LinkWatcher) {
     this.pid = pid
     this.socket = socket
     this.system = system
+    this.watcher = watcher
     this.status = NOTHING_KNOWN
     socket.setEncoding('utf8')
     socket.on('data', (text: string) => this.take(text))
     socket.on('error', (error) => this.close(error))
     socket.on('close', () => {
       this.close(new Error(`The ingress worker ${pid} closed its control socket.`))
-      onClose(this)
+      watcher.closed(this)
     })
   }
 
   /** Connects to the worker that listens on `path` and asks for its status. */
-  static async open(
-    path: string,
-    pid: number,
-    system: System,
-    onClose: (link: WorkerLink) => void,
-  ): Promise<WorkerLink> {
+  static async open(path: string, pid: number, system: System, watcher: LinkWatcher): Promise<WorkerLink> {
     const socket = connect(path)
     await new Promise<void>((resolve, reject) => {
       socket.once('connect', resolve)
       socket.once('error', reject)
     })
-    const link = new WorkerLink(pid, socket, system, onClose)
+    const link = new WorkerLink(pid, socket, system, watcher)
     await link.refresh()
     return link
   }
@@ -67,6 +65,8 @@ export class WorkerLink {
     if (reply.type !== 'status') throw unexpected(this.pid, reply)
     const { type: _type, ...status } = reply
     this.status = status
+    // What it told while nobody listened.
+    for (const { service_id } of status.held) this.watcher.held(service_id)
     return status
   }
 
@@ -106,13 +106,25 @@ export class WorkerLink {
     }
   }
 
+  private hear(said: ControlReply | ControlEvent): void {
+    if (said.type === 'held') this.watcher.held(said.service_id)
+    else this.waiting.shift()?.resolve(said)
+  }
+
   private take(text: string): void {
     try {
-      for (const reply of this.lines.take(text)) this.waiting.shift()?.resolve(reply as ControlReply)
+      for (const said of this.lines.take(text)) this.hear(said as ControlReply | ControlEvent)
     } catch (error) {
       this.close(new Error(`The ingress worker ${this.pid} answered nonsense: ${messageOf(error)}`))
     }
   }
+}
+
+/** What a link tells its owner. */
+export interface LinkWatcher {
+  closed(link: WorkerLink): void
+  /** Requests of this service wait for a replica. */
+  held(serviceId: string): void
 }
 
 function unexpected(pid: number, reply: ControlReply): Error {
@@ -143,4 +155,5 @@ const NOTHING_KNOWN: IngressWorkerStatus = {
   exceptions: 0,
   answered: {},
   upstreams: [],
+  held: [],
 }

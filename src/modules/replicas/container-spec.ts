@@ -20,30 +20,56 @@ export interface ReplicaOwner {
   env: Readonly<Record<string, string>>
 }
 
+/** The name of the container in which a deployment's release command runs. */
+export function releaseCommandName(deploymentId: string): string {
+  return `berth-${deploymentId}-release`
+}
+
 /** What the engine is asked to run for one replica of a release. */
 export function replicaSpec(owner: ReplicaOwner, index: number): ContainerSpec {
-  const { deployment } = owner
+  const { command } = owner.deployment.config
+  return {
+    ...releaseSpec(owner),
+    name: containerName(owner.deployment.id, index),
+    ...(command !== null && { command }),
+    labels: { ...labelsOf(owner, 'replica'), [LABELS.replica]: String(index) },
+    aliases: [owner.service_name],
+  }
+}
+
+/** What the engine is asked to run before a release gets traffic. It is found under no name: nobody is to send it requests. */
+export function releaseCommandSpec(owner: ReplicaOwner): ContainerSpec {
+  return {
+    ...releaseSpec(owner),
+    name: releaseCommandName(owner.deployment.id),
+    command: owner.deployment.config.release_command ?? [],
+    labels: labelsOf(owner, 'release_command'),
+    aliases: [],
+  }
+}
+
+function labelsOf({ deployment }: ReplicaOwner, kind: string): Record<string, string> {
+  return {
+    [LABELS.kind]: kind,
+    [LABELS.project]: deployment.project_id,
+    [LABELS.service]: deployment.service_id,
+    [LABELS.deployment]: deployment.id,
+  }
+}
+
+/** What all containers of a release have in common. */
+function releaseSpec({ deployment, env }: ReplicaOwner): Omit<ContainerSpec, 'name' | 'labels' | 'aliases'> {
   const { config, image_id: image } = deployment
   if (image === null) throw new AppError('NOT_FOUND', { message: 'The image of this release is gone.' })
   const limits = config.resource_limits
   return {
-    name: containerName(deployment.id, index),
     image,
-    ...(config.command !== null && { command: config.command }),
-    env: { ...owner.env, ...(config.internal_port !== null && { PORT: String(config.internal_port) }) },
-    labels: {
-      [LABELS.kind]: 'replica',
-      [LABELS.project]: deployment.project_id,
-      [LABELS.service]: deployment.service_id,
-      [LABELS.deployment]: deployment.id,
-      [LABELS.replica]: String(index),
-    },
+    env: { ...env, ...(config.internal_port !== null && { PORT: String(config.internal_port) }) },
     network: networkName(deployment.project_id),
-    aliases: [owner.service_name],
     cpu_millis: limits?.cpu_millis ?? 0,
     memory_bytes: limits?.memory_bytes ?? 0,
     pids: limits?.pids ?? 0,
-    read_only: false,
+    read_only: config.read_only,
     stop_grace_seconds: config.stop_grace_seconds,
   }
 }

@@ -14,6 +14,8 @@ export interface ReplicaDepartureDeps extends DrainDeps {
   routesChanged: () => void
   /** Seconds between SIGTERM and SIGKILL for replicas of a deployment; undefined when it is gone. */
   graceOf: (deploymentId: string) => number | undefined
+  /** Seconds that they live on at the least once they get no new requests; undefined when the deployment is gone. */
+  preStopOf: (deploymentId: string) => number | undefined
 }
 
 /** For containers of which nothing is known but their labels. */
@@ -45,7 +47,12 @@ export function createReplicaDeparture(deps: ReplicaDepartureDeps) {
       const now = system.monotonic()
       const since = quietSince.get(name) ?? now
       quietSince.set(name, since)
-      const { over } = await lookAtDrain(deps, [name], (now - since) / 1000)
+      const { over } = await lookAtDrain(
+        deps,
+        [name],
+        (now - since) / 1000,
+        deps.preStopOf(deployment_id) ?? 0,
+      )
       if (!over) return LOOK_MS
       await remove(name, deployment_id)
       return 0

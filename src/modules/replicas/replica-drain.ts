@@ -16,13 +16,15 @@ export type DrainState = InFlight & { over: boolean }
 
 /**
  * Whether replicas that have had no new requests for so many seconds have finished the old ones, or have had their time. An ingress that cannot
- * be asked counts as busy, but not for longer than the time that anything is given.
+ * be asked counts as busy, but not for longer than the time that anything is given. Before their pre-stop time is up nothing is asked.
  */
 export async function lookAtDrain(
   deps: DrainDeps,
   names: readonly string[],
   seconds: number,
+  preStopSeconds: number,
 ): Promise<DrainState> {
+  if (seconds < preStopSeconds) return { requests: 0, upgraded: 0, over: false }
   if (seconds >= Math.max(deps.drainSeconds, deps.drainUpgradedSeconds)) {
     const inFlight = await deps.inFlight(names).catch(() => ({ requests: 0, upgraded: 0 }))
     return { ...inFlight, over: true }

@@ -1,5 +1,5 @@
 import { generateIdentity, identityToRecipient } from 'age-encryption'
-import { mkdir, open } from 'node:fs/promises'
+import { mkdir, open, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { syncDirectory, writeDurableFile } from '../../lib/durable-file.ts'
 import { systemCodeOf } from '../../lib/errors.ts'
@@ -11,20 +11,53 @@ export interface NodeKey {
   identity: string
 }
 
+/** The keys of a node: what is sealed anew is for the current one, what was sealed earlier may still need a retired one. */
+export interface NodeKeys {
+  readonly current: NodeKey
+  readonly retired: readonly NodeKey[]
+}
+
 const IDENTITY = /^AGE-SECRET-KEY-1[02-9AC-HJ-NP-Z]{58}$/
 
 /**
- * The key of this node in `<data_dir>/secrets/node.agekey`, made on the first start. A file that is there but cannot be used is an
- * error and is never replaced: without the key that it held nothing sealed can be read again.
+ * The keys in `<data_dir>/secrets`: `node.agekey`, made on the first start, and what `retired/` holds. A file that is there but cannot be
+ * used is an error and is never replaced: without the key that it held nothing sealed for it can be read again.
  */
-export async function loadNodeKey(dataDir: string, system: System): Promise<NodeKey> {
+export async function loadNodeKeys(dataDir: string, system: System): Promise<NodeKeys> {
   const directory = join(dataDir, 'secrets')
+  const retiredDirectory = join(directory, 'retired')
+  for (const each of [directory, retiredDirectory]) await removeHalfWritten(each)
   const file = join(directory, 'node.agekey')
-  const identity = (await readIdentity(file)) ?? (await makeIdentity(directory, file, system))
-  return { identity, recipient: await identityToRecipient(identity) }
+  const current = (await readKey(file)) ?? (await makeKey(file, system))
+  const retired: NodeKey[] = []
+  for (const name of await namesIn(retiredDirectory)) {
+    const key = name.endsWith('.agekey') ? await readKey(join(retiredDirectory, name)) : undefined
+    // A death between the two files of a replacement leaves the current one in both.
+    if (key && key.recipient !== current.recipient) retired.push(key)
+  }
+  return { current, retired }
 }
 
-async function readIdentity(file: string): Promise<string | undefined> {
+/** Puts a new key in the place of the current one, which is kept among the retired ones: on the disk before it is replaced. */
+export async function replaceNodeKey(dataDir: string, keys: NodeKeys, system: System): Promise<NodeKeys> {
+  const old = retiredFile(dataDir, keys.current.recipient)
+  await makeFolder(join(dataDir, 'secrets', 'retired'))
+  await writeKey(old, keys.current, system)
+  const current = await makeKey(join(dataDir, 'secrets', 'node.agekey'), system)
+  return { current, retired: [...keys.retired, keys.current] }
+}
+
+/** Forgets a retired key for good. */
+export async function dropRetiredKey(dataDir: string, keys: NodeKeys, recipient: string): Promise<NodeKeys> {
+  await rm(retiredFile(dataDir, recipient), { force: true })
+  return { ...keys, retired: keys.retired.filter((key) => key.recipient !== recipient) }
+}
+
+function retiredFile(dataDir: string, recipient: string): string {
+  return join(dataDir, 'secrets', 'retired', `${recipient}.agekey`)
+}
+
+async function readKey(file: string): Promise<NodeKey | undefined> {
   let text: string
   try {
     const handle = await open(file, 'r')
@@ -46,17 +79,40 @@ async function readIdentity(file: string): Promise<string | undefined> {
       `${file} does not hold one age identity; restore it from a backup, sealed values cannot be read without it`,
     )
   }
-  return identity
+  return { identity, recipient: await identityToRecipient(identity) }
 }
 
-async function makeIdentity(directory: string, file: string, system: System): Promise<string> {
+async function makeKey(file: string, system: System): Promise<NodeKey> {
   const identity = await generateIdentity()
-  const recipient = await identityToRecipient(identity)
+  const key = { identity, recipient: await identityToRecipient(identity) }
+  await makeFolder(join(file, '..'))
+  await writeKey(file, key, system)
+  return key
+}
+
+async function makeFolder(directory: string): Promise<void> {
   await mkdir(directory, { recursive: true, mode: 0o700 })
   await syncDirectory(join(directory, '..'))
-  // The form that age-keygen writes, so that age and sops take the file as it is.
+}
+
+/** The form that age-keygen writes, so that age and sops take the file as it is. */
+async function writeKey(file: string, { identity, recipient }: NodeKey, system: System): Promise<void> {
   await writeDurableFile(file, `# created: ${system.nowIso()}\n# public key: ${recipient}\n${identity}\n`, {
     mode: 0o600,
   })
-  return identity
+}
+
+/** A key that a death kept from being put in its place was never used; it must not lie around. */
+async function removeHalfWritten(directory: string): Promise<void> {
+  for (const name of await namesIn(directory))
+    if (name.endsWith('.tmp')) await rm(join(directory, name), { force: true })
+}
+
+async function namesIn(directory: string): Promise<string[]> {
+  try {
+    return await readdir(directory)
+  } catch (error) {
+    if (systemCodeOf(error) === 'ENOENT') return []
+    throw error
+  }
 }

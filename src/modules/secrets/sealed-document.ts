@@ -71,12 +71,12 @@ export async function sealDocument(
 /** Opens what `sealDocument` made. Throws SealBroken unless every value is as it was sealed, none is missing and none was added. */
 export async function openDocument(
   text: string,
-  key: NodeKey,
+  keys: readonly NodeKey[],
   system: System,
 ): Promise<Record<string, string>> {
   const document = parseDocument(text)
   const { sops } = document
-  const dataKey = await unwrapDataKey(sops.age, key)
+  const dataKey = await unwrapDataKey(sops.age, keys)
   const mac = createHash('sha512')
   const open = (sealed: unknown, place: string): Buffer => {
     const plain = openValue(sealed, dataKey, place)
@@ -102,6 +102,11 @@ export async function openDocument(
 /** The names in a sealed document; nothing is verified. */
 export function namesInDocument(text: string): string[] {
   return Object.keys(parseDocument(text).values)
+}
+
+/** The public keys that a document was sealed for; nothing is verified. */
+export function recipientsOfDocument(text: string): string[] {
+  return parseDocument(text).sops.age.map(({ recipient }) => recipient)
 }
 
 function parseDocument(text: string): SealedDocument {
@@ -155,16 +160,24 @@ async function wrapDataKey(
   )
 }
 
-async function unwrapDataKey(stanzas: SealedDocument['sops']['age'], key: NodeKey): Promise<Buffer> {
-  const own = stanzas.find((stanza) => stanza.recipient === key.recipient)
-  if (!own)
-    throw new SealBroken(
-      `they are sealed for ${stanzas.map((each) => each.recipient).join(', ')}, this node is ${key.recipient}`,
-    )
+async function unwrapDataKey(
+  stanzas: SealedDocument['sops']['age'],
+  keys: readonly NodeKey[],
+): Promise<Buffer> {
+  for (const key of keys) {
+    const own = stanzas.find((stanza) => stanza.recipient === key.recipient)
+    if (own) return decryptDataKey(own.enc, key)
+  }
+  throw new SealBroken(
+    `they are sealed for ${stanzas.map((each) => each.recipient).join(', ')}, this node is ${keys[0]?.recipient}`,
+  )
+}
+
+async function decryptDataKey(armored: string, key: NodeKey): Promise<Buffer> {
   const decrypter = new Decrypter()
   decrypter.addIdentity(key.identity)
   try {
-    const dataKey = Buffer.from(await decrypter.decrypt(armor.decode(own.enc)))
+    const dataKey = Buffer.from(await decrypter.decrypt(armor.decode(armored)))
     if (dataKey.length === DATA_KEY_BYTES) return dataKey
   } catch (error) {
     throw new SealBroken('the data key was changed', { cause: error })

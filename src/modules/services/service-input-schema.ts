@@ -21,6 +21,17 @@ const RelativePath = (description: string) =>
     nullable<string>({ type: 'string', minLength: 1, maxLength: 1024, pattern: NO_NUL, description }),
   )
 
+const Command = (description: string) =>
+  Type.Optional(
+    nullable<string[]>({
+      type: 'array',
+      items: { type: 'string', pattern: NO_NUL, maxLength: 32_768 },
+      minItems: 1,
+      maxItems: 256,
+      description,
+    }),
+  )
+
 const HealthCheckInput = Type.Object(
   {
     path: Type.Optional(
@@ -61,12 +72,26 @@ const HealthCheckInput = Type.Object(
         description: 'Without a port: how long a replica must have run to be healthy. Default 5.',
       }),
     ),
+    live_interval_seconds: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        maximum: 3600,
+        description: 'Pause between probes of a replica that is well; 0: none. Default 10.',
+      }),
+    ),
+    live_failures: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: 100,
+        description: 'Bad probes in a row after which a replica gets no requests and is replaced. Default 3.',
+      }),
+    ),
   },
   { ...closed, title: 'HealthCheckInput' },
 )
 
-/** One object for every kind of source, so that an answer can say which kinds are not there yet instead of listing all branches. */
-const SourceInput = Type.Object(
+/** One object for every kind of source (`service-source.ts` says which field belongs to which), so that an answer can say which kinds are not there yet instead of listing all branches. */
+export const SourceInput = Type.Object(
   {
     type: Type.Enum(['upload', 'git', 'external_image']),
     repo_url: Type.Optional(Type.String({ maxLength: 2048 })),
@@ -80,6 +105,7 @@ const SourceInput = Type.Object(
   },
   { ...closed, description: 'Where deployments come from. This version knows {"type":"upload"}.' },
 )
+export type SourceInput = Static<typeof SourceInput>
 
 const NotYet = (type: string | string[]) =>
   Type.Optional(Type.Unsafe<unknown>({ type, description: 'Not supported by this version.' }))
@@ -119,15 +145,7 @@ const Fields = {
         'Where the service listens (default 8080), given to it as PORT; null: it listens on nothing.',
     }),
   ),
-  command: Type.Optional(
-    nullable<string[]>({
-      type: 'array',
-      items: { type: 'string', pattern: NO_NUL, maxLength: 32_768 },
-      minItems: 1,
-      maxItems: 256,
-      description: "Replaces the image's command; null (the default): the image's own.",
-    }),
-  ),
+  command: Command("Replaces the image's command; null (the default): the image's own."),
   replicas: Type.Optional(Type.Integer({ minimum: 0, maximum: 100, description: 'Default 1.' })),
   health_check: Type.Optional(HealthCheckInput),
   resource_limits: Type.Optional(ResourceLimitsInput),
@@ -137,12 +155,39 @@ const Fields = {
   stop_grace_seconds: Type.Optional(
     Type.Integer({ minimum: 0, maximum: 300, description: 'Time between SIGTERM and SIGKILL. Default 10.' }),
   ),
+  pre_stop_seconds: Type.Optional(
+    Type.Integer({
+      minimum: 0,
+      maximum: 300,
+      description: 'Time between leaving the routes and SIGTERM, at the least. Default 0.',
+    }),
+  ),
+  read_only: Type.Optional(
+    Type.Boolean({ description: 'Nothing can be written but /tmp and volumes. Default false.' }),
+  ),
+  release_command: Command(
+    'Runs once in the new image, with its variables, before anything of it gets requests; a failure ends the deployment. Not run by rollbacks.',
+  ),
+  release_timeout_seconds: Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      maximum: 86_400,
+      description: 'How long the release command may take. Default 600.',
+    }),
+  ),
+  bake_seconds: Type.Optional(
+    Type.Integer({
+      minimum: 0,
+      maximum: 86_400,
+      description:
+        'How long a release is watched once it is live; when it fails its probes the release before it comes back. Default 0.',
+    }),
+  ),
   env: Type.Optional(EnvInput),
   build_secrets: NotYet(['array', 'null']),
   tls_enabled: NotYet('boolean'),
   domains: NotYet(['array', 'null']),
   volumes: NotYet(['array', 'null']),
-  release_command: NotYet(['array', 'null']),
   autoscale: NotYet(['object', 'null']),
 }
 

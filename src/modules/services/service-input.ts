@@ -4,12 +4,14 @@ import { mergeLimits } from '../projects/resource-limits-schema.ts'
 import type { Env } from '../secrets/env-schema.ts'
 import type { ServicePatch } from './service-input-schema.ts'
 import {
+  DEFAULT_CONFIG,
   type HealthCheck,
   NOT_YET_VALUES,
   type ServiceBuild,
   type ServiceConfig,
   type ServiceRow,
 } from './service-schema.ts'
+import { isSupported, readSource } from './service-source.ts'
 
 /** What a caller may set of a service, but for env. */
 export type ServiceSettings = Pick<ServiceRow, 'source' | 'build' | 'config' | 'replicas'>
@@ -18,21 +20,7 @@ export type ServiceSettings = Pick<ServiceRow, 'source' | 'build' | 'config' | '
 export const DEFAULT_SETTINGS: ServiceSettings = {
   source: { type: 'upload' },
   build: { builder: 'auto', dockerfile_path: null, context_path: null, target: null, build_args: {} },
-  config: {
-    internal_port: 8080,
-    command: null,
-    health_check: {
-      path: null,
-      timeout_seconds: 60,
-      interval_ms: 500,
-      statuses: '200-399',
-      successes: 2,
-      stays_up_seconds: 5,
-    },
-    resource_limits: null,
-    restart: 'always',
-    stop_grace_seconds: 10,
-  },
+  config: DEFAULT_CONFIG,
   replicas: 1,
 }
 
@@ -47,7 +35,7 @@ export function applyServiceInput(
   refuseUnsupported(sent)
   const problems: ErrorDetail[] = []
   const settings: ServiceSettings = {
-    source: { type: 'upload' },
+    source: readSource(base.source, sent.source, problems),
     build: readBuild(base.build, sent, problems),
     config: readConfig(base.config, sent, problems),
     replicas: sent.replicas ?? base.replicas,
@@ -58,11 +46,10 @@ export function applyServiceInput(
 
 function refuseUnsupported(sent: Omit<ServicePatch, 'name' | 'env'>): void {
   const details: ErrorDetail[] = []
-  const { source } = sent
-  if (source && source.type !== 'upload') {
+  if (sent.source && !isSupported(sent.source)) {
     details.push({
       field: 'source.type',
-      message: `${source.type} is not supported by this version; upload is`,
+      message: `${sent.source.type} is not supported by this version; upload is`,
     })
   }
   for (const [field, inert] of Object.entries(NOT_YET_VALUES)) {
@@ -75,11 +62,6 @@ function refuseUnsupported(sent: Omit<ServicePatch, 'name' | 'env'>): void {
       })
   }
   if (details.length > 0) throw new AppError('NOT_SUPPORTED', { details })
-  for (const field of Object.keys(source ?? {})) {
-    if (field !== 'type')
-      details.push({ field: `source.${field}`, message: 'does not belong to a source of type upload' })
-  }
-  if (details.length > 0) throw new AppError('VALIDATION_ERROR', { details })
 }
 
 const BUILD_ARG_NAME = /^[A-Za-z_][A-Za-z0-9_]{0,254}$/
@@ -145,8 +127,14 @@ function readConfig(base: ServiceConfig, sent: ServicePatch, problems: ErrorDeta
         : mergeLimits(base.resource_limits, sent.resource_limits),
     restart: sent.restart ?? base.restart,
     stop_grace_seconds: sent.stop_grace_seconds ?? base.stop_grace_seconds,
+    pre_stop_seconds: sent.pre_stop_seconds ?? base.pre_stop_seconds,
+    read_only: sent.read_only ?? base.read_only,
+    release_command: sent.release_command === undefined ? base.release_command : sent.release_command,
+    release_timeout_seconds: sent.release_timeout_seconds ?? base.release_timeout_seconds,
+    bake_seconds: sent.bake_seconds ?? base.bake_seconds,
   }
-  if (config.command?.[0] === '') problems.push({ field: 'command.0', message: 'must name a program' })
+  for (const field of ['command', 'release_command'] as const)
+    if (config[field]?.[0] === '') problems.push({ field: `${field}.0`, message: 'must name a program' })
   if (config.internal_port === null && config.health_check.path !== null) {
     problems.push({ field: 'health_check.path', message: 'needs an internal_port' })
   }

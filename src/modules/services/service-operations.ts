@@ -180,6 +180,7 @@ function changedFields(before: ServiceRow, after: ServiceRow): string[] {
   const flat = (row: ServiceRow): Record<string, unknown> => ({
     ...row.build,
     ...row.config,
+    source: row.source,
     replicas: row.replicas,
     name: row.name,
   })

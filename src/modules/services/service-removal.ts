@@ -27,11 +27,10 @@ export async function removeDeletedServices(deps: ServiceRemovalDeps, signal: Ab
   for (const service of deps.listDeleting()) {
     if (signal.aborted) return
     await deps.endDeployments(service.id)
-    const containers = await deps.runtime.listContainers({
-      [LABELS.kind]: 'replica',
-      [LABELS.service]: service.id,
-    })
-    if (containers.length > 0) continue
+    const containers = await deps.runtime.listContainers({ [LABELS.service]: service.id })
+    const others = containers.filter(({ labels }) => labels[LABELS.kind] === 'release_command')
+    for (const { name } of others) await deps.runtime.removeContainer(name)
+    if (containers.length > others.length) continue
     if (!(await removeImages(deps.runtime, service.id))) continue
     await deps.removeLogs(service.id)
     if (deps.countByProject(service.project_id) === 1)

@@ -34,6 +34,10 @@ export interface HealthCheck {
   successes: number
   /** Without a port: how long a replica must have run. */
   stays_up_seconds: number
+  /** Pause between probes of a replica that is well; 0: it is not probed any more. */
+  live_interval_seconds: number
+  /** Bad probes in a row after which a replica that was well is replaced. */
+  live_failures: number
 }
 
 /** Column `config`: how replicas run. A release keeps its own copy. */
@@ -45,7 +49,17 @@ export interface ServiceConfig {
   health_check: HealthCheck
   resource_limits: ResourceLimits | null
   restart: RestartPolicy
+  /** Between SIGTERM and SIGKILL. */
   stop_grace_seconds: number
+  /** Between leaving the routes and SIGTERM, at the least. */
+  pre_stop_seconds: number
+  /** Whether the root of the file system cannot be written to, but for /tmp. */
+  read_only: boolean
+  /** Runs once in the new image before anything of it gets requests; replaces the image's CMD. */
+  release_command: string[] | null
+  release_timeout_seconds: number
+  /** How long a new release is watched, and given up for the old one when it fails. */
+  bake_seconds: number
 }
 
 /** Column `build`: how an image is made from the source. Paths are relative, normalised, without `..`; null: the default. */
@@ -57,8 +71,41 @@ export interface ServiceBuild {
   build_args: Record<string, string>
 }
 
-export interface ServiceSource {
-  type: 'upload'
+/** Where the deployments of a service come from; `service-source.ts` reads what is sent of each kind. */
+export type ServiceSource = { type: 'upload' }
+
+/** How replicas run when nothing else was said. Releases of before a field was there run as if it had this value, so each must change nothing. */
+export const DEFAULT_CONFIG: ServiceConfig = {
+  internal_port: 8080,
+  command: null,
+  health_check: {
+    path: null,
+    timeout_seconds: 60,
+    interval_ms: 500,
+    statuses: '200-399',
+    successes: 2,
+    stays_up_seconds: 5,
+    live_interval_seconds: 10,
+    live_failures: 3,
+  },
+  resource_limits: null,
+  restart: 'always',
+  stop_grace_seconds: 10,
+  pre_stop_seconds: 0,
+  read_only: false,
+  release_command: null,
+  release_timeout_seconds: 600,
+  bake_seconds: 0,
+}
+
+/** Reads a column `config`, which may be older than some of the fields. */
+export function readConfig(column: string): ServiceConfig {
+  const config = JSON.parse(column) as Partial<ServiceConfig>
+  return {
+    ...DEFAULT_CONFIG,
+    ...config,
+    health_check: { ...DEFAULT_CONFIG.health_check, ...config.health_check },
+  }
 }
 
 /** A row of `services` with its JSON columns read. */
@@ -94,7 +141,6 @@ const NotYet = {
   tls_enabled: Type.Boolean(),
   domains: Type.Array(Type.Unknown()),
   volumes: Type.Array(Type.Unknown()),
-  release_command: Type.Null(),
   autoscale: Type.Null(),
 }
 
@@ -103,7 +149,6 @@ export const NOT_YET_VALUES = {
   tls_enabled: false,
   domains: [],
   volumes: [],
-  release_command: null,
   autoscale: null,
 } satisfies { [K in keyof typeof NotYet]: Static<(typeof NotYet)[K]> }
 
@@ -115,16 +160,21 @@ export const HealthCheckView = Type.Object(
     statuses: Type.String(),
     successes: Type.Integer(),
     stays_up_seconds: Type.Integer(),
+    live_interval_seconds: Type.Integer(),
+    live_failures: Type.Integer(),
   },
   { title: 'HealthCheck' },
 )
+
+/** One object for every kind of source: what belongs to another kind is not there. */
+const SourceView = Type.Object({ type: Type.Enum(['upload']) }, { title: 'ServiceSource' })
 
 export const ServiceView = Type.Object(
   {
     id: Type.String(),
     project_id: Type.String(),
     name: Type.String(),
-    source: Type.Object({ type: Type.Literal('upload') }),
+    source: SourceView,
     builder: Type.Enum(BUILDERS),
     dockerfile_path: NullableText('Inside the context; null: Dockerfile.'),
     context_path: NullableText('Folder of the source that is built; null: its root.'),
@@ -138,6 +188,11 @@ export const ServiceView = Type.Object(
     env: EnvView,
     restart: Type.Enum(RESTART_POLICIES),
     stop_grace_seconds: Type.Integer(),
+    pre_stop_seconds: Type.Integer(),
+    read_only: Type.Boolean(),
+    release_command: Type.Unsafe<string[] | null>({ type: ['array', 'null'], items: { type: 'string' } }),
+    release_timeout_seconds: Type.Integer(),
+    bake_seconds: Type.Integer(),
     ...NotYet,
     status: Type.Enum(SERVICE_STATUSES),
     url: Type.String(),

@@ -1,6 +1,6 @@
 import { type Page, type PageRequest, pageOf } from '../../lib/page.ts'
 import type { Database, SqlParameters } from '../../store/database.ts'
-import type { DesiredState, ServiceRow, ServiceSummary } from './service-schema.ts'
+import { type DesiredState, readConfig, type ServiceRow, type ServiceSummary } from './service-schema.ts'
 
 type Stored<Row extends ServiceSummary> = Omit<Row, 'source' | 'build' | 'config'> & {
   source: string
@@ -159,7 +159,7 @@ function read<Row extends ServiceSummary>(row: Stored<Row>): Row {
     ...row,
     source: JSON.parse(row.source) as ServiceRow['source'],
     build: JSON.parse(row.build) as ServiceRow['build'],
-    config: JSON.parse(row.config) as ServiceRow['config'],
+    config: readConfig(row.config),
   } as unknown as Row
 }
 

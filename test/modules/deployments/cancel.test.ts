@@ -1,6 +1,7 @@
 import { test } from 'tap'
 import { containerName } from '../../../src/modules/replicas/container-spec.ts'
 import type { Step } from '../../../src/modules/deployments/deployment-schema.ts'
+import { LABELS } from '../../../src/runtime/labels.ts'
 import {
   addService,
   type Delivery,
@@ -30,6 +31,12 @@ const HOLDS: [step: Step, hold: (world: Delivery) => Source][] = [
   ],
   ['build', () => ({ until: forever })],
   [
+    'release_command',
+    () => ({
+      program: ({ labels }) => (labels[LABELS.kind] === 'release_command' ? {} : { exit: { code: 1 } }),
+    }),
+  ],
+  [
     'start',
     (world) => {
       world.controls.before('startContainer', () => forever)
@@ -45,6 +52,8 @@ for (const [step, hold] of HOLDS) {
     const daemon = await world.start()
     const service = await addService(world, daemon)
     const old = await release(world, daemon, service)
+    if (step === 'release_command')
+      await daemon.services.updateService(OPERATOR, service, { release_command: ['migrate'] })
     const id = await deploy(world, daemon, service, hold(world))
     await until(`it is in ${step}`, () => {
       const row = daemon.stores.deployments.find(id)
@@ -53,7 +62,8 @@ for (const [step, hold] of HOLDS) {
     if (step === 'start') await until('it starts', () => world.controls.calls('startContainer') === 2)
     t.match(daemon.deployments.cancelDeployment(OPERATOR, id), { id, status: /Building|Starting/ })
     t.match(await over(daemon, id), { status: 'Cancelled', reason: 'Cancelled by olive.' })
-    t.equal(daemon.stores.deployments.listSteps([id]).at(-1)?.status, 'cancelled')
+    const steps = daemon.stores.deployments.listSteps([id])
+    t.equal(steps.find((each) => each.step === step)?.status, 'cancelled')
     t.match(world.logText(id), /Cancelled by olive\.$/)
     await until('nothing of it is left', () => world.containers().length === 1)
     t.same(world.running(), [containerName(old, 0)])

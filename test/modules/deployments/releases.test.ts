@@ -30,7 +30,15 @@ test('a redeployment takes the image of the live release and the settings of tod
   t.match(specOf(world, again), { env: { MODE: 'new', PORT: String(world.port) }, stop_grace_seconds: 3 })
   t.same(
     daemon.stores.deployments.listSteps([again]).map(({ step, status }) => `${step} ${status}`),
-    ['fetch skipped', 'build skipped', 'start done', 'check done', 'route done', 'retire done'],
+    [
+      'fetch done',
+      'build skipped',
+      'release_command skipped',
+      'start done',
+      'check done',
+      'route done',
+      'retire done',
+    ],
   )
 })
 

@@ -26,12 +26,19 @@ for (const [title, inFlight, seconds, over] of TABLE) {
       drainSeconds: 30,
       drainUpgradedSeconds: 60,
     }
-    if (over === 'throws') await t.rejects(lookAtDrain(deps, ['a', 'b'], seconds), /mute/)
+    if (over === 'throws') await t.rejects(lookAtDrain(deps, ['a', 'b'], seconds, 0), /mute/)
     else
-      t.same(await lookAtDrain(deps, ['a', 'b'], seconds), {
+      t.same(await lookAtDrain(deps, ['a', 'b'], seconds, 0), {
         ...(inFlight instanceof Error ? NONE : inFlight),
         over,
       })
     t.same(asked, [['a', 'b']])
   })
 }
+
+test('draining: before their pre-stop time is up nothing ends, and then what runs decides', async (t) => {
+  const deps = { inFlight: async () => NONE, drainSeconds: 30, drainUpgradedSeconds: 60 }
+  t.match(await lookAtDrain(deps, ['a'], 4.9, 5), { over: false })
+  t.match(await lookAtDrain(deps, ['a'], 5, 5), { over: true })
+  t.match(await lookAtDrain(deps, ['a'], 60, 120), { over: false }, 'also when it is longer than any drain')
+})

@@ -2,6 +2,7 @@ import type { DeploymentRow } from '../../../src/modules/deployments/deployment-
 import { containerName } from '../../../src/modules/replicas/container-spec.ts'
 import type { ReplicaIntent } from '../../../src/modules/replicas/replica-plan.ts'
 import type { ReplicaRow } from '../../../src/modules/replicas/replica-schema.ts'
+import { DEFAULT_CONFIG } from '../../../src/modules/services/service-schema.ts'
 import { LABELS } from '../../../src/runtime/labels.ts'
 import type { ContainerInfo } from '../../../src/runtime/runtime.ts'
 
@@ -21,27 +22,21 @@ export function deployment(id: string, fields: Partial<DeploymentRow> = {}): Dep
     source: { type: 'upload', upload_id: 'upload', sha256: '', size_bytes: 0 },
     build: { builder: 'auto', dockerfile_path: null, context_path: null, target: null, build_args: {} },
     config: {
-      internal_port: 8080,
-      command: null,
-      health_check: {
-        path: '/',
-        timeout_seconds: 60,
-        interval_ms: 500,
-        statuses: '200-399',
-        successes: 2,
-        stays_up_seconds: 5,
-      },
+      ...DEFAULT_CONFIG,
+      health_check: { ...DEFAULT_CONFIG.health_check, path: '/' },
       resource_limits: { cpu_millis: 500, memory_bytes: 1024, pids: 64 },
-      restart: 'always',
-      stop_grace_seconds: 10,
     },
     env_sealed: null,
     image: 'image',
     image_id: 'sha256:image',
+    digest: null,
+    commit: null,
+    trigger: { kind: 'user' },
     reason: null,
     created_by: { kind: 'session', user_id: 'user', token_id: null, name: 'olive' },
     cancel_requested: false,
     replaces_id: null,
+    routed_at: null,
     revision: 1,
     created_at: EARLIER,
     updated_at: EARLIER,

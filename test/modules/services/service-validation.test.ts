@@ -9,6 +9,8 @@ const HEALTH_CHECK = {
   statuses: '200-399',
   successes: 2,
   stays_up_seconds: 5,
+  live_interval_seconds: 10,
+  live_failures: 3,
 }
 
 test('a service with a name only gets the documented defaults', async (t) => {
@@ -37,10 +39,14 @@ test('a service with a name only gets the documented defaults', async (t) => {
     domains: [],
     tls_enabled: false,
     volumes: [],
-    release_command: null,
     autoscale: null,
     restart: 'always',
     stop_grace_seconds: 10,
+    pre_stop_seconds: 0,
+    read_only: false,
+    release_command: null,
+    release_timeout_seconds: 600,
+    bake_seconds: 0,
     status: 'New',
     url: 'http://web.default.localhost:8080/',
     live_deployment_id: null,
@@ -97,6 +103,14 @@ const GOOD: [sent: Record<string, unknown>, answered?: Record<string, unknown>][
   [{ restart: 'never' }],
   [{ stop_grace_seconds: 0 }],
   [{ stop_grace_seconds: 300 }],
+  [{ pre_stop_seconds: 300 }],
+  [{ read_only: true }],
+  [{ release_command: ['migrate', '--now'], release_timeout_seconds: 86_400 }],
+  [{ bake_seconds: 60 }],
+  [
+    { health_check: { live_interval_seconds: 0, live_failures: 100 } },
+    { health_check: { ...HEALTH_CHECK, live_interval_seconds: 0, live_failures: 100 } },
+  ],
   [
     {
       tls_enabled: false,
@@ -248,7 +262,6 @@ const NOT_YET: [sent: Record<string, unknown>, field: string][] = [
   [{ build_secrets: ['TOKEN'] }, 'build_secrets'],
   [{ tls_enabled: true }, 'tls_enabled'],
   [{ volumes: [{ name: 'data', path: '/data' }] }, 'volumes'],
-  [{ release_command: ['migrate'] }, 'release_command'],
   [{ autoscale: { min_replicas: 0, max_replicas: 3 } }, 'autoscale'],
   [{ autoscale: {} }, 'autoscale'],
   [{ domains: ['shop.example.com'] }, 'domains'],

@@ -12,6 +12,7 @@ export interface CutoverStepDeps extends DrainDeps {
   /** Hands the routes of this moment to the ingress; resolves when every ingress process has them. */
   publishRoutes: () => Promise<void>
   graceOf: (deploymentId: string) => number
+  preStopOf: (deploymentId: string) => number
   /** Whether another deployment of the service waits for this one to end. */
   isAwaited: (serviceId: string, deploymentId: string) => boolean
 }
@@ -23,13 +24,20 @@ export function createCutoverSteps(deps: CutoverStepDeps): Record<'route' | 'ret
   const { runtime, replicas } = deps
 
   /** Answers whether the old replicas may be stopped; if not, they are left to the reconciler, which drains them just so. */
-  const drain = async (context: StepContext, old: readonly ReplicaRow[]): Promise<boolean> => {
+  const drain = async (
+    context: StepContext,
+    old: readonly ReplicaRow[],
+    preStopSeconds: number,
+  ): Promise<boolean> => {
     const { deployment, system, signal, log } = context
     const names = old.map((replica) => replica.container_name)
     const begin = system.monotonic()
     for (;;) {
       const seconds = (system.monotonic() - begin) / 1000
-      const { over, requests, upgraded } = await orAborted(lookAtDrain(deps, names, seconds), signal)
+      const { over, requests, upgraded } = await orAborted(
+        lookAtDrain(deps, names, seconds, preStopSeconds),
+        signal,
+      )
       if (over) {
         if (requests + upgraded > 0)
           log(`Cutting ${requests} requests and ${upgraded} upgraded connections that took too long.`)
@@ -62,7 +70,7 @@ export function createCutoverSteps(deps: CutoverStepDeps): Record<'route' | 'ret
       if (replacedId === null || old.length === 0) return
       // After a crash the ingress may still have the table from before.
       await orAborted(deps.publishRoutes(), context.signal)
-      if (!(await drain(context, old))) return
+      if (!(await drain(context, old, deps.preStopOf(replacedId)))) return
       const grace = deps.graceOf(replacedId)
       const removals = old.map((replica) => removeReplica(replica, grace))
       await orAborted(Promise.all(removals), context.signal)

@@ -1,6 +1,8 @@
 import { LABELS } from '../../../runtime/labels.ts'
 import { type BuildLine, BuildFailed, type ImageInfo, type Runtime } from '../../../runtime/runtime.ts'
 import type { ServiceBuild } from '../../services/service-schema.ts'
+import type { DeploymentCommit } from '../deployment-schema.ts'
+import type { FoundImage, SourceFetchers } from '../sources/source-fetch.ts'
 import type { WorkFolders } from '../work-folders.ts'
 import { DeploymentFailed, type StepContext, type StepWork } from './step.ts'
 
@@ -15,15 +17,17 @@ export interface BuildRequest {
 
 export interface SourceStepDeps {
   runtime: Runtime
+  fetchers: SourceFetchers
   folders: WorkFolders
   /** Waits for its turn and sees itself to the time that a build may take. */
   buildSource: (
     request: BuildRequest,
   ) => Promise<{ image_id: string; exposed_ports: number[]; builder: string }>
-  setImage: (deploymentId: string, image: string, imageId: string) => void
+  setArtifact: (deploymentId: string, found: FoundImage) => void
+  setCommit: (deploymentId: string, commit: DeploymentCommit) => void
 }
 
-/** The steps that turn an upload into an image. */
+/** The steps that turn a source into an image. */
 export function createSourceSteps(deps: SourceStepDeps): Record<'fetch' | 'build', StepWork> {
   const { runtime, folders } = deps
 
@@ -34,7 +38,7 @@ export function createSourceSteps(deps: SourceStepDeps): Record<'fetch' | 'build
     // The tag is set when an image is whole: a daemon before this one got as far as that.
     const known = await runtime.findImage(tag)
     if (known) return known
-    const source_dir = await folders.ensureSource(context)
+    const { source_dir } = await folders.ensureSource(context)
     try {
       const { image_id: id, exposed_ports } = await deps.buildSource({
         source_dir,
@@ -52,7 +56,14 @@ export function createSourceSteps(deps: SourceStepDeps): Record<'fetch' | 'build
 
   return {
     fetch: async (context) => {
-      await folders.ensureSource(context)
+      const { id, source } = context.deployment
+      const fetcher = deps.fetchers[source.type]
+      if (fetcher.gives === 'image') {
+        const found = await fetcher.fetch(context)
+        return () => deps.setArtifact(id, found)
+      }
+      const { commit } = await folders.ensureSource(context)
+      return commit && (() => deps.setCommit(id, commit))
     },
 
     build: async (context) => {
@@ -62,7 +73,7 @@ export function createSourceSteps(deps: SourceStepDeps): Record<'fetch' | 'build
       context.log(`Built ${tag} (${image.id}).`)
       notePort(context, image.exposed_ports)
       await folders.remove(deployment.id)
-      return () => deps.setImage(deployment.id, tag, image.id)
+      return () => deps.setArtifact(deployment.id, { image: tag, image_id: image.id })
     },
   }
 }
