@@ -191,6 +191,16 @@ export type CreateServiceBody = {
   restart?: 'always' | 'on_failure' | 'never'
   /** Time between SIGTERM and SIGKILL. Default 10. */
   stop_grace_seconds?: number
+  /** Time between leaving the routes and SIGTERM, at the least. Default 0. */
+  pre_stop_seconds?: number
+  /** Nothing can be written but /tmp and volumes. Default false. */
+  read_only?: boolean
+  /** Runs once in the new image, with its variables, before anything of it gets requests; a failure ends the deployment. Not run by rollbacks. */
+  release_command?: string[] | null
+  /** How long the release command may take. Default 600. */
+  release_timeout_seconds?: number
+  /** How long a release is watched once it is live; when it fails its probes the release before it comes back. Default 0. */
+  bake_seconds?: number
   /** Environment variables. Names are letters, digits and underscores; at most 500, values of at most 64 KiB, 512 KiB in all. */
   env?: Record<string, unknown> | unknown[]
   /** Not supported by this version. */
@@ -201,8 +211,6 @@ export type CreateServiceBody = {
   domains?: unknown[] | null
   /** Not supported by this version. */
   volumes?: unknown[] | null
-  /** Not supported by this version. */
-  release_command?: unknown[] | null
   /** Not supported by this version. */
   autoscale?: Record<string, unknown> | null
 }
@@ -223,7 +231,7 @@ export type Deployment = {
   number: number
   status: 'Pending' | 'Building' | 'Starting' | 'Healthy' | 'Failed' | 'Stopped' | 'Inactive' | 'Cancelled'
   /** What is under way or next; null when it is over. */
-  step: 'fetch' | 'build' | 'start' | 'check' | 'route' | 'retire' | null
+  step: 'fetch' | 'build' | 'release_command' | 'start' | 'check' | 'route' | 'retire' | null
   /** Why it failed or was cancelled. */
   reason: string | null
   source: {
@@ -236,9 +244,19 @@ export type Deployment = {
   }
   artifact: {
     image: string
-    /** The image id in the engine. */
+    /** Of the image's manifest; the image id in the engine when it is in no registry. */
     digest: string
   } | null
+  commit: {
+    sha: string
+    ref: string | null
+    author: string | null
+    message: string | null
+  } | null
+  trigger: {
+    kind: 'user' | 'webhook' | 'push' | 'auto'
+    id?: string
+  }
   created_by: {
     kind: string
     user_id: string | null
@@ -251,6 +269,8 @@ export type Deployment = {
   steps: DeploymentStep[]
   created_at: string
   updated_at: string
+  /** When it became live. */
+  routed_at: string | null
   finished_at: string | null
 }
 
@@ -267,7 +287,7 @@ export type DeploymentLogLine = {
 }
 
 export type DeploymentStep = {
-  step: 'fetch' | 'build' | 'start' | 'check' | 'route' | 'retire'
+  step: 'fetch' | 'build' | 'release_command' | 'start' | 'check' | 'route' | 'retire'
   status: 'running' | 'done' | 'failed' | 'skipped' | 'cancelled'
   attempts: number
   started_at: string
@@ -310,6 +330,8 @@ export type HealthCheck = {
   statuses: string
   successes: number
   stays_up_seconds: number
+  live_interval_seconds: number
+  live_failures: number
 }
 
 export type HealthCheckInput = {
@@ -325,6 +347,10 @@ export type HealthCheckInput = {
   successes?: number
   /** Without a port: how long a replica must have run to be healthy. Default 5. */
   stays_up_seconds?: number
+  /** Pause between probes of a replica that is well; 0: none. Default 10. */
+  live_interval_seconds?: number
+  /** Bad probes in a row after which a replica gets no requests and is replaced. Default 3. */
+  live_failures?: number
 }
 
 export type IngressRoute = {
@@ -348,6 +374,25 @@ export type IngressRoute = {
     /** Open upgraded connections (WebSocket) */
     upgraded: number
   })[]
+}
+
+export type KeyRotation = {
+  /** UUIDv7 */
+  id: string
+  status: 'running' | 'finished'
+  /** An age public key */
+  from_recipient: string
+  /** An age public key */
+  to_recipient: string | null
+  /** Documents that were sealed anew so far. */
+  resealed: number
+  /** Documents that could not be opened. An old key that one of them names is kept. */
+  unreadable: number
+  created_by: string
+  /** RFC 3339 UTC with milliseconds */
+  created_at: string
+  /** RFC 3339 UTC with milliseconds */
+  finished_at: string | null
 }
 
 export type LoginAnswer = {
@@ -511,6 +556,16 @@ export type PatchServiceBody = {
   restart?: 'always' | 'on_failure' | 'never'
   /** Time between SIGTERM and SIGKILL. Default 10. */
   stop_grace_seconds?: number
+  /** Time between leaving the routes and SIGTERM, at the least. Default 0. */
+  pre_stop_seconds?: number
+  /** Nothing can be written but /tmp and volumes. Default false. */
+  read_only?: boolean
+  /** Runs once in the new image, with its variables, before anything of it gets requests; a failure ends the deployment. Not run by rollbacks. */
+  release_command?: string[] | null
+  /** How long the release command may take. Default 600. */
+  release_timeout_seconds?: number
+  /** How long a release is watched once it is live; when it fails its probes the release before it comes back. Default 0. */
+  bake_seconds?: number
   /** Environment variables. Names are letters, digits and underscores; at most 500, values of at most 64 KiB, 512 KiB in all. */
   env?: Record<string, unknown> | unknown[]
   /** Not supported by this version. */
@@ -521,8 +576,6 @@ export type PatchServiceBody = {
   domains?: unknown[] | null
   /** Not supported by this version. */
   volumes?: unknown[] | null
-  /** Not supported by this version. */
-  release_command?: unknown[] | null
   /** Not supported by this version. */
   autoscale?: Record<string, unknown> | null
 }
@@ -565,6 +618,13 @@ export type PutMemberBody = {
 export type Readiness = {
   status: 'ready' | 'not_ready'
   checks: Record<string, 'ok' | 'failed'>
+}
+
+export type Recipient = {
+  /** An age public key */
+  recipient: string
+  /** Public keys of the configuration whose owners can open everything too. */
+  recovery_recipients: string[]
 }
 
 export type ReplaceProjectBody = {
@@ -629,6 +689,16 @@ export type ReplaceServiceBody = {
   restart?: 'always' | 'on_failure' | 'never'
   /** Time between SIGTERM and SIGKILL. Default 10. */
   stop_grace_seconds?: number
+  /** Time between leaving the routes and SIGTERM, at the least. Default 0. */
+  pre_stop_seconds?: number
+  /** Nothing can be written but /tmp and volumes. Default false. */
+  read_only?: boolean
+  /** Runs once in the new image, with its variables, before anything of it gets requests; a failure ends the deployment. Not run by rollbacks. */
+  release_command?: string[] | null
+  /** How long the release command may take. Default 600. */
+  release_timeout_seconds?: number
+  /** How long a release is watched once it is live; when it fails its probes the release before it comes back. Default 0. */
+  bake_seconds?: number
   /** Environment variables. Names are letters, digits and underscores; at most 500, values of at most 64 KiB, 512 KiB in all. */
   env?: Record<string, unknown> | unknown[]
   /** Not supported by this version. */
@@ -639,8 +709,6 @@ export type ReplaceServiceBody = {
   domains?: unknown[] | null
   /** Not supported by this version. */
   volumes?: unknown[] | null
-  /** Not supported by this version. */
-  release_command?: unknown[] | null
   /** Not supported by this version. */
   autoscale?: Record<string, unknown> | null
 }
@@ -666,9 +734,7 @@ export type Service = {
   id: string
   project_id: string
   name: string
-  source: {
-    type: "upload"
-  }
+  source: ServiceSource
   builder: 'auto' | 'dockerfile' | 'node' | 'static'
   /** Inside the context; null: Dockerfile. */
   dockerfile_path: string | null
@@ -695,11 +761,15 @@ export type Service = {
   env: Record<string, string>
   restart: 'always' | 'on_failure' | 'never'
   stop_grace_seconds: number
+  pre_stop_seconds: number
+  read_only: boolean
+  release_command: string[] | null
+  release_timeout_seconds: number
+  bake_seconds: number
   build_secrets: unknown[]
   tls_enabled: boolean
   domains: unknown[]
   volumes: unknown[]
-  release_command: null
   autoscale: null
   status: 'Running' | 'Degraded' | 'Deploying' | 'CrashLoop' | 'Sleeping' | 'Stopped' | 'New'
   url: string
@@ -719,6 +789,10 @@ export type ServiceLogLine = {
   deployment_id: string
   /** Secrets that Berth knows are masked. */
   line: string
+}
+
+export type ServiceSource = {
+  type: 'upload'
 }
 
 export type Session = {
@@ -1386,6 +1460,42 @@ export interface Operations {
     query: Record<never, never>
     body: undefined
     answer: undefined
+  }
+  /** Read the public key that a SOPS file for this node is encrypted for */
+  getRecipient: {
+    method: 'GET'
+    path: '/v1/secrets/recipient'
+    params: Record<never, never>
+    query: Record<never, never>
+    body: undefined
+    answer: Recipient
+  }
+  /** List rotations of the node's key, newest first */
+  listRotations: {
+    method: 'GET'
+    path: '/v1/secrets/rotations'
+    params: Record<never, never>
+    query: { limit?: number; cursor?: string }
+    body: undefined
+    answer: KeyRotation[]
+  }
+  /** Replace the node's key and seal everything anew, in the background */
+  rotateNodeKey: {
+    method: 'POST'
+    path: '/v1/secrets/rotations'
+    params: Record<never, never>
+    query: Record<never, never>
+    body: undefined
+    answer: KeyRotation
+  }
+  /** Read a rotation of the node's key */
+  getRotation: {
+    method: 'GET'
+    path: '/v1/secrets/rotations/{id}'
+    params: { id: string }
+    query: Record<never, never>
+    body: undefined
+    answer: KeyRotation
   }
   /** List the services that you may see, newest first; values of env are redacted in lists */
   listServices: {
