@@ -1086,6 +1086,15 @@ export interface Operations {
     body: undefined
     answer: IngressRoute[]
   }
+  /** Read what a berth.toml may hold, as JSON Schema */
+  readManifestSchema: {
+    method: 'GET'
+    path: '/v1/manifest-schema.json'
+    params: Record<never, never>
+    query: Record<never, never>
+    body: undefined
+    answer: Record<string, unknown>
+  }
   /** Read who you are, where you belong and what you may */
   getMe: {
     method: 'GET'
@@ -1122,12 +1131,12 @@ export interface Operations {
     body: undefined
     answer: Record<string, unknown>
   }
-  /** List all permissions */
+  /** List all permissions, by name */
   listPermissions: {
     method: 'GET'
     path: '/v1/permissions'
     params: Record<never, never>
-    query: Record<never, never>
+    query: { limit?: number; cursor?: string }
     body: undefined
     answer: PermissionEntry[]
   }
@@ -1659,12 +1668,12 @@ export interface Operations {
     body: ReadableStream | Uint8Array
     answer: Upload
   }
-  /** List the background loops: last run, duration and error */
+  /** List the background loops, by name: last run, duration and error */
   listWorkers: {
     method: 'GET'
     path: '/v1/system/workers'
     params: Record<never, never>
-    query: Record<never, never>
+    query: { limit?: number; cursor?: string }
     body: undefined
     answer: WorkerStatus[]
   }

@@ -18,6 +18,8 @@ export interface Client {
   readonly origin: string
   /** Asks a route, and answers what comes back: undefined for 204. */
   call<R extends Route>(route: R, ...input: Maybe<Input<R> & SendOptions>): Promise<Answer<R>>
+  /** The same, with the entity tag that `ifMatch` takes. */
+  callTagged<R extends Route>(route: R, ...input: Maybe<Input<R> & SendOptions>): Promise<Tagged<Answer<R>>>
   /** Every item of a list, page after page, at most `most`. */
   list<R extends ListRoute>(route: R, ...input: Maybe<Input<R> & ListOptions>): Promise<Item<R>[]>
   /** Streams a body up, however long that takes. */
@@ -32,6 +34,13 @@ export interface Client {
 export interface SendOptions {
   /** Makes it safe to send again when the answer is lost. */
   idempotencyKey?: string
+  /** The entity tag of what was read: when it has changed since, the server refuses (PRECONDITION_FAILED). */
+  ifMatch?: string | undefined
+}
+
+export interface Tagged<T> {
+  value: T
+  etag: string | undefined
 }
 
 export interface ListOptions {
@@ -82,11 +91,16 @@ export function createClient(options: ClientOptions): Client {
     }
   }
 
-  const ask = async <T>(method: string, path: string, body?: unknown, key?: string): Promise<Received<T>> => {
+  const ask = async <T>(
+    method: string,
+    path: string,
+    { body, idempotencyKey: key, ifMatch }: Sent = {},
+  ): Promise<Received<T>> => {
     const init: FetchOptions = {
       headers: {
         ...(body === undefined ? {} : { 'content-type': 'application/json' }),
         ...(key === undefined ? {} : { 'idempotency-key': key }),
+        ...(ifMatch === undefined ? {} : { 'if-match': ifMatch }),
       },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     }
@@ -106,9 +120,12 @@ export function createClient(options: ClientOptions): Client {
     origin,
     fetch: fetchOnce,
     call: async (route, ...[input]) => {
-      const { body, idempotencyKey } = (input ?? {}) as { body?: unknown } & SendOptions
       const { method, path } = targetOf(route, ...([input] as Maybe<Place<typeof route>>))
-      return (await ask<Answer<typeof route>>(method, path, body, idempotencyKey)).value
+      return (await ask<Answer<typeof route>>(method, path, input)).value
+    },
+    callTagged: async (route, ...[input]) => {
+      const { method, path } = targetOf(route, ...([input] as Maybe<Place<typeof route>>))
+      return ask<Answer<typeof route>>(method, path, input)
     },
     list: async (route, ...[input]) => {
       type One = Item<typeof route>
@@ -139,8 +156,9 @@ export function createClient(options: ClientOptions): Client {
   }
 }
 
-interface Received<T> {
-  value: T
+type Sent = { body?: unknown } & SendOptions
+
+interface Received<T> extends Tagged<T> {
   /** The path of the next page. */
   next: string | undefined
 }
@@ -148,7 +166,11 @@ interface Received<T> {
 async function readAnswer<T>(origin: string, response: Response, signal: AbortSignal): Promise<Received<T>> {
   if (!response.ok) throw new ApiError(await readFailure(origin, response))
   try {
-    return { value: (await readJson(origin, response)) as T, next: nextPage(response.headers.get('link')) }
+    return {
+      value: (await readJson(origin, response)) as T,
+      etag: response.headers.get('etag') ?? undefined,
+      next: nextPage(response.headers.get('link')),
+    }
   } catch (error) {
     if (error instanceof CliError) throw error
     throw unreachable(origin, error, signal)

@@ -18,6 +18,9 @@ import { registryControlRoutes } from '../modules/registry/registry-control-rout
 import { registryRoutes } from '../modules/registry/registry-routes.ts'
 import { rotationRoutes } from '../modules/secrets/rotation-routes.ts'
 import { createServiceOperations } from '../modules/services/service-operations.ts'
+import { manifestRoutes } from '../modules/services/manifest-routes.ts'
+import { describeManifest } from '../modules/services/manifest-schema.ts'
+import { DEFAULT_SETTINGS } from '../modules/services/service-input.ts'
 import { serviceRoutes } from '../modules/services/service-routes.ts'
 import { uploadRoutes } from '../modules/uploads/upload-routes.ts'
 import { VERSION } from '../lib/version.ts'
@@ -105,6 +108,10 @@ export function composeServer(
   auditRoutes(server, audit)
   projectRoutes(server, projects)
   serviceRoutes(server, services)
+  manifestRoutes(
+    server,
+    describeManifest({ ...DEFAULT_SETTINGS, ...DEFAULT_SETTINGS.build, ...DEFAULT_SETTINGS.config }),
+  )
   uploadRoutes(server, delivery.uploads)
   deploymentRoutes(server, delivery.deployments)
   logRoutes(server, delivery.logs.operations)

@@ -1,4 +1,4 @@
-import { type Page, pageOf, type PageRequest } from '../../lib/page.ts'
+import { type Page, pageOfAll, type PageRequest } from '../../lib/page.ts'
 import type { Context } from '../identity/context.ts'
 import type { Ingress } from './ingress-control.ts'
 import type { IngressRoute } from './route-listing-schema.ts'
@@ -10,13 +10,10 @@ export interface RouteListingOperations {
 
 export function createRouteListing(ingress: Pick<Ingress, 'routes' | 'status'>): RouteListingOperations {
   return {
-    listIngressRoutes: async (_context, { limit, after }) => {
+    listIngressRoutes: async (_context, request) => {
       const busy = await countByUpstream(ingress)
       const { version, routes } = ingress.routes()
-      const rows = routes
-        .toSorted((one, other) => compare(one.hostname, other.hostname))
-        .filter(({ hostname }) => after === undefined || compare(hostname, after) > 0)
-      const page = pageOf(rows, limit, ({ hostname }) => hostname)
+      const page = pageOfAll(routes, request, ({ hostname }) => hostname)
       const items = page.items.map(({ hostname, label, service_id, upstreams }) => ({
         hostname,
         label,
@@ -40,9 +37,4 @@ async function countByUpstream(ingress: Pick<Ingress, 'status'>): Promise<Map<st
     }
   }
   return counts
-}
-
-function compare(one: string, other: string): number {
-  if (one === other) return 0
-  return one < other ? -1 : 1
 }
