@@ -1,5 +1,10 @@
 // Made from openapi.json by `npm run openapi`: change the schemas of the routes, not this file.
 
+export type AddDomainBody = {
+  /** Such as shop.example.com or *.example.com; capitals, a trailing dot and international names are put into their plain form. */
+  hostname: string
+}
+
 export type ApiToken = {
   /** UUIDv7 */
   id: string
@@ -205,10 +210,10 @@ export type CreateServiceBody = {
   env?: Record<string, unknown> | unknown[]
   /** Not supported by this version. */
   build_secrets?: unknown[] | null
-  /** Not supported by this version. */
+  /** Whether certificates are obtained for its domains. Default true. */
   tls_enabled?: boolean
-  /** Not supported by this version. */
-  domains?: unknown[] | null
+  /** The hostnames that it is to have: new ones are claimed, absent ones removed. Left out or null: they stay as they are. */
+  domains?: string[] | null
   /** Not supported by this version. */
   volumes?: unknown[] | null
   /** Not supported by this version. */
@@ -301,10 +306,51 @@ export type DirectoryEntry = {
   username: string
 }
 
+export type Domain = {
+  /** UUIDv7 */
+  id: string
+  /** UUIDv7 */
+  project_id: string
+  /** UUIDv7 */
+  service_id: string
+  hostname: string
+  status: 'pending' | 'verified' | 'failed'
+  challenge: DomainChallenge
+  /** Why the last check did not succeed. */
+  reason_code: 'no_dns_record' | 'dns_unavailable' | 'internal_address' | 'connection_refused' | 'timed_out' | 'unreachable' | 'redirected' | 'wrong_status' | 'wrong_body' | 'no_txt_record' | 'wrong_txt_record' | 'hook_failed' | 'taken' | null
+  /** The same in words, with what to do. */
+  reason: string | null
+  /** RFC 3339 UTC with milliseconds */
+  checked_at: string | null
+  /** RFC 3339 UTC with milliseconds */
+  next_check_at: string
+  /** RFC 3339 UTC with milliseconds */
+  verified_at: string | null
+  /** A verified domain whose checks fail since then. */
+  failing_since: string | null
+  /** When a claim that is not proven is removed. */
+  expires_at: string | null
+  /** RFC 3339 UTC with milliseconds */
+  created_at: string
+  /** RFC 3339 UTC with milliseconds */
+  updated_at: string
+}
+
+export type DomainChallenge = {
+  /** http: the hostname answers at url with the token; dns: a TXT record holds the token. */
+  type: 'http' | 'dns'
+  path: string
+  token: string
+  /** What is fetched. Berth itself answers it once the name points here. */
+  url: string
+  /** The TXT record that is looked up, for a wildcard. */
+  dns_name: string | null
+}
+
 /** A failure */
 export type Error = {
   /** A stable code */
-  error: 'VALIDATION_ERROR' | 'REDACTED_VALUE' | 'BAD_REQUEST' | 'BAD_JSON' | 'BAD_ARCHIVE' | 'UNAUTHENTICATED' | 'FORBIDDEN' | 'SESSION_REQUIRED' | 'ORIGIN_REFUSED' | 'NOT_FOUND' | 'METHOD_NOT_ALLOWED' | 'REQUEST_TIMEOUT' | 'CONFLICT' | 'NAME_TAKEN' | 'ALREADY_INITIALIZED' | 'LAST_ADMIN' | 'NOT_EMPTY' | 'DEPLOYMENT_OVER' | 'NOTHING_TO_DEPLOY' | 'UPLOAD_USED' | 'IDEMPOTENCY_MISMATCH' | 'IDEMPOTENCY_IN_PROGRESS' | 'PRECONDITION_FAILED' | 'PAYLOAD_TOO_LARGE' | 'UNSUPPORTED_MEDIA_TYPE' | 'POLICY_REFUSED' | 'NOT_SUPPORTED' | 'HEADERS_TOO_LARGE' | 'RATE_LIMITED' | 'INTERNAL' | 'RUNTIME_UNAVAILABLE' | 'STARTING' | 'BUSY' | 'DISK_FULL' | 'BLOB_UNKNOWN' | 'BLOB_UPLOAD_INVALID' | 'BLOB_UPLOAD_UNKNOWN' | 'BLOB_CORRUPT' | 'DIGEST_INVALID' | 'MANIFEST_BLOB_UNKNOWN' | 'MANIFEST_INVALID' | 'MANIFEST_UNKNOWN' | 'NAME_INVALID' | 'NAME_UNKNOWN' | 'SIZE_INVALID' | 'TAG_INVALID' | 'TAG_IMMUTABLE' | 'IN_USE' | 'RANGE_INVALID' | 'QUOTA_EXCEEDED'
+  error: 'VALIDATION_ERROR' | 'REDACTED_VALUE' | 'BAD_REQUEST' | 'BAD_JSON' | 'BAD_ARCHIVE' | 'UNAUTHENTICATED' | 'FORBIDDEN' | 'SESSION_REQUIRED' | 'ORIGIN_REFUSED' | 'NOT_FOUND' | 'METHOD_NOT_ALLOWED' | 'REQUEST_TIMEOUT' | 'CONFLICT' | 'NAME_TAKEN' | 'DOMAIN_TAKEN' | 'ALREADY_INITIALIZED' | 'LAST_ADMIN' | 'NOT_EMPTY' | 'DEPLOYMENT_OVER' | 'NOTHING_TO_DEPLOY' | 'UPLOAD_USED' | 'IDEMPOTENCY_MISMATCH' | 'IDEMPOTENCY_IN_PROGRESS' | 'PRECONDITION_FAILED' | 'PAYLOAD_TOO_LARGE' | 'UNSUPPORTED_MEDIA_TYPE' | 'POLICY_REFUSED' | 'NOT_SUPPORTED' | 'HEADERS_TOO_LARGE' | 'RATE_LIMITED' | 'INTERNAL' | 'RUNTIME_UNAVAILABLE' | 'STARTING' | 'BUSY' | 'DISK_FULL' | 'BLOB_UNKNOWN' | 'BLOB_UPLOAD_INVALID' | 'BLOB_UPLOAD_UNKNOWN' | 'BLOB_CORRUPT' | 'DIGEST_INVALID' | 'MANIFEST_BLOB_UNKNOWN' | 'MANIFEST_INVALID' | 'MANIFEST_UNKNOWN' | 'NAME_INVALID' | 'NAME_UNKNOWN' | 'SIZE_INVALID' | 'TAG_INVALID' | 'TAG_IMMUTABLE' | 'IN_USE' | 'RANGE_INVALID' | 'QUOTA_EXCEEDED'
   /** For people */
   message: string
   details?: ({
@@ -570,17 +616,17 @@ export type PatchServiceBody = {
   env?: Record<string, unknown> | unknown[]
   /** Not supported by this version. */
   build_secrets?: unknown[] | null
-  /** Not supported by this version. */
+  /** Whether certificates are obtained for its domains. Default true. */
   tls_enabled?: boolean
-  /** Not supported by this version. */
-  domains?: unknown[] | null
+  /** The hostnames that it is to have: new ones are claimed, absent ones removed. Left out or null: they stay as they are. */
+  domains?: string[] | null
   /** Not supported by this version. */
   volumes?: unknown[] | null
   /** Not supported by this version. */
   autoscale?: Record<string, unknown> | null
 }
 
-export type Permission = 'projects.read' | 'projects.write' | 'members.write' | 'services.read' | 'services.write' | 'env.read' | 'env.write' | 'uploads.create' | 'deployments.read' | 'deployments.create' | 'deployments.cancel' | 'logs.read' | 'registry.pull' | 'registry.push' | 'registry.delete' | 'audit.read' | 'tokens.mint'
+export type Permission = 'projects.read' | 'projects.write' | 'members.write' | 'services.read' | 'services.write' | 'domains.read' | 'domains.write' | 'env.read' | 'env.write' | 'uploads.create' | 'deployments.read' | 'deployments.create' | 'deployments.cancel' | 'logs.read' | 'registry.pull' | 'registry.push' | 'registry.delete' | 'audit.read' | 'tokens.mint'
 
 export type PermissionEntry = {
   name: Permission
@@ -703,10 +749,10 @@ export type ReplaceServiceBody = {
   env?: Record<string, unknown> | unknown[]
   /** Not supported by this version. */
   build_secrets?: unknown[] | null
-  /** Not supported by this version. */
+  /** Whether certificates are obtained for its domains. Default true. */
   tls_enabled?: boolean
-  /** Not supported by this version. */
-  domains?: unknown[] | null
+  /** The hostnames that it is to have: new ones are claimed, absent ones removed. Left out or null: they stay as they are. */
+  domains?: string[] | null
   /** Not supported by this version. */
   volumes?: unknown[] | null
   /** Not supported by this version. */
@@ -766,9 +812,11 @@ export type Service = {
   release_command: string[] | null
   release_timeout_seconds: number
   bake_seconds: number
-  build_secrets: unknown[]
+  /** The hostnames attached to it, proven or not; see /v1/services/{id}/domains. */
+  domains: string[]
+  /** Whether certificates are obtained for its domains. */
   tls_enabled: boolean
-  domains: unknown[]
+  build_secrets: unknown[]
   volumes: unknown[]
   autoscale: null
   status: 'Running' | 'Degraded' | 'Deploying' | 'CrashLoop' | 'Sleeping' | 'Stopped' | 'New'
@@ -879,6 +927,15 @@ export type Workload = {
 
 /** By operationId. */
 export interface Operations {
+  /** Answer the proof of a hostname, when the request's Host is that hostname */
+  getDomainChallenge: {
+    method: 'GET'
+    path: '/.well-known/denia-challenge/{token}'
+    params: { token: string }
+    query: Record<never, never>
+    body: undefined
+    answer: string
+  }
   /** Whether the daemon runs */
   readHealth: {
     method: 'GET'
@@ -1559,6 +1616,51 @@ export interface Operations {
     query: { limit?: number; cursor?: string }
     body: undefined
     answer: Deployment[]
+  }
+  /** List the domains of a service, newest first */
+  listDomains: {
+    method: 'GET'
+    path: '/v1/services/{id}/domains'
+    params: { id: string }
+    query: { limit?: number; cursor?: string }
+    body: undefined
+    answer: Domain[]
+  }
+  /** Claim a hostname for a service; it is routed once it is verified */
+  addDomain: {
+    method: 'POST'
+    path: '/v1/services/{id}/domains'
+    params: { id: string }
+    query: Record<never, never>
+    body: AddDomainBody
+    answer: Domain
+  }
+  /** Read a domain */
+  getDomain: {
+    method: 'GET'
+    path: '/v1/services/{id}/domains/{domain_id}'
+    params: { id: string; domain_id: string }
+    query: Record<never, never>
+    body: undefined
+    answer: Domain
+  }
+  /** Take a hostname away from a service; it routes no request from the answer on */
+  deleteDomain: {
+    method: 'DELETE'
+    path: '/v1/services/{id}/domains/{domain_id}'
+    params: { id: string; domain_id: string }
+    query: Record<never, never>
+    body: undefined
+    answer: undefined
+  }
+  /** Check the proof of a hostname now; a verified one routes at once, a failed one says why */
+  verifyDomain: {
+    method: 'POST'
+    path: '/v1/services/{id}/domains/{domain_id}/verify'
+    params: { id: string; domain_id: string }
+    query: Record<never, never>
+    body: undefined
+    answer: Domain
   }
   /** Read the environment variables of a service */
   getServiceEnv: {
