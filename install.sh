@@ -272,12 +272,14 @@ install_config() {
     return
   fi
   choose_http_port
+  choose_https_port
   run install -d -m 0755 "$(dirname "$config_file")"
   {
     say "# Berth's settings; docs/configuration.md lists all. Run $root/install.sh after a change."
     say "data_dir = \"$data_dir\""
     say "bind = \"$bind\""
     say "http_port = $http_port"
+    say "https_port = $https_port"
   } | put "$config_file" 0600
 }
 
@@ -300,6 +302,18 @@ choose_http_port() {
     fi
   done
   die "port $http_port and 8080 to 8099 are taken; choose one with --http-port or BERTH_HTTP_PORT"
+}
+
+# For TLS: 443, or the first free port from 8443 on. It is changed in the settings, not by an option.
+choose_https_port() {
+  local candidate
+  for candidate in 443 $(seq 8443 8462); do
+    [[ $candidate != "$http_port" ]] && port_is_free "$candidate" || continue
+    [[ $candidate == 443 ]] || warn "port 443 is taken by another program; TLS is served on $candidate (https_port in $config_file)"
+    https_port=$candidate
+    return
+  done
+  die 'ports 443 and 8443 to 8462 are taken; free one of them'
 }
 
 install_unit() {

@@ -3,6 +3,7 @@ import { openState } from './store/state.ts'
 import { type Base, openStores, type AppOptions } from './composition/base.ts'
 import { type Access, composeAccess } from './composition/access.ts'
 import { composeRegistry, type RegistryPart } from './composition/registry.ts'
+import { composeDomains, type Domains } from './composition/domains.ts'
 import { type Traffic, composeTraffic } from './composition/traffic.ts'
 import { type Delivery, composeDelivery } from './composition/delivery.ts'
 import { composeSecrets } from './composition/secrets.ts'
@@ -12,7 +13,7 @@ import { composeServer } from './composition/server.ts'
 export interface App {
   server: Server
   /** Resolves when the API listens and the ingress serves. */
-  start(): Promise<{ api: string; httpPort: number }>
+  start(): Promise<{ api: string; httpPort: number; httpsPort: number }>
   /** Ends in order whatever was started; may be called at any time, once. */
   stop(options: { keepIngress: boolean }): Promise<void>
 }
@@ -36,9 +37,10 @@ async function composeApp(base: Base): Promise<App> {
   const delivery = await composeDelivery(base, access, traffic)
   const registry = await composeRegistry(base, access)
   const sealing = composeSecrets(base, access)
-  const workers = composeWorkers(base, access, traffic, delivery, registry, sealing)
-  const server = composeServer(base, access, traffic, delivery, workers, registry, sealing)
-  return lifecycle(base, access, traffic, delivery, workers, registry, server)
+  const domains = composeDomains(base, access, traffic)
+  const workers = composeWorkers(base, access, traffic, delivery, registry, sealing, domains)
+  const server = composeServer(base, access, traffic, delivery, workers, registry, sealing, domains)
+  return lifecycle(base, access, traffic, delivery, workers, registry, domains, server)
 }
 
 function lifecycle(
@@ -48,6 +50,7 @@ function lifecycle(
   delivery: Delivery,
   workers: Workers,
   registry: RegistryPart,
+  domains: Domains,
   server: Server,
 ): App {
   const { config, state } = base
@@ -61,7 +64,8 @@ function lifecycle(
     start: async () => {
       stack.defer(() => traffic.ingress.stop({ keepWorkers: keepIngress }))
       await traffic.ingress.start()
-      traffic.ports.http = (await traffic.ingress.status()).http_port
+      const { http_port, https_port } = await traffic.ingress.status()
+      Object.assign(traffic.ports, { http: http_port, https: https_port })
       stack.defer(() => server.close())
       const api = await server.listen({ host: config.bind.host, port: config.bind.port })
       stack.defer(async () => {
@@ -70,6 +74,8 @@ function lifecycle(
         )
       })
       for (const worker of [workers.removal, ...workers.upkeep]) worker.start()
+      stack.defer(() => domains.stop())
+      domains.worker.start()
       stack.defer(() => delivery.logs.stop())
       delivery.logs.worker.start()
       stack.defer(() => delivery.reconciler.stop())
@@ -78,7 +84,7 @@ function lifecycle(
         traffic.routes.worker.start()
         delivery.engine.worker.start()
       })
-      return { api, httpPort: traffic.ports.http }
+      return { api, httpPort: http_port, httpsPort: https_port }
     },
     stop: async (options) => {
       keepIngress = options.keepIngress

@@ -30,12 +30,7 @@ export const SETTINGS = {
   bind: read.address('127.0.0.1:7180', 'Address and port of the API.'),
   http_bind: read.host('0.0.0.0', 'Address that the ingress listens on.'),
   http_port: read.integer(asRoot ? 80 : 8080, 0, 65_535, 'Port of the ingress for HTTP.'),
-  https_port: read.integer(
-    asRoot ? 443 : 8443,
-    0,
-    65_535,
-    'Port of the ingress for HTTPS. Not listened on yet: this version serves HTTP only.',
-  ),
+  https_port: read.integer(asRoot ? 443 : 8443, 0, 65_535, 'Port of the ingress for HTTPS.'),
   ingress_workers: read.integer(availableParallelism(), 1, 64, 'How many ingress processes share the ports.'),
   admin_token: read.secret(
     'The install admin token, 20 to 200 characters. Without it one is made and kept in <data_dir>/admin-token.',
@@ -52,6 +47,32 @@ export const SETTINGS = {
   acme_directory_url: read.url(
     'https://acme-v02.api.letsencrypt.org/directory',
     'ACME directory. Not used yet: this version issues no certificates.',
+  ),
+  domain_check_port: read.integer(
+    80,
+    0,
+    65_535,
+    'Port on which domains are checked: the one that the world reaches the ingress on. 0: the port that the ingress listens on.',
+  ),
+  domain_internal_addresses: read.boolean(
+    false,
+    'Whether domains may point to private and loopback addresses: for nodes that serve a private network.',
+  ),
+  domain_claim_days: read.integer(7, 1, 365, 'A domain that is not verified is removed after this time.'),
+  domain_grace_hours: read.integer(
+    72,
+    0,
+    24 * 365,
+    'A verified domain whose checks fail for so long is not routed any more.',
+  ),
+  public_addresses: read.list(
+    'Addresses under which the world reaches this node, if they are not those of its network interfaces; named where a domain points elsewhere.',
+  ),
+  dns_servers: read.list(
+    'DNS servers (address or address:port) that domains are looked up with, instead of those of the system.',
+  ),
+  dns_hook: read.list(
+    'A program and its arguments that sets DNS records for wildcard domains. It is run as <dns_hook> present|cleanup NAME VALUE, without a shell.',
   ),
   docker_socket: read.path('/var/run/docker.sock', 'The Docker Engine API socket.'),
   node_name: read.text('Name of this node in answers and logs.', 100, hostname()),

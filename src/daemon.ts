@@ -48,11 +48,17 @@ export async function runDaemon(): Promise<void> {
 
   try {
     app = await createApp({ config, log, system })
-    const { api, httpPort } = await app.start()
+    const { api, httpPort, httpsPort } = await app.start()
     flushCompileCache()
     collectGarbage()
     log.info(
-      { api, http_port: httpPort, data_dir: config.data_dir, config_file: config.config_file ?? null },
+      {
+        api,
+        http_port: httpPort,
+        https_port: httpsPort,
+        data_dir: config.data_dir,
+        config_file: config.config_file ?? null,
+      },
       'Berth is ready',
     )
   } catch (error) {

@@ -62,6 +62,10 @@ export const VERBS: Readonly<Record<string, Entry>> = {
     about: 'List, show and remove services',
     load: async () => (await import('./verbs/services.ts')).services,
   },
+  domains: {
+    about: 'Hostnames of services',
+    load: async () => (await import('./verbs/domains.ts')).domains,
+  },
   projects: {
     about: 'List, make and remove projects',
     load: async () => (await import('./verbs/projects.ts')).projects,

@@ -10,6 +10,7 @@ export type {
   ApiToken,
   AuditEvent,
   Deployment,
+  Domain,
   Me,
   Member,
   MintedToken,

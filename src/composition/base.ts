@@ -2,6 +2,7 @@ import type { Config } from '../config.ts'
 import type { Log } from '../lib/log.ts'
 import type { System } from '../lib/system.ts'
 import { createDeploymentStore } from '../modules/deployments/deployment-store.ts'
+import { createDomainStore } from '../modules/domains/domain-store.ts'
 import { createProjectStore } from '../modules/projects/project-store.ts'
 import { createReplicaStore } from '../modules/replicas/replica-store.ts'
 import { createServiceStore } from '../modules/services/service-store.ts'
@@ -27,6 +28,7 @@ export function openStores(database: State['database']) {
     deployments: createDeploymentStore(database),
     replicas: createReplicaStore(database),
     uploads: createUploadStore(database),
+    domains: createDomainStore(database),
   }
 }
 

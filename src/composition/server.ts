@@ -4,6 +4,7 @@ import { openApiRoutes } from '../http/openapi/openapi-routes.ts'
 import { createServer, type Server } from '../http/server.ts'
 import { AppError } from '../lib/errors.ts'
 import { auditRoutes } from '../modules/audit/audit-routes.ts'
+import { domainRoutes } from '../modules/domains/domain-routes.ts'
 import { deploymentRoutes } from '../modules/deployments/deployment-routes.ts'
 import { BERTH_ITSELF } from '../modules/identity/context.ts'
 import { identityRoutes } from '../modules/identity/identity-routes.ts'
@@ -28,6 +29,7 @@ import type { Base } from './base.ts'
 import type { Access } from './access.ts'
 import type { Traffic } from './traffic.ts'
 import type { Delivery } from './delivery.ts'
+import type { Domains } from './domains.ts'
 import type { RegistryPart } from './registry.ts'
 import type { Sealing } from './secrets.ts'
 import type { Workers } from './workers.ts'
@@ -40,6 +42,7 @@ export function composeServer(
   workers: Workers,
   registry: RegistryPart,
   sealing: Sealing,
+  domains: Domains,
 ): Server {
   const { config, log, system, stores, state } = base
   const { database } = state
@@ -77,6 +80,10 @@ export function composeServer(
     projects: stores.projects,
     observe: traffic.intents.observe,
     redeploy: delivery.deployments.redeployService,
+    domains: {
+      ...domains.operations,
+      hostnamesOf: (id) => stores.domains.hostnamesOf(id, 'all'),
+    },
     cancelDeployments: delivery.deployments.cancelOfService,
     removeService: async () => {
       await traffic.routes.publish()
@@ -112,6 +119,7 @@ export function composeServer(
     server,
     describeManifest({ ...DEFAULT_SETTINGS, ...DEFAULT_SETTINGS.build, ...DEFAULT_SETTINGS.config }),
   )
+  domainRoutes(server, domains.operations)
   uploadRoutes(server, delivery.uploads)
   deploymentRoutes(server, delivery.deployments)
   logRoutes(server, delivery.logs.operations)

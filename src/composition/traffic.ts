@@ -14,13 +14,17 @@ export function composeTraffic(base: Base) {
     dataDir: config.data_dir,
     bindAddress: config.http_bind,
     httpPort: config.http_port,
+    httpsPort: config.https_port,
     workers: config.ingress_workers,
     trustedProxies: config.trusted_proxies,
   })
-  const ports = { http: config.http_port }
+  const ports = { http: config.http_port, https: config.https_port }
   const projectNameOf = (id: string): string | undefined => stores.projects.find(id)?.name
-  const hostnamesOf = (service: ServiceSummary, projectName: string): string[] =>
-    serviceHostnames(service.name, projectName, config.control_domain)
+  const hostnamesOf = (service: ServiceSummary, projectName: string): string[] => [
+    ...serviceHostnames(service.name, projectName, config.control_domain),
+    // The route table has no wildcards yet.
+    ...stores.domains.hostnamesOf(service.id, 'verified').filter((each) => !each.startsWith('*.')),
+  ]
   const intents = createReplicaIntents({
     listServices: stores.services.listAll,
     listDeleting: stores.services.listDeleting,

@@ -12,6 +12,7 @@ import type { Traffic } from './traffic.ts'
 import type { Delivery } from './delivery.ts'
 import type { RegistryPart } from './registry.ts'
 import type { Sealing } from './secrets.ts'
+import type { Domains } from './domains.ts'
 
 const MINUTE_MS = 60_000
 
@@ -23,6 +24,7 @@ export function composeWorkers(
   delivery: Delivery,
   registry: RegistryPart,
   sealing: Sealing,
+  domains: Domains,
 ) {
   const { config, system, stores } = base
   const { runtime, engine, logs } = delivery
@@ -73,6 +75,7 @@ export function composeWorkers(
     engine.worker,
     removal,
     delivery.logs.worker,
+    domains.worker,
     ...upkeep,
   ]
   return { all, removal, upkeep }

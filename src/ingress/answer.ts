@@ -1,3 +1,4 @@
+import type { LocalAnswer } from './local-answer.ts'
 import type { KeptPiece } from './read-buffers.ts'
 import type { ResponseHead } from './response-head.ts'
 import type { WorkerContext } from './worker-context.ts'
@@ -20,12 +21,18 @@ export interface Answer {
   end(body: string, trailers: readonly string[]): void
   /** Answers with an error page, or cuts off an answer that has begun: the client must not take it for whole. */
   fail(status: number, requestId: string): void
+  /** Gives an answer of the ingress. */
+  local(answer: LocalAnswer): void
+  /** What the client says of the forms that it takes. */
+  accepts(): string | undefined
   /** Leaves the client's socket to another protocol, with nothing on it that keeps this request in memory. */
   handOver(): void
 }
 
 /** Whoever sent a request, as far as serving it goes. */
 export interface RequestClient {
+  /** Serves a request now, or when those before it are through. */
+  serve(request: ServedRequest): void
   /** The request has been answered in full or given up. */
   served(request: ServedRequest): void
   /** Cuts the request off, and what else hangs on it. */

@@ -19,11 +19,16 @@ export class ClientConnection implements RequestClient {
   upgraded = false
   private current: ServedRequest | null = null
   private readonly waiting: ServedRequest[] = []
+  /** It came by TLS. */
+  readonly secure: boolean
+  private readonly maxWaiting: number
   private lastHost = ''
   private lastLines = ''
 
-  constructor(socket: Socket, isTrusted: (address: string) => boolean) {
+  constructor(socket: Socket, isTrusted: (address: string) => boolean, maxWaiting: number) {
     this.socket = socket
+    this.secure = 'encrypted' in socket
+    this.maxWaiting = maxWaiting
     this.address = plainAddress(socket.remoteAddress)
     this.trusted = isTrusted(this.address)
   }
@@ -32,14 +37,10 @@ export class ClientConnection implements RequestClient {
     return this.current !== null
   }
 
-  get waitingRequests(): number {
-    return this.waiting.length
-  }
-
-  /** Serves a request now, or when those before it are through. */
   serve(request: ServedRequest): void {
     if (this.current !== null) {
-      this.waiting.push(request)
+      if (this.waiting.length >= this.maxWaiting) this.socket.destroy()
+      else this.waiting.push(request)
       return
     }
     this.current = request
@@ -66,10 +67,11 @@ export class ClientConnection implements RequestClient {
   }
 
   forwardedLines(host: string, claims: ForwardedClaims): string {
-    if (claims !== NO_CLAIMS) return forwardedLines(this.address, host, claims)
+    const { address, secure } = this
+    if (claims !== NO_CLAIMS) return forwardedLines({ address, secure }, host, claims)
     if (host !== this.lastHost) {
       this.lastHost = host
-      this.lastLines = forwardedLines(this.address, host, NO_CLAIMS)
+      this.lastLines = forwardedLines({ address, secure }, host, NO_CLAIMS)
     }
     return this.lastLines
   }

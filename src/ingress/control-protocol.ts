@@ -1,3 +1,5 @@
+import type { CertificateSet } from './certificate-table.ts'
+import type { ChallengeSet } from './challenge-table.ts'
 import type { RouteTable } from './route-table.ts'
 
 /**
@@ -5,10 +7,21 @@ import type { RouteTable } from './route-table.ts'
  * turn; events come between the answers. The directory is 0700 and the socket 0600, so both ends trust each other.
  */
 export type ControlRequest =
-  | { type: 'table'; table: RouteTable }
+  | PushRequest
+  /** The key for session tickets was written anew; a worker reads it from its file. */
+  | { type: 'tickets' }
   | { type: 'status' }
   /** Ends the worker: no new connections, and at most so long for what is running. */
   | { type: 'stop'; requests_ms: number; upgraded_ms: number }
+
+/** Hands over a set, whole; the answer names the version that is served from then on. */
+export type PushRequest =
+  | { type: 'table'; table: RouteTable }
+  | { type: 'certificates'; set: CertificateSet }
+  | { type: 'challenges'; set: ChallengeSet }
+
+/** The sets that have a version of their own. */
+export type SetName = 'routes' | 'certificates' | 'challenges'
 
 /** How many requests wait for a replica of one service in a worker. */
 export interface HeldCount {
@@ -23,6 +36,7 @@ export type ControlReply =
   | { type: 'ack'; version: number }
   | ({ type: 'status' } & IngressWorkerStatus)
   | { type: 'stopping' }
+  | { type: 'done' }
   | { type: 'error'; message: string }
 
 /** What a worker says of itself. */
@@ -30,10 +44,13 @@ export interface IngressWorkerStatus {
   pid: number
   /** Of the routing table that it serves. */
   version: number
+  certificates_version: number
+  challenges_version: number
   /** Stands for its code and settings: a worker with another one is to be replaced. */
   fingerprint: string
   bind_address: string
   port: number
+  https_port: number
   /** It takes connections. */
   listening: boolean
   draining: boolean
@@ -42,6 +59,9 @@ export interface IngressWorkerStatus {
   connections: number
   accepted: number
   requests: number
+  /** TLS handshakes that came to an end, those that resumed a session among them. */
+  handshakes: number
+  resumed: number
   upgrades: number
   retries: number
   bad_responses: number
@@ -63,11 +83,18 @@ export const WorkerExit = {
   done: 0,
   badSettings: 64,
   portInUse: 69,
+  tlsPortInUse: 68,
+  tlsPortForbidden: 76,
   fault: 70,
   portForbidden: 77,
 } as const
 
+/** What a worker starts from, within the ingress directory. */
 export const ROUTES_FILE = 'routes.json'
+export const CERTIFICATES_FILE = 'certificates.json'
+export const CHALLENGES_FILE = 'challenges.json'
+/** Sealed. */
+export const TICKETS_FILE = 'session-tickets'
 
 /** The name of a worker's socket within the ingress directory. */
 export function socketName(pid: number): string {

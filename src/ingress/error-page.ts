@@ -1,5 +1,3 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
-
 interface Fault {
   error: string
   title: string
@@ -57,20 +55,6 @@ export function errorPage(status: number, requestId: string, accept: string | un
   if (status === 405) headers.push('Allow', 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS')
   headers.push('Content-Length', String(Buffer.byteLength(body)))
   return { headers, body }
-}
-
-/** Answers a request with an error page. */
-export function sendErrorPage(
-  request: IncomingMessage,
-  response: ServerResponse,
-  status: number,
-  requestId: string,
-  close: boolean,
-): void {
-  const { headers, body } = errorPage(status, requestId, request.headers.accept)
-  if (close) headers.push('Connection', 'close')
-  response.writeHead(status, headers)
-  response.end(body)
 }
 
 /** The whole answer as text, for a request that could not even be parsed. */

@@ -14,8 +14,12 @@ export const NO_CLAIMS: ForwardedClaims = { forwarded: '', forwardedFor: '', pro
  * The header lines that tell the application who the client is (RFC 7239 and the older X-Forwarded family). `address` is the
  * peer's; claims of a trusted peer are kept in front of it.
  */
-export function forwardedLines(address: string, host: string, claims: ForwardedClaims): string {
-  const proto = claims.proto === 'https' || claims.proto === 'http' ? claims.proto : 'http'
+export function forwardedLines(
+  { address, secure }: { address: string; secure: boolean },
+  host: string,
+  claims: ForwardedClaims,
+): string {
+  const proto = claimsScheme(claims) ?? (secure ? 'https' : 'http')
   const chain = claims.forwardedFor === '' ? address : `${claims.forwardedFor}, ${address}`
   const element = `for=${forwardedNode(address)};host=${forwardedValue(host)};proto=${proto}`
   const forwarded = claims.forwarded === '' ? element : `${claims.forwarded}, ${element}`
@@ -24,6 +28,11 @@ export function forwardedLines(address: string, host: string, claims: ForwardedC
     `X-Forwarded-For: ${chain}\r\nX-Forwarded-Proto: ${proto}\r\n` +
     `X-Forwarded-Host: ${publicHost}\r\nForwarded: ${forwarded}\r\n`
   )
+}
+
+/** The scheme that a trusted peer says the client used, if it says one. */
+export function claimsScheme({ proto }: ForwardedClaims): 'https' | 'http' | undefined {
+  return proto === 'https' || proto === 'http' ? proto : undefined
 }
 
 /** RFC 7239, section 6: an IPv6 address stands in brackets and therefore in quotes. */

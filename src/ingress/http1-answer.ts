@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { type Answer, countAnswer } from './answer.ts'
 import type { ClientConnection } from './client-connection.ts'
-import { sendErrorPage } from './error-page.ts'
+import { errorAnswer, type LocalAnswer } from './local-answer.ts'
 import type { KeptPiece } from './read-buffers.ts'
 import type { ResponseHead } from './response-head.ts'
 import type { WorkerContext } from './worker-context.ts'
@@ -88,8 +88,23 @@ export class Http1Answer implements Answer {
       return
     }
     countAnswer(this.context, status)
-    this.client.closing = this.last || this.context.draining || status === 408
-    sendErrorPage(this.request, this.response, status, requestId, this.client.closing)
+    this.send(errorAnswer(status, requestId, this.accepts()), status === 408)
+  }
+
+  local(answer: LocalAnswer): void {
+    this.send(answer, false)
+  }
+
+  accepts(): string | undefined {
+    return this.request.headers.accept
+  }
+
+  private send({ status, headers, body }: LocalAnswer, close: boolean): void {
+    this.begun = true
+    this.client.closing = close || this.last || this.context.draining
+    if (this.client.closing) headers.push('Connection', 'close')
+    this.response.writeHead(status, headers)
+    this.response.end(body)
   }
 
   handOver(): void {

@@ -42,6 +42,8 @@ export interface IngressLimits {
   upstream_idle_connections: number
   /** Open client connections of one worker. */
   client_connections: number
+  /** Certificates that each worker keeps ready for handshakes: about 30 KiB each. */
+  certificate_contexts: number
   /** Requests that a client may have waiting behind the one being served on the same connection. */
   pipelined_requests: number
   /** Requests that may wait for a replica of one service in each worker. */
@@ -74,6 +76,7 @@ export const DEFAULT_LIMITS: IngressLimits = {
   response_header_count: 500,
   upstream_idle_connections: 256,
   client_connections: 16_384,
+  certificate_contexts: 512,
   pipelined_requests: 64,
   held_requests: 1_000,
   discarded_body_bytes: 1024 * 1024,

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import type { ClientConnection } from './client-connection.ts'
-import { type ForwardedClaims, NO_CLAIMS } from './forwarded.ts'
+import { claimsScheme, type ForwardedClaims, NO_CLAIMS } from './forwarded.ts'
 import { HeaderKind, headerKind, listHas, listTokens } from './header-names.ts'
 import type { IngressLimits } from './limits.ts'
 import { parseLength } from './response-head.ts'
@@ -8,6 +8,11 @@ import { parseLength } from './response-head.ts'
 /** A request that may be passed on: what the proxy needs to know of it, and the bytes for the application. */
 export interface RequestHead {
   hostname: string
+  method: string
+  /** With its query; `*` for a server as a whole. */
+  path: string
+  /** The client speaks TLS, to us or to a trusted peer. */
+  secure: boolean
   requestId: string
   /** May be sent a second time when nothing came back (RFC 9110, section 9.2.2). */
   idempotent: boolean
@@ -26,7 +31,7 @@ export interface RequestManner {
 
 const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE'])
 const HOST = /^(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?$/
-const ABSOLUTE_FORM = /^http:\/\/([^/?#]*)(.*)$/is
+const ABSOLUTE_FORM = /^(https?):\/\/([^/?#]*)(.*)$/is
 const SLASH = 0x2f
 const REQUEST_ID = /^[A-Za-z0-9._~:+/=-]{1,128}$/
 
@@ -65,7 +70,7 @@ export function readRequestHead(
   if (fields.chunked && (fields.length !== -1 || request.httpVersionMinor === 0)) return 400
   const method = request.method ?? ''
   if (method === 'TRACE' || method === 'CONNECT') return 405
-  const target = readTarget(request.url ?? '', method, fields.host, limits)
+  const target = readTarget(request.url ?? '', method, fields.host, client.secure, limits)
   if (typeof target === 'number') return target
   const requestId = fields.requestId === '' ? newRequestId() : fields.requestId
   const text =
@@ -75,6 +80,9 @@ export function readRequestHead(
     `X-Request-Id: ${requestId}\r\n\r\n`
   return {
     hostname: hostnameOf(target.host),
+    method,
+    path: target.path,
+    secure: (claimsScheme(fields.claims) ?? (client.secure ? 'https' : 'http')) === 'https',
     requestId,
     idempotent: IDEMPOTENT.has(method),
     isHead: method === 'HEAD',
@@ -178,6 +186,7 @@ function readTarget(
   url: string,
   method: string,
   host: string | undefined,
+  secure: boolean,
   limits: IngressLimits,
 ): { path: string; host: string } | number {
   if (url.length > limits.request_target_bytes) return 414
@@ -185,10 +194,11 @@ function readTarget(
   let authority = host
   if (url.charCodeAt(0) !== SLASH && !(url === '*' && method === 'OPTIONS')) {
     const absolute = ABSOLUTE_FORM.exec(url)
-    if (absolute === null) return 400
+    if (absolute?.[1]?.toLowerCase() !== (secure ? 'https' : 'http')) return 400
     // The target's authority counts, whatever the Host field says (RFC 9112, section 3.2.2).
-    authority = absolute[1] as string
-    path = (absolute[2] as string).startsWith('/') ? (absolute[2] as string) : `/${absolute[2]}`
+    const [, , named = '', rest = ''] = absolute
+    authority = named
+    path = rest.startsWith('/') ? rest : `/${rest}`
   }
   return authority === undefined || !HOST.test(authority) ? 400 : { path, host: authority }
 }

@@ -19,6 +19,8 @@ export interface Route {
   upstreams: Upstream[]
   /** A request that finds no replica waits so long for a newer table with one, instead of a 503. Without it: not at all. */
   hold_ms?: number
+  /** Requests that come without TLS are sent to the same address with it. */
+  https_only?: boolean
 }
 
 export interface Upstream {
@@ -55,7 +57,8 @@ function isRoute(value: unknown): value is Route {
     typeof value['service_id'] === 'string' &&
     Array.isArray(value['upstreams']) &&
     value['upstreams'].every(isUpstream) &&
-    isOptional(value['hold_ms'], isHold)
+    isOptional(value['hold_ms'], isHold) &&
+    isOptional(value['https_only'], (flag) => typeof flag === 'boolean')
   )
 }
 

@@ -1,4 +1,5 @@
 import type { System } from '../lib/system.ts'
+import { ChallengeIndex } from './challenge-index.ts'
 import { Holds } from './hold.ts'
 import type { IngressLimits } from './limits.ts'
 import { ReadBuffers } from './read-buffers.ts'
@@ -8,6 +9,8 @@ import type { RouteIndex } from './route-index.ts'
 export interface WorkerCounters {
   connections: number
   requests: number
+  handshakes: number
+  resumed: number
   upgrades: number
   /** Answers made here instead of by an application, by status. */
   answered: Map<number, number>
@@ -35,6 +38,9 @@ export interface WorkerContext {
   readonly readBuffers: ReadBuffers
   readonly routes: RouteIndex
   readonly holds: Holds
+  readonly challenges: ChallengeIndex
+  /** Where clients are sent that must speak TLS. */
+  httpsPort: number
   /** Answers tell the client to close its connection. */
   draining: boolean
   readonly newRequestId: () => string
@@ -52,6 +58,8 @@ export function createWorkerContext(
   const counters: WorkerCounters = {
     connections: 0,
     requests: 0,
+    handshakes: 0,
+    resumed: 0,
     upgrades: 0,
     answered: new Map(),
     retries: 0,
@@ -68,6 +76,8 @@ export function createWorkerContext(
     readBuffers: new ReadBuffers(),
     routes,
     holds: new Holds(routes, limits),
+    challenges: new ChallengeIndex(),
+    httpsPort: 443,
     draining: false,
     newRequestId: createRequestIds(system),
     caught: (error) => {

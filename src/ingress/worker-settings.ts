@@ -6,6 +6,9 @@ export interface WorkerSettings {
   directory: string
   bind_address: string
   port: number
+  https_port: number
+  /** Holds the key with which certificates and session tickets are sealed. */
+  key_file: string
   /** Addresses and CIDR ranges whose forwarding headers are believed. */
   trusted_proxies: string[]
   fingerprint: string
@@ -15,11 +18,13 @@ export interface WorkerSettings {
 /** Reads the command line's argument; throws when it is not what the control plane writes. */
 export function parseWorkerSettings(text: string | undefined): WorkerSettings {
   const value: Partial<WorkerSettings> = JSON.parse(text ?? '')
-  const { directory, bind_address, port, trusted_proxies, fingerprint, limits } = value
+  const { directory, bind_address, port, https_port, key_file, trusted_proxies, fingerprint, limits } = value
   if (
     typeof directory !== 'string' ||
     typeof bind_address !== 'string' ||
     typeof port !== 'number' ||
+    typeof https_port !== 'number' ||
+    typeof key_file !== 'string' ||
     typeof fingerprint !== 'string' ||
     !Array.isArray(trusted_proxies)
   ) {
@@ -29,6 +34,8 @@ export function parseWorkerSettings(text: string | undefined): WorkerSettings {
     directory,
     bind_address,
     port,
+    https_port,
+    key_file,
     trusted_proxies,
     fingerprint,
     limits: { ...DEFAULT_LIMITS, ...limits },

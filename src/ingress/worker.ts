@@ -1,7 +1,9 @@
-import { readFileSync, rmSync } from 'node:fs'
+import { rmSync } from 'node:fs'
+import type { Server } from 'node:net'
 import { join } from 'node:path'
 import { messageOf, systemCodeOf } from '../lib/errors.ts'
 import type { System } from '../lib/system.ts'
+import { CertificateIndex } from './certificate-index.ts'
 import {
   type ControlReply,
   type ControlRequest,
@@ -13,12 +15,20 @@ import {
 import { listenForControl } from './control-socket.ts'
 import { createTrustedPeers } from './forwarded.ts'
 import { watchLifeline } from './lifeline.ts'
-import { createProxy, type Proxy } from './proxy.ts'
+import { createProxy } from './proxy.ts'
 import { RouteIndex } from './route-index.ts'
-import { parseRouteTable } from './route-table.ts'
 import { createWorkerContext, type WorkerContext } from './worker-context.ts'
 import { createDrain } from './worker-drain.ts'
 import { createWorkerLog } from './worker-log.ts'
+import {
+  loadSets,
+  loadTicketKey,
+  readKey,
+  takeCertificates,
+  takeChallenges,
+  takeRoutes,
+  type Worker,
+} from './worker-sets.ts'
 import type { WorkerSettings } from './worker-settings.ts'
 
 const LOG_TICK_MS = 1000
@@ -31,9 +41,18 @@ export async function runWorker(settings: WorkerSettings, system: System): Promi
   const { limits, directory } = settings
   const logFile = createWorkerLog(join(directory, 'workers.log'), system)
   const context = createWorkerContext(system, limits, logFile.log, new RouteIndex())
+  context.httpsPort = settings.https_port
   const socketPath = join(directory, socketName(process.pid))
   const routesPath = join(directory, ROUTES_FILE)
-  const proxy = createProxy(context, createTrustedPeers(settings.trusted_proxies))
+  const key = await readKey(context, settings.key_file)
+  const certificates = new CertificateIndex({
+    directory,
+    key,
+    log: context.log,
+    maxContexts: limits.certificate_contexts,
+  })
+  const proxy = createProxy(context, certificates, createTrustedPeers(settings.trusted_proxies))
+  const worker: Worker = { context, certificates, proxy, settings, key }
   const drain = createDrain(system, proxy, limits)
   const end = (requestsMs: number, upgradedMs: number): void => {
     void drain({ requestsMs, upgradedMs }).then(() => {
@@ -42,74 +61,78 @@ export async function runWorker(settings: WorkerSettings, system: System): Promi
     })
   }
   // The socket comes first: a table that is published from here on is pushed through it, and one from before is in the file.
-  const control = await listenForControl(socketPath, (request) =>
-    answer(context, proxy, settings, end, request),
-  )
+  const control = await listenForControl(socketPath, (request) => answer(worker, end, request))
   context.holds.onHeld = (held) => control.tell({ type: 'held', ...held })
-  loadRoutes(context, routesPath)
-  await listen(proxy, settings)
+  await loadSets(worker)
+  await listen(worker)
   watchLifeline(system, socketPath, routesPath, limits.orphan_ms, () => end(ORPHAN_DRAIN_MS, ORPHAN_DRAIN_MS))
   every(system, limits.tick_ms, () => proxy.tick())
   every(system, LOG_TICK_MS, () => logFile.tick())
   survive(context)
   obeySignals(() => end(limits.drain_ms, limits.drain_ms))
-  context.log('started', { port: settings.port, version: context.routes.version })
+  context.log('started', {
+    port: settings.port,
+    https_port: settings.https_port,
+    version: context.routes.version,
+  })
 }
 
-/** The table that the control plane wrote last, so that serving needs nothing but this file. */
-function loadRoutes(context: WorkerContext, path: string): void {
+async function listen({ proxy, settings }: Worker): Promise<void> {
+  await listenOn(proxy.server, settings.bind_address, settings.port)
   try {
-    const table = parseRouteTable(JSON.parse(readFileSync(path, 'utf8')))
-    if (table === undefined) throw new Error('The file holds no routing table.')
-    context.routes.replace(table)
+    await listenOn(proxy.tls.server, settings.bind_address, settings.https_port)
   } catch (error) {
-    context.log('routes_unreadable', { error: messageOf(error) })
+    throw new TlsPortError(error)
   }
 }
 
-async function listen(proxy: Proxy, settings: WorkerSettings): Promise<void> {
-  const { server } = proxy
+/** The port for TLS cannot be used; the cause says why. */
+class TlsPortError extends Error {
+  constructor(cause: unknown) {
+    super(messageOf(cause), { cause })
+  }
+}
+
+async function listenOn(server: Server, host: string, port: number): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
-    server.listen(
-      {
-        host: settings.bind_address,
-        port: settings.port,
-        reusePort: true,
-        exclusive: true,
-        backlog: BACKLOG,
-      },
-      () => {
-        server.off('error', reject)
-        resolve()
-      },
-    )
+    server.listen({ host, port, reusePort: true, exclusive: true, backlog: BACKLOG }, () => {
+      server.off('error', reject)
+      resolve()
+    })
   })
 }
 
 /** The exit status that tells the control plane why a worker could not start. */
 export function exitStatusOf(error: unknown): number {
-  const code = systemCodeOf(error)
-  if (code === 'EADDRINUSE') return WorkerExit.portInUse
-  return code === 'EACCES' || code === 'EPERM' ? WorkerExit.portForbidden : WorkerExit.fault
+  const tls = error instanceof TlsPortError
+  const code = systemCodeOf(tls ? error.cause : error)
+  if (code === 'EADDRINUSE') return tls ? WorkerExit.tlsPortInUse : WorkerExit.portInUse
+  if (code !== 'EACCES' && code !== 'EPERM') return WorkerExit.fault
+  return tls ? WorkerExit.tlsPortForbidden : WorkerExit.portForbidden
 }
 
 function answer(
-  context: WorkerContext,
-  proxy: Proxy,
-  settings: WorkerSettings,
+  worker: Worker,
   end: (requestsMs: number, upgradedMs: number) => void,
   request: ControlRequest,
 ): ControlReply {
+  const { context, certificates } = worker
   switch (request.type) {
-    case 'table': {
-      const table = parseRouteTable(request.table)
-      if (table === undefined) return { type: 'error', message: 'That is not a routing table.' }
-      context.routes.replace(table)
+    case 'table':
+      if (!takeRoutes(worker, request.table)) return NO_SET
       return { type: 'ack', version: context.routes.version }
-    }
+    case 'certificates':
+      if (!takeCertificates(worker, request.set)) return NO_SET
+      return { type: 'ack', version: certificates.version }
+    case 'challenges':
+      if (!takeChallenges(worker, request.set)) return NO_SET
+      return { type: 'ack', version: context.challenges.version }
+    case 'tickets':
+      void loadTicketKey(worker)
+      return { type: 'done' }
     case 'status':
-      return { type: 'status', ...statusOf(context, proxy, settings) }
+      return { type: 'status', ...statusOf(worker) }
     case 'stop':
       end(request.requests_ms, request.upgraded_ms)
       return { type: 'stopping' }
@@ -118,27 +141,28 @@ function answer(
   }
 }
 
-function statusOf(context: WorkerContext, proxy: Proxy, settings: WorkerSettings): IngressWorkerStatus {
+const NO_SET: ControlReply = { type: 'error', message: 'That is not a set of its kind.' }
+
+function statusOf({ context, proxy, settings, certificates }: Worker): IngressWorkerStatus {
   const { counters, holds, routes } = context
+  const { answered, connections, ...counted } = counters
   return {
     pid: process.pid,
     version: routes.version,
+    certificates_version: certificates.version,
+    challenges_version: context.challenges.version,
     fingerprint: settings.fingerprint,
     bind_address: settings.bind_address,
     port: settings.port,
-    listening: proxy.server.listening,
+    https_port: settings.https_port,
+    listening: proxy.server.listening && proxy.tls.server.listening,
     draining: context.draining,
     uptime_seconds: Math.round(process.uptime()),
     rss_bytes: process.memoryUsage.rss(),
     connections: proxy.openConnections(),
-    accepted: counters.connections,
-    requests: counters.requests,
-    upgrades: counters.upgrades,
-    retries: counters.retries,
-    bad_responses: counters.bad_responses,
-    truncated: counters.truncated,
-    exceptions: counters.exceptions,
-    answered: Object.fromEntries(counters.answered),
+    accepted: connections,
+    ...counted,
+    answered: Object.fromEntries(answered),
     upstreams: routes.loads(),
     held: holds.counts(),
   }

@@ -72,6 +72,15 @@ export function integer(fallback: number, least: number, most: number, descripti
   })
 }
 
+/** true or false. */
+export function boolean(fallback: boolean, description: string): Setting<boolean> {
+  return setting(fallback, description, (raw) => {
+    if (raw === true || raw === 'true') return true
+    if (raw === false || raw === 'false') return false
+    throw new Error(`must be true or false, not ${JSON.stringify(raw)}`)
+  })
+}
+
 const UNITS: Record<string, number> = { '': 1, K: 1024, M: 1024 ** 2, G: 1024 ** 3, T: 1024 ** 4 }
 
 /** A number of bytes: whole, or with K, M, G, T (powers of 1024; `MiB` and `MB` are read alike). */

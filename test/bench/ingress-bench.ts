@@ -134,6 +134,7 @@ async function startBerth(
     dataDir: join(directory, 'berth'),
     bindAddress: '127.0.0.1',
     httpPort: 0,
+    httpsPort: 0,
     workers: 1,
     trustedProxies: [],
   })

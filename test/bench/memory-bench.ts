@@ -24,6 +24,7 @@ export async function run([count = '20']: string[]): Promise<void> {
       BERTH_BIND: '127.0.0.1:0',
       BERTH_HTTP_BIND: '127.0.0.1',
       BERTH_HTTP_PORT: '0',
+      BERTH_HTTPS_PORT: '0',
       BERTH_ADMIN_TOKEN: TOKEN,
     },
     stdio: ['ignore', 'pipe', 'inherit'],

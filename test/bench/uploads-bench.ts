@@ -67,6 +67,7 @@ async function startDaemon() {
       BERTH_BIND: '127.0.0.1:0',
       BERTH_HTTP_BIND: '127.0.0.1',
       BERTH_HTTP_PORT: '0',
+      BERTH_HTTPS_PORT: '0',
       BERTH_ADMIN_TOKEN: TOKEN,
     },
     stdio: ['ignore', 'pipe', 'inherit'],

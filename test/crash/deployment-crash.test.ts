@@ -103,6 +103,35 @@ const failing: Scenario<DeploymentState> = {
 test('a deployment that fails does so wherever the daemon dies, and costs the old release nothing', (t) =>
   sweep(t, failing))
 
+/** A release that fails its probes while it is new. In the end the one before serves again. */
+const baking: Scenario<DeploymentState> = {
+  prepare: async (world, daemon) => {
+    const service = await addService(world, daemon, 'web', { bake_seconds: 86_400 })
+    return { service, old: await release(world, daemon, service) }
+  },
+  act: async (world, daemon, { service }) => {
+    let isWell = true
+    return deploy(world, daemon, service, {
+      answer: (_, response) => {
+        // Only once it is live.
+        isWell &&= ![...world.logs.keys()].some((id) => world.logText(id).includes('Watching'))
+        response.writeHead(isWell ? 200 : 503).end()
+      },
+    })
+  },
+  isSettled: failing.isSettled,
+  check: (t, world, { stores }, { service, old }) => {
+    for (const row of stores.deployments.listByService(service, null, 10).filter(({ id }) => id !== old))
+      t.match(row, { status: 'Failed', reason: /^Rolled back to deployment 1: Replica 0 failed/ })
+    t.match(stores.services.find(service), { live_deployment_id: old })
+    t.match(stores.deployments.find(old ?? ''), { status: 'Healthy' })
+    t.same(world.ingress.upstreamsOf(HOST), [containerName(old ?? '', 0)])
+    t.notOk(ownersOf(world).includes(''), 'there was always one')
+  },
+}
+
+test('a release that fails while it is new is given up wherever the daemon dies', (t) => sweep(t, baking))
+
 /** A deployment that is cancelled while it is checked. */
 const cancelled: Scenario<DeploymentState> = {
   ...failing,

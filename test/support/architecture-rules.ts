@@ -117,7 +117,10 @@ const PLACES: [RegExp, Layer][] = [
   [/^src\/modules\/.*-store\.ts$/, 'module store'],
   [/^src\/modules\/[^/]+\//, 'module'],
   [/^src\/runtime\/(runtime|labels)\.ts$/, 'port'],
-  [/^src\/ingress\/(route-table|control-protocol|limits)\.ts$/, 'ingress contract'],
+  [
+    /^src\/ingress\/(route-table|certificate-table|certificate-file|challenge-table|ticket-key|control-protocol|limits)\.ts$/,
+    'ingress contract',
+  ],
   [/^src\/(http|ingress|runtime|store|lib|api-client|cli|web)\//, 'lib'],
 ]
 

@@ -39,7 +39,7 @@ export async function installBerth(t: Test, environment: Record<string, string> 
   const dataDir = await mkdtemp(join(tmpdir(), 'berth-e2e-'))
   const log: string[] = []
   let child: ChildProcess | undefined
-  let ready = { api: '', http_port: 0 }
+  let ready = { api: '', http_port: 0, https_port: 0 }
   let token = ''
   let apiPort = 0
 
@@ -53,6 +53,7 @@ export async function installBerth(t: Test, environment: Record<string, string> 
         BERTH_BIND: `127.0.0.1:${apiPort}`,
         BERTH_HTTP_BIND: '127.0.0.1',
         BERTH_HTTP_PORT: String(ready.http_port),
+        BERTH_HTTPS_PORT: String(ready.https_port),
         BERTH_INGRESS_WORKERS: '2',
         BERTH_ADMIN_TOKEN: ADMIN_TOKEN,
         BERTH_RATE_LIMIT_PER_MINUTE: '100000',
@@ -137,9 +138,11 @@ export async function installBerth(t: Test, environment: Record<string, string> 
   }
 }
 
-function readLine(line: string): { msg?: string; api: string; http_port: number } | undefined {
+function readLine(
+  line: string,
+): { msg?: string; api: string; http_port: number; https_port: number } | undefined {
   try {
-    return JSON.parse(line) as { msg?: string; api: string; http_port: number }
+    return JSON.parse(line) as { msg?: string; api: string; http_port: number; https_port: number }
   } catch {
     return undefined
   }

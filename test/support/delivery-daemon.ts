@@ -163,6 +163,7 @@ export function bootDaemon(world: DeliveryWorld) {
     observe: intents.observe,
     redeploy: deployments.redeployService,
     cancelDeployments: deployments.cancelOfService,
+    domains: { hostnamesOf: () => [], setHostnames: () => {}, removeOfService: () => {} },
     removeService: async () => {
       await routes.publish()
       removal.nudge()

@@ -61,8 +61,14 @@ export async function addService(
     project_id: world.project.id,
     internal_port: world.port,
     ...fields,
-    // Time goes fast here: a machine that is busy must not make a replica late.
-    health_check: { path: '/', interval_ms: 100, timeout_seconds: 600, ...fields.health_check },
+    // Time goes fast here: a machine that is busy must not make a replica late, nor a late answer cost it its place.
+    health_check: {
+      path: '/',
+      interval_ms: 100,
+      timeout_seconds: 600,
+      live_interval_seconds: 0,
+      ...fields.health_check,
+    },
   })
   return service.id
 }

@@ -43,6 +43,7 @@ const NEEDS: readonly Need[] = [
     why: 'the docker command',
     present: () => hasCommand('docker') || !isKnown('docker-cli'),
   },
+  { package: 'openssl', why: 'certificates to serve', present: () => hasCommand('openssl') },
   { package: 'procps', why: 'pgrep', present: () => hasCommand('pgrep') },
   { package: 'git', why: 'repositories to deploy from', present: () => hasCommand('git') },
 ]

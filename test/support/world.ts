@@ -8,6 +8,7 @@ export interface World {
   root: string
   projectId: string
   serviceId: string
+  domainId: string
   deploymentId: string
   uploadId: string
   userId: string
@@ -49,6 +50,7 @@ export async function makeWorld(app: OpenedApp): Promise<World> {
     root,
     projectId,
     serviceId,
+    domainId: await idOf(`/v1/services/${serviceId}/domains`, { hostname: 'front.example.com' }),
     deploymentId,
     uploadId,
     tag: 'v1',
@@ -113,6 +115,7 @@ async function pushIndex(app: OpenedApp, root: string, tag?: string): Promise<st
 export function parameterOf(world: World, path: string, name: string): string {
   if (name === 'user_id') return world.userId
   if (name === 'token_id') return world.tokenId
+  if (name === 'domain_id') return world.domainId
   if (path.startsWith('/v1/auth/sessions/')) return world.sessionId
   const noun = path.split('/')[2]
   if (noun === 'registry')

@@ -8,7 +8,8 @@ import type { DesiredState, ServiceRow } from '../services/service-schema.ts'
 import { createDeploymentQueue, type DeploymentQueue, type DeploymentQueueDeps } from './deployment-queue.ts'
 import type { DeploymentRow, Step } from './deployment-schema.ts'
 import type { DeploymentStore } from './deployment-store.ts'
-import { makeLive } from './release-swap.ts'
+import { makeLive, swapBack } from './release-swap.ts'
+import { createBake } from './steps/bake.ts'
 import { createCutoverSteps, type CutoverStepDeps } from './steps/cutover-steps.ts'
 import { createReleaseCommand } from './steps/release-command.ts'
 import { checkSeconds } from './steps/replica-check.ts'
@@ -64,6 +65,14 @@ export function createDeploymentEngine(deps: DeploymentEngineDeps): DeploymentQu
     rollback: release,
   }
   const folders = createWorkFolders({ workDir, fetchers })
+  const isOver = (deployment: DeploymentRow): void => {
+    deps.over(deployment)
+    folders.remove(deployment.id).catch((error: unknown) => deps.onInternalError(error, deployment))
+  }
+  const tellOver = (id: string): void => {
+    const deployment = store.find(id)
+    if (deployment) isOver(deployment)
+  }
   return createDeploymentQueue({
     ...deps,
     steps: {
@@ -87,6 +96,16 @@ export function createDeploymentEngine(deps: DeploymentEngineDeps): DeploymentQu
       ...createCutoverSteps({
         ...deps,
         makeLive: (id) => makeLive({ ...deps, markDraining: deps.replicas.markDraining }, id),
+        bake: createBake({
+          ...deps,
+          findDeployment: store.find,
+          findService: services.find,
+          hostnameOf: services.hostnameOf,
+          isAwaited: store.hasOtherOpen,
+          swapBack: (id, well, reason) =>
+            swapBack({ ...deps, markDraining: deps.replicas.markDraining, over: tellOver }, id, well, reason),
+          onError: deps.onInternalError,
+        }),
         graceOf: (id) => store.find(id)?.config.stop_grace_seconds ?? 0,
         preStopOf: (id) => store.find(id)?.config.pre_stop_seconds ?? 0,
         isAwaited: store.hasOtherOpen,
@@ -104,10 +123,7 @@ export function createDeploymentEngine(deps: DeploymentEngineDeps): DeploymentQu
         ? undefined
         : { service_name, project_name }
     },
-    over: (deployment) => {
-      deps.over(deployment)
-      folders.remove(deployment.id).catch((error: unknown) => deps.onInternalError(error, deployment))
-    },
+    over: isOver,
     onQueueError: deps.onInternalError,
   })
 }
@@ -136,7 +152,7 @@ function timeoutOf(
       const replaced = deployment.replaces_id === null ? undefined : store.find(deployment.replaces_id)
       const { pre_stop_seconds = 0, stop_grace_seconds = 0 } = replaced?.config ?? {}
       const drain = Math.max(settings.drain_seconds, settings.drain_upgraded_seconds, pre_stop_seconds)
-      return (drain + stop_grace_seconds) * 1000 + SLACK_MS
+      return (deployment.config.bake_seconds + drain + stop_grace_seconds) * 1000 + SLACK_MS
     }
   }
 }

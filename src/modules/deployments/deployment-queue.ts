@@ -48,19 +48,26 @@ export function createDeploymentQueue(deps: DeploymentQueueDeps): DeploymentQueu
     entry.ended = run(deployment, abort.signal)
   }
 
-  const hasPlace = (deployment: DeploymentRow): boolean => {
+  /** What is live and only watches or drains takes no place. */
+  const hasPlace = (deployment: DeploymentRow, open: readonly DeploymentRow[]): boolean => {
     const isBuild = deps.builds(deployment)
-    const lane = [...running.values()].filter((other) => deps.builds(other.deployment) === isBuild)
+    const lane = open.filter(
+      (other) =>
+        running.get(other.service_id)?.deployment.id === other.id &&
+        other.step !== 'retire' &&
+        deps.builds(other) === isBuild,
+    )
     return lane.length < deps.concurrency
   }
 
   const look = (): void => {
-    for (const deployment of deps.store.listOpen()) {
+    const open = deps.store.listOpen()
+    for (const deployment of open) {
       const current = running.get(deployment.service_id)
       if (current?.deployment.id === deployment.id) {
         const isCancelled = deployment.cancel_requested && deployment.status !== 'Healthy'
         if (isCancelled || !deps.namesOf(deployment)) current.abort.abort(new StepAborted('cancelled'))
-      } else if (!current && !stopping && hasPlace(deployment)) start(deployment)
+      } else if (!current && !stopping && hasPlace(deployment, open)) start(deployment)
     }
   }
 

@@ -4,7 +4,8 @@ import type { RecordAudit } from '../audit/audit.ts'
 import { BERTH_ITSELF } from '../identity/context.ts'
 import type { DesiredState, ServiceRow } from '../services/service-schema.ts'
 import type { DeploymentStore } from './deployment-store.ts'
-import { DeploymentFailed, StepAborted } from './steps/step.ts'
+import type { ReplicaRow } from '../replicas/replica-schema.ts'
+import { DeploymentFailed, type ReplicaRows, StepAborted } from './steps/step.ts'
 
 export interface ReleaseSwapDeps {
   database: Database
@@ -18,6 +19,12 @@ export interface ReleaseSwapDeps {
   }
   /** Takes the replicas of a release out of the routes. */
   markDraining: (deploymentId: string, now: string) => void
+}
+
+export interface SwapBackDeps extends ReleaseSwapDeps {
+  replicas: Pick<ReplicaRows, 'listByDeployment' | 'save'>
+  /** Called after the commit. */
+  over: (deploymentId: string) => void
 }
 
 /**
@@ -52,5 +59,47 @@ export function makeLive(deps: ReleaseSwapDeps, deploymentId: string): string | 
       details: { service: service.name, number: deployment.number },
     })
     return before
+  })
+}
+
+/**
+ * Makes the release that a deployment replaced the live one again, and ends the deployment as failed: from this commit on the routes that
+ * are planned lead to those of its replicas that are well. False, with nothing changed, when the deployment is over or not live any more.
+ */
+export function swapBack(
+  deps: SwapBackDeps,
+  deploymentId: string,
+  well: readonly ReplicaRow[],
+  reason: string,
+): boolean {
+  const { database, store, services } = deps
+  return database.transact(() => {
+    const deployment = store.find(deploymentId)
+    const service = deployment && services.find(deployment.service_id)
+    const old = store.find(deployment?.replaces_id ?? '')
+    if (!deployment || deployment.step === null || !old || service?.live_deployment_id !== deploymentId)
+      return false
+    const now = deps.system.nowIso()
+    services.setLive(service.id, old.id, now)
+    store.setStatus(old.id, 'Healthy', now)
+    store.endStep(deploymentId, deployment.step, 'failed', now)
+    store.finish(deploymentId, 'Failed', reason, now)
+    deps.markDraining(deploymentId, now)
+    const isWell = new Set(well.map(({ container_name }) => container_name))
+    for (const row of deps.replicas.listByDeployment(old.id)) {
+      const fields = isWell.has(row.container_name)
+        ? { status: 'Healthy' as const }
+        : { status: 'Starting' as const, address: null }
+      deps.replicas.save({ ...row, ...fields, updated_at: now })
+    }
+    deps.recordAudit(BERTH_ITSELF, {
+      action: 'rollBackRelease',
+      resource_kind: 'deployment',
+      resource_id: deploymentId,
+      project_id: deployment.project_id,
+      details: { service: service.name, number: deployment.number, to: old.number, reason },
+    })
+    database.afterCommit(() => deps.over(deploymentId))
+    return true
   })
 }

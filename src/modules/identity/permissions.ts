@@ -5,6 +5,8 @@ export const PERMISSIONS = {
   'members.write': 'Add and remove members of a project',
   'services.read': 'See services, replicas and their metrics',
   'services.write': 'Create, change, start, stop and delete services',
+  'domains.read': 'See the domains of services and the state of their certificates',
+  'domains.write': 'Attach, verify and remove domains',
   'env.read': 'Read the values of environment variables',
   'env.write': 'Change environment variables',
   'uploads.create': 'Upload sources',
@@ -26,10 +28,17 @@ export const PERMISSION_NAMES = Object.keys(PERMISSIONS) as readonly Permission[
 export const BUILT_IN_ROLE_NAMES = ['viewer', 'operator', 'admin'] as const
 export type BuiltInRole = (typeof BUILT_IN_ROLE_NAMES)[number]
 
-const VIEWER: readonly Permission[] = ['projects.read', 'services.read', 'deployments.read', 'registry.pull']
+const VIEWER: readonly Permission[] = [
+  'projects.read',
+  'services.read',
+  'domains.read',
+  'deployments.read',
+  'registry.pull',
+]
 const OPERATOR: readonly Permission[] = [
   ...VIEWER,
   'services.write',
+  'domains.write',
   'env.read',
   'env.write',
   'uploads.create',

@@ -1,17 +1,25 @@
 import { availableParallelism } from 'node:os'
-import { resolve } from 'node:path'
+import { join, resolve } from 'node:path'
 import type { IngressWorkerStatus } from '../../ingress/control-protocol.ts'
 import { DEFAULT_LIMITS, type IngressLimits } from '../../ingress/limits.ts'
-import { EMPTY_TABLE, parseRouteTable, type Route, type RouteTable } from '../../ingress/route-table.ts'
+import type { CertificateEntry } from '../../ingress/certificate-table.ts'
+import { CERTIFICATES_DIRECTORY } from '../../ingress/certificate-file.ts'
+import type { Challenge } from '../../ingress/challenge-table.ts'
+import type { Route, RouteTable } from '../../ingress/route-table.ts'
 import type { WorkerSettings } from '../../ingress/worker-settings.ts'
 import { AppError, messageOf } from '../../lib/errors.ts'
+import { ensureKeyFile } from '../../lib/key-file.ts'
 import type { System } from '../../lib/system.ts'
 import { createWorker } from '../../lib/worker.ts'
 import { warmCompileCache } from './compile-cache.ts'
 import type { IngressLog } from './ingress-log.ts'
 import { allowListenerMigration } from './listener-migration.ts'
-import { chooseHttpPort } from './listening-port.ts'
-import { ensureIngressDirectory, hasRouteFile, readRouteFile, writeRouteFile } from './route-file.ts'
+import { chooseHttpPort, chooseHttpsPort } from './listening-port.ts'
+import { type CertificateFiles, createCertificateFiles } from './certificate-files.ts'
+import { createPublishedSet } from './published-set.ts'
+import { ensurePrivateDirectory } from './set-file.ts'
+import { CERTIFICATES, CHALLENGES, ROUTES } from './set-kinds.ts'
+import { createTicketKeys } from './ticket-keys.ts'
 import { fingerprintOf } from './worker-code.ts'
 import { createWorkerFleet, type WorkerFleet } from './worker-fleet.ts'
 import type { WorkerLink } from './worker-link.ts'
@@ -20,6 +28,8 @@ import type { WorkerLink } from './worker-link.ts'
 const LOOK_EVERY_MS = 5000
 /** sockaddr_un holds 108 bytes with the final zero. */
 const MAX_SOCKET_PATH = 107
+/** The data plane's own key, within the data directory: it is opened without the control plane, and apart from the node's key. */
+const KEY_FILE = 'secrets/ingress.key'
 const LONGEST_SOCKET_NAME = '/worker-4294967295.sock'.length
 
 export interface IngressOptions {
@@ -29,6 +39,8 @@ export interface IngressOptions {
   bindAddress: string
   /** 0 lets the system choose; see `status().http_port`. */
   httpPort: number
+  /** The same for TLS; see `status().https_port`. */
+  httpsPort: number
   /** Worker processes; default: one for each core. */
   workers?: number
   /** Addresses and CIDR ranges of proxies in front whose forwarding headers are believed. */
@@ -41,6 +53,7 @@ export interface IngressStatus {
   version: number
   bind_address: string
   http_port: number
+  https_port: number
   wanted_workers: number
   /** Workers that serve the present table. */
   ready_workers: number
@@ -65,6 +78,12 @@ export interface Ingress {
    * new request by an older table. The same routes again publish nothing.
    */
   publish(routes: readonly Route[]): Promise<number>
+  /** Chains and keys, for `publishCertificates` to name. Usable once `start` has resolved. */
+  readonly certificates: CertificateFiles
+  /** The same for the certificates: which answers to which name. Connections that are open keep the one that they began with. */
+  publishCertificates(certificates: readonly CertificateEntry[]): Promise<number>
+  /** The same for the proofs under `/.well-known` that are given over HTTP. */
+  publishChallenges(challenges: readonly Challenge[]): Promise<number>
   /** Counts what runs through these replicas; rejects with BUSY when a live worker cannot be asked, so that nothing is taken for idle in vain. */
   inFlight(upstreamIds: readonly string[]): Promise<InFlight>
   status(): Promise<IngressStatus>
@@ -85,27 +104,36 @@ export function createIngress(options: IngressOptions): Ingress {
   const directory = resolve(options.dataDir, 'ingress')
   const wanted = options.workers ?? availableParallelism()
   const limits = { ...DEFAULT_LIMITS, ...options.limits }
-  let table = EMPTY_TABLE
-  /** Workers may serve other routes than `table` says: the next table goes out in any case. */
-  let uncertain = false
   let settings: WorkerSettings = {
     directory,
     bind_address: options.bindAddress,
     port: options.httpPort,
+    https_port: options.httpsPort,
+    key_file: join(resolve(options.dataDir), KEY_FILE),
     trusted_proxies: [...options.trustedProxies],
     limits,
     fingerprint: '',
   }
-  let started = false
+  let key: Buffer | undefined
+  const push = (): Promise<void> => fleet.push()
+  const routes = createPublishedSet(directory, ROUTES, push)
+  const certificates = createPublishedSet(directory, CERTIFICATES, push)
+  const challenges = createPublishedSet(directory, CHALLENGES, push)
+  const sets = [routes, certificates, challenges]
+  const files = createCertificateFiles(directory, () => {
+    if (key === undefined) throw new AppError('STARTING')
+    return key
+  })
+  const tickets = createTicketKeys(directory, system)
   const heldListeners = new Set<(serviceId: string) => void>()
-  let publishing: Promise<unknown> = Promise.resolve()
   const worker = createWorker({
     name: 'ingress',
     system,
     everyMs: LOOK_EVERY_MS,
     run: async (signal) => {
-      // Workers end themselves without it.
-      if (!(await hasRouteFile(directory))) await writeRouteFile(directory, table)
+      // Workers end themselves without the routes.
+      for (const set of sets) await set.ensureFile()
+      if (key !== undefined && (await tickets.renewIfOld(key))) await renewTickets(fleet)
       await fleet.reconcile(signal)
     },
     onError: (error) =>
@@ -117,7 +145,7 @@ export function createIngress(options: IngressOptions): Ingress {
     directory,
     settings: () => settings,
     wanted,
-    table: () => table,
+    sets,
     changed: () => worker.nudge(),
     held: (serviceId) => {
       for (const listener of heldListeners) listener(serviceId)
@@ -126,54 +154,56 @@ export function createIngress(options: IngressOptions): Ingress {
 
   const start = async (): Promise<void> => {
     checkPathLength(directory)
-    await ensureIngressDirectory(directory)
-    const written = await readRouteFile(directory)
+    await ensurePrivateDirectory(directory)
+    await ensurePrivateDirectory(join(directory, CERTIFICATES_DIRECTORY))
+    key = await ensureKeyFile(settings.key_file, system)
+    await tickets.renewIfOld(key)
     await fleet.discover()
-    const running = fleet.links().map(({ status }) => status)
-    const version = Math.max(written?.version ?? 0, ...running.map((status) => status.version))
-    uncertain = written === undefined || written.version < version
-    table = { version, routes: written?.routes ?? [] }
-    if (uncertain || version === 0) await writeRouteFile(directory, table)
-    const own = running.filter(({ listening }) => listening).map(({ port }) => port)
-    settings = { ...settings, port: await chooseHttpPort(options.bindAddress, options.httpPort, own) }
+    const links = fleet.links()
+    for (const set of sets)
+      await set.open(links.map((link) => link.versionOf(set.name)).filter(Number.isFinite))
+    const running = links.map(({ status }) => status)
+    const listening = running.filter((each) => each.listening)
+    settings = {
+      ...settings,
+      port: await chooseHttpPort(
+        options.bindAddress,
+        options.httpPort,
+        listening.map((each) => each.port),
+      ),
+      https_port: await chooseHttpsPort(
+        options.bindAddress,
+        options.httpsPort,
+        // One of an earlier Berth listens for HTTP only.
+        listening.map((each) => each.https_port ?? 0).filter((port) => port !== 0),
+      ),
+    }
+    if (settings.port === settings.https_port)
+      throw new Error(`HTTP and HTTPS cannot share port ${settings.port}: set BERTH_HTTPS_PORT to another.`)
     settings = { ...settings, fingerprint: await fingerprintOf(settings) }
     await allowListenerMigration(log)
     await warmCompileCache(directory, settings.fingerprint)
     await fleet.reconcile(new AbortController().signal)
-    started = true
     worker.start()
-  }
-
-  const publish = async (routes: readonly Route[]): Promise<number> => {
-    if (!started) throw new AppError('STARTING')
-    // Version 0 means to a worker that nothing was published yet.
-    const known = !uncertain && table.version > 0
-    if (known && JSON.stringify(routes) === JSON.stringify(table.routes)) return table.version
-    const next = parseRouteTable({ version: table.version + 1, routes })
-    if (next === undefined) throw new Error('The routes to publish are not valid.')
-    await writeRouteFile(directory, next)
-    table = next
-    uncertain = false
-    await fleet.push()
-    return next.version
   }
 
   return {
     start,
-    publish: async (routes) => {
-      const mine = publishing.then(() => publish(routes))
-      publishing = mine.catch(() => {})
-      return await mine
-    },
+    publish: routes.publish,
+    certificates: files,
+    publishCertificates: certificates.publish,
+    publishChallenges: challenges.publish,
     inFlight: (ids) => countInFlight(fleet, new Set(ids)),
     status: async () => {
       const workers = await askAll(fleet)
       return {
-        version: table.version,
+        version: routes.current().version,
         bind_address: settings.bind_address,
         http_port: settings.port,
+        https_port: settings.https_port,
         wanted_workers: wanted,
-        ready_workers: workers.filter((each) => each.listening && each.version >= table.version).length,
+        ready_workers: workers.filter((each) => each.listening && each.version >= routes.current().version)
+          .length,
         lost_workers: fleet.lost(),
         last_error: worker.status().last_error,
         workers,
@@ -183,15 +213,20 @@ export function createIngress(options: IngressOptions): Ingress {
       heldListeners.add(listener)
       return () => heldListeners.delete(listener)
     },
-    routes: () => table,
+    routes: routes.current,
     stop: async ({ keepWorkers }) => {
-      started = false
+      const closing = Promise.all(sets.map((set) => set.close()))
       await worker.stop()
-      await publishing
+      await closing
       if (!keepWorkers) await fleet.end(limits.drain_ms)
       fleet.hangUp()
     },
   }
+}
+
+/** A worker that cannot be told goes on with the key that it has. */
+async function renewTickets(fleet: WorkerFleet): Promise<void> {
+  await Promise.allSettled(fleet.links().map((link) => link.renewTickets()))
 }
 
 function checkPathLength(directory: string): void {

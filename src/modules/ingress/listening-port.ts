@@ -8,6 +8,24 @@ export async function chooseHttpPort(
   wanted: number,
   own: readonly number[],
 ): Promise<number> {
+  return await choosePort(address, wanted, own, 'BERTH_HTTP_PORT')
+}
+
+/** The same for TLS. */
+export async function chooseHttpsPort(
+  address: string,
+  wanted: number,
+  own: readonly number[],
+): Promise<number> {
+  return await choosePort(address, wanted, own, 'BERTH_HTTPS_PORT')
+}
+
+async function choosePort(
+  address: string,
+  wanted: number,
+  own: readonly number[],
+  setting: string,
+): Promise<number> {
   if (wanted === 0 && own[0] !== undefined) return own[0]
   // Listening beside our own workers, even for a moment, would take connections from them.
   if (own.includes(wanted)) return wanted
@@ -15,8 +33,8 @@ export async function chooseHttpPort(
     return await probePort(address, wanted)
   } catch (error) {
     const code = systemCodeOf(error)
-    if (code === 'EADDRINUSE') throw portInUse(address, wanted)
-    if (code === 'EACCES' || code === 'EPERM') throw portForbidden(address, wanted)
+    if (code === 'EADDRINUSE') throw portInUse(address, wanted, setting)
+    if (code === 'EACCES' || code === 'EPERM') throw portForbidden(address, wanted, setting)
     throw error
   }
 }

@@ -1,7 +1,6 @@
 import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { pidOfSocket, socketName } from '../../ingress/control-protocol.ts'
-import type { RouteTable } from '../../ingress/route-table.ts'
+import { pidOfSocket, type PushRequest, type SetName, socketName } from '../../ingress/control-protocol.ts'
 import type { WorkerSettings } from '../../ingress/worker-settings.ts'
 import { messageOf, systemCodeOf } from '../../lib/errors.ts'
 import type { System } from '../../lib/system.ts'
@@ -19,6 +18,13 @@ const MAX_BACK_OFF_MS = 30_000
 const RETIRE_REQUESTS_MS = 10 * 60_000
 const RETIRE_UPGRADED_MS = 60 * 60_000
 
+/** One set that workers are handed: its present version, and how to hand it over. */
+export interface FleetSet {
+  name: SetName
+  current(): { version: number }
+  request(): PushRequest
+}
+
 export interface FleetOptions {
   system: System
   log: IngressLog
@@ -26,7 +32,8 @@ export interface FleetOptions {
   /** Of the workers that there should be. */
   settings: () => WorkerSettings
   wanted: number
-  table: () => RouteTable
+  /** What every worker is to serve. */
+  sets: readonly FleetSet[]
   /** Something has changed: `reconcile` should run soon. */
   changed: () => void
   /** Requests of this service wait for a replica; told again while they do. */
@@ -39,7 +46,7 @@ export interface WorkerFleet {
   links(): WorkerLink[]
   /** Finds workers that nobody here has started. */
   discover(): Promise<void>
-  /** Hands the present table to everyone; a worker that does not take it is killed. */
+  /** Hands the present sets to everyone; a worker that does not take it is killed. */
   push(): Promise<void>
   /** Starts what is missing and retires what is too much. */
   reconcile(signal: AbortSignal): Promise<void>
@@ -112,10 +119,10 @@ export function createWorkerFleet(options: FleetOptions): WorkerFleet {
   }
 
   const pushTo = async (link: WorkerLink): Promise<void> => {
-    const table = options.table()
-    if (link.status.version >= table.version) return
     try {
-      await link.push(table)
+      for (const set of options.sets) {
+        if (link.versionOf(set.name) < set.current().version) await link.push(set.name, set.request())
+      }
     } catch (error) {
       link.close()
       log.warn({ pid: link.pid, error: messageOf(error) }, 'an ingress worker took no table and is killed')
@@ -148,7 +155,7 @@ export function createWorkerFleet(options: FleetOptions): WorkerFleet {
     while (system.monotonic() < deadline) {
       const ended = worker.ended()
       if (ended !== undefined || (await isListening(worker.pid))) starting.delete(worker.pid)
-      if (ended !== undefined) throw startFailure(settings.bind_address, settings.port, ended.code)
+      if (ended !== undefined) throw startFailure(settings, ended.code)
       if (!starting.has(worker.pid)) return
       await system.sleep(START_LOOK_MS, signal)
     }

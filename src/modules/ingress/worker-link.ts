@@ -5,9 +5,10 @@ import {
   type ControlRequest,
   type IngressWorkerStatus,
   MAX_LINE_LENGTH,
+  type PushRequest,
+  type SetName,
 } from '../../ingress/control-protocol.ts'
 import { JsonLines } from '../../lib/json-lines.ts'
-import type { RouteTable } from '../../ingress/route-table.ts'
 import { messageOf } from '../../lib/errors.ts'
 import type { System } from '../../lib/system.ts'
 
@@ -66,15 +67,26 @@ export class WorkerLink {
     const { type: _type, ...status } = reply
     this.status = status
     // What it told while nobody listened.
-    for (const { service_id } of status.held) this.watcher.held(service_id)
+    for (const { service_id } of status.held ?? []) this.watcher.held(service_id)
     return status
   }
 
-  /** Hands over a table; resolves when the worker serves it or a newer one. */
-  async push(table: RouteTable): Promise<void> {
-    const reply = await this.ask({ type: 'table', table })
+  /** The version of a set that the worker serves; infinite for one that knows no such set, because it is of an earlier Berth. */
+  versionOf(name: SetName): number {
+    return this.status[VERSION_FIELDS[name]] ?? Number.POSITIVE_INFINITY
+  }
+
+  /** Hands over a set; resolves when the worker serves it or a newer one. */
+  async push(name: SetName, request: PushRequest): Promise<void> {
+    const reply = await this.ask(request)
     if (reply.type !== 'ack') throw unexpected(this.pid, reply)
-    this.status = { ...this.status, version: reply.version }
+    this.status = { ...this.status, [VERSION_FIELDS[name]]: reply.version }
+  }
+
+  /** Has the worker read the key for session tickets anew. */
+  async renewTickets(): Promise<void> {
+    const reply = await this.ask({ type: 'tickets' })
+    if (reply.type !== 'done') throw unexpected(this.pid, reply)
   }
 
   /** Tells the worker to take nothing new and to end within these bounds. */
@@ -120,6 +132,12 @@ export class WorkerLink {
   }
 }
 
+const VERSION_FIELDS = {
+  routes: 'version',
+  certificates: 'certificates_version',
+  challenges: 'challenges_version',
+} as const
+
 /** What a link tells its owner. */
 export interface LinkWatcher {
   closed(link: WorkerLink): void
@@ -138,8 +156,11 @@ function unexpected(pid: number, reply: ControlReply): Error {
 const NOTHING_KNOWN: IngressWorkerStatus = {
   pid: 0,
   version: 0,
+  certificates_version: 0,
+  challenges_version: 0,
   fingerprint: '',
   port: 0,
+  https_port: 0,
   bind_address: '',
   listening: false,
   draining: false,
@@ -148,6 +169,8 @@ const NOTHING_KNOWN: IngressWorkerStatus = {
   connections: 0,
   accepted: 0,
   requests: 0,
+  handshakes: 0,
+  resumed: 0,
   upgrades: 0,
   retries: 0,
   bad_responses: 0,

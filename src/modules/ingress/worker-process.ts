@@ -56,23 +56,28 @@ async function begun(child: ChildProcess, onExit: () => void): Promise<StartedWo
 }
 
 /** Why a worker that ended with `code` could not start, for the operator. */
-export function startFailure(address: string, port: number, code: number | null): Error {
-  if (code === WorkerExit.portInUse) return portInUse(address, port)
-  if (code === WorkerExit.portForbidden) return portForbidden(address, port)
+export function startFailure(
+  { bind_address, port, https_port }: Pick<WorkerSettings, 'bind_address' | 'port' | 'https_port'>,
+  code: number | null,
+): Error {
+  if (code === WorkerExit.portInUse) return portInUse(bind_address, port, 'BERTH_HTTP_PORT')
+  if (code === WorkerExit.portForbidden) return portForbidden(bind_address, port, 'BERTH_HTTP_PORT')
+  if (code === WorkerExit.tlsPortInUse) return portInUse(bind_address, https_port, 'BERTH_HTTPS_PORT')
+  if (code === WorkerExit.tlsPortForbidden) return portForbidden(bind_address, https_port, 'BERTH_HTTPS_PORT')
   return new Error(
     `The ingress worker ended with status ${code ?? 'unknown'}; see workers.log in its directory.`,
   )
 }
 
-export function portInUse(address: string, port: number): Error {
+export function portInUse(address: string, port: number, setting: string): Error {
   return new Error(
-    `Port ${port} on ${address} is in use by another program. Stop it, or set BERTH_HTTP_PORT to a free port.`,
+    `Port ${port} on ${address} is in use by another program. Stop it, or set ${setting} to a free port.`,
   )
 }
 
-export function portForbidden(address: string, port: number): Error {
+export function portForbidden(address: string, port: number, setting: string): Error {
   return new Error(
-    `Port ${port} on ${address} may not be used by this user. Run as root, or set BERTH_HTTP_PORT above 1023.`,
+    `Port ${port} on ${address} may not be used by this user. Run as root, or set ${setting} above 1023.`,
   )
 }
 

@@ -15,8 +15,10 @@ export interface ReplicaActionsDeps {
 const LOOK_SOON_MS = 250
 /** After an error the same is not tried again sooner than this. */
 const RETRY_MS = 5_000
-/** An engine that starts everything at once starts nothing quickly. */
-const STARTS_AT_ONCE = 4
+/** An engine that starts everything at once starts nothing quickly; of probes the rest wait for the next look. */
+const AT_ONCE: Partial<Record<ReplicaAction['kind'], number>> = { run: 4, watch: 64 }
+/** The looks that there are anyway are often enough for what is not due sooner. */
+const REGULAR_LOOK_MS = 5_000
 
 /** Carries out actions beside each other, one for each container: a replica that takes minutes to stop holds nobody else up. */
 export function createReplicaActions(deps: ReplicaActionsDeps) {
@@ -57,15 +59,16 @@ export function createReplicaActions(deps: ReplicaActionsDeps) {
       changed.add(name)
     }
     pauses.set(name, { kind, until: system.monotonic() + pause })
-    lookSoon(pause)
+    if (kind !== 'watch' || pause < REGULAR_LOOK_MS) lookSoon(pause)
   }
 
   const mayBegin = ({ name, kind }: ReplicaAction): boolean => {
     if (busy.has(name) || changed.has(name)) return false
     const pause = pauses.get(name)
     if (pause?.kind === kind && pause.until > system.monotonic()) return false
-    if (kind !== 'run') return true
-    return [...busy.values()].filter((other) => other.kind === 'run').length < STARTS_AT_ONCE
+    const limit = AT_ONCE[kind]
+    if (limit === undefined) return true
+    return [...busy.values()].filter((other) => other.kind === kind).length < limit
   }
 
   return {

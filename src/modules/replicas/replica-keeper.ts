@@ -6,8 +6,10 @@ import { networkName, replicaSpec } from './container-spec.ts'
 import { exitReason } from './exit-reason.ts'
 import { probe, type ProbeResult } from './health-probe.ts'
 import { createReplicaDeparture, type ReplicaDepartureDeps } from './replica-departure.ts'
-import { type ReplicaAction, type WantedReplica, wellAt } from './replica-plan.ts'
-import type { ReplicaRow, ReplicaState } from './replica-schema.ts'
+import { createReplicaLiveness } from './replica-liveness.ts'
+import { type ReplicaAction, wellAt } from './replica-plan.ts'
+import { createReplicaRecords, type Wanted } from './replica-record.ts'
+import type { ReplicaRow } from './replica-schema.ts'
 import type { ReplicaStore } from './replica-store.ts'
 
 export interface ReplicaKeeperDeps extends ReplicaDepartureDeps {
@@ -18,64 +20,17 @@ export interface ReplicaKeeperDeps extends ReplicaDepartureDeps {
   hostnameOf: (serviceId: string) => string
 }
 
-const FIRST_BACKOFF_MS = 1_000
-const LONGEST_BACKOFF_MS = 5 * 60_000
-/** From this many restarts on it is called a crash loop. */
-const CRASH_LOOP_RESTARTS = 3
-/** A replica that was well for this long starts counting anew. */
-const SETTLED_MS = 10 * 60_000
 /** One that has had its time to become well is looked at less often. */
 const UNHEALTHY_LOOK_MS = 5_000
 
-type Wanted = WantedReplica & { name: string }
-
 /** Carries out what `planReplicas` found, one container at a time; every action can be repeated. */
 export function createReplicaKeeper(deps: ReplicaKeeperDeps) {
-  const { runtime, system, store } = deps
+  const { runtime, system } = deps
   const departure = createReplicaDeparture(deps)
+  const records = createReplicaRecords(deps)
+  const liveness = createReplicaLiveness(deps, records)
+  const { rowOf, save, isStill, restartsOf, saveBackoff } = records
   const goodProbes = new Map<string, number>()
-
-  const rowOf = ({ name, intent, live, index, row }: Wanted): ReplicaRow => ({
-    container_name: name,
-    service_id: intent.service_id,
-    deployment_id: live.id,
-    replica_index: index,
-    status: 'Starting',
-    address: null,
-    restarts: 0,
-    reason: null,
-    next_start_at: null,
-    ...row,
-    updated_at: system.nowIso(),
-  })
-
-  const save = (row: ReplicaRow): void => {
-    const before = routedAddress(store.find(row.container_name))
-    store.save(row)
-    if (routedAddress(row) !== before) deps.routesChanged()
-  }
-
-  /** Whether nobody else has changed it while we waited for something: a deployment may have replaced it. */
-  const isStill = (name: string, status: ReplicaState | undefined): boolean =>
-    store.find(name)?.status === status
-
-  const restartsOf = (row: ReplicaRow): number => {
-    const settled = row.status === 'Healthy' && system.now() - Date.parse(row.updated_at) > SETTLED_MS
-    return settled ? 0 : row.restarts
-  }
-
-  const saveBackoff = (row: ReplicaRow, reason: string): void => {
-    const restarts = row.restarts + 1
-    const delay = Math.min(LONGEST_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** Math.min(row.restarts, 20))
-    save({
-      ...row,
-      status: restarts >= CRASH_LOOP_RESTARTS ? 'CrashLoop' : 'Exited',
-      address: null,
-      restarts,
-      reason,
-      next_start_at: new Date(system.now() + delay).toISOString(),
-    })
-  }
 
   const start = async ({ name, intent, live, index }: Wanted): Promise<void> => {
     await runtime.ensureNetwork({
@@ -110,8 +65,7 @@ export function createReplicaKeeper(deps: ReplicaKeeperDeps) {
     const known = wanted.row
     // The list is a little old.
     if (container?.phase !== 'exited' || !isStill(wanted.name, known?.status)) return
-    const settled = known?.status === 'Healthy' && system.now() - Date.parse(known.updated_at) > SETTLED_MS
-    const row = { ...rowOf(wanted), ...(settled && { restarts: 0 }) }
+    const row = { ...rowOf(wanted), ...(known && { restarts: restartsOf(known) }) }
     goodProbes.delete(wanted.name)
     const reason = exitReason(container)
     const { restart } = wanted.live.config
@@ -152,10 +106,16 @@ export function createReplicaKeeper(deps: ReplicaKeeperDeps) {
     if (!ok) {
       const since = system.now() - Date.parse(container.started_at ?? '')
       const overdue = since > check.timeout_seconds * 1000
-      if (overdue) noteUnhealthy(row, `did not pass its health check: ${seen}`)
+      if (overdue) {
+        records.noteUnhealthy(row, `did not pass its health check: ${seen}`)
+        // It may be one that was ejected and whose replacement a crash cut short.
+        if (check.live_interval_seconds > 0 && row.status !== 'Draining')
+          await liveness.countBad(wanted, seen, signal)
+      }
       return overdue ? Math.max(check.interval_ms, UNHEALTHY_LOOK_MS) : check.interval_ms
     }
     goodProbes.delete(wanted.name)
+    liveness.forget(wanted.name)
     departure.stays(wanted.name)
     save({
       ...row,
@@ -166,12 +126,6 @@ export function createReplicaKeeper(deps: ReplicaKeeperDeps) {
       updated_at: wellAt(container, system.nowIso()),
     })
     return 0
-  }
-
-  /** What is draining stays so: it may still have requests. */
-  const noteUnhealthy = (row: ReplicaRow, reason: string): void => {
-    if (row.status === 'Draining' || (row.status === 'Unhealthy' && row.reason === reason)) return
-    save({ ...row, status: 'Unhealthy', address: null, reason })
   }
 
   return {
@@ -193,6 +147,8 @@ export function createReplicaKeeper(deps: ReplicaKeeperDeps) {
           return 0
         case 'probe':
           return look(action, action.container, signal)
+        case 'watch':
+          return liveness.watch(action, action.container, signal)
         case 'begin_drain':
           departure.beginDrain(action.row)
           return 0
@@ -200,6 +156,7 @@ export function createReplicaKeeper(deps: ReplicaKeeperDeps) {
           return departure.endDrain(action.row)
         case 'remove':
           goodProbes.delete(action.name)
+          liveness.forget(action.name)
           await departure.remove(action.name, action.deployment_id)
           return 0
         case 'forget':
@@ -208,10 +165,6 @@ export function createReplicaKeeper(deps: ReplicaKeeperDeps) {
       }
     },
   }
-}
-
-function routedAddress(row: ReplicaRow | undefined): string | null {
-  return row?.status === 'Healthy' ? row.address : null
 }
 
 function refusalOf(error: unknown): string {

@@ -32,6 +32,8 @@ export type ReplicaAction = { name: string } & (
   | ({ kind: 'record_exit' } & WantedReplica)
   /** It runs and is not known to be well. */
   | ({ kind: 'probe'; container: ContainerInfo } & WantedReplica)
+  /** It is well: see whether it still is. */
+  | ({ kind: 'watch'; container: ContainerInfo } & WantedReplica)
   /** It gets requests and ought not to. */
   | { kind: 'begin_drain'; row: ReplicaRow }
   /** It gets no new requests: see whether it has finished the old ones. */
@@ -109,7 +111,11 @@ function planWanted(
     if (!recorded) return { kind: 'record_exit', ...replica }
     return row.next_start_at !== null && due ? { kind: 'run', ...replica } : undefined
   }
-  return isKnownWell(row, container) ? undefined : { kind: 'probe', container, ...replica }
+  if (!isKnownWell(row, container)) return { kind: 'probe', container, ...replica }
+  const { health_check: check, internal_port: port } = replica.live.config
+  return port !== null && check.live_interval_seconds > 0
+    ? { kind: 'watch', container, ...replica }
+    : undefined
 }
 
 /** It was well since its present start, where it is now. */

@@ -185,8 +185,18 @@ const Fields = {
   ),
   env: Type.Optional(EnvInput),
   build_secrets: NotYet(['array', 'null']),
-  tls_enabled: NotYet('boolean'),
-  domains: NotYet(['array', 'null']),
+  tls_enabled: Type.Optional(
+    Type.Boolean({ description: 'Whether certificates are obtained for its domains. Default true.' }),
+  ),
+  domains: Type.Optional(
+    nullable<string[]>({
+      type: 'array',
+      items: { type: 'string', minLength: 1, maxLength: 1024 },
+      maxItems: 100,
+      description:
+        'The hostnames that it is to have: new ones are claimed, absent ones removed. Left out or null: they stay as they are.',
+    }),
+  ),
   volumes: NotYet(['array', 'null']),
   autoscale: NotYet(['object', 'null']),
 }

@@ -14,13 +14,14 @@ import {
 import { isSupported, readSource } from './service-source.ts'
 
 /** What a caller may set of a service, but for env. */
-export type ServiceSettings = Pick<ServiceRow, 'source' | 'build' | 'config' | 'replicas'>
+export type ServiceSettings = Pick<ServiceRow, 'source' | 'build' | 'config' | 'routing' | 'replicas'>
 
 /** What holds for a field that was never sent. */
 export const DEFAULT_SETTINGS: ServiceSettings = {
   source: { type: 'upload' },
   build: { builder: 'auto', dockerfile_path: null, context_path: null, target: null, build_args: {} },
   config: DEFAULT_CONFIG,
+  routing: {},
   replicas: 1,
 }
 
@@ -38,6 +39,7 @@ export function applyServiceInput(
     source: readSource(base.source, sent.source, problems),
     build: readBuild(base.build, sent, problems),
     config: readConfig(base.config, sent, problems),
+    routing: { ...base.routing, ...(sent.tls_enabled !== undefined && { tls_enabled: sent.tls_enabled }) },
     replicas: sent.replicas ?? base.replicas,
   }
   if (problems.length > 0) throw new AppError('VALIDATION_ERROR', { details: problems })

@@ -15,7 +15,13 @@ import {
 import type { ServiceCreate, ServicePatch, ServiceReplace } from './service-input-schema.ts'
 import { createServiceRecords, type ServiceDeps } from './service-record.ts'
 import { createRunOperations } from './service-run-operations.ts'
-import type { ServiceRow, ServiceSummary, ServiceView, Workload } from './service-schema.ts'
+import {
+  readRouting,
+  type ServiceRow,
+  type ServiceSummary,
+  type ServiceView,
+  type Workload,
+} from './service-schema.ts'
 
 export type ServiceOperations = ReturnType<typeof createServiceOperations>
 
@@ -57,6 +63,7 @@ export function createServiceOperations(deps: ServiceDeps) {
       requireSamePort(env?.port, settings.config.internal_port, 'env')
       const name = input.name ?? service.name
       records.requireNameFree(service.project_id, name, id)
+      if (input.domains) deps.domains.setHostnames(context, service, input.domains)
       const row = {
         ...service,
         ...settings,
@@ -121,6 +128,7 @@ export function createServiceOperations(deps: ServiceDeps) {
           updated_at: now,
         }
         store.insert(row)
+        if (input.domains) deps.domains.setHostnames(context, row, input.domains)
         deps.recordAudit(context, {
           action: 'createService',
           resource_kind: 'service',
@@ -156,10 +164,11 @@ export function createServiceOperations(deps: ServiceDeps) {
           details: [{ field: 'keep_images', message: 'is not supported by this version' }],
         })
       }
-      records.save(context, 'services.write', id, 'deleteService', (service) => ({
-        row: { ...service, name: `~${id}`, desired_state: 'deleting' },
-        details: {},
-      }))
+      records.save(context, 'services.write', id, 'deleteService', (service) => {
+        // Its hostnames are free from the commit on, like its name.
+        deps.domains.removeOfService(context, id)
+        return { row: { ...service, name: `~${id}`, desired_state: 'deleting' }, details: {} }
+      })
       await deps.removeService(id)
     },
   }
@@ -181,6 +190,7 @@ function changedFields(before: ServiceRow, after: ServiceRow): string[] {
     ...row.build,
     ...row.config,
     source: row.source,
+    ...readRouting(row.routing),
     replicas: row.replicas,
     name: row.name,
   })

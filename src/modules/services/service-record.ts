@@ -13,6 +13,7 @@ import type { Secrets } from '../secrets/secrets.ts'
 import { serviceUrl } from './service-hostname.ts'
 import {
   NOT_YET_VALUES,
+  readRouting,
   type ServiceRow,
   type ServiceSummary,
   type ServiceView,
@@ -42,6 +43,16 @@ export interface ServiceDeps {
    * removed in the background, also after a crash.
    */
   removeService: (serviceId: string) => Promise<void>
+  /** The hostnames attached to services; its verbs run inside the caller's transaction. */
+  domains: {
+    hostnamesOf: (serviceId: string) => string[]
+    setHostnames: (
+      context: Context,
+      service: { id: string; project_id: string },
+      hostnames: readonly string[],
+    ) => void
+    removeOfService: (context: Context, serviceId: string) => void
+  }
   /** Called after a commit that changed what ought to run or to be routed. */
   serviceChanged: (serviceId: string) => void
   address: { controlDomain: string | undefined; httpPort: () => number }
@@ -70,12 +81,14 @@ export function createServiceRecords(deps: ServiceDeps) {
     return readable ? secrets.open(sealed) : redactEnv(namesIn(sealed))
   }
   const form = (service: ServiceSummary, env: Env, observed: Observation): ServiceView => {
-    const { build, config, desired_state: _, ...rest } = service
+    const { build, config, routing, desired_state: _, ...rest } = service
     return {
       ...rest,
       ...build,
       ...config,
       ...NOT_YET_VALUES,
+      ...readRouting(routing),
+      domains: deps.domains.hostnamesOf(service.id),
       env,
       status: serviceStatus(service, observed),
       url: urlOf(service),

@@ -62,6 +62,17 @@ export interface ServiceConfig {
   bake_seconds: number
 }
 
+/** Column `routing` with its defaults: how requests to a service are treated. */
+export interface ServiceRouting {
+  /** Certificates are obtained for its domains. */
+  tls_enabled: boolean
+}
+
+/** The routing of a row, complete. */
+export function readRouting(stored: Partial<ServiceRouting>): ServiceRouting {
+  return { tls_enabled: true, ...stored }
+}
+
 /** Column `build`: how an image is made from the source. Paths are relative, normalised, without `..`; null: the default. */
 export interface ServiceBuild {
   builder: Builder
@@ -117,6 +128,8 @@ export interface ServiceRow {
   build: ServiceBuild
   config: ServiceConfig
   env_sealed: string | null
+  /** What was set of how requests are treated; `readRouting` fills in the rest. Acts at once and belongs to no release. */
+  routing: Partial<ServiceRouting>
   replicas: number
   desired_state: DesiredState
   live_deployment_id: string | null
@@ -138,16 +151,12 @@ const NullableInteger = (description: string) =>
 /** What later versions bring; until then each has just this one value, and sending another is NOT_SUPPORTED. */
 const NotYet = {
   build_secrets: Type.Array(Type.Unknown()),
-  tls_enabled: Type.Boolean(),
-  domains: Type.Array(Type.Unknown()),
   volumes: Type.Array(Type.Unknown()),
   autoscale: Type.Null(),
 }
 
 export const NOT_YET_VALUES = {
   build_secrets: [],
-  tls_enabled: false,
-  domains: [],
   volumes: [],
   autoscale: null,
 } satisfies { [K in keyof typeof NotYet]: Static<(typeof NotYet)[K]> }
@@ -193,6 +202,10 @@ export const ServiceView = Type.Object(
     release_command: Type.Unsafe<string[] | null>({ type: ['array', 'null'], items: { type: 'string' } }),
     release_timeout_seconds: Type.Integer(),
     bake_seconds: Type.Integer(),
+    domains: Type.Array(Type.String(), {
+      description: 'The hostnames attached to it, proven or not; see /v1/services/{id}/domains.',
+    }),
+    tls_enabled: Type.Boolean({ description: 'Whether certificates are obtained for its domains.' }),
     ...NotYet,
     status: Type.Enum(SERVICE_STATUSES),
     url: Type.String(),

@@ -2,14 +2,15 @@ import { type Page, type PageRequest, pageOf } from '../../lib/page.ts'
 import type { Database, SqlParameters } from '../../store/database.ts'
 import { type DesiredState, readConfig, type ServiceRow, type ServiceSummary } from './service-schema.ts'
 
-type Stored<Row extends ServiceSummary> = Omit<Row, 'source' | 'build' | 'config'> & {
+type Stored<Row extends ServiceSummary> = Omit<Row, 'source' | 'build' | 'config' | 'routing'> & {
   source: string
   build: string
   config: string
+  routing: string
 }
 type StoredRow = Stored<ServiceRow>
 
-const SUMMARY = `id, project_id, name, source, build, config, replicas, desired_state, live_deployment_id, revision,
+const SUMMARY = `id, project_id, name, source, build, config, routing, replicas, desired_state, live_deployment_id, revision,
   created_at, updated_at`
 
 export interface ServiceFilter {
@@ -30,9 +31,9 @@ export function createServiceStore(database: Database) {
     /** Adds a service; the caller has made sure that the name is free. */
     insert: (service: ServiceRow): void => {
       database.run(
-        `INSERT INTO services (id, project_id, name, source, build, config, env_sealed, replicas, desired_state,
+        `INSERT INTO services (id, project_id, name, source, build, config, routing, env_sealed, replicas, desired_state,
            live_deployment_id, revision, created_at, updated_at)
-         VALUES ($id, $project_id, $name, $source, $build, $config, $env_sealed, $replicas, $desired_state,
+         VALUES ($id, $project_id, $name, $source, $build, $config, $routing, $env_sealed, $replicas, $desired_state,
            $live_deployment_id, $revision, $created_at, $updated_at)`,
         write(service),
       )
@@ -40,13 +41,13 @@ export function createServiceStore(database: Database) {
 
     /** Replaces what a caller may change and counts the revision up. */
     update: (service: ServiceRow): void => {
-      const { id, name, source, build, config, env_sealed, replicas, desired_state, updated_at } =
+      const { id, name, source, build, config, routing, env_sealed, replicas, desired_state, updated_at } =
         write(service)
       database.run(
-        `UPDATE services SET name = $name, source = $source, build = $build, config = $config, env_sealed = $env_sealed,
+        `UPDATE services SET name = $name, source = $source, build = $build, config = $config, routing = $routing, env_sealed = $env_sealed,
            replicas = $replicas, desired_state = $desired_state, updated_at = $updated_at, revision = revision + 1
          WHERE id = $id`,
-        { id, name, source, build, config, env_sealed, replicas, desired_state, updated_at },
+        { id, name, source, build, config, routing, env_sealed, replicas, desired_state, updated_at },
       )
     },
 
@@ -160,6 +161,7 @@ function read<Row extends ServiceSummary>(row: Stored<Row>): Row {
     source: JSON.parse(row.source) as ServiceRow['source'],
     build: JSON.parse(row.build) as ServiceRow['build'],
     config: readConfig(row.config),
+    routing: JSON.parse(row.routing) as ServiceRow['routing'],
   } as unknown as Row
 }
 
@@ -169,5 +171,6 @@ function write(row: ServiceRow): StoredRow & SqlParameters {
     source: JSON.stringify(row.source),
     build: JSON.stringify(row.build),
     config: JSON.stringify(row.config),
+    routing: JSON.stringify(row.routing),
   }
 }

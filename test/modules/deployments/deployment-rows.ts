@@ -23,6 +23,7 @@ export function service(id: string, fields: Partial<ServiceRow> = {}): ServiceRo
     source: { type: 'upload' },
     build,
     config,
+    routing: {},
     env_sealed: null,
     replicas: 1,
     desired_state: 'running',

@@ -11,6 +11,7 @@ const ingress = createIngress({
   dataDir,
   bindAddress: '127.0.0.1',
   httpPort: 0,
+  httpsPort: 0,
   workers: 2,
   trustedProxies: [],
   limits: TEST_LIMITS,

@@ -107,10 +107,13 @@ test('TE: trailers is passed on as this hop’s own', async (t) => {
 
 test('addresses are written as RFC 7239 wants them', async (t) => {
   t.match(
-    forwardedLines('2001:db8::1', 'a.example:8443', NO_CLAIMS),
+    forwardedLines({ address: '2001:db8::1', secure: false }, 'a.example:8443', NO_CLAIMS),
     'Forwarded: for="[2001:db8::1]";host="a.example:8443";proto=http\r\n',
   )
-  t.match(forwardedLines('2001:db8::1', 'a.example', NO_CLAIMS), 'X-Forwarded-For: 2001:db8::1\r\n')
+  t.match(
+    forwardedLines({ address: '2001:db8::1', secure: false }, 'a.example', NO_CLAIMS),
+    'X-Forwarded-For: 2001:db8::1\r\n',
+  )
   t.equal(plainAddress('::ffff:10.0.0.1'), '10.0.0.1')
   t.equal(plainAddress('::1'), '::1')
   t.equal(plainAddress(undefined), 'unknown')

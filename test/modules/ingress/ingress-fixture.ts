@@ -31,6 +31,7 @@ export function makeIngress(t: Test, dataDir: string, options: Partial<IngressOp
     dataDir,
     bindAddress: '127.0.0.1',
     httpPort: 0,
+    httpsPort: 0,
     workers: 2,
     trustedProxies: [],
     limits: { ...TEST_LIMITS, ...limits },

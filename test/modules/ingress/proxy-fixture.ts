@@ -1,7 +1,13 @@
 import { once } from 'node:events'
+import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { createServer as createHttpServer, type RequestListener, type Server as HttpServer } from 'node:http'
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import type { Test } from 'tap'
+import { CERTIFICATES_DIRECTORY, type CertificatePair } from '../../../src/ingress/certificate-file.ts'
+import { CertificateIndex } from '../../../src/ingress/certificate-index.ts'
+import type { CertificateEntry } from '../../../src/ingress/certificate-table.ts'
 import { createTrustedPeers } from '../../../src/ingress/forwarded.ts'
 import { DEFAULT_LIMITS, type IngressLimits } from '../../../src/ingress/limits.ts'
 import { createProxy, type Proxy } from '../../../src/ingress/proxy.ts'
@@ -9,6 +15,7 @@ import { RouteIndex } from '../../../src/ingress/route-index.ts'
 import type { Route, Upstream } from '../../../src/ingress/route-table.ts'
 import { createWorkerContext, type WorkerContext } from '../../../src/ingress/worker-context.ts'
 import { createSystem } from '../../../src/lib/system.ts'
+import { createCertificateFiles } from '../../../src/modules/ingress/certificate-files.ts'
 
 export const HOST = 'app.demo.localhost'
 
@@ -16,12 +23,17 @@ export interface RunningProxy {
   port: number
   proxy: Proxy
   context: WorkerContext
+  /** For TLS. */
+  tlsPort: number
   publish(...routes: Route[]): void
+  certify(certificates: Record<string, CertificatePair>): Promise<void>
 }
 
 export interface ProxyOptions {
   limits?: Partial<IngressLimits>
   trusted?: string[]
+  /** By hostname, as in a CertificateSet. */
+  certificates?: Record<string, CertificatePair>
 }
 
 /** The data plane's HTTP side in this process, on a real port, with its deadlines looked at often. */
@@ -29,12 +41,30 @@ export async function startProxy(t: Test, options: ProxyOptions = {}): Promise<R
   const system = createSystem()
   const limits = { ...DEFAULT_LIMITS, tick_ms: 20, ...options.limits }
   const context = createWorkerContext(system, limits, () => {}, new RouteIndex())
-  const proxy = createProxy(context, createTrustedPeers(options.trusted ?? []))
-  proxy.server.listen(0, '127.0.0.1')
-  await once(proxy.server, 'listening')
+  const directory = await mkdtemp(join(tmpdir(), 'berth-proxy-'))
+  t.teardown(() => rm(directory, { recursive: true, force: true }))
+  const key = system.randomBytes(32)
+  const certificates = new CertificateIndex({ directory, key, log: context.log, maxContexts: 4 })
+  const proxy = createProxy(context, certificates, createTrustedPeers(options.trusted ?? []))
+  for (const server of [proxy.server, proxy.tls.server]) {
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+  }
+  context.httpsPort = portOf(proxy.tls.server)
+  proxy.tls.useTicketKey(system.randomBytes(48))
   const stop = new AbortController()
   const ticking = keepTicking(proxy, limits.tick_ms, stop.signal)
   let version = 0
+  const files = createCertificateFiles(directory, () => key)
+  await mkdir(join(directory, CERTIFICATES_DIRECTORY))
+  const certify = async (pairs: Record<string, CertificatePair>): Promise<void> => {
+    const entries: CertificateEntry[] = []
+    for (const [hostname, pair] of Object.entries(pairs))
+      entries.push({ hostname, certificate_id: await files.write(pair) })
+    certificates.replace({ version: certificates.version + 1, certificates: entries })
+    await proxy.tls.certificatesChanged()
+  }
+  await certify(options.certificates ?? {})
   t.teardown(async () => {
     stop.abort()
     await ticking
@@ -45,6 +75,8 @@ export async function startProxy(t: Test, options: ProxyOptions = {}): Promise<R
   })
   return {
     port: portOf(proxy.server),
+    tlsPort: portOf(proxy.tls.server),
+    certify,
     proxy,
     context,
     publish: (...routes) => {
@@ -223,6 +255,11 @@ export function get(path: string, host = HOST, lines = ''): string {
 
 export function statusOf(response: string): number {
   return Number(/^HTTP\/1\.1 (\d{3})/.exec(response)?.[1])
+}
+
+/** The value of a header field, by its exact name; undefined when there is none. */
+export function headerOf(response: string, name: string): string | undefined {
+  return new RegExp(`\\r\\n${name}: ([^\\r]*)\\r\\n`).exec(response)?.[1]
 }
 
 export function bodyOf(response: string): string {

@@ -1,5 +1,5 @@
 import { test } from 'tap'
-import { pidOfSocket, socketName } from '../../../src/ingress/control-protocol.ts'
+import { pidOfSocket, socketName, WorkerExit } from '../../../src/ingress/control-protocol.ts'
 import { type ObservedWorker, planWorkers } from '../../../src/modules/ingress/worker-plan.ts'
 import { startFailure } from '../../../src/modules/ingress/worker-process.ts'
 
@@ -69,10 +69,14 @@ test('only the names of workers’ sockets give a pid', async (t) => {
 })
 
 test('a port that the user may not use is named, with the setting to change', async (t) => {
+  const settings = { bind_address: '0.0.0.0', port: 80, https_port: 443 }
+  const message = (code: number): string => startFailure(settings, code).message
   t.match(
-    startFailure('0.0.0.0', 80, 77).message,
+    message(WorkerExit.portForbidden),
     /Port 80 on 0\.0\.0\.0 may not be used.*BERTH_HTTP_PORT above 1023/,
   )
-  t.match(startFailure('0.0.0.0', 80, 69).message, /Port 80 on 0\.0\.0\.0 is in use.*BERTH_HTTP_PORT/)
-  t.match(startFailure('0.0.0.0', 80, 1).message, /ended with status 1/)
+  t.match(message(WorkerExit.portInUse), /Port 80 on 0\.0\.0\.0 is in use.*BERTH_HTTP_PORT/)
+  t.match(message(WorkerExit.tlsPortForbidden), /Port 443 .* may not be used.*BERTH_HTTPS_PORT above 1023/)
+  t.match(message(WorkerExit.tlsPortInUse), /Port 443 .* is in use.*BERTH_HTTPS_PORT/)
+  t.match(message(1), /ended with status 1/)
 })

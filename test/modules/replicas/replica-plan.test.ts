@@ -2,12 +2,34 @@ import { test } from 'tap'
 import { type ReplicaWorld, planReplicas, wellAt } from '../../../src/modules/replicas/replica-plan.ts'
 import { container, deployment, EARLIER, intent, LATER, NOW, row } from './replica-rows.ts'
 
+const WATCHED = {
+  ...deployment('live').config,
+  health_check: { ...deployment('live').config.health_check, live_interval_seconds: 10 },
+}
 const EXITED = { phase: 'exited', address: null, exit_code: 1 } as const
 
 /** Worlds, and what is to be done in them: kind, deployment, index. */
 const TABLE: [title: string, world: Partial<ReplicaWorld>, actions: string[]][] = [
   ['nothing is wanted and nothing is there', { intents: [] }, []],
   ['a replica is well', { containers: [container('live')], rows: [row('live')] }, []],
+  [
+    'a replica is well and is to be watched',
+    {
+      intents: [intent({ live: deployment('live', { config: WATCHED }) })],
+      containers: [container('live')],
+      rows: [row('live')],
+    },
+    ['watch live-0'],
+  ],
+  [
+    'a replica is well and listens on nothing',
+    {
+      intents: [intent({ live: deployment('live', { config: { ...WATCHED, internal_port: null } }) })],
+      containers: [container('live')],
+      rows: [row('live')],
+    },
+    [],
+  ],
   ['a replica was never started', {}, ['run live-0']],
   ['a container was removed by hand', { rows: [row('live')] }, ['run live-0']],
   [

@@ -23,7 +23,7 @@ export function deployment(id: string, fields: Partial<DeploymentRow> = {}): Dep
     build: { builder: 'auto', dockerfile_path: null, context_path: null, target: null, build_args: {} },
     config: {
       ...DEFAULT_CONFIG,
-      health_check: { ...DEFAULT_CONFIG.health_check, path: '/' },
+      health_check: { ...DEFAULT_CONFIG.health_check, path: '/', live_interval_seconds: 0 },
       resource_limits: { cpu_millis: 500, memory_bytes: 1024, pids: 64 },
     },
     env_sealed: null,

@@ -73,6 +73,7 @@ export async function openServiceApi(t: Test) {
   const audited: AuditEntry[] = []
   const nudged: string[] = []
   const observed = new Map<string, Observation>()
+  const hostnames = new Map<string, string[]>()
   const actors = new Map<string, Actor>()
   let logged = ''
   const recordAudit = (_: unknown, entry: AuditEntry): void => void audited.push(entry)
@@ -123,6 +124,11 @@ export async function openServiceApi(t: Test) {
       redeploy: async (_, id) => {
         if (store.find(id)?.live_deployment_id === null) throw new AppError('NOTHING_TO_DEPLOY')
         return { id: 'deployment-of-restart' }
+      },
+      domains: {
+        hostnamesOf: (id) => hostnames.get(id) ?? [],
+        setHostnames: (_, { id }, wanted) => void hostnames.set(id, [...wanted]),
+        removeOfService: (_, id) => void hostnames.delete(id),
       },
       cancelDeployments: (id) => void nudged.push(`cancel ${id}`),
       removeService,

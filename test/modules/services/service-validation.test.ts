@@ -37,7 +37,7 @@ test('a service with a name only gets the documented defaults', async (t) => {
     resource_limits: null,
     env: {},
     domains: [],
-    tls_enabled: false,
+    tls_enabled: true,
     volumes: [],
     autoscale: null,
     restart: 'always',
@@ -121,6 +121,8 @@ const GOOD: [sent: Record<string, unknown>, answered?: Record<string, unknown>][
       build_secrets: [],
     },
   ],
+  [{ tls_enabled: true }],
+  [{ domains: ['shop.example.com'] }],
   [
     { volumes: null, domains: null, build_secrets: null },
     { volumes: [], domains: [], build_secrets: [] },
@@ -260,11 +262,9 @@ const NOT_YET: [sent: Record<string, unknown>, field: string][] = [
   [{ source: { type: 'external_image', image: 'nginx:1' } }, 'source.type'],
   [{ source: { type: 'external_image', registry_id: 'x', image_ref: 'a:1' } }, 'source.type'],
   [{ build_secrets: ['TOKEN'] }, 'build_secrets'],
-  [{ tls_enabled: true }, 'tls_enabled'],
   [{ volumes: [{ name: 'data', path: '/data' }] }, 'volumes'],
   [{ autoscale: { min_replicas: 0, max_replicas: 3 } }, 'autoscale'],
   [{ autoscale: {} }, 'autoscale'],
-  [{ domains: ['shop.example.com'] }, 'domains'],
 ]
 
 for (const [sent, field] of NOT_YET) {
@@ -292,10 +292,10 @@ test('two wrong fields are both named', async (t) => {
     meaning.body.details?.map((each) => each.field),
     ['context_path', 'command.0'],
   )
-  const later = await api.root('POST', '/v1/services', { name: 'new', tls_enabled: true, domains: ['a'] })
+  const later = await api.root('POST', '/v1/services', { name: 'new', volumes: [1], autoscale: {} })
   t.same(
     later.body.details?.map((each) => each.field),
-    ['tls_enabled', 'domains'],
+    ['volumes', 'autoscale'],
   )
 })
 

@@ -13,6 +13,8 @@ export interface CutoverStepDeps extends DrainDeps {
   publishRoutes: () => Promise<void>
   graceOf: (deploymentId: string) => number
   preStopOf: (deploymentId: string) => number
+  /** Watches the release for its bake time; false: it was given up, there is nothing left to do. */
+  bake: (context: StepContext) => Promise<boolean>
   /** Whether another deployment of the service waits for this one to end. */
   isAwaited: (serviceId: string, deploymentId: string) => boolean
 }
@@ -65,6 +67,7 @@ export function createCutoverSteps(deps: CutoverStepDeps): Record<'route' | 'ret
     },
 
     retire: async (context) => {
+      if (!(await deps.bake(context))) return
       const replacedId = context.deployment.replaces_id
       const old = replacedId === null ? [] : replicas.listByDeployment(replacedId)
       if (replacedId === null || old.length === 0) return

@@ -1,0 +1,90 @@
+import { networkInterfaces } from 'node:os'
+import { createDnsCheck } from '../modules/domains/dns-check.ts'
+import { createDnsHook } from '../modules/domains/dns-hook.ts'
+import { createDomainCheck } from '../modules/domains/domain-check.ts'
+import { createDomainOperations } from '../modules/domains/domain-operations.ts'
+import { createDomainUpkeep } from '../modules/domains/domain-upkeep.ts'
+import { createHttpCheck } from '../modules/domains/http-check.ts'
+import { createNameLookup } from '../modules/domains/name-lookup.ts'
+import { createWorker } from '../lib/worker.ts'
+import type { Access } from './access.ts'
+import { type Base, reporter } from './base.ts'
+import type { Traffic } from './traffic.ts'
+
+const DAY_MS = 86_400_000
+const CHECK_TIMEOUT_MS = 10_000
+const PROPAGATION_MS = 120_000
+const LOOK_EVERY_MS = 5_000
+
+/** Hostnames of services: claims, their proofs, and what becomes of them. */
+export function composeDomains(base: Base, { audit }: Access, traffic: Traffic) {
+  const { config, system, stores, state } = base
+  const ending = new AbortController()
+  const lookup = createNameLookup(config.dns_servers)
+  const challengePort = (): number =>
+    config.domain_check_port === 0 ? traffic.ports.http : config.domain_check_port
+  const labelOf = (serviceId: string): string => {
+    const service = stores.services.findAny(serviceId)
+    return `${traffic.projectNameOf(service?.project_id ?? '') ?? ''}/${service?.name ?? ''}`
+  }
+  const claimsChanged = (): void => traffic.routes.worker.nudge()
+  const shared = {
+    database: state.database,
+    store: stores.domains,
+    system,
+    recordAudit: audit.record,
+  }
+  const claimMs = config.domain_claim_days * DAY_MS
+  const check = createDomainCheck({
+    ...shared,
+    rules: { claimMs, graceMs: config.domain_grace_hours * 3_600_000 },
+    checkHttp: createHttpCheck({
+      lookup,
+      port: challengePort,
+      allowInternal: config.domain_internal_addresses,
+      ownAddresses: () => [...config.public_addresses, ...interfaceAddresses()],
+      timeoutMs: CHECK_TIMEOUT_MS,
+    }),
+    checkDns: createDnsCheck({
+      lookup,
+      hook: createDnsHook(config.dns_hook),
+      labelOf,
+      system,
+      propagationMs: PROPAGATION_MS,
+    }),
+    signal: ending.signal,
+    routingChanged: claimsChanged,
+  })
+  const operations = createDomainOperations({
+    ...shared,
+    projectOfService: stores.services.projectOf,
+    labelOf,
+    check,
+    publishRoutes: traffic.routes.publish,
+    claimsChanged,
+    claimMs,
+    controlDomain: config.control_domain,
+    challengePort,
+  })
+  const worker = createWorker({
+    name: 'domains',
+    system,
+    everyMs: LOOK_EVERY_MS,
+    run: createDomainUpkeep({ ...shared, check, claimsChanged }),
+    onError: reporter(base, 'domains'),
+  })
+  return {
+    operations,
+    worker,
+    /** Ends the checks that are under way, and the worker. */
+    stop: async (): Promise<void> => {
+      ending.abort()
+      await worker.stop()
+    },
+  }
+}
+export type Domains = ReturnType<typeof composeDomains>
+
+function interfaceAddresses(): string[] {
+  return Object.values(networkInterfaces()).flatMap((each) => (each ?? []).map(({ address }) => address))
+}

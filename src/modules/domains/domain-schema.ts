@@ -1,0 +1,116 @@
+import { type Static, Type } from 'typebox'
+import { Id, Instant, nullable, strictObject } from '../../http/schema.ts'
+
+export const DOMAIN_STATUSES = ['pending', 'verified', 'failed'] as const
+export type DomainStatus = (typeof DOMAIN_STATUSES)[number]
+
+/** Why a check did not succeed; each has a sentence that says what to do. */
+export const CHECK_FAILURES = [
+  'no_dns_record',
+  'dns_unavailable',
+  'internal_address',
+  'connection_refused',
+  'timed_out',
+  'unreachable',
+  'redirected',
+  'wrong_status',
+  'wrong_body',
+  'no_txt_record',
+  'wrong_txt_record',
+  'hook_failed',
+  'taken',
+] as const
+export type CheckFailure = (typeof CHECK_FAILURES)[number]
+
+/** What a check of a claim came to. */
+export type CheckOutcome =
+  | { readonly ok: true }
+  | { readonly ok: false; readonly code: CheckFailure; readonly reason: string }
+
+/** Where the proof of a hostname is answered; the path is part of the /v1 contract. */
+export const CHALLENGE_PREFIX = '/.well-known/denia-challenge/'
+/** The label in front of a domain that carries the proof for a wildcard. */
+export const CHALLENGE_LABEL = '_denia-challenge'
+
+/** A row of `domains`: a claim to a hostname, proven or not. */
+export interface DomainRow {
+  id: string
+  project_id: string
+  service_id: string
+  /** Lower case, without a trailing dot, international names in their ASCII form; `*.` in front of a wildcard. */
+  hostname: string
+  status: DomainStatus
+  token: string
+  reason_code: CheckFailure | null
+  reason: string | null
+  checked_at: string | null
+  next_check_at: string
+  /** Failed checks in a row, for the pause before the next one. */
+  failures: number
+  verified_at: string | null
+  /** Of a verified domain whose checks fail; it leaves routing when they do for too long. */
+  failing_since: string | null
+  /** When a claim that is not proven is removed. Null: it is proven. */
+  expires_at: string | null
+  revision: number
+  created_at: string
+  updated_at: string
+}
+
+export const DomainCreate = strictObject(
+  {
+    hostname: Type.String({
+      minLength: 1,
+      maxLength: 1024,
+      description:
+        'Such as shop.example.com or *.example.com; capitals, a trailing dot and international names are put into their plain form.',
+    }),
+  },
+  { title: 'AddDomainBody', examples: [{ hostname: 'shop.example.com' }] },
+)
+export type DomainCreate = Static<typeof DomainCreate>
+
+export const Challenge = Type.Object(
+  {
+    type: Type.Enum(['http', 'dns'], {
+      description: 'http: the hostname answers at url with the token; dns: a TXT record holds the token.',
+    }),
+    path: Type.String(),
+    token: Type.String(),
+    url: Type.String({ description: 'What is fetched. Berth itself answers it once the name points here.' }),
+    dns_name: nullable(Type.String({ description: 'The TXT record that is looked up, for a wildcard.' })),
+  },
+  { title: 'DomainChallenge' },
+)
+
+export const DomainView = Type.Object(
+  {
+    id: Id,
+    project_id: Id,
+    service_id: Id,
+    hostname: Type.String(),
+    status: Type.Enum(DOMAIN_STATUSES),
+    challenge: Challenge,
+    reason_code: Type.Unsafe<CheckFailure | null>({
+      type: ['string', 'null'],
+      enum: [...CHECK_FAILURES, null],
+      description: 'Why the last check did not succeed.',
+    }),
+    reason: nullable(Type.String({ description: 'The same in words, with what to do.' })),
+    checked_at: nullable(Instant),
+    next_check_at: Instant,
+    verified_at: nullable(Instant),
+    failing_since: nullable(Type.String({ description: 'A verified domain whose checks fail since then.' })),
+    expires_at: nullable(Type.String({ description: 'When a claim that is not proven is removed.' })),
+    created_at: Instant,
+    updated_at: Instant,
+  },
+  { title: 'Domain' },
+)
+/** What is answered; the revision becomes the ETag. */
+export type DomainView = Static<typeof DomainView> & { revision: number }
+
+/** `*.example.com` and the like. */
+export function isWildcard(hostname: string): boolean {
+  return hostname.startsWith('*.')
+}

@@ -1,0 +1,126 @@
+import { type Page, type PageRequest, pageOf } from '../../lib/page.ts'
+import type { Database, SqlParameters } from '../../store/database.ts'
+import type { DomainRow } from './domain-schema.ts'
+
+export type DomainStore = ReturnType<typeof createDomainStore>
+
+/** SQL of domains. */
+export function createDomainStore(database: Database) {
+  const write = (domain: DomainRow): DomainRow & SqlParameters => ({ ...domain })
+
+  return {
+    /** Adds a claim; the caller has made sure that the service has none for the name. */
+    insert: (domain: DomainRow): void => {
+      database.run(
+        `INSERT INTO domains (id, project_id, service_id, hostname, status, token, reason_code, reason, checked_at,
+           next_check_at, failures, verified_at, failing_since, expires_at, revision, created_at, updated_at)
+         VALUES ($id, $project_id, $service_id, $hostname, $status, $token, $reason_code, $reason, $checked_at,
+           $next_check_at, $failures, $verified_at, $failing_since, $expires_at, $revision, $created_at, $updated_at)`,
+        write(domain),
+      )
+    },
+
+    /** Replaces what a check changes, if nobody changed the row since it was read; false when someone did. */
+    update: (domain: DomainRow): boolean => {
+      const { hostname: _, project_id: _p, service_id: _s, token: _t, created_at: _c, ...changed } = domain
+      return (
+        database.run(
+          `UPDATE domains SET status = $status, reason_code = $reason_code, reason = $reason, checked_at = $checked_at,
+             next_check_at = $next_check_at, failures = $failures, verified_at = $verified_at,
+             failing_since = $failing_since, expires_at = $expires_at, updated_at = $updated_at,
+             revision = revision + 1
+           WHERE id = $id AND revision = $revision`,
+          changed,
+        ) === 1
+      )
+    },
+
+    /** Removes a claim. */
+    remove: (id: string): void => {
+      database.run('DELETE FROM domains WHERE id = $id', { id })
+    },
+
+    /** Removes all claims of a service and answers what they were. */
+    removeOfService: (serviceId: string): DomainRow[] =>
+      database.all<DomainRow>('DELETE FROM domains WHERE service_id = $serviceId RETURNING *', { serviceId }),
+
+    /** The domain of this id. */
+    find: (id: string) => database.get<DomainRow>('SELECT * FROM domains WHERE id = $id', { id }),
+
+    /** The claim of a service to a hostname. */
+    findOfService: (serviceId: string, hostname: string) =>
+      database.get<DomainRow>(
+        'SELECT * FROM domains WHERE service_id = $serviceId AND hostname = $hostname',
+        {
+          serviceId,
+          hostname,
+        },
+      ),
+
+    /** The domain that has proven this hostname. */
+    findVerified: (hostname: string) =>
+      database.get<DomainRow>("SELECT * FROM domains WHERE hostname = $hostname AND status = 'verified'", {
+        hostname,
+      }),
+
+    /** The claim with this token. */
+    findByToken: (token: string) =>
+      database.get<DomainRow>('SELECT * FROM domains WHERE token = $token', { token }),
+
+    /** Domains of a service, newest first. */
+    list: (serviceId: string, page: PageRequest): Page<DomainRow> =>
+      pageOf(
+        database.all<DomainRow>(
+          `SELECT * FROM domains WHERE service_id = $serviceId AND ($after IS NULL OR id < $after)
+           ORDER BY id DESC LIMIT $limit`,
+          { serviceId, after: page.after ?? null, limit: page.limit + 1 },
+        ),
+        page.limit,
+        (row) => row.id,
+      ),
+
+    /** The hostnames of a service, in their order; `verified`: only those that are proven. */
+    hostnamesOf: (serviceId: string, which: 'all' | 'verified'): string[] =>
+      database
+        .all<{ hostname: string }>(
+          `SELECT hostname FROM domains
+           WHERE service_id = $serviceId AND ($which = 'all' OR status = 'verified') ORDER BY hostname`,
+          { serviceId, which },
+        )
+        .map(({ hostname }) => hostname),
+
+    /** Everything that is proven, for certificates. */
+    listVerified: (): DomainRow[] =>
+      database.all<DomainRow>("SELECT * FROM domains WHERE status = 'verified' ORDER BY hostname"),
+
+    /** Hostname and token of every claim, for whoever answers the challenges. */
+    listTokens: (): { hostname: string; token: string }[] =>
+      database.all<{ hostname: string; token: string }>('SELECT hostname, token FROM domains ORDER BY id'),
+
+    /** Claims whose next check is due, the longest waiting first. */
+    listDue: (now: string, limit: number): DomainRow[] =>
+      database.all<DomainRow>(
+        'SELECT * FROM domains WHERE next_check_at <= $now ORDER BY next_check_at LIMIT $limit',
+        {
+          now,
+          limit,
+        },
+      ),
+
+    /** Claims that were not proven in time. */
+    listExpired: (now: string, limit: number): DomainRow[] =>
+      database.all<DomainRow>(
+        'SELECT * FROM domains WHERE expires_at IS NOT NULL AND expires_at <= $now LIMIT $limit',
+        {
+          now,
+          limit,
+        },
+      ),
+
+    /** How many claims a service has. */
+    countOfService: (serviceId: string): number =>
+      database.get<{ count: number }>('SELECT count(*) AS count FROM domains WHERE service_id = $serviceId', {
+        serviceId,
+      })?.count ?? 0,
+  }
+}

@@ -1,0 +1,82 @@
+import type { PushRequest, SetName } from '../../ingress/control-protocol.ts'
+import { AppError } from '../../lib/errors.ts'
+import { hasSetFile, readSetFile, writeSetFile } from './set-file.ts'
+
+/** One of the sets that workers are handed whole, by version: how it is written, read and told. */
+export interface SetKind<S extends { version: number }, I> {
+  name: SetName
+  file: string
+  empty: S
+  parse(value: unknown): S | undefined
+  make(version: number, items: readonly I[]): S
+  itemsOf(set: S): readonly I[]
+  request(set: S): PushRequest
+}
+
+export interface PublishedSet<S, I> {
+  readonly name: SetName
+  current(): S
+  /** What a worker that has an older one is to be told. */
+  request(): PushRequest
+  /** Reads what was written last. `running` are the versions that workers serve: none may be used again. */
+  open(running: readonly number[]): Promise<void>
+  /** Replaces the set on disk, then in every worker, and gives its version. The same items again publish nothing. */
+  publish(items: readonly I[]): Promise<number>
+  /** Writes the file anew if someone removed it. */
+  ensureFile(): Promise<void>
+  /** Publishes nothing more, and waits for what is under way. */
+  close(): Promise<void>
+}
+
+/** Creates the control side of one set; `push` hands all sets to all workers. */
+export function createPublishedSet<S extends { version: number }, I>(
+  directory: string,
+  kind: SetKind<S, I>,
+  push: () => Promise<void>,
+): PublishedSet<S, I> {
+  let set = kind.empty
+  /** Workers may serve something else than `set` says: the next one goes out in any case. */
+  let uncertain = false
+  let opened = false
+  let publishing: Promise<unknown> = Promise.resolve()
+
+  const publish = async (items: readonly I[]): Promise<number> => {
+    if (!opened) throw new AppError('STARTING')
+    // Version 0 means to a worker that nothing was published yet.
+    const known = !uncertain && set.version > 0
+    if (known && JSON.stringify(items) === JSON.stringify(kind.itemsOf(set))) return set.version
+    const next = kind.parse(kind.make(set.version + 1, items))
+    if (next === undefined) throw new Error(`The ${kind.name} to publish are not valid.`)
+    await writeSetFile(directory, kind.file, next)
+    set = next
+    uncertain = false
+    await push()
+    return next.version
+  }
+
+  return {
+    name: kind.name,
+    current: () => set,
+    request: () => kind.request(set),
+    open: async (running) => {
+      const written = kind.parse(await readSetFile(directory, kind.file, kind.empty))
+      const version = Math.max(written?.version ?? 0, ...running)
+      uncertain = written === undefined || written.version < version
+      set = kind.make(version, written === undefined ? [] : kind.itemsOf(written))
+      if (uncertain || version === 0) await writeSetFile(directory, kind.file, set)
+      opened = true
+    },
+    publish: async (items) => {
+      const mine = publishing.then(() => publish(items))
+      publishing = mine.catch(() => {})
+      return await mine
+    },
+    ensureFile: async () => {
+      if (!(await hasSetFile(directory, kind.file))) await writeSetFile(directory, kind.file, set)
+    },
+    close: async () => {
+      opened = false
+      await publishing
+    },
+  }
+}

@@ -1,0 +1,45 @@
+import { CERTIFICATES_FILE, CHALLENGES_FILE, ROUTES_FILE } from '../../ingress/control-protocol.ts'
+import {
+  type CertificateEntry,
+  type CertificateSet,
+  NO_CERTIFICATES,
+  parseCertificateSet,
+} from '../../ingress/certificate-table.ts'
+import {
+  type Challenge,
+  type ChallengeSet,
+  NO_CHALLENGES,
+  parseChallengeSet,
+} from '../../ingress/challenge-table.ts'
+import { EMPTY_TABLE, parseRouteTable, type Route, type RouteTable } from '../../ingress/route-table.ts'
+import type { SetKind } from './published-set.ts'
+
+export const ROUTES: SetKind<RouteTable, Route> = {
+  name: 'routes',
+  file: ROUTES_FILE,
+  empty: EMPTY_TABLE,
+  parse: parseRouteTable,
+  make: (version, routes) => ({ version, routes: [...routes] }),
+  itemsOf: ({ routes }) => routes,
+  request: (table) => ({ type: 'table', table }),
+}
+
+export const CERTIFICATES: SetKind<CertificateSet, CertificateEntry> = {
+  name: 'certificates',
+  file: CERTIFICATES_FILE,
+  empty: NO_CERTIFICATES,
+  parse: parseCertificateSet,
+  make: (version, certificates) => ({ version, certificates: [...certificates] }),
+  itemsOf: ({ certificates }) => certificates,
+  request: (set) => ({ type: 'certificates', set }),
+}
+
+export const CHALLENGES: SetKind<ChallengeSet, Challenge> = {
+  name: 'challenges',
+  file: CHALLENGES_FILE,
+  empty: NO_CHALLENGES,
+  parse: parseChallengeSet,
+  make: (version, challenges) => ({ version, challenges: [...challenges] }),
+  itemsOf: ({ challenges }) => challenges,
+  request: (set) => ({ type: 'challenges', set }),
+}

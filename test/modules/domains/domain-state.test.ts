@@ -1,0 +1,109 @@
+import { test } from 'tap'
+import type { CheckFailure, CheckOutcome, DomainRow } from '../../../src/modules/domains/domain-schema.ts'
+import { settleCheck } from '../../../src/modules/domains/domain-state.ts'
+
+const HOUR = 3_600_000
+const RULES = { claimMs: 7 * 24 * HOUR, graceMs: 72 * HOUR }
+const BEGIN = Date.parse('2026-11-01T00:00:00.000Z')
+const at = (hours: number): string => new Date(BEGIN + hours * HOUR).toISOString()
+const no = (code: CheckFailure): CheckOutcome => ({ ok: false, code, reason: 'words' })
+const OK: CheckOutcome = { ok: true }
+
+function claim(fields: Partial<DomainRow> = {}): DomainRow {
+  return {
+    id: 'd1',
+    project_id: 'p1',
+    service_id: 's1',
+    hostname: 'shop.example.com',
+    status: 'pending',
+    token: 'token',
+    reason_code: null,
+    reason: null,
+    checked_at: null,
+    next_check_at: at(0),
+    failures: 0,
+    verified_at: null,
+    failing_since: null,
+    expires_at: at(168),
+    revision: 1,
+    created_at: at(0),
+    updated_at: at(0),
+    ...fields,
+  }
+}
+
+/** Runs checks at these hours, one after the other. */
+function run(domain: DomainRow, ...checks: [hour: number, outcome: CheckOutcome][]): DomainRow {
+  return checks.reduce(
+    (row, [hour, outcome]) => settleCheck(row, outcome, BEGIN + hour * HOUR, 0.5, RULES),
+    domain,
+  )
+}
+
+test('a proof makes a claim verified, which then does not expire', async (t) => {
+  const domain = run(claim(), [1, no('no_dns_record')], [2, OK])
+  t.match(domain, {
+    status: 'verified',
+    reason: null,
+    reason_code: null,
+    failures: 0,
+    verified_at: at(2),
+    expires_at: null,
+    next_check_at: at(14),
+  })
+  t.equal(run(domain, [14, OK]).verified_at, at(2), 'a further check does not make it newer')
+})
+
+test('a claim that fails is asked for less and less often, and keeps its end', async (t) => {
+  let domain = claim()
+  const pauses: number[] = []
+  for (let count = 0; count < 12; count += 1) {
+    domain = run(domain, [0, no('wrong_body')])
+    pauses.push((Date.parse(domain.next_check_at) - BEGIN) / 60_000)
+  }
+  t.same(pauses, [1, 2, 4, 8, 16, 32, 64, 128, 256, 360, 360, 360])
+  t.match(domain, { status: 'failed', reason_code: 'wrong_body', reason: 'words', expires_at: at(168) })
+})
+
+test('a verified domain that fails stays routed for the grace, and is dropped after it', async (t) => {
+  const verified = run(claim(), [0, OK])
+  const failing = run(verified, [12, no('connection_refused')], [13, no('timed_out')])
+  t.match(failing, {
+    status: 'verified',
+    failing_since: at(12),
+    reason_code: 'timed_out',
+    next_check_at: at(14),
+  })
+  t.match(run(failing, [83, no('timed_out')]), { status: 'verified' })
+  t.match(run(failing, [84, no('timed_out')]), {
+    status: 'failed',
+    verified_at: null,
+    failing_since: null,
+    expires_at: at(84 + 168),
+  })
+  t.match(run(failing, [83, OK], [90, no('timed_out')]), {
+    status: 'verified',
+    failing_since: at(90),
+    failures: 1,
+  })
+})
+
+test('a grace that was slept through does not end a domain at the second look', async (t) => {
+  const domain = run(claim(), [0, OK], [12, no('timed_out')], [500, no('timed_out')])
+  t.equal(domain.status, 'verified')
+  t.equal(run(domain, [501, no('timed_out')]).status, 'failed')
+})
+
+test('when DNS or the hook cannot be asked, that is not held against a domain', async (t) => {
+  for (const code of ['dns_unavailable', 'hook_failed'] as const) {
+    const domain = run(claim(), [0, OK], [12, no(code)], [200, no(code)], [400, no(code)])
+    t.match(domain, { status: 'verified', failing_since: null, reason_code: code })
+  }
+})
+
+test('checks are spread, and wildcards are looked at once a week', async (t) => {
+  const early = settleCheck(claim(), OK, BEGIN, 0, RULES).next_check_at
+  const late = settleCheck(claim(), OK, BEGIN, 1, RULES).next_check_at
+  t.same([early, late], [at(9), at(15)])
+  t.equal(run(claim({ hostname: '*.example.com' }), [0, OK]).next_check_at, at(168))
+})
