@@ -1,5 +1,10 @@
 // Made from openapi.json by `npm run openapi`: change the schemas of the routes, not this file.
 
+export type AddDomainBody = {
+  /** Such as shop.example.com or *.example.com; capitals, a trailing dot and international names are put into their plain form. */
+  hostname: string
+}
+
 export type ApiToken = {
   /** UUIDv7 */
   id: string
@@ -114,11 +119,33 @@ export type CreateDeploymentBody = {
     deployment_id?: string
   } | {
     type: "git"
+    /** A branch, a tag, a commit or refs/...; default: the service's. */
     git_ref?: string
+    /** This very commit, whatever git_ref leads to by then. */
+    commit?: string
   } | {
     type: "external_image"
     image?: string
   }
+}
+
+export type CreateGitCredentialBody = {
+  /** Left out with generate: a key is what can be made. */
+  kind?: 'ssh_key' | 'https_token'
+  /** Makes a new Ed25519 key here; its public half is answered, the other never. */
+  generate?: boolean
+  /** For people. */
+  name?: string
+  /** The only host that it is shown to. Required for a token; without it, a key is for every ssh host. */
+  host?: string
+  /** Only for repositories at or below this path of the host, such as acme or acme/shop. */
+  path?: string
+  /** Goes along with the token; most hosts do not care. Default x-access-token. */
+  username?: string
+  /** An access token for https. */
+  token?: string
+  /** A private key of OpenSSH (or PEM) without a passphrase. */
+  private_key?: string
 }
 
 export type CreateProjectBody = {
@@ -149,11 +176,11 @@ export type CreateServiceBody = {
   name: string
   /** May be left out by who may create services in the project default: it is made there then. */
   project_id?: string
-  /** Where deployments come from. This version knows {"type":"upload"}. */
+  /** Where deployments come from. This version knows {"type":"upload"} and {"type":"git","repo_url":...}. */
   source?: {
     type: 'upload' | 'git' | 'external_image'
     repo_url?: string
-    git_ref?: string
+    git_ref?: string | null
     dockerfile_path?: string
     context_path?: string
     submodules?: boolean
@@ -205,10 +232,10 @@ export type CreateServiceBody = {
   env?: Record<string, unknown> | unknown[]
   /** Not supported by this version. */
   build_secrets?: unknown[] | null
-  /** Not supported by this version. */
+  /** Whether certificates are obtained for its domains. Default true. */
   tls_enabled?: boolean
-  /** Not supported by this version. */
-  domains?: unknown[] | null
+  /** The hostnames that it is to have: new ones are claimed, absent ones removed. Left out or null: they stay as they are. */
+  domains?: string[] | null
   /** Not supported by this version. */
   volumes?: unknown[] | null
   /** Not supported by this version. */
@@ -239,6 +266,11 @@ export type Deployment = {
     upload_id?: string
     sha256?: string
     size_bytes?: number
+    repo_url?: string
+    git_ref?: string | null
+    /** The commit that was asked for. */
+    commit?: string | null
+    submodules?: boolean
     deployment_id?: string
     number?: number
   }
@@ -301,10 +333,51 @@ export type DirectoryEntry = {
   username: string
 }
 
+export type Domain = {
+  /** UUIDv7 */
+  id: string
+  /** UUIDv7 */
+  project_id: string
+  /** UUIDv7 */
+  service_id: string
+  hostname: string
+  status: 'pending' | 'verified' | 'failed'
+  challenge: DomainChallenge
+  /** Why the last check did not succeed. */
+  reason_code: 'no_dns_record' | 'dns_unavailable' | 'internal_address' | 'connection_refused' | 'timed_out' | 'unreachable' | 'redirected' | 'wrong_status' | 'wrong_body' | 'no_txt_record' | 'wrong_txt_record' | 'hook_failed' | 'taken' | null
+  /** The same in words, with what to do. */
+  reason: string | null
+  /** RFC 3339 UTC with milliseconds */
+  checked_at: string | null
+  /** RFC 3339 UTC with milliseconds */
+  next_check_at: string
+  /** RFC 3339 UTC with milliseconds */
+  verified_at: string | null
+  /** A verified domain whose checks fail since then. */
+  failing_since: string | null
+  /** When a claim that is not proven is removed. */
+  expires_at: string | null
+  /** RFC 3339 UTC with milliseconds */
+  created_at: string
+  /** RFC 3339 UTC with milliseconds */
+  updated_at: string
+}
+
+export type DomainChallenge = {
+  /** http: the hostname answers at url with the token; dns: a TXT record holds the token. */
+  type: 'http' | 'dns'
+  path: string
+  token: string
+  /** What is fetched. Berth itself answers it once the name points here. */
+  url: string
+  /** The TXT record that is looked up, for a wildcard. */
+  dns_name: string | null
+}
+
 /** A failure */
 export type Error = {
   /** A stable code */
-  error: 'VALIDATION_ERROR' | 'REDACTED_VALUE' | 'BAD_REQUEST' | 'BAD_JSON' | 'BAD_ARCHIVE' | 'UNAUTHENTICATED' | 'FORBIDDEN' | 'SESSION_REQUIRED' | 'ORIGIN_REFUSED' | 'NOT_FOUND' | 'METHOD_NOT_ALLOWED' | 'REQUEST_TIMEOUT' | 'CONFLICT' | 'NAME_TAKEN' | 'ALREADY_INITIALIZED' | 'LAST_ADMIN' | 'NOT_EMPTY' | 'DEPLOYMENT_OVER' | 'NOTHING_TO_DEPLOY' | 'UPLOAD_USED' | 'IDEMPOTENCY_MISMATCH' | 'IDEMPOTENCY_IN_PROGRESS' | 'PRECONDITION_FAILED' | 'PAYLOAD_TOO_LARGE' | 'UNSUPPORTED_MEDIA_TYPE' | 'POLICY_REFUSED' | 'NOT_SUPPORTED' | 'HEADERS_TOO_LARGE' | 'RATE_LIMITED' | 'INTERNAL' | 'RUNTIME_UNAVAILABLE' | 'STARTING' | 'BUSY' | 'DISK_FULL' | 'BLOB_UNKNOWN' | 'BLOB_UPLOAD_INVALID' | 'BLOB_UPLOAD_UNKNOWN' | 'BLOB_CORRUPT' | 'DIGEST_INVALID' | 'MANIFEST_BLOB_UNKNOWN' | 'MANIFEST_INVALID' | 'MANIFEST_UNKNOWN' | 'NAME_INVALID' | 'NAME_UNKNOWN' | 'SIZE_INVALID' | 'TAG_INVALID' | 'TAG_IMMUTABLE' | 'IN_USE' | 'RANGE_INVALID' | 'QUOTA_EXCEEDED'
+  error: 'VALIDATION_ERROR' | 'REDACTED_VALUE' | 'BAD_REQUEST' | 'BAD_JSON' | 'BAD_ARCHIVE' | 'UNAUTHENTICATED' | 'FORBIDDEN' | 'SESSION_REQUIRED' | 'ORIGIN_REFUSED' | 'NOT_FOUND' | 'METHOD_NOT_ALLOWED' | 'REQUEST_TIMEOUT' | 'CONFLICT' | 'NAME_TAKEN' | 'DOMAIN_TAKEN' | 'ALREADY_INITIALIZED' | 'LAST_ADMIN' | 'NOT_EMPTY' | 'DEPLOYMENT_OVER' | 'NOTHING_TO_DEPLOY' | 'UPLOAD_USED' | 'IDEMPOTENCY_MISMATCH' | 'IDEMPOTENCY_IN_PROGRESS' | 'PRECONDITION_FAILED' | 'PAYLOAD_TOO_LARGE' | 'UNSUPPORTED_MEDIA_TYPE' | 'POLICY_REFUSED' | 'GIT_FAILED' | 'NOT_SUPPORTED' | 'HEADERS_TOO_LARGE' | 'RATE_LIMITED' | 'INTERNAL' | 'RUNTIME_UNAVAILABLE' | 'STARTING' | 'BUSY' | 'DISK_FULL' | 'BLOB_UNKNOWN' | 'BLOB_UPLOAD_INVALID' | 'BLOB_UPLOAD_UNKNOWN' | 'BLOB_CORRUPT' | 'DIGEST_INVALID' | 'MANIFEST_BLOB_UNKNOWN' | 'MANIFEST_INVALID' | 'MANIFEST_UNKNOWN' | 'NAME_INVALID' | 'NAME_UNKNOWN' | 'SIZE_INVALID' | 'TAG_INVALID' | 'TAG_IMMUTABLE' | 'IN_USE' | 'RANGE_INVALID' | 'QUOTA_EXCEEDED'
   /** For people */
   message: string
   details?: ({
@@ -315,6 +388,48 @@ export type Error = {
   permission?: string
   /** Also in the X-Request-Id header and in the log */
   request_id: string
+}
+
+export type GitCredential = {
+  /** UUIDv7 */
+  id: string
+  /** UUIDv7 */
+  project_id: string
+  kind: 'ssh_key' | 'https_token'
+  name: string
+  /** The only host that it is shown to; null: every ssh host. */
+  host: string | null
+  /** Only for repositories at or below it; null: all of the host. */
+  path: string | null
+  username: string | null
+  /** To be added to the repository as a deploy key. */
+  public_key: string | null
+  /** Of the public key. */
+  fingerprint: string | null
+  created_by: {
+    kind: string
+    name: string
+  }
+  /** RFC 3339 UTC with milliseconds */
+  created_at: string
+  /** RFC 3339 UTC with milliseconds */
+  last_used_at: string | null
+}
+
+export type GitHostKey = {
+  /** UUIDv7 */
+  id: string
+  /** UUIDv7 */
+  project_id: string
+  host: string
+  /** Such as ssh-ed25519. */
+  type: string
+  /** As ssh-keygen -l shows it. */
+  fingerprint: string
+  /** As it stands in known_hosts. */
+  public_key: string
+  /** RFC 3339 UTC with milliseconds */
+  created_at: string
 }
 
 export type Health = {
@@ -514,11 +629,11 @@ export type PatchEnvBody = {
 export type PatchServiceBody = {
   /** Lower-case letters, digits and inner hyphens, at most 40 characters. */
   name?: string
-  /** Where deployments come from. This version knows {"type":"upload"}. */
+  /** Where deployments come from. This version knows {"type":"upload"} and {"type":"git","repo_url":...}. */
   source?: {
     type: 'upload' | 'git' | 'external_image'
     repo_url?: string
-    git_ref?: string
+    git_ref?: string | null
     dockerfile_path?: string
     context_path?: string
     submodules?: boolean
@@ -570,17 +685,17 @@ export type PatchServiceBody = {
   env?: Record<string, unknown> | unknown[]
   /** Not supported by this version. */
   build_secrets?: unknown[] | null
-  /** Not supported by this version. */
+  /** Whether certificates are obtained for its domains. Default true. */
   tls_enabled?: boolean
-  /** Not supported by this version. */
-  domains?: unknown[] | null
+  /** The hostnames that it is to have: new ones are claimed, absent ones removed. Left out or null: they stay as they are. */
+  domains?: string[] | null
   /** Not supported by this version. */
   volumes?: unknown[] | null
   /** Not supported by this version. */
   autoscale?: Record<string, unknown> | null
 }
 
-export type Permission = 'projects.read' | 'projects.write' | 'members.write' | 'services.read' | 'services.write' | 'env.read' | 'env.write' | 'uploads.create' | 'deployments.read' | 'deployments.create' | 'deployments.cancel' | 'logs.read' | 'registry.pull' | 'registry.push' | 'registry.delete' | 'audit.read' | 'tokens.mint'
+export type Permission = 'projects.read' | 'projects.write' | 'members.write' | 'services.read' | 'services.write' | 'domains.read' | 'domains.write' | 'env.read' | 'env.write' | 'uploads.create' | 'deployments.read' | 'deployments.create' | 'deployments.cancel' | 'logs.read' | 'credentials.read' | 'credentials.write' | 'registry.pull' | 'registry.push' | 'registry.delete' | 'audit.read' | 'tokens.mint'
 
 export type PermissionEntry = {
   name: Permission
@@ -647,11 +762,11 @@ export type ReplaceProjectBody = {
 export type ReplaceServiceBody = {
   /** Lower-case letters, digits and inner hyphens, at most 40 characters. */
   name: string
-  /** Where deployments come from. This version knows {"type":"upload"}. */
+  /** Where deployments come from. This version knows {"type":"upload"} and {"type":"git","repo_url":...}. */
   source?: {
     type: 'upload' | 'git' | 'external_image'
     repo_url?: string
-    git_ref?: string
+    git_ref?: string | null
     dockerfile_path?: string
     context_path?: string
     submodules?: boolean
@@ -703,10 +818,10 @@ export type ReplaceServiceBody = {
   env?: Record<string, unknown> | unknown[]
   /** Not supported by this version. */
   build_secrets?: unknown[] | null
-  /** Not supported by this version. */
+  /** Whether certificates are obtained for its domains. Default true. */
   tls_enabled?: boolean
-  /** Not supported by this version. */
-  domains?: unknown[] | null
+  /** The hostnames that it is to have: new ones are claimed, absent ones removed. Left out or null: they stay as they are. */
+  domains?: string[] | null
   /** Not supported by this version. */
   volumes?: unknown[] | null
   /** Not supported by this version. */
@@ -766,9 +881,11 @@ export type Service = {
   release_command: string[] | null
   release_timeout_seconds: number
   bake_seconds: number
-  build_secrets: unknown[]
+  /** The hostnames attached to it, proven or not; see /v1/services/{id}/domains. */
+  domains: string[]
+  /** Whether certificates are obtained for its domains. */
   tls_enabled: boolean
-  domains: unknown[]
+  build_secrets: unknown[]
   volumes: unknown[]
   autoscale: null
   status: 'Running' | 'Degraded' | 'Deploying' | 'CrashLoop' | 'Sleeping' | 'Stopped' | 'New'
@@ -792,7 +909,13 @@ export type ServiceLogLine = {
 }
 
 export type ServiceSource = {
-  type: 'upload'
+  type: 'upload' | 'git'
+  repo_url?: string
+  /** A branch, a tag, a commit or refs/...; null: the default branch. */
+  git_ref?: string | null
+  submodules?: boolean
+  dockerfile_path?: string
+  context_path?: string
 }
 
 export type Session = {
@@ -879,6 +1002,15 @@ export type Workload = {
 
 /** By operationId. */
 export interface Operations {
+  /** Answer the proof of a hostname, when the request's Host is that hostname */
+  getDomainChallenge: {
+    method: 'GET'
+    path: '/.well-known/denia-challenge/{token}'
+    params: { token: string }
+    query: Record<never, never>
+    body: undefined
+    answer: string
+  }
   /** Whether the daemon runs */
   readHealth: {
     method: 'GET'
@@ -1181,6 +1313,69 @@ export interface Operations {
     method: 'DELETE'
     path: '/v1/projects/{id}'
     params: { id: string }
+    query: Record<never, never>
+    body: undefined
+    answer: undefined
+  }
+  /** List a project's keys and tokens for Git repositories, newest first; what is secret is never read back */
+  listGitCredentials: {
+    method: 'GET'
+    path: '/v1/projects/{id}/credentials/git'
+    params: { id: string }
+    query: { limit?: number; cursor?: string }
+    body: undefined
+    answer: GitCredential[]
+  }
+  /** Store a key or a token for Git repositories, or make a key and answer its public half */
+  createGitCredential: {
+    method: 'POST'
+    path: '/v1/projects/{id}/credentials/git'
+    params: { id: string }
+    query: Record<never, never>
+    body: CreateGitCredentialBody
+    answer: GitCredential
+  }
+  /** Delete all credentials of a project for Git repositories */
+  deleteGitCredentials: {
+    method: 'DELETE'
+    path: '/v1/projects/{id}/credentials/git'
+    params: { id: string }
+    query: Record<never, never>
+    body: undefined
+    answer: undefined
+  }
+  /** Read a credential for Git repositories, without what is secret */
+  getGitCredential: {
+    method: 'GET'
+    path: '/v1/projects/{id}/credentials/git/{credential_id}'
+    params: { id: string; credential_id: string }
+    query: Record<never, never>
+    body: undefined
+    answer: GitCredential
+  }
+  /** Delete a credential for Git repositories */
+  deleteGitCredential: {
+    method: 'DELETE'
+    path: '/v1/projects/{id}/credentials/git/{credential_id}'
+    params: { id: string; credential_id: string }
+    query: Record<never, never>
+    body: undefined
+    answer: undefined
+  }
+  /** List the keys of ssh hosts that the project has pinned, newest first */
+  listGitHostKeys: {
+    method: 'GET'
+    path: '/v1/projects/{id}/git-host-keys'
+    params: { id: string }
+    query: { limit?: number; cursor?: string }
+    body: undefined
+    answer: GitHostKey[]
+  }
+  /** Forget the pinned key of an ssh host: the next connection pins the key that it shows then */
+  deleteGitHostKey: {
+    method: 'DELETE'
+    path: '/v1/projects/{id}/git-host-keys/{host_key_id}'
+    params: { id: string; host_key_id: string }
     query: Record<never, never>
     body: undefined
     answer: undefined
@@ -1568,6 +1763,51 @@ export interface Operations {
     query: { limit?: number; cursor?: string }
     body: undefined
     answer: Deployment[]
+  }
+  /** List the domains of a service, newest first */
+  listDomains: {
+    method: 'GET'
+    path: '/v1/services/{id}/domains'
+    params: { id: string }
+    query: { limit?: number; cursor?: string }
+    body: undefined
+    answer: Domain[]
+  }
+  /** Claim a hostname for a service; it is routed once it is verified */
+  addDomain: {
+    method: 'POST'
+    path: '/v1/services/{id}/domains'
+    params: { id: string }
+    query: Record<never, never>
+    body: AddDomainBody
+    answer: Domain
+  }
+  /** Read a domain */
+  getDomain: {
+    method: 'GET'
+    path: '/v1/services/{id}/domains/{domain_id}'
+    params: { id: string; domain_id: string }
+    query: Record<never, never>
+    body: undefined
+    answer: Domain
+  }
+  /** Take a hostname away from a service; it routes no request from the answer on */
+  deleteDomain: {
+    method: 'DELETE'
+    path: '/v1/services/{id}/domains/{domain_id}'
+    params: { id: string; domain_id: string }
+    query: Record<never, never>
+    body: undefined
+    answer: undefined
+  }
+  /** Check the proof of a hostname now; a verified one routes at once, a failed one says why */
+  verifyDomain: {
+    method: 'POST'
+    path: '/v1/services/{id}/domains/{domain_id}/verify'
+    params: { id: string; domain_id: string }
+    query: Record<never, never>
+    body: undefined
+    answer: Domain
   }
   /** Read the environment variables of a service */
   getServiceEnv: {

@@ -11,10 +11,16 @@ import type { DeploymentRow } from '../modules/deployments/deployment-schema.ts'
 import { composeLogs } from './logs.ts'
 import { type Base, reporter } from './base.ts'
 import type { Access } from './access.ts'
+import type { GitPart } from './git.ts'
 import type { Traffic } from './traffic.ts'
 
 /** Everything between an upload and a running replica. */
-export async function composeDelivery(base: Base, { secrets, audit, identity }: Access, traffic: Traffic) {
+export async function composeDelivery(
+  base: Base,
+  { secrets, audit, identity }: Access,
+  traffic: Traffic,
+  git: GitPart,
+) {
   const { config, log, system, stores, state } = base
   const { database, nodeId } = state
   const runtime =
@@ -85,6 +91,10 @@ export async function composeDelivery(base: Base, { secrets, audit, identity }: 
       const summary = await uploads.unpackUpload(id, directory, { signal })
       return { entries: summary.entries, bytes: summary.unpacked_bytes }
     },
+    fetchGit: async (request) => {
+      await uploadFiles.requireRoom(0)
+      return git.source.fetch(request)
+    },
     buildSource: async (request) => {
       // A build is the surest way to fill a disk; what is full stops everything, so it does not begin.
       await uploadFiles.requireRoom(0)
@@ -118,6 +128,7 @@ export async function composeDelivery(base: Base, { secrets, audit, identity }: 
       },
     }),
     takeUpload: uploads.takeUpload,
+    gitAllowsHttp: config.git_allow_http,
     hasImage: async (id) => (await runtime.findImage(id)) !== undefined,
     deploymentsChanged: engine.worker.nudge,
     over: closeLog,
