@@ -27,7 +27,7 @@ test('variables are set from the command line, stdin, a question and files, and 
   }
   t.same((await app.must(token, 'GET', url)).body, wanted)
   t.equal((await person.berth(['env', 'ls', '-s', 'web'])).stdout, 'ASKED\nEMPTY\nGREETING\nKEY\nSECRET\n')
-  t.match((await person.berth(['env', '-s', 'web', '--values'])).stdout, /GREETING +hello=you/)
+  t.match((await person.berth(['env', 'ls', '-s', 'web', '--values'])).stdout, /GREETING +hello=you/)
   t.match(await person.berth([...set, 'A', 'B'], { input: 'x' }), { status: 2, stderr: /one NAME at a time/ })
   const bad = await person.berth([...set, '1X=canary'])
   t.match(bad, { status: 2, stderr: /1X=\.\.\. is neither/ })

@@ -140,8 +140,10 @@ test('every list comes in pages', async (t) => {
   const lists = operationsOf(document).filter(({ operation }) => answersList(document, operation))
   t.ok(lists.length > 15, 'there are lists')
   for (const { operation } of lists) {
-    const names = operation.parameters.map((each) => resolveReference<{ name: string }>(document, each).name)
-    t.ok(names.includes('limit') && names.includes('cursor'), operation.operationId)
+    const names = new Set(
+      operation.parameters.map((each) => resolveReference<{ name: string }>(document, each).name),
+    )
+    t.ok(names.has('limit') && names.has('cursor'), operation.operationId)
   }
 })
 
