@@ -25,6 +25,7 @@ import { describeManifest } from '../modules/services/manifest-schema.ts'
 import { DEFAULT_SETTINGS } from '../modules/services/service-input.ts'
 import { serviceRoutes } from '../modules/services/service-routes.ts'
 import { uploadRoutes } from '../modules/uploads/upload-routes.ts'
+import { volumeRoutes } from '../modules/volumes/volume-routes.ts'
 import { VERSION } from '../lib/version.ts'
 import type { Base } from './base.ts'
 import type { Access } from './access.ts'
@@ -88,6 +89,7 @@ export function composeServer(
       hostnamesOf: (id) => stores.domains.hostnamesOf(id, 'all'),
     },
     cancelDeployments: delivery.deployments.cancelOfService,
+    listVolumes: (id) => stores.volumes.listByService(id).map(({ name }) => name),
     removeService: async () => {
       await traffic.routes.publish()
       workers.removal.nudge()
@@ -124,6 +126,7 @@ export function composeServer(
   )
   domainRoutes(server, domains.operations)
   uploadRoutes(server, delivery.uploads)
+  volumeRoutes(server, delivery.volumes)
   deploymentRoutes(server, delivery.deployments)
   logRoutes(server, delivery.logs.operations)
   registryRoutes(server, {
