@@ -120,10 +120,8 @@ export function composeServer(
   auditRoutes(server, audit)
   projectRoutes(server, projects)
   serviceRoutes(server, services)
-  manifestRoutes(
-    server,
-    describeManifest({ ...DEFAULT_SETTINGS, ...DEFAULT_SETTINGS.build, ...DEFAULT_SETTINGS.config }),
-  )
+  const { build, config: runs, routing, ...others } = DEFAULT_SETTINGS
+  manifestRoutes(server, describeManifest({ ...others, ...build, ...runs, ...routing }))
   domainRoutes(server, domains.operations)
   uploadRoutes(server, delivery.uploads)
   volumeRoutes(server, delivery.volumes)

@@ -47,6 +47,8 @@ export function planService(
 }
 
 function compareField(field: string, schema: FieldSchema, wanted: unknown, present: unknown): Change[] {
+  // What has no default stays as it is when nothing is said of it.
+  if (wanted === undefined && !Object.hasOwn(schema, 'default')) return []
   const inner = schema.properties
   if (inner && (isObject(wanted) || isObject(present) || isObject(schema.default))) {
     const defaults = isObject(schema.default) ? schema.default : {}
@@ -63,7 +65,7 @@ function compareField(field: string, schema: FieldSchema, wanted: unknown, prese
     return compareMap(field, (wanted ?? {}) as Values, (present ?? {}) as Values)
   const to = wanted === undefined ? (schema.default ?? null) : wanted
   const from = present ?? null
-  if (isSame(from, to)) return []
+  if (isSame(inOrder(field, from), inOrder(field, to))) return []
   const unset = schema.default ?? null
   if (wanted === undefined) return isBlank(from) ? [] : [{ kind: 'remove', field, from, to }]
   return [{ kind: isSame(from, unset) ? 'add' : 'change', field, from, to }]
@@ -117,6 +119,14 @@ function isObject(value: unknown): value is Record<string, unknown> {
 /** What an answer holds where nothing was said, for fields whose default the schema does not tell. */
 function isBlank(value: unknown): boolean {
   return value === null || value === false || value === '' || (Array.isArray(value) && value.length === 0)
+}
+
+/** Lists that mean the same in any order, and are answered in one of the server's own. */
+const SETS = new Set(['domains', 'volumes'])
+
+function inOrder(field: string, value: unknown): unknown {
+  if (!SETS.has(field) || !Array.isArray(value)) return value
+  return value.map((each) => JSON.stringify(each)).toSorted()
 }
 
 function isSame(one: unknown, other: unknown): boolean {

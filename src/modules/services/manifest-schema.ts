@@ -84,7 +84,7 @@ function forToml(schema: ManifestSchema, value: unknown): ManifestSchema {
   }
   const plain = { ...rest, ...inner, ...(kind === undefined ? {} : { type: kind }) }
   if (value === undefined) return plain
-  if (!isNullable || value === null) return { ...plain, default: value }
+  if (!isNullable || typeof value !== 'number') return { ...plain, default: value }
   const { description, ...bare } = plain
   return {
     ...(description === undefined ? {} : { description }),
