@@ -90,6 +90,29 @@ test('services that the manifest does not name are left alone, and a port of non
   t.match(await person.berth(['plan']), { status: 0, stderr: /Not in the manifest, and left alone: old/ })
 })
 
+test('volumes and domains that are there already, in any order, are no difference', async (t) => {
+  const { app, person, token, write } = await openCliDaemon(t)
+  await write(
+    'berth.toml',
+    `[services.db]
+domains = ["b.example.com", "a.example.com"]
+
+[[services.db.volumes]]
+name = "data"
+mount_path = "/data"
+
+[[services.db.volumes]]
+name = "cache"
+mount_path = "/cache"
+`,
+  )
+  t.match(await person.berth(['apply', '--yes']), { status: 0 })
+  t.match((await app.must(token, 'GET', '/v1/services')).list, [
+    { name: 'db', volumes: [{ name: 'data' }, { name: 'cache' }] },
+  ])
+  t.match(await person.berth(['plan']), { status: 0 })
+})
+
 test('what the server does not know is refused with its line, all of it at once', async (t) => {
   const { person, write } = await openCliDaemon(t)
   await write(

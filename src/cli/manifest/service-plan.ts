@@ -126,7 +126,14 @@ const SETS = new Set(['domains', 'volumes'])
 
 function inOrder(field: string, value: unknown): unknown {
   if (!SETS.has(field) || !Array.isArray(value)) return value
-  return value.map((each) => JSON.stringify(each)).toSorted()
+  return value.map((each) => JSON.stringify(isObject(each) ? withoutBlanks(each) : each)).toSorted()
+}
+
+/** An answer spells out what may be left out of a request. */
+function withoutBlanks(value: Record<string, unknown>): [string, unknown][] {
+  return Object.entries(value)
+    .filter(([, each]) => !isBlank(each))
+    .toSorted(([one], [other]) => (one < other ? -1 : 1))
 }
 
 function isSame(one: unknown, other: unknown): boolean {
