@@ -44,6 +44,7 @@ async function start() {
     const wanted = location.hash.slice(1)
     const operation = operations.find((each) => each.operationId === wanted) ?? operations[0]
     showList(operations, byId('filter').value, operation.operationId)
+    byId('operations').querySelector('[aria-current]')?.scrollIntoView({ block: 'nearest' })
     showOperation(document, operation)
   }
   addEventListener('hashchange', show)
