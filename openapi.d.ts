@@ -194,6 +194,8 @@ export type CreateServiceBody = {
   context_path?: string | null
   /** Stage of the Dockerfile; null (the default): the last. */
   target?: string | null
+  /** A file of variables in the source (lines of NAME=value, .json or .yaml) that SOPS encrypted for the key of `GET /v1/secrets/recipient`. Its values come before those of the project and after those of the service. */
+  env_file?: string | null
   /** Build arguments of the Dockerfile, named by letters, digits and underscores. They are readable by everyone who sees the service: no place for secrets. */
   build_args?: Record<string, string>
   /** Where the service listens (default 8080), given to it as PORT; null: it listens on nothing. */
@@ -624,6 +626,8 @@ export type PatchServiceBody = {
   context_path?: string | null
   /** Stage of the Dockerfile; null (the default): the last. */
   target?: string | null
+  /** A file of variables in the source (lines of NAME=value, .json or .yaml) that SOPS encrypted for the key of `GET /v1/secrets/recipient`. Its values come before those of the project and after those of the service. */
+  env_file?: string | null
   /** Build arguments of the Dockerfile, named by letters, digits and underscores. They are readable by everyone who sees the service: no place for secrets. */
   build_args?: Record<string, string>
   /** Where the service listens (default 8080), given to it as PORT; null: it listens on nothing. */
@@ -757,6 +761,8 @@ export type ReplaceServiceBody = {
   context_path?: string | null
   /** Stage of the Dockerfile; null (the default): the last. */
   target?: string | null
+  /** A file of variables in the source (lines of NAME=value, .json or .yaml) that SOPS encrypted for the key of `GET /v1/secrets/recipient`. Its values come before those of the project and after those of the service. */
+  env_file?: string | null
   /** Build arguments of the Dockerfile, named by letters, digits and underscores. They are readable by everyone who sees the service: no place for secrets. */
   build_args?: Record<string, string>
   /** Where the service listens (default 8080), given to it as PORT; null: it listens on nothing. */
@@ -833,6 +839,8 @@ export type Service = {
   /** Stage of the Dockerfile; null: the last. */
   target: string | null
   build_args: Record<string, string>
+  /** A file of variables in the source that SOPS encrypted for this node. */
+  env_file: string | null
   /** Where the service listens; null: nowhere. */
   internal_port: number | null
   command: string[] | null

@@ -1,4 +1,6 @@
 import { createBuilds } from '../modules/builds/build-operations.ts'
+import { openSourceFolder } from '../modules/builds/source-folder.ts'
+import { createEnvFiles } from '../modules/secrets/env-file.ts'
 import { createDeploymentEngine } from '../modules/deployments/deployment-engine.ts'
 import { createDeploymentOperations } from '../modules/deployments/deployment-operations.ts'
 import { createReleaseSettings } from '../modules/deployments/release-settings.ts'
@@ -113,6 +115,13 @@ export async function composeDelivery(
     },
     publishRoutes: traffic.routes.publish,
     inFlight: traffic.ingress.inFlight,
+    secrets,
+    openEnvFile: createEnvFiles({
+      secrets,
+      system,
+      readText: (directory, path, maxBytes) => openSourceFolder(directory).readText(path, maxBytes),
+    }),
+    maskAlso: logs.deployments.addMasks,
     prepareLog: logs.prepare,
     appendLog: logs.deployments.append,
     over: (deployment) => {

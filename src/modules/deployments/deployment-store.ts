@@ -1,5 +1,5 @@
 import type { Database, SqlParameters } from '../../store/database.ts'
-import { readConfig } from '../services/service-schema.ts'
+import { readBuild, readConfig } from '../services/service-schema.ts'
 import {
   type DeploymentCommit,
   type DeploymentRow,
@@ -10,7 +10,7 @@ import {
   type StepState,
 } from './deployment-schema.ts'
 
-type JsonColumn = 'source' | 'build' | 'config' | 'trigger' | 'created_by'
+type JsonColumn = 'source' | 'build' | 'config' | 'trigger' | 'created_by' | 'inherited_names'
 type StoredRow = Omit<DeploymentRow, JsonColumn | 'commit' | 'cancel_requested'> & {
   [Column in JsonColumn]: string
 } & {
@@ -25,10 +25,11 @@ export function createDeploymentStore(database: Database) {
   const read = (row: StoredRow): DeploymentRow => ({
     ...row,
     source: JSON.parse(row.source) as DeploymentRow['source'],
-    build: JSON.parse(row.build) as DeploymentRow['build'],
+    build: readBuild(row.build),
     config: readConfig(row.config),
     commit: row.commit === null ? null : (JSON.parse(row.commit) as DeploymentRow['commit']),
     trigger: JSON.parse(row.trigger) as DeploymentRow['trigger'],
+    inherited_names: JSON.parse(row.inherited_names) as DeploymentRow['inherited_names'],
     created_by: JSON.parse(row.created_by) as DeploymentRow['created_by'],
     cancel_requested: row.cancel_requested === 1,
   })
@@ -42,10 +43,10 @@ export function createDeploymentStore(database: Database) {
   return {
     insert(deployment: DeploymentRow): void {
       database.run(
-        `INSERT INTO deployments (id, service_id, project_id, number, status, step, source, build, config, env_sealed, image, image_id,
+        `INSERT INTO deployments (id, service_id, project_id, number, status, step, source, build, config, env_sealed, file_env_sealed, inherited_names, image, image_id,
            digest, "commit", "trigger", reason, created_by, cancel_requested, replaces_id, routed_at, revision, created_at, updated_at,
            finished_at)
-         VALUES ($id, $service_id, $project_id, $number, $status, $step, $source, $build, $config, $env_sealed, $image, $image_id,
+         VALUES ($id, $service_id, $project_id, $number, $status, $step, $source, $build, $config, $env_sealed, $file_env_sealed, $inherited_names, $image, $image_id,
            $digest, $commit, $trigger, $reason, $created_by, 0, NULL, NULL, 1, $created_at, $updated_at, NULL)`,
         {
           id: deployment.id,
@@ -58,6 +59,8 @@ export function createDeploymentStore(database: Database) {
           build: JSON.stringify(deployment.build),
           config: JSON.stringify(deployment.config),
           env_sealed: deployment.env_sealed,
+          file_env_sealed: deployment.file_env_sealed,
+          inherited_names: JSON.stringify(deployment.inherited_names),
           image: deployment.image,
           image_id: deployment.image_id,
           digest: deployment.digest,
@@ -201,6 +204,16 @@ export function createDeploymentStore(database: Database) {
         `UPDATE deployments SET image = $image, image_id = $image_id, digest = coalesce($digest, digest), updated_at = $now
          WHERE id = $id`,
         { id, image, image_id, digest: digest ?? null, now },
+      ),
+
+    /** Records the variables with those of a file in the source, and those of the file by themselves. */
+    setFileEnv: (
+      id: string,
+      { env_sealed, file_env_sealed }: Pick<DeploymentRow, 'env_sealed' | 'file_env_sealed'>,
+    ) =>
+      database.run(
+        'UPDATE deployments SET env_sealed = $env_sealed, file_env_sealed = $file_env_sealed WHERE id = $id',
+        { id, env_sealed, file_env_sealed },
       ),
 
     setCommit: (id: string, commit: DeploymentCommit) =>

@@ -1,6 +1,12 @@
 import { type Page, type PageRequest, pageOf } from '../../lib/page.ts'
 import type { Database, SqlParameters } from '../../store/database.ts'
-import { type DesiredState, readConfig, type ServiceRow, type ServiceSummary } from './service-schema.ts'
+import {
+  type DesiredState,
+  readBuild,
+  readConfig,
+  type ServiceRow,
+  type ServiceSummary,
+} from './service-schema.ts'
 
 type Stored<Row extends ServiceSummary> = Omit<Row, 'source' | 'build' | 'config' | 'routing'> & {
   source: string
@@ -159,7 +165,7 @@ function read<Row extends ServiceSummary>(row: Stored<Row>): Row {
   return {
     ...row,
     source: JSON.parse(row.source) as ServiceRow['source'],
-    build: JSON.parse(row.build) as ServiceRow['build'],
+    build: readBuild(row.build),
     config: readConfig(row.config),
     routing: JSON.parse(row.routing) as ServiceRow['routing'],
   } as unknown as Row

@@ -4,7 +4,7 @@ import type { ServiceRow } from '../../services/service-schema.ts'
 import type { DeploymentRow, DeploymentSource } from '../deployment-schema.ts'
 import type { DeploymentStore } from '../deployment-store.ts'
 import { createReleaseChoice } from '../release-choice.ts'
-import type { ReleaseSettings } from '../release-settings.ts'
+import type { ReleaseSettings, SettingsSnapshot } from '../release-settings.ts'
 import { DeploymentFailed } from '../steps/step.ts'
 import type { SourceFetcher } from './source-fetch.ts'
 import type { Draft, SourcePlanner } from './source-plan.ts'
@@ -42,8 +42,11 @@ export function createReleasePlanners(deps: ReleasePlanDeps): {
     if (release.image_id === null || !(await deps.hasImage(release.image_id))) throw notKept(release)
     const settings =
       source.type === 'rollback'
-        ? { config: release.config, env_sealed: release.env_sealed }
-        : await deps.settings.snapshot(service)
+        ? pickSettings(release)
+        : await deps.settings.snapshot(
+            service,
+            service.build.env_file === null ? null : release.file_env_sealed,
+          )
     return () => ({
       ...settings,
       source,
@@ -87,4 +90,13 @@ export function createReleaseFetcher(runtime: Pick<Runtime, 'findImage'>): Sourc
       return { image, image_id: found.id }
     },
   }
+}
+
+function pickSettings({
+  config,
+  env_sealed,
+  file_env_sealed,
+  inherited_names,
+}: DeploymentRow): SettingsSnapshot {
+  return { config, env_sealed, file_env_sealed, inherited_names }
 }
