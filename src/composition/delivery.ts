@@ -2,6 +2,8 @@ import { createBuilds } from '../modules/builds/build-operations.ts'
 import { openSourceFolder } from '../modules/builds/source-folder.ts'
 import { createEnvFiles } from '../modules/secrets/env-file.ts'
 import { createDeploymentEngine } from '../modules/deployments/deployment-engine.ts'
+import { createImageRecovery } from '../modules/deployments/image-recovery.ts'
+import { createReleaseLibrary } from '../modules/deployments/release-library.ts'
 import { createDeploymentOperations } from '../modules/deployments/deployment-operations.ts'
 import { createReleaseSettings } from '../modules/deployments/release-settings.ts'
 import { createReplicaKeeper } from '../modules/replicas/replica-keeper.ts'
@@ -10,6 +12,7 @@ import { createUploadFiles } from '../modules/uploads/upload-files.ts'
 import { createUploadOperations } from '../modules/uploads/upload-operations.ts'
 import { createDockerRuntime } from '../runtime/docker-runtime.ts'
 import type { DeploymentRow } from '../modules/deployments/deployment-schema.ts'
+import type { RegistryPart } from './registry.ts'
 import { composeVolumes } from './volumes.ts'
 import { composeLogs } from './logs.ts'
 import { type Base, reporter } from './base.ts'
@@ -22,6 +25,7 @@ export async function composeDelivery(
   base: Base,
   { secrets, audit, identity }: Access,
   traffic: Traffic,
+  registry: RegistryPart,
   git: GitPart,
 ) {
   const { config, log, system, stores, state } = base
@@ -53,8 +57,15 @@ export async function composeDelivery(
     system,
     settings: config,
   })
+  const library = createReleaseLibrary({
+    runtime,
+    images: registry.images,
+    registryHost: () => registry.entry.host(),
+  })
+  const recovery = createImageRecovery({ library, onError: reporter(base, 'images') })
   const volumes = composeVolumes(base, { secrets, audit, identity }, runtime)
   const keeper = createReplicaKeeper({
+    recoverImage: recovery.recover,
     runtime,
     system,
     store: stores.replicas,
@@ -113,6 +124,7 @@ export async function composeDelivery(
       await uploadFiles.requireRoom(0)
       return builds.buildSource(request)
     },
+    library,
     publishRoutes: traffic.routes.publish,
     inFlight: traffic.ingress.inFlight,
     secrets,
@@ -148,6 +160,7 @@ export async function composeDelivery(
       },
     }),
     takeUpload: uploads.takeUpload,
+    library,
     gitAllowsHttp: config.git_allow_http,
     hasImage: async (id) => (await runtime.findImage(id)) !== undefined,
     deploymentsChanged: engine.worker.nudge,
@@ -163,6 +176,8 @@ export async function composeDelivery(
   return {
     runtime,
     logs,
+    library,
+    recovery,
     uploadFiles,
     uploads,
     reconciler,
