@@ -1,8 +1,11 @@
+import { openIngressDoor } from './http/ingress-door.ts'
 import { type Server } from './http/server.ts'
 import { openState } from './store/state.ts'
+import { ingressDoorPath } from './composition/control-route.ts'
 import { type Base, openStores, type AppOptions } from './composition/base.ts'
 import { type Access, composeAccess } from './composition/access.ts'
 import { composeRegistry, type RegistryPart } from './composition/registry.ts'
+import { type Certificates, composeCertificates } from './composition/certificates.ts'
 import { composeDomains, type Domains } from './composition/domains.ts'
 import { type Traffic, composeTraffic } from './composition/traffic.ts'
 import { type Delivery, composeDelivery } from './composition/delivery.ts'
@@ -39,10 +42,22 @@ async function composeApp(base: Base): Promise<App> {
   const registry = await composeRegistry(base, access)
   const delivery = await composeDelivery(base, access, traffic, registry, git)
   const sealing = composeSecrets(base, access)
-  const domains = composeDomains(base, access, traffic)
-  const workers = composeWorkers(base, access, traffic, delivery, registry, sealing, domains)
-  const server = composeServer(base, access, traffic, delivery, workers, registry, sealing, git, domains)
-  return lifecycle(base, access, traffic, delivery, workers, registry, domains, server)
+  const certificates = composeCertificates(base, access, traffic)
+  const domains = composeDomains(base, access, traffic, certificates)
+  const workers = composeWorkers(base, access, traffic, delivery, registry, sealing, domains, certificates)
+  const server = composeServer(
+    base,
+    access,
+    traffic,
+    delivery,
+    workers,
+    registry,
+    sealing,
+    git,
+    domains,
+    certificates,
+  )
+  return lifecycle(base, access, traffic, delivery, workers, registry, domains, certificates, server)
 }
 
 function lifecycle(
@@ -53,6 +68,7 @@ function lifecycle(
   workers: Workers,
   registry: RegistryPart,
   domains: Domains,
+  certificates: Certificates,
   server: Server,
 ): App {
   const { config, state } = base
@@ -72,6 +88,7 @@ function lifecycle(
       const api = await server.listen({ host: config.bind.host, port: config.bind.port })
       stack.defer(() => registry.entry.close())
       await registry.entry.open(server.server)
+      stack.defer(await openIngressDoor(server, ingressDoorPath(config)))
       stack.defer(async () => {
         await Promise.all(
           [workers.removal, traffic.routes.worker, ...workers.upkeep].map((worker) => worker.stop()),
@@ -79,7 +96,9 @@ function lifecycle(
       })
       for (const worker of [workers.removal, ...workers.upkeep]) worker.start()
       stack.defer(() => domains.stop())
-      domains.worker.start()
+      domains.start()
+      stack.defer(() => certificates.worker.stop())
+      certificates.worker.start()
       stack.defer(() => delivery.logs.stop())
       delivery.logs.worker.start()
       stack.defer(() => delivery.recovery.stop())

@@ -13,6 +13,7 @@ import type { Traffic } from './traffic.ts'
 import type { Delivery } from './delivery.ts'
 import type { RegistryPart } from './registry.ts'
 import type { Sealing } from './secrets.ts'
+import type { Certificates } from './certificates.ts'
 import type { Domains } from './domains.ts'
 
 const MINUTE_MS = 60_000
@@ -26,6 +27,7 @@ export function composeWorkers(
   registry: RegistryPart,
   sealing: Sealing,
   domains: Domains,
+  certificates: Certificates,
 ) {
   const { config, system, stores } = base
   const { runtime, engine, logs } = delivery
@@ -92,7 +94,8 @@ export function composeWorkers(
     engine.worker,
     removal,
     delivery.logs.worker,
-    domains.worker,
+    ...domains.workers,
+    certificates.worker,
     ...upkeep,
   ]
   return { all, removal, upkeep }
