@@ -1,5 +1,7 @@
 import { createAutoscaler } from '../modules/autoscale/autoscaler.ts'
 import { createBuilds } from '../modules/builds/build-operations.ts'
+import { openSourceFolder } from '../modules/builds/source-folder.ts'
+import { createEnvFiles } from '../modules/secrets/env-file.ts'
 import { createDeploymentEngine } from '../modules/deployments/deployment-engine.ts'
 import { createImageRecovery } from '../modules/deployments/image-recovery.ts'
 import { createReleaseLibrary } from '../modules/deployments/release-library.ts'
@@ -127,6 +129,13 @@ export async function composeDelivery(
     library,
     publishRoutes: traffic.routes.publish,
     inFlight: traffic.ingress.inFlight,
+    secrets,
+    openEnvFile: createEnvFiles({
+      secrets,
+      system,
+      readText: (directory, path, maxBytes) => openSourceFolder(directory).readText(path, maxBytes),
+    }),
+    maskAlso: logs.deployments.addMasks,
     prepareLog: logs.prepare,
     appendLog: logs.deployments.append,
     over: (deployment) => {

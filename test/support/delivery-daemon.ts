@@ -24,6 +24,7 @@ import { createReplicaKeeper } from '../../src/modules/replicas/replica-keeper.t
 import { createReconciler } from '../../src/modules/replicas/replica-reconciler.ts'
 import { createReplicaStore } from '../../src/modules/replicas/replica-store.ts'
 import { createRoutePublisher } from '../../src/modules/replicas/route-publisher.ts'
+import { SopsFileRefused } from '../../src/modules/secrets/sops/sops-container.ts'
 import { createServiceOperations } from '../../src/modules/services/service-operations.ts'
 import { removeDeletedServices } from '../../src/modules/services/service-removal.ts'
 import { createServiceStore } from '../../src/modules/services/service-store.ts'
@@ -145,6 +146,13 @@ export function bootDaemon(world: DeliveryWorld) {
     unpackUpload: (id, directory, signal) => life.act('unpack', () => world.unpack(id, directory, signal)),
     fetchGit: (request) => life.act('fetch', () => world.fetchGit(request)),
     buildSource: (request) => life.act('build', () => world.build(request, runtime)),
+    secrets: world.secrets,
+    openEnvFile: async (_, path) => {
+      const found = world.envFiles.get(path) ?? 'there is none'
+      if (typeof found !== 'string') return found
+      throw new SopsFileRefused(`The file ${path} cannot be used: ${found}.`)
+    },
+    maskAlso: (id, values) => void world.masked.set(id, [...(world.masked.get(id) ?? []), ...values]),
     prepareLog: async () => {},
     appendLog: append,
     over: ({ id, status }) => {

@@ -147,6 +147,10 @@ export async function openWorld(given: Partial<DeliverySettings> = {}) {
     /** What every daemon met and nobody expected. */
     errors: [] as unknown[],
     audited: [] as AuditEntry[],
+    /** Values that are hidden in the logs of deployments, beyond those of their variables. */
+    masked: new Map<string, string[]>(),
+    /** What files of variables in a source say, by path; a text is why one cannot be used. */
+    envFiles: new Map<string, Record<string, string> | string>(),
     /** Deployments in the order in which they were said to be over. */
     overs: [] as { id: string; status: string }[],
     secrets: {

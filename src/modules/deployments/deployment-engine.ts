@@ -13,6 +13,7 @@ import type { DeploymentStore } from './deployment-store.ts'
 import { makeLive, swapBack } from './release-swap.ts'
 import { createBake } from './steps/bake.ts'
 import { createCutoverSteps, type CutoverStepDeps } from './steps/cutover-steps.ts'
+import type { EnvFileStepDeps } from './steps/env-file.ts'
 import { createReleaseCommand } from './steps/release-command.ts'
 import { checkSeconds } from './steps/replica-check.ts'
 import { createSourceSteps, type SourceStepDeps } from './steps/source-steps.ts'
@@ -45,6 +46,9 @@ export interface DeploymentEngineDeps {
   volumes: Pick<VolumeMounts, 'startAlone' | 'takeOver'>
   unpackUpload: UploadFetchDeps['unpackUpload']
   fetchGit: GitSource['fetch']
+  secrets: EnvFileStepDeps['secrets']
+  openEnvFile: EnvFileStepDeps['openEnvFile']
+  maskAlso: EnvFileStepDeps['maskAlso']
   buildSource: SourceStepDeps['buildSource']
   /** Where releases are kept besides the engine. */
   library: ReleaseLibrary
@@ -102,6 +106,7 @@ export function createDeploymentEngine(deps: DeploymentEngineDeps): DeploymentQu
         folders,
         setArtifact: (id, found) => store.setArtifact(id, found, deps.system.nowIso()),
         setCommit: store.setCommit,
+        setFileEnv: store.setFileEnv,
       }),
       ...createPublishStep({
         library: deps.library,

@@ -75,6 +75,10 @@ export interface DeploymentRow {
   build: ServiceBuild
   config: ServiceConfig
   env_sealed: string | null
+  /** What of it came from a file in the source. */
+  file_env_sealed: string | null
+  /** Names of variables that only the project set. */
+  inherited_names: string[]
   image: string | null
   image_id: string | null
   /** Of the image's manifest, in Berth's registry or in the one that it came from. */

@@ -1,5 +1,5 @@
 import type { Database, SqlParameters } from '../../store/database.ts'
-import { readConfig } from '../services/service-schema.ts'
+import { readDeployment, type StoredDeployment, writeDeployment } from './deployment-row-schema.ts'
 import {
   type DeploymentCommit,
   type DeploymentRow,
@@ -10,64 +10,26 @@ import {
   type StepState,
 } from './deployment-schema.ts'
 
-type JsonColumn = 'source' | 'build' | 'config' | 'trigger' | 'created_by'
-type StoredRow = Omit<DeploymentRow, JsonColumn | 'commit' | 'cancel_requested'> & {
-  [Column in JsonColumn]: string
-} & {
-  commit: string | null
-  cancel_requested: number
-}
-
 export type DeploymentStore = ReturnType<typeof createDeploymentStore>
 
 /** SQL of deployments and their steps. */
 export function createDeploymentStore(database: Database) {
-  const read = (row: StoredRow): DeploymentRow => ({
-    ...row,
-    source: JSON.parse(row.source) as DeploymentRow['source'],
-    build: JSON.parse(row.build) as DeploymentRow['build'],
-    config: readConfig(row.config),
-    commit: row.commit === null ? null : (JSON.parse(row.commit) as DeploymentRow['commit']),
-    trigger: JSON.parse(row.trigger) as DeploymentRow['trigger'],
-    created_by: JSON.parse(row.created_by) as DeploymentRow['created_by'],
-    cancel_requested: row.cancel_requested === 1,
-  })
   const rows = (sql: string, parameters: SqlParameters): DeploymentRow[] =>
-    database.all<StoredRow>(sql, parameters).map(read)
+    database.all<StoredDeployment>(sql, parameters).map(readDeployment)
   const row = (sql: string, parameters: SqlParameters): DeploymentRow | undefined => {
-    const found = database.get<StoredRow>(sql, parameters)
-    return found && read(found)
+    const found = database.get<StoredDeployment>(sql, parameters)
+    return found && readDeployment(found)
   }
 
   return {
     insert(deployment: DeploymentRow): void {
       database.run(
-        `INSERT INTO deployments (id, service_id, project_id, number, status, step, source, build, config, env_sealed, image, image_id,
+        `INSERT INTO deployments (id, service_id, project_id, number, status, step, source, build, config, env_sealed, file_env_sealed, inherited_names, image, image_id,
            digest, "commit", "trigger", reason, created_by, cancel_requested, replaces_id, routed_at, revision, created_at, updated_at,
            finished_at)
-         VALUES ($id, $service_id, $project_id, $number, $status, $step, $source, $build, $config, $env_sealed, $image, $image_id,
+         VALUES ($id, $service_id, $project_id, $number, $status, $step, $source, $build, $config, $env_sealed, $file_env_sealed, $inherited_names, $image, $image_id,
            $digest, $commit, $trigger, $reason, $created_by, 0, NULL, NULL, 1, $created_at, $updated_at, NULL)`,
-        {
-          id: deployment.id,
-          service_id: deployment.service_id,
-          project_id: deployment.project_id,
-          number: deployment.number,
-          status: deployment.status,
-          step: deployment.step,
-          source: JSON.stringify(deployment.source),
-          build: JSON.stringify(deployment.build),
-          config: JSON.stringify(deployment.config),
-          env_sealed: deployment.env_sealed,
-          image: deployment.image,
-          image_id: deployment.image_id,
-          digest: deployment.digest,
-          commit: deployment.commit === null ? null : JSON.stringify(deployment.commit),
-          trigger: JSON.stringify(deployment.trigger),
-          reason: deployment.reason,
-          created_by: JSON.stringify(deployment.created_by),
-          created_at: deployment.created_at,
-          updated_at: deployment.updated_at,
-        },
+        writeDeployment(deployment),
       )
     },
 
@@ -221,6 +183,16 @@ export function createDeploymentStore(database: Database) {
         `UPDATE deployments SET image = $image, image_id = $image_id, digest = coalesce($digest, digest), updated_at = $now
          WHERE id = $id`,
         { id, image, image_id, digest: digest ?? null, now },
+      ),
+
+    /** Records the variables with those of a file in the source, and those of the file by themselves. */
+    setFileEnv: (
+      id: string,
+      { env_sealed, file_env_sealed }: Pick<DeploymentRow, 'env_sealed' | 'file_env_sealed'>,
+    ) =>
+      database.run(
+        'UPDATE deployments SET env_sealed = $env_sealed, file_env_sealed = $file_env_sealed WHERE id = $id',
+        { id, env_sealed, file_env_sealed },
       ),
 
     setCommit: (id: string, commit: DeploymentCommit) =>

@@ -2,7 +2,8 @@ import { AppError } from '../../lib/errors.ts'
 import { normalizeRelativePath } from '../../lib/relative-path.ts'
 import { type ResourceLimits, resolveLimits } from '../projects/resource-limits-schema.ts'
 import type { Secrets } from '../secrets/secrets.ts'
-import type { ServiceBuild, ServiceConfig, ServiceRow } from '../services/service-schema.ts'
+import type { ServiceBuild, ServiceRow } from '../services/service-schema.ts'
+import type { DeploymentRow } from './deployment-schema.ts'
 
 export interface ReleaseSettingsDeps {
   secrets: Pick<Secrets, 'seal' | 'open'>
@@ -14,9 +15,17 @@ export interface ReleaseSettingsDeps {
   nodeLimits: Required<ResourceLimits>
 }
 
+export type SettingsSnapshot = Pick<
+  DeploymentRow,
+  'config' | 'env_sealed' | 'file_env_sealed' | 'inherited_names'
+>
+
 export interface ReleaseSettings {
-  /** The service's settings of this moment, with what it inherits, for good. */
-  snapshot(service: ServiceRow): Promise<{ config: ServiceConfig; env_sealed: string | null }>
+  /**
+   * The service's settings of this moment, with what it inherits, for good. `fileEnvSealed` is what a file in the source said when it was last
+   * read, for a release that is made without its source.
+   */
+  snapshot(service: ServiceRow, fileEnvSealed?: string | null): Promise<SettingsSnapshot>
   /** How the image is made: what the request names goes before what the service says. */
   buildFor(service: ServiceRow, request: { dockerfile_path?: string; context_path?: string }): ServiceBuild
 }
@@ -24,12 +33,13 @@ export interface ReleaseSettings {
 /** Makes the unchanging copies of settings that a release keeps. */
 export function createReleaseSettings(deps: ReleaseSettingsDeps): ReleaseSettings {
   return {
-    snapshot: async (service) => {
+    snapshot: async (service, fileEnvSealed = null) => {
       const inherited = deps.inherited(service.project_id)
       const shared =
         inherited.shared_env_sealed === null ? {} : await deps.secrets.open(inherited.shared_env_sealed)
       const own = service.env_sealed === null ? {} : await deps.secrets.open(service.env_sealed)
-      const env = { ...shared, ...own }
+      const file = fileEnvSealed === null ? {} : await deps.secrets.open(fileEnvSealed)
+      const env = { ...shared, ...file, ...own }
       return {
         config: {
           ...service.config,
@@ -40,6 +50,8 @@ export function createReleaseSettings(deps: ReleaseSettingsDeps): ReleaseSetting
           ),
         },
         env_sealed: Object.keys(env).length === 0 ? null : await deps.secrets.seal(env),
+        file_env_sealed: fileEnvSealed,
+        inherited_names: Object.keys(shared).filter((name) => !(name in own)),
       }
     },
 

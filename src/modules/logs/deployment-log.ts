@@ -34,6 +34,7 @@ interface Queued {
 /** The log of one deployment that is under way: lines go to the disk in order, in one write for all that came meanwhile. */
 export class DeploymentLog {
   readonly #deps: DeploymentLogDeps
+  #masked: readonly string[] = []
   #masker: Masker = createMasker([])
   #queue: Queued[] = []
   #queuedBytes = 0
@@ -47,7 +48,12 @@ export class DeploymentLog {
   }
 
   setMasks(values: readonly string[]): void {
+    this.#masked = values
     this.#masker = createMasker(values)
+  }
+
+  addMasks(values: readonly string[]): void {
+    this.setMasks([...this.#masked, ...values])
   }
 
   /** Takes an entry; never throws. What cannot be written is told to `onError` and tried again. */

@@ -68,6 +68,9 @@ export function createDeploymentLogs(deps: DeploymentLogsDeps) {
     /** Values that are replaced in every line from now on; to be set again after a restart. */
     setMasks: (id: string, values: readonly string[]): void => logOf(id).setMasks(values),
 
+    /** Further values that are replaced from now on. */
+    addMasks: (id: string, values: readonly string[]): void => logOf(id).addMasks(values),
+
     /** Resolves when what was appended would survive a crash of the daemon. */
     flush: async (id: string): Promise<void> => open.get(id)?.flush(),
 

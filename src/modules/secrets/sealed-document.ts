@@ -173,7 +173,8 @@ async function unwrapDataKey(
   )
 }
 
-async function decryptDataKey(armored: string, key: NodeKey): Promise<Buffer> {
+/** The data key in a stanza of a document. Throws SealBroken. */
+export async function decryptDataKey(armored: string, key: NodeKey): Promise<Buffer> {
   const decrypter = new Decrypter()
   decrypter.addIdentity(key.identity)
   try {

@@ -5,7 +5,7 @@ const CIPHER: CipherGCMTypes = 'aes-256-gcm'
 export const IV_BYTES = 32
 const TAG_BYTES = 16
 const FORM =
-  /^ENC\[AES256_GCM,data:([A-Za-z0-9+/]+={0,2}),iv:([A-Za-z0-9+/]+={0,2}),tag:([A-Za-z0-9+/]+={0,2}),type:str\]$/
+  /^ENC\[AES256_GCM,data:([A-Za-z0-9+/]+={0,2}),iv:([A-Za-z0-9+/]+={0,2}),tag:([A-Za-z0-9+/]+={0,2}),type:(str|int|float|bool|bytes)\]$/
 
 /** What is sealed has been changed, or is not for this node's key. The message holds nothing secret. */
 export class SealBroken extends Error {
@@ -26,12 +26,24 @@ export function sealValue(plain: Buffer, dataKey: Buffer, iv: Buffer, place: str
   return `ENC[AES256_GCM,data:${d},iv:${i},tag:${t},type:str]`
 }
 
-/** Opens one leaf. Throws SealBroken when it was changed or stood at another place. */
+/** Whether a value of a document is sealed. */
+export function isSealed(value: unknown): value is string {
+  return typeof value === 'string' && value.startsWith('ENC[AES256_GCM,')
+}
+
+/** Opens one leaf of text. Throws SealBroken when it was changed or stood at another place. */
 export function openValue(sealed: unknown, dataKey: Buffer, place: string): Buffer {
   if (sealed === '') return Buffer.alloc(0)
+  const { plain, type } = openLeaf(sealed, dataKey, place)
+  if (type !== 'str') throw new SealBroken(`${place} is not a sealed text`)
+  return plain
+}
+
+/** Opens one leaf of any type of SOPS; the plain form is that which its authentication code covers. Throws SealBroken. */
+export function openLeaf(sealed: unknown, dataKey: Buffer, place: string): { plain: Buffer; type: string } {
   const match = typeof sealed === 'string' ? FORM.exec(sealed) : null
   if (!match) throw new SealBroken(`${place} is not a sealed text`)
-  const [data, iv, tag] = match.slice(1).map((part) => Buffer.from(part, 'base64'))
+  const [data, iv, tag] = match.slice(1, 4).map((part) => Buffer.from(part, 'base64'))
   // A shorter tag would be easier to forge, and Node takes one unless told otherwise.
   if (!data || iv?.length !== IV_BYTES || tag?.length !== TAG_BYTES)
     throw new SealBroken(`${place} is not a sealed text`)
@@ -39,7 +51,7 @@ export function openValue(sealed: unknown, dataKey: Buffer, place: string): Buff
   decipher.setAAD(Buffer.from(place))
   decipher.setAuthTag(tag)
   try {
-    return Buffer.concat([decipher.update(data), decipher.final()])
+    return { plain: Buffer.concat([decipher.update(data), decipher.final()]), type: match[4] ?? '' }
   } catch (error) {
     throw new SealBroken(`${place} was changed`, { cause: error })
   }

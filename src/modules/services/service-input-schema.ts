@@ -142,6 +142,9 @@ const Fields = {
       description: 'Stage of the Dockerfile; null (the default): the last.',
     }),
   ),
+  env_file: RelativePath(
+    'A file of variables in the source (lines of NAME=value, .json or .yaml) that SOPS encrypted for the key of `GET /v1/secrets/recipient`. Its values come before those of the project and after those of the service.',
+  ),
   build_args: Type.Optional(
     Type.Unsafe<Record<string, string>>({
       type: 'object',

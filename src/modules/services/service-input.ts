@@ -25,7 +25,14 @@ export type ServiceSettings = Pick<
 /** What holds for a field that was never sent. */
 export const DEFAULT_SETTINGS: ServiceSettings = {
   source: { type: 'upload' },
-  build: { builder: 'auto', dockerfile_path: null, context_path: null, target: null, build_args: {} },
+  build: {
+    builder: 'auto',
+    dockerfile_path: null,
+    context_path: null,
+    target: null,
+    build_args: {},
+    env_file: null,
+  },
   config: DEFAULT_CONFIG,
   routing: {},
   replicas: 1,
@@ -90,6 +97,7 @@ function readBuild(base: ServiceBuild, sent: ServicePatch, problems: ErrorDetail
     context_path: readPath('context_path', sent, base, problems),
     target: sent.target === undefined ? base.target : sent.target,
     build_args: sent.build_args ?? base.build_args,
+    env_file: readPath('env_file', sent, base, problems),
   }
   for (const name of Object.keys(build.build_args).filter((each) => !BUILD_ARG_NAME.test(each))) {
     problems.push({
@@ -114,7 +122,7 @@ function dockerfileFields(build: ServiceBuild): ErrorDetail[] {
 }
 
 function readPath(
-  field: 'dockerfile_path' | 'context_path',
+  field: 'dockerfile_path' | 'context_path' | 'env_file',
   sent: ServicePatch,
   base: ServiceBuild,
   problems: ErrorDetail[],
@@ -123,7 +131,7 @@ function readPath(
   if (given === undefined) return base[field]
   if (given === null) return null
   const path = normalizeRelativePath(given)
-  if (path === undefined || (path === '' && field === 'dockerfile_path')) {
+  if (path === undefined || (path === '' && field !== 'context_path')) {
     problems.push({
       field,
       message: 'must be a path inside the source: relative, without .. and control characters',

@@ -90,6 +90,8 @@ export interface ServiceBuild {
   context_path: string | null
   target: string | null
   build_args: Record<string, string>
+  /** A file of variables in the source that SOPS encrypted for this node. */
+  env_file: string | null
 }
 
 /** Where the deployments of a service come from; `service-source.ts` reads what is sent of each kind. */
@@ -139,6 +141,11 @@ export function writesVolumes(config: Pick<ServiceConfig, 'volumes'>): boolean {
 /** How many replicas there are of a configuration when the service wants so many. */
 export function replicasOf(config: Pick<ServiceConfig, 'volumes'>, wanted: number): number {
   return writesVolumes(config) ? Math.min(1, wanted) : wanted
+}
+
+/** Reads a column `build`, which may be older than some of the fields. */
+export function readBuild(column: string): ServiceBuild {
+  return { env_file: null, ...(JSON.parse(column) as Omit<ServiceBuild, 'env_file'>) }
 }
 
 /** Reads a column `config`, which may be older than some of the fields. */
@@ -234,6 +241,7 @@ export const ServiceView = Type.Object(
     context_path: NullableText('Folder of the source that is built; null: its root.'),
     target: NullableText('Stage of the Dockerfile; null: the last.'),
     build_args: Type.Record(Type.String(), Type.String()),
+    env_file: NullableText('A file of variables in the source that SOPS encrypted for this node.'),
     internal_port: NullableInteger('Where the service listens; null: nowhere.'),
     command: Type.Unsafe<string[] | null>({ type: ['array', 'null'], items: { type: 'string' } }),
     replicas: Type.Integer({ description: 'How many ought to run; with autoscale what Berth chose last.' }),

@@ -1,6 +1,12 @@
 import { type Page, type PageRequest, pageOf } from '../../lib/page.ts'
 import type { Database, SqlParameters } from '../../store/database.ts'
-import { type DesiredState, readConfig, type ServiceRow, type ServiceSummary } from './service-schema.ts'
+import {
+  type DesiredState,
+  readBuild,
+  readConfig,
+  type ServiceRow,
+  type ServiceSummary,
+} from './service-schema.ts'
 
 type Stored<Row extends ServiceSummary> = Omit<
   Row,
@@ -203,7 +209,7 @@ function read<Row extends ServiceSummary>(row: Stored<Row>): Row {
   return {
     ...row,
     source: JSON.parse(row.source) as ServiceRow['source'],
-    build: JSON.parse(row.build) as ServiceRow['build'],
+    build: readBuild(row.build),
     config: readConfig(row.config),
     routing: JSON.parse(row.routing) as ServiceRow['routing'],
     autoscale: row.autoscale === null ? null : (JSON.parse(row.autoscale) as ServiceRow['autoscale']),

@@ -1,3 +1,4 @@
+import { packArchive } from '../../lib/archive-pack.ts'
 import { createKeyedTurns } from '../../lib/keyed-turns.ts'
 import type { System } from '../../lib/system.ts'
 import { LABELS } from '../../runtime/labels.ts'
@@ -17,6 +18,17 @@ export interface VolumeMountsDeps {
 }
 
 type Release = Pick<DeploymentRow, 'id' | 'service_id' | 'project_id' | 'config'>
+
+/**
+ * Lets everyone in a container write into a new volume, which belongs to root otherwise, and applications seldom run as root. Where the image has
+ * the folder itself, the engine gives the volume the owner and mode of that.
+ */
+export async function openToAll(runtime: Runtime, volume: string): Promise<void> {
+  const root = packArchive([{ kind: 'directory', name: './', mode: 0o777 }])
+  await runtime.writeVolume(volume, root, NEVER)
+}
+
+const NEVER = new AbortController().signal
 
 /** What the label `berth.mounts` of a release's replicas says, were they made now; empty without volumes. */
 export function expectedMounts(
@@ -50,6 +62,7 @@ export function createVolumeMounts(deps: VolumeMountsDeps) {
         generation: 1,
         created_at: system.nowIso(),
         restored_at: null,
+        prepared: 0,
       }
       store.insert(row)
       return row
@@ -71,6 +84,10 @@ export function createVolumeMounts(deps: VolumeMountsDeps) {
     for (const { name, mount_path, read_only } of config.volumes) {
       const row = ensureRow(service_id, name)
       await ensureVolume(row, project_id)
+      if (row.prepared === 0) {
+        await openToAll(runtime, engineName(row))
+        store.setPrepared(row.id)
+      }
       mounts.push({ volume: engineName(row), path: mount_path, read_only })
     }
     return mounts

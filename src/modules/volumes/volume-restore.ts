@@ -8,7 +8,7 @@ import type { RecordAudit } from '../audit/audit.ts'
 import type { Context } from '../identity/context.ts'
 import type { ServiceRow } from '../services/service-schema.ts'
 import { checkedContents, type RestoreCount } from './volume-archive.ts'
-import type { VolumeMounts } from './volume-mounts.ts'
+import { openToAll, type VolumeMounts } from './volume-mounts.ts'
 import type { SentArchive } from './volume-operations.ts'
 import { engineName, type VolumeRow } from './volume-schema.ts'
 import type { VolumeStore } from './volume-store.ts'
@@ -53,6 +53,7 @@ export function createVolumeRestore(deps: VolumeRestoreDeps) {
     // Of an earlier attempt that did not end.
     await runtime.removeVolume(name)
     await deps.mounts.ensureVolume(volume, service.project_id, generation)
+    await openToAll(runtime, name)
     const contents = checkedContents(format, stream, count, deps.requireRoom)
     await runtime.writeVolume(name, contents, signal)
     await syncVolume(runtime, name)

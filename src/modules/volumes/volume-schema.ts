@@ -9,6 +9,8 @@ export interface VolumeRow {
   generation: number
   created_at: string
   restored_at: string | null
+  /** 1: everyone in a container may write into it. */
+  prepared: 0 | 1
 }
 
 /** The name of a volume in the engine: derived, so that a step that runs again finds its own work. */

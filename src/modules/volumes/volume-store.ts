@@ -8,8 +8,8 @@ export function createVolumeStore(database: Database) {
   return {
     insert: (row: VolumeRow): void => {
       database.run(
-        `INSERT INTO volumes (id, service_id, name, generation, created_at, restored_at)
-         VALUES ($id, $service_id, $name, $generation, $created_at, $restored_at)`,
+        `INSERT INTO volumes (id, service_id, name, generation, created_at, restored_at, prepared)
+         VALUES ($id, $service_id, $name, $generation, $created_at, $restored_at, $prepared)`,
         { ...row },
       )
     },
@@ -29,9 +29,13 @@ export function createVolumeStore(database: Database) {
     /** Lets the next generation take the place of this one; false when that happened or the volume is gone. */
     advance: (id: string, generation: number, now: string): boolean =>
       database.run(
-        `UPDATE volumes SET generation = generation + 1, restored_at = $now WHERE id = $id AND generation = $generation`,
+        `UPDATE volumes SET generation = generation + 1, restored_at = $now, prepared = 1 WHERE id = $id AND generation = $generation`,
         { id, generation, now },
       ) === 1,
+
+    setPrepared: (id: string): void => {
+      database.run('UPDATE volumes SET prepared = 1 WHERE id = $id', { id })
+    },
 
     remove: (id: string): boolean => database.run('DELETE FROM volumes WHERE id = $id', { id }) === 1,
 

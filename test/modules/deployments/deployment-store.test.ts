@@ -18,6 +18,7 @@ test('a deployment is read as it was written', async (t) => {
       context_path: null,
       target: 'app',
       build_args: { A: 'b' },
+      env_file: '.env',
     },
   })
   const found = store.find(id)
@@ -26,7 +27,7 @@ test('a deployment is read as it was written', async (t) => {
     status: 'Pending',
     step: 'fetch',
     env_sealed: 'sealed',
-    build: { target: 'app', build_args: { A: 'b' } },
+    build: { target: 'app', build_args: { A: 'b' }, env_file: '.env' },
     source: { type: 'upload' },
     created_by: { name: 'olive' },
     cancel_requested: false,

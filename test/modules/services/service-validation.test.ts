@@ -29,6 +29,7 @@ test('a service with a name only gets the documented defaults', async (t) => {
     context_path: null,
     target: null,
     build_args: {},
+    env_file: null,
     build_secrets: [],
     internal_port: 8080,
     command: null,

@@ -5,7 +5,7 @@ import type { DeploymentRow, DeploymentSource } from '../deployment-schema.ts'
 import type { DeploymentStore } from '../deployment-store.ts'
 import { createReleaseChoice } from '../release-choice.ts'
 import type { ReleaseLibrary } from '../release-library.ts'
-import type { ReleaseSettings } from '../release-settings.ts'
+import type { ReleaseSettings, SettingsSnapshot } from '../release-settings.ts'
 import { restoreImage } from '../steps/image-restoration.ts'
 import { DeploymentFailed } from '../steps/step.ts'
 import type { SourceFetcher } from './source-fetch.ts'
@@ -47,8 +47,11 @@ export function createReleasePlanners(deps: ReleasePlanDeps): {
       throw notKept(release)
     const settings =
       source.type === 'rollback'
-        ? { config: release.config, env_sealed: release.env_sealed }
-        : await deps.settings.snapshot(service)
+        ? pickSettings(release)
+        : await deps.settings.snapshot(
+            service,
+            service.build.env_file === null ? null : release.file_env_sealed,
+          )
     return (deploymentId) => ({
       ...settings,
       source,
@@ -98,4 +101,13 @@ export function createReleaseFetcher(deps: {
       return { image, image_id: restored.id, digest: restored.digest }
     },
   }
+}
+
+function pickSettings({
+  config,
+  env_sealed,
+  file_env_sealed,
+  inherited_names,
+}: DeploymentRow): SettingsSnapshot {
+  return { config, env_sealed, file_env_sealed, inherited_names }
 }

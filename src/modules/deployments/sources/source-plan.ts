@@ -1,13 +1,15 @@
 import type { ServiceRow } from '../../services/service-schema.ts'
+import type { SettingsSnapshot } from '../release-settings.ts'
 import type { DeploymentRequest, DeploymentRow, Step } from '../deployment-schema.ts'
 
 /** What a deployment is made of before it has a row. */
-export type Blueprint = Pick<DeploymentRow, 'source' | 'build' | 'config' | 'env_sealed'> & {
-  /** What is known of its image beforehand; each is null when left out. */
-  artifact?: Partial<Pick<DeploymentRow, 'image' | 'image_id' | 'digest' | 'commit'>>
-  /** The steps that there is nothing to do in; they are recorded as skipped. */
-  skips: readonly Step[]
-}
+export type Blueprint = SettingsSnapshot &
+  Pick<DeploymentRow, 'source' | 'build'> & {
+    /** What is known of its image beforehand; each is null when left out. */
+    artifact?: Partial<Pick<DeploymentRow, 'image' | 'image_id' | 'digest' | 'commit'>>
+    /** The steps that there is nothing to do in; they are recorded as skipped. */
+    skips: readonly Step[]
+  }
 
 /**
  * Completes a plan inside the transaction that adds the deployment: what may have changed since the plan was begun is read again here, and

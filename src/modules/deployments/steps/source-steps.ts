@@ -1,10 +1,11 @@
 import { LABELS } from '../../../runtime/labels.ts'
 import { type BuildLine, BuildFailed, type ImageInfo, type Runtime } from '../../../runtime/runtime.ts'
 import type { ServiceBuild } from '../../services/service-schema.ts'
-import type { DeploymentCommit } from '../deployment-schema.ts'
+import type { DeploymentCommit, DeploymentRow } from '../deployment-schema.ts'
 import { engineImage } from '../engine-image.ts'
 import type { FoundImage, SourceFetchers } from '../sources/source-fetch.ts'
 import type { WorkFolders } from '../work-folders.ts'
+import { createEnvFileReader, type EnvFileStepDeps } from './env-file.ts'
 import { DeploymentFailed, type StepContext, type StepWork } from './step.ts'
 
 export interface BuildRequest {
@@ -16,7 +17,7 @@ export interface BuildRequest {
   signal: AbortSignal
 }
 
-export interface SourceStepDeps {
+export interface SourceStepDeps extends EnvFileStepDeps {
   runtime: Runtime
   fetchers: SourceFetchers
   folders: WorkFolders
@@ -26,11 +27,13 @@ export interface SourceStepDeps {
   ) => Promise<{ image_id: string; exposed_ports: number[]; builder: string }>
   setArtifact: (deploymentId: string, found: FoundImage) => void
   setCommit: (deploymentId: string, commit: DeploymentCommit) => void
+  setFileEnv: (deploymentId: string, env: Pick<DeploymentRow, 'env_sealed' | 'file_env_sealed'>) => void
 }
 
 /** The steps that turn a source into an image. */
 export function createSourceSteps(deps: SourceStepDeps): Record<'fetch' | 'build', StepWork> {
   const { runtime, folders } = deps
+  const readEnvFile = createEnvFileReader(deps)
 
   const ensureImage = async (
     context: StepContext,
@@ -57,14 +60,23 @@ export function createSourceSteps(deps: SourceStepDeps): Record<'fetch' | 'build
 
   return {
     fetch: async (context) => {
-      const { id, source } = context.deployment
+      const { id, source, build } = context.deployment
       const fetcher = deps.fetchers[source.type]
       if (fetcher.gives === 'image') {
+        const isRelease = source.type === 'redeploy' || source.type === 'rollback'
+        if (build.env_file !== null && !isRelease)
+          throw new DeploymentFailed(
+            'env_file names a file of the source, and an image has none. Set it to null.',
+          )
         const found = await fetcher.fetch(context)
         return () => deps.setArtifact(id, found)
       }
-      const { commit } = await folders.ensureSource(context)
-      return commit && (() => deps.setCommit(id, commit))
+      const { commit, source_dir } = await folders.ensureSource(context)
+      const env = await readEnvFile(context, source_dir)
+      return () => {
+        if (commit) deps.setCommit(id, commit)
+        if (env) deps.setFileEnv(id, env)
+      }
     },
 
     build: async (context) => {
