@@ -2,6 +2,7 @@ import { type Server } from './http/server.ts'
 import { openState } from './store/state.ts'
 import { type Base, openStores, type AppOptions } from './composition/base.ts'
 import { type Access, composeAccess } from './composition/access.ts'
+import { composeImages } from './composition/images.ts'
 import { composeRegistry, type RegistryPart } from './composition/registry.ts'
 import { composeDomains, type Domains } from './composition/domains.ts'
 import { type Traffic, composeTraffic } from './composition/traffic.ts'
@@ -35,11 +36,12 @@ async function composeApp(base: Base): Promise<App> {
   const access = await composeAccess(base)
   const traffic = composeTraffic(base)
   const registry = await composeRegistry(base, access)
-  const delivery = await composeDelivery(base, access, traffic, registry)
+  const images = composeImages(base, access, registry)
+  const delivery = await composeDelivery(base, access, traffic, registry, images)
   const sealing = composeSecrets(base, access)
   const domains = composeDomains(base, access, traffic)
-  const workers = composeWorkers(base, access, traffic, delivery, registry, sealing, domains)
-  const server = composeServer(base, access, traffic, delivery, workers, registry, sealing, domains)
+  const workers = composeWorkers(base, access, traffic, delivery, registry, images, sealing, domains)
+  const server = composeServer(base, access, traffic, delivery, workers, registry, images, sealing, domains)
   return lifecycle(base, access, traffic, delivery, workers, registry, domains, server)
 }
 

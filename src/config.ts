@@ -126,6 +126,9 @@ export const SETTINGS = {
     86_400,
     'How long replaced replicas may keep WebSockets and other upgraded connections.',
   ),
+  image_private_ranges: read.ranges(
+    'Addresses or ranges of private networks that images may be fetched from, such as 10.1.2.0/24. Others are refused.',
+  ),
   keep_releases: read.integer(10, 1, 1000, 'Earlier releases of a service whose images are kept.'),
   node_base_image: read.text(
     'Base image with Node.js for folders without a Dockerfile. Without it Berth assembles one of its own runtime.',

@@ -4,6 +4,7 @@ import type { System } from '../lib/system.ts'
 import { createDeploymentStore } from '../modules/deployments/deployment-store.ts'
 import { createDomainStore } from '../modules/domains/domain-store.ts'
 import { createProjectStore } from '../modules/projects/project-store.ts'
+import { createExternalRegistryStore } from '../modules/registries/external-registry-store.ts'
 import { createReplicaStore } from '../modules/replicas/replica-store.ts'
 import { createServiceStore } from '../modules/services/service-store.ts'
 import { createUploadStore } from '../modules/uploads/upload-store.ts'
@@ -27,6 +28,7 @@ export function openStores(database: State['database']) {
     services: createServiceStore(database),
     deployments: createDeploymentStore(database),
     replicas: createReplicaStore(database),
+    externalRegistries: createExternalRegistryStore(database),
     uploads: createUploadStore(database),
     domains: createDomainStore(database),
   }

@@ -10,6 +10,7 @@ import { createUploadFiles } from '../modules/uploads/upload-files.ts'
 import { createUploadOperations } from '../modules/uploads/upload-operations.ts'
 import { createDockerRuntime } from '../runtime/docker-runtime.ts'
 import type { DeploymentRow } from '../modules/deployments/deployment-schema.ts'
+import type { ImagesPart } from './images.ts'
 import type { RegistryPart } from './registry.ts'
 import { composeLogs } from './logs.ts'
 import { type Base, reporter } from './base.ts'
@@ -22,6 +23,7 @@ export async function composeDelivery(
   { secrets, audit, identity }: Access,
   traffic: Traffic,
   registry: RegistryPart,
+  { images, check }: ImagesPart,
 ) {
   const { config, log, system, stores, state } = base
   const { database, nodeId } = state
@@ -105,6 +107,7 @@ export async function composeDelivery(
       await uploadFiles.requireRoom(0)
       return builds.buildSource(request)
     },
+    images,
     library,
     publishRoutes: traffic.routes.publish,
     inFlight: traffic.ingress.inFlight,
@@ -135,6 +138,7 @@ export async function composeDelivery(
     }),
     takeUpload: uploads.takeUpload,
     library,
+    requireImage: check.requireImage,
     hasImage: async (id) => (await runtime.findImage(id)) !== undefined,
     deploymentsChanged: engine.worker.nudge,
     over: closeLog,

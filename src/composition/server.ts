@@ -13,6 +13,7 @@ import { logRoutes } from '../modules/logs/log-routes.ts'
 import { nodeRoutes } from '../modules/node/node-routes.ts'
 import { createProjectOperations } from '../modules/projects/project-operations.ts'
 import { projectRoutes } from '../modules/projects/project-routes.ts'
+import { externalRegistryRoutes } from '../modules/registries/external-registry-routes.ts'
 import { registryControlRoutes } from '../modules/registry/registry-control-routes.ts'
 import { registryRoutes } from '../modules/registry/registry-routes.ts'
 import { rotationRoutes } from '../modules/secrets/rotation-routes.ts'
@@ -25,6 +26,7 @@ import type { Access } from './access.ts'
 import type { Traffic } from './traffic.ts'
 import type { Delivery } from './delivery.ts'
 import type { Domains } from './domains.ts'
+import type { ImagesPart } from './images.ts'
 import type { RegistryPart } from './registry.ts'
 import type { Sealing } from './secrets.ts'
 import type { Workers } from './workers.ts'
@@ -36,6 +38,7 @@ export function composeServer(
   delivery: Delivery,
   workers: Workers,
   registry: RegistryPart,
+  images: ImagesPart,
   sealing: Sealing,
   domains: Domains,
 ): Server {
@@ -80,6 +83,7 @@ export function composeServer(
       hostnamesOf: (id) => stores.domains.hostnamesOf(id, 'all'),
     },
     cancelDeployments: delivery.deployments.cancelOfService,
+    requireSource: images.check.requireSource,
     hideImages: (service) => {
       const own = new Set(stores.deployments.listIdsOfService(service.id))
       registry.images.hideRepositories(service, (deploymentId) => own.has(deploymentId))
@@ -123,6 +127,7 @@ export function composeServer(
     onDenied: audit.recordDenial,
   })
   registryControlRoutes(server, registry.control)
+  externalRegistryRoutes(server, images.registries)
   rotationRoutes(server, sealing.rotations)
   openApiRoutes(server, VERSION)
   return server

@@ -1,5 +1,7 @@
 import { join } from 'node:path'
 import { createWorker, type Worker } from '../lib/worker.ts'
+import { createAutoDeploy } from '../modules/deployments/auto-deploy.ts'
+import { contextOfBerth } from '../modules/identity/context.ts'
 import { removeExpiredImages } from '../modules/deployments/image-retention.ts'
 import { sweepReleaseCommands } from '../modules/deployments/steps/release-command.ts'
 import { sweepWorkFolders } from '../modules/deployments/work-folders.ts'
@@ -10,6 +12,7 @@ import { type Base, reporter } from './base.ts'
 import type { Access } from './access.ts'
 import type { Traffic } from './traffic.ts'
 import type { Delivery } from './delivery.ts'
+import type { ImagesPart } from './images.ts'
 import type { RegistryPart } from './registry.ts'
 import type { Sealing } from './secrets.ts'
 import type { Domains } from './domains.ts'
@@ -23,6 +26,7 @@ export function composeWorkers(
   traffic: Traffic,
   delivery: Delivery,
   registry: RegistryPart,
+  { images }: ImagesPart,
   sealing: Sealing,
   domains: Domains,
 ) {
@@ -37,6 +41,22 @@ export function composeWorkers(
     system,
     isDeploymentOpen: isOpen,
   })
+  const autoDeploy = make(
+    'auto-deploy',
+    MINUTE_MS,
+    createAutoDeploy({
+      listServices: stores.services.listAll,
+      store: stores.deployments,
+      images,
+      deploy: (service_id, trigger) => {
+        const source = { type: 'external_image' } as const
+        const context = contextOfBerth(system.newId())
+        return delivery.deployments.createDeployment(context, { service_id, source }, trigger)
+      },
+      onError: reporter(base, 'auto-deploy'),
+    }),
+  )
+  registry.onPush(() => autoDeploy.nudge())
   const upkeep = [
     make('uploads', 5 * MINUTE_MS, expiry.run),
     make('images', 10 * MINUTE_MS, (signal) =>
@@ -58,6 +78,7 @@ export function composeWorkers(
     ),
     make('logs', 10 * MINUTE_MS, logs.expire),
     ...registry.workers,
+    autoDeploy,
     sealing.worker,
   ]
   const removal = make('removals', 1_000, (signal) =>

@@ -111,6 +111,7 @@ export function bootDaemon(world: DeliveryWorld) {
   const engine = createDeploymentEngine({
     ...common,
     library,
+    images: world.imageSource,
     inFlight: drain.inFlight,
     store: stores.deployments,
     replicas: stores.replicas,
@@ -147,6 +148,7 @@ export function bootDaemon(world: DeliveryWorld) {
     }),
     takeUpload: world.takeUpload,
     library,
+    requireImage: () => {},
     hasImage: async (id) => (await runtime.findImage(id)) !== undefined,
     deploymentsChanged: engine.worker.nudge,
     over: ({ id, status }) => world.overs.push({ id, status }),
@@ -189,6 +191,7 @@ export function bootDaemon(world: DeliveryWorld) {
     observe: intents.observe,
     redeploy: deployments.redeployService,
     cancelDeployments: deployments.cancelOfService,
+    requireSource: () => {},
     hideImages: (service) => {
       const own = stores.deployments.listIdsOfService(service.id)
       images.hideRepositories(service, (id) => own.includes(id))

@@ -4,6 +4,7 @@ import type { System } from '../../lib/system.ts'
 import type { Runtime } from '../../runtime/runtime.ts'
 import type { Database } from '../../store/database.ts'
 import type { RecordAudit } from '../audit/audit.ts'
+import type { ImageSource } from '../registries/image-source.ts'
 import type { DesiredState, ServiceRow } from '../services/service-schema.ts'
 import { createDeploymentQueue, type DeploymentQueue, type DeploymentQueueDeps } from './deployment-queue.ts'
 import type { DeploymentRow, Step } from './deployment-schema.ts'
@@ -19,6 +20,7 @@ import { createPublishStep } from './steps/publish-step.ts'
 import type { ReplicaRows } from './steps/step.ts'
 import type { ReleaseLibrary } from './release-library.ts'
 import { builds, type SourceFetchers } from './sources/source-fetch.ts'
+import { createImageFetcher, createTagLook } from './sources/image-source.ts'
 import { createReleaseFetcher } from './sources/release-source.ts'
 import { createUploadFetcher, type UploadFetchDeps } from './sources/upload-source.ts'
 import { createWorkFolders } from './work-folders.ts'
@@ -41,6 +43,8 @@ export interface DeploymentEngineDeps {
   openEnv: (sealed: string) => Promise<Readonly<Record<string, string>>>
   unpackUpload: UploadFetchDeps['unpackUpload']
   buildSource: SourceStepDeps['buildSource']
+  /** Where images come from that somebody else made. */
+  images: ImageSource
   /** Where releases are kept besides the engine. */
   library: ReleaseLibrary
   publishRoutes: CutoverStepDeps['publishRoutes']
@@ -53,6 +57,8 @@ export interface DeploymentEngineDeps {
 }
 
 const FETCH_MS = 15 * 60_000
+/** Of the whole image, from wherever it is. */
+const IMAGE_FETCH_MS = 60 * 60_000
 /** Of the whole image, however large. */
 const PUBLISH_MS = 60 * 60_000
 const START_MS = 3 * 60_000
@@ -64,9 +70,11 @@ const SLACK_MS = 30_000
 export function createDeploymentEngine(deps: DeploymentEngineDeps): DeploymentQueue {
   const { store, settings, services } = deps
   const workDir = join(settings.data_dir, 'work')
-  const release = createReleaseFetcher(deps)
+  const lookAtTag = createTagLook({ images: deps.images, find: store.find })
+  const release = createReleaseFetcher({ ...deps, lookAtTag })
   const fetchers: SourceFetchers = {
     upload: createUploadFetcher(deps),
+    external_image: createImageFetcher({ ...deps, setDigest: store.setDigest }),
     redeploy: release,
     rollback: release,
   }
@@ -146,7 +154,7 @@ function timeoutOf(
 ): number | null {
   switch (step) {
     case 'fetch':
-      return FETCH_MS
+      return deployment.source.type === 'external_image' ? IMAGE_FETCH_MS : FETCH_MS
     case 'build':
       // It waits in a queue first, for as long as it takes; the build itself has its own time.
       return null

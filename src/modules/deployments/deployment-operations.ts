@@ -9,11 +9,12 @@ import type {
   DeploymentTrigger,
   DeploymentView,
 } from './deployment-schema.ts'
+import { createImagePlanner, type ImagePlanDeps } from './sources/image-source.ts'
 import { createReleasePlanners, type ReleasePlanDeps } from './sources/release-source.ts'
 import type { Draft } from './sources/source-plan.ts'
 import { createUploadPlanner, type UploadPlanDeps } from './sources/upload-source.ts'
 
-export type DeploymentDeps = DeploymentRecordDeps & UploadPlanDeps & ReleasePlanDeps
+export type DeploymentDeps = DeploymentRecordDeps & UploadPlanDeps & ImagePlanDeps & ReleasePlanDeps
 
 export type DeploymentOperations = ReturnType<typeof createDeploymentOperations>
 
@@ -30,12 +31,18 @@ export function createDeploymentOperations(deps: DeploymentDeps) {
     return view
   }
 
-  const planners = { upload: createUploadPlanner(deps), ...createReleasePlanners(deps) }
+  const planners = {
+    upload: createUploadPlanner(deps),
+    external_image: createImagePlanner(deps),
+    ...createReleasePlanners(deps),
+  }
 
-  const plan = (service: ServiceRow, source: RequestedSource): Promise<Draft> => {
+  const plan = ({ actor }: Context, service: ServiceRow, source: RequestedSource): Promise<Draft> => {
     switch (source.type) {
       case 'upload':
         return planners.upload(service, source)
+      case 'external_image':
+        return planners.external_image(service, source.image, actor)
       case 'redeploy':
         return planners.redeploy(service, source)
       case 'rollback':
@@ -56,7 +63,7 @@ export function createDeploymentOperations(deps: DeploymentDeps) {
     trigger: DeploymentTrigger = { kind: 'user' },
   ): Promise<DeploymentView & { revision: number }> => {
     const service = records.requireService(context.actor, 'deployments.create', serviceId)
-    const draft = await plan(service, source)
+    const draft = await plan(context, service, source)
     return viewOne(database.transact(() => records.insert(context, service.id, draft, trigger)))
   }
 

@@ -34,6 +34,8 @@ export type StepState = (typeof STEP_STATES)[number]
 /** What a release is made from: an upload, or the image of an earlier release. Each kind has a planner and a fetcher in `sources/`. */
 export type DeploymentSource =
   | { type: 'upload'; upload_id: string; sha256: string; size_bytes: number }
+  /** With a `registry_id` the image is what follows the host of that external registry. */
+  | { type: 'external_image'; image: string; registry_id: string | null }
   | { type: 'redeploy' | 'rollback'; deployment_id: string; number: number }
 
 /** What of a repository a release was built from. Null: not known. */
@@ -120,7 +122,12 @@ export const DeploymentRequest = Type.Object(
         { additionalProperties: false },
       ),
       Type.Object(
-        { type: Type.Literal('external_image'), image: Type.Optional(Type.String({ maxLength: 512 })) },
+        {
+          type: Type.Literal('external_image'),
+          image: Type.Optional(
+            Type.String({ minLength: 1, maxLength: 512, description: "In full; default: the service's." }),
+          ),
+        },
         { additionalProperties: false },
       ),
     ]),
@@ -166,6 +173,8 @@ export const DeploymentView = Type.Object(
       upload_id: Type.Optional(Type.String()),
       sha256: Type.Optional(Type.String()),
       size_bytes: Type.Optional(Type.Integer()),
+      image: Type.Optional(Type.String()),
+      registry_id: Type.Optional(Type.Union([Type.String(), Type.Null()])),
       deployment_id: Type.Optional(Type.String()),
       number: Type.Optional(Type.Integer()),
     }),

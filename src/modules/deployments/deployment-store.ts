@@ -144,12 +144,11 @@ export function createDeploymentStore(database: Database) {
 
     /**
      * Gives up the images of releases that are not kept any more: neither live nor under way, nor among the `keep` newest images of other
-     * releases of their service, nor the image that was built last, from whose layers the next build starts. Answers whose they were.
+     * releases of their service, nor the image that was built last, from whose layers the next build starts.
      */
-    forgetExpiredImages: (keep: number): string[] =>
-      database
-        .all<{ id: string }>(
-          `WITH releases AS (
+    forgetExpiredImages: (keep: number) =>
+      database.run(
+        `WITH releases AS (
            SELECT service_id, image, max(number) AS newest FROM deployments
            WHERE image IS NOT NULL AND status IN ('Healthy', 'Inactive', 'Stopped') GROUP BY service_id, image
          ), live AS (
@@ -164,10 +163,9 @@ export function createDeploymentStore(database: Database) {
            UNION SELECT image FROM deployments WHERE step IS NOT NULL
          )
          UPDATE deployments SET image = NULL, image_id = NULL
-         WHERE image NOT IN (SELECT image FROM kept WHERE image IS NOT NULL) RETURNING id`,
-          { keep },
-        )
-        .map(({ id }) => id),
+         WHERE image NOT IN (SELECT image FROM kept WHERE image IS NOT NULL)`,
+        { keep },
+      ),
 
     /** Of these deployments, those that are over and have given up their image. */
     listWithoutImage: (ids: readonly string[]): string[] =>
@@ -222,6 +220,26 @@ export function createDeploymentStore(database: Database) {
          WHERE id = $id`,
         { id, image, image_id, digest: digest ?? null, now },
       ),
+
+    /** Records which image it is to be, once. */
+    setDigest: (id: string, digest: string) =>
+      database.run('UPDATE deployments SET digest = $digest WHERE id = $id AND digest IS NULL', {
+        id,
+        digest,
+      }),
+
+    /**
+     * The digest of what was last deployed for a push of a service's tag, also when that failed; before there was a push, of the image that was
+     * deployed last.
+     */
+    findPushed: (serviceId: string): string | undefined =>
+      database.get<{ digest: string | null }>(
+        `SELECT CASE WHEN json_extract("trigger", '$.kind') = 'push' THEN json_extract("trigger", '$.id') ELSE digest END AS digest
+         FROM deployments WHERE service_id = $serviceId
+           AND (json_extract("trigger", '$.kind') = 'push' OR json_extract(source, '$.type') = 'external_image')
+         ORDER BY json_extract("trigger", '$.kind') = 'push' DESC, number DESC LIMIT 1`,
+        { serviceId },
+      )?.digest ?? undefined,
 
     setCommit: (id: string, commit: DeploymentCommit) =>
       database.run('UPDATE deployments SET "commit" = $commit WHERE id = $id', {

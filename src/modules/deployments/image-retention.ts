@@ -10,7 +10,7 @@ export interface ImageRetentionDeps {
   runtime: Runtime
   database: Database
   store: DeploymentStore
-  library: Pick<ReleaseLibrary, 'unpin'>
+  library: Pick<ReleaseLibrary, 'unpin' | 'listPinned'>
   /** How many earlier releases of each service can be gone back to. */
   keep: number
 }
@@ -21,7 +21,11 @@ export interface ImageRetentionDeps {
  */
 export async function removeExpiredImages(deps: ImageRetentionDeps, signal: AbortSignal): Promise<void> {
   const { runtime, store } = deps
-  deps.database.transact(() => deps.library.unpin(store.forgetExpiredImages(deps.keep)))
+  deps.database.transact(() => {
+    store.forgetExpiredImages(deps.keep)
+    // Those that ended before they had an image of their own hold one, too.
+    deps.library.unpin(store.listWithoutImage(deps.library.listPinned()))
+  })
   const images = await runtime.listImages({ [LABELS.kind]: 'image' })
   // Read after the list: what was built meanwhile belongs to a deployment that is open or recorded by now.
   const references = [

@@ -102,8 +102,18 @@ export const SourceInput = Type.Object(
     image: Type.Optional(Type.String({ maxLength: 512 })),
     registry_id: Type.Optional(Type.String({ maxLength: 64 })),
     image_ref: Type.Optional(Type.String({ maxLength: 512 })),
+    auto_deploy: Type.Optional(
+      Type.Boolean({
+        description:
+          'Of an image in the registry of this node, named by a tag: a push of the tag deploys it.',
+      }),
+    ),
   },
-  { ...closed, description: 'Where deployments come from. This version knows {"type":"upload"}.' },
+  {
+    ...closed,
+    description:
+      'Where deployments come from. This version knows {"type":"upload"} and {"type":"external_image"} with image, or with registry_id and image_ref.',
+  },
 )
 export type SourceInput = Static<typeof SourceInput>
 

@@ -83,7 +83,12 @@ export interface ServiceBuild {
 }
 
 /** Where the deployments of a service come from; `service-source.ts` reads what is sent of each kind. */
-export type ServiceSource = { type: 'upload' }
+export type ServiceSource =
+  | { type: 'upload' }
+  /** In full; a name without a host is a repository of this node when there is such a project, else one of Docker Hub. */
+  | { type: 'external_image'; image: string; auto_deploy: boolean }
+  /** In an external registry of the project. */
+  | { type: 'external_image'; registry_id: string; image_ref: string; auto_deploy: boolean }
 
 /** How replicas run when nothing else was said. Releases of before a field was there run as if it had this value, so each must change nothing. */
 export const DEFAULT_CONFIG: ServiceConfig = {
@@ -176,7 +181,16 @@ export const HealthCheckView = Type.Object(
 )
 
 /** One object for every kind of source: what belongs to another kind is not there. */
-const SourceView = Type.Object({ type: Type.Enum(['upload']) }, { title: 'ServiceSource' })
+const SourceView = Type.Object(
+  {
+    type: Type.Enum(['upload', 'external_image']),
+    image: Type.Optional(Type.String()),
+    registry_id: Type.Optional(Type.String()),
+    image_ref: Type.Optional(Type.String()),
+    auto_deploy: Type.Optional(Type.Boolean()),
+  },
+  { title: 'ServiceSource' },
+)
 
 export const ServiceView = Type.Object(
   {

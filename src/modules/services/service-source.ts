@@ -12,6 +12,7 @@ interface SourceKind {
 
 const KINDS: Partial<Record<SourceInput['type'], SourceKind>> = {
   upload: { fields: [], read: () => ({ type: 'upload' }) },
+  external_image: { fields: ['image', 'registry_id', 'image_ref', 'auto_deploy'], read: readImageSource },
 }
 
 /** Whether this version knows the kind of source that was sent. */
@@ -33,4 +34,19 @@ export function readSource(
   for (const field of foreign)
     problems.push({ field: `source.${field}`, message: `does not belong to a source of type ${sent.type}` })
   return kind.read(sent, problems)
+}
+
+/** Whether the image can be had is for the operations to say. */
+function readImageSource(sent: SourceInput, problems: ErrorDetail[]): ServiceSource {
+  const { image, registry_id, image_ref, auto_deploy = false } = sent
+  const problem = (field: string, message: string): void =>
+    void problems.push({ field: `source.${field}`, message })
+  if (registry_id === undefined) {
+    if (image === undefined) problem('image', 'is required')
+    if (image_ref !== undefined) problem('image_ref', 'needs a registry_id; a whole name goes into image')
+    return { type: 'external_image', image: image ?? '', auto_deploy }
+  }
+  if (image !== undefined) problem('image', 'cannot be said together with a registry_id; use image_ref')
+  if (image_ref === undefined) problem('image_ref', 'is required with a registry_id')
+  return { type: 'external_image', registry_id, image_ref: image_ref ?? '', auto_deploy }
 }
