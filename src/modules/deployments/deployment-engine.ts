@@ -4,6 +4,7 @@ import type { System } from '../../lib/system.ts'
 import type { Runtime } from '../../runtime/runtime.ts'
 import type { Database } from '../../store/database.ts'
 import type { RecordAudit } from '../audit/audit.ts'
+import type { GitSource } from '../git/git-source.ts'
 import type { DesiredState, ServiceRow } from '../services/service-schema.ts'
 import { createDeploymentQueue, type DeploymentQueue, type DeploymentQueueDeps } from './deployment-queue.ts'
 import type { DeploymentRow, Step } from './deployment-schema.ts'
@@ -19,6 +20,7 @@ import { createPublishStep } from './steps/publish-step.ts'
 import type { ReplicaRows } from './steps/step.ts'
 import type { ReleaseLibrary } from './release-library.ts'
 import { builds, type SourceFetchers } from './sources/source-fetch.ts'
+import { createGitFetcher } from './sources/git-source.ts'
 import { createReleaseFetcher } from './sources/release-source.ts'
 import { createUploadFetcher, type UploadFetchDeps } from './sources/upload-source.ts'
 import { createWorkFolders } from './work-folders.ts'
@@ -40,6 +42,7 @@ export interface DeploymentEngineDeps {
   projectNameOf: (projectId: string) => string | undefined
   openEnv: (sealed: string) => Promise<Readonly<Record<string, string>>>
   unpackUpload: UploadFetchDeps['unpackUpload']
+  fetchGit: GitSource['fetch']
   buildSource: SourceStepDeps['buildSource']
   /** Where releases are kept besides the engine. */
   library: ReleaseLibrary
@@ -67,6 +70,7 @@ export function createDeploymentEngine(deps: DeploymentEngineDeps): DeploymentQu
   const release = createReleaseFetcher(deps)
   const fetchers: SourceFetchers = {
     upload: createUploadFetcher(deps),
+    git: createGitFetcher(deps),
     redeploy: release,
     rollback: release,
   }
@@ -146,7 +150,8 @@ function timeoutOf(
 ): number | null {
   switch (step) {
     case 'fetch':
-      return FETCH_MS
+      // A repository has the time that the settings give it.
+      return deployment.source.type === 'git' ? null : FETCH_MS
     case 'build':
       // It waits in a queue first, for as long as it takes; the build itself has its own time.
       return null

@@ -95,7 +95,7 @@ export const SourceInput = Type.Object(
   {
     type: Type.Enum(['upload', 'git', 'external_image']),
     repo_url: Type.Optional(Type.String({ maxLength: 2048 })),
-    git_ref: Type.Optional(Type.String({ maxLength: 255 })),
+    git_ref: Type.Optional(nullable<string>({ type: 'string', maxLength: 255 })),
     dockerfile_path: Type.Optional(Type.String({ maxLength: 1024 })),
     context_path: Type.Optional(Type.String({ maxLength: 1024 })),
     submodules: Type.Optional(Type.Boolean()),
@@ -103,7 +103,11 @@ export const SourceInput = Type.Object(
     registry_id: Type.Optional(Type.String({ maxLength: 64 })),
     image_ref: Type.Optional(Type.String({ maxLength: 512 })),
   },
-  { ...closed, description: 'Where deployments come from. This version knows {"type":"upload"}.' },
+  {
+    ...closed,
+    description:
+      'Where deployments come from. This version knows {"type":"upload"} and {"type":"git","repo_url":...}.',
+  },
 )
 export type SourceInput = Static<typeof SourceInput>
 

@@ -83,7 +83,18 @@ export interface ServiceBuild {
 }
 
 /** Where the deployments of a service come from; `service-source.ts` reads what is sent of each kind. */
-export type ServiceSource = { type: 'upload' }
+export type ServiceSource =
+  | { type: 'upload' }
+  | {
+      type: 'git'
+      repo_url: string
+      /** A branch, a tag, a commit or a whole name (`refs/...`); null: the default branch. */
+      git_ref: string | null
+      submodules: boolean
+      /** These win over those of the build. */
+      dockerfile_path?: string
+      context_path?: string
+    }
 
 /** How replicas run when nothing else was said. Releases of before a field was there run as if it had this value, so each must change nothing. */
 export const DEFAULT_CONFIG: ServiceConfig = {
@@ -176,7 +187,17 @@ export const HealthCheckView = Type.Object(
 )
 
 /** One object for every kind of source: what belongs to another kind is not there. */
-const SourceView = Type.Object({ type: Type.Enum(['upload']) }, { title: 'ServiceSource' })
+const SourceView = Type.Object(
+  {
+    type: Type.Enum(['upload', 'git']),
+    repo_url: Type.Optional(Type.String()),
+    git_ref: Type.Optional(NullableText('A branch, a tag, a commit or refs/...; null: the default branch.')),
+    submodules: Type.Optional(Type.Boolean()),
+    dockerfile_path: Type.Optional(Type.String()),
+    context_path: Type.Optional(Type.String()),
+  },
+  { title: 'ServiceSource' },
+)
 
 export const ServiceView = Type.Object(
   {
