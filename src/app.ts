@@ -9,6 +9,7 @@ import { type Traffic, composeTraffic } from './composition/traffic.ts'
 import { type Delivery, composeDelivery } from './composition/delivery.ts'
 import { composeSecrets } from './composition/secrets.ts'
 import { type Workers, composeWorkers } from './composition/workers.ts'
+import { composeGit } from './composition/git.ts'
 import { composeServer } from './composition/server.ts'
 
 export interface App {
@@ -35,13 +36,25 @@ export async function createApp(options: AppOptions): Promise<App> {
 async function composeApp(base: Base): Promise<App> {
   const access = await composeAccess(base)
   const traffic = composeTraffic(base)
+  const git = composeGit(base, access)
   const registry = await composeRegistry(base, access)
   const images = composeImages(base, access, registry)
-  const delivery = await composeDelivery(base, access, traffic, registry, images)
+  const delivery = await composeDelivery(base, access, traffic, registry, images, git)
   const sealing = composeSecrets(base, access)
   const domains = composeDomains(base, access, traffic)
   const workers = composeWorkers(base, access, traffic, delivery, registry, images, sealing, domains)
-  const server = composeServer(base, access, traffic, delivery, workers, registry, images, sealing, domains)
+  const server = composeServer(
+    base,
+    access,
+    traffic,
+    delivery,
+    workers,
+    registry,
+    images,
+    sealing,
+    git,
+    domains,
+  )
   return lifecycle(base, access, traffic, delivery, workers, registry, domains, server)
 }
 

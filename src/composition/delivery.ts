@@ -15,6 +15,7 @@ import type { RegistryPart } from './registry.ts'
 import { composeLogs } from './logs.ts'
 import { type Base, reporter } from './base.ts'
 import type { Access } from './access.ts'
+import type { GitPart } from './git.ts'
 import type { Traffic } from './traffic.ts'
 
 /** Everything between an upload and a running replica. */
@@ -24,6 +25,7 @@ export async function composeDelivery(
   traffic: Traffic,
   registry: RegistryPart,
   { images, check }: ImagesPart,
+  git: GitPart,
 ) {
   const { config, log, system, stores, state } = base
   const { database, nodeId } = state
@@ -102,6 +104,10 @@ export async function composeDelivery(
       const summary = await uploads.unpackUpload(id, directory, { signal })
       return { entries: summary.entries, bytes: summary.unpacked_bytes }
     },
+    fetchGit: async (request) => {
+      await uploadFiles.requireRoom(0)
+      return git.source.fetch(request)
+    },
     buildSource: async (request) => {
       // A build is the surest way to fill a disk; what is full stops everything, so it does not begin.
       await uploadFiles.requireRoom(0)
@@ -139,6 +145,7 @@ export async function composeDelivery(
     takeUpload: uploads.takeUpload,
     library,
     requireImage: check.requireImage,
+    gitAllowsHttp: config.git_allow_http,
     hasImage: async (id) => (await runtime.findImage(id)) !== undefined,
     deploymentsChanged: engine.worker.nudge,
     over: closeLog,

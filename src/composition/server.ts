@@ -9,6 +9,7 @@ import { deploymentRoutes } from '../modules/deployments/deployment-routes.ts'
 import { BERTH_ITSELF } from '../modules/identity/context.ts'
 import { identityRoutes } from '../modules/identity/identity-routes.ts'
 import { createNodeOperations } from '../modules/node/node-operations.ts'
+import { gitCredentialRoutes } from '../modules/git/git-credential-routes.ts'
 import { logRoutes } from '../modules/logs/log-routes.ts'
 import { nodeRoutes } from '../modules/node/node-routes.ts'
 import { createProjectOperations } from '../modules/projects/project-operations.ts'
@@ -29,6 +30,7 @@ import type { Domains } from './domains.ts'
 import type { ImagesPart } from './images.ts'
 import type { RegistryPart } from './registry.ts'
 import type { Sealing } from './secrets.ts'
+import type { GitPart } from './git.ts'
 import type { Workers } from './workers.ts'
 
 export function composeServer(
@@ -40,6 +42,7 @@ export function composeServer(
   registry: RegistryPart,
   images: ImagesPart,
   sealing: Sealing,
+  git: GitPart,
   domains: Domains,
 ): Server {
   const { config, log, system, stores, state } = base
@@ -129,6 +132,7 @@ export function composeServer(
   registryControlRoutes(server, registry.control)
   externalRegistryRoutes(server, images.registries)
   rotationRoutes(server, sealing.rotations)
+  gitCredentialRoutes(server, git.credentials)
   openApiRoutes(server, VERSION)
   return server
 }

@@ -20,6 +20,7 @@ export interface World {
   /** A session of root's that nobody uses. */
   sessionId: string
   rotationId: string
+  credentialId: string
   /** Sessions by what they may: in the project, in the other one, or nowhere. */
   sessions: Record<'viewer' | 'operator' | 'admin' | 'other_admin' | 'nobody_special', string>
 }
@@ -59,6 +60,11 @@ export async function makeWorld(app: OpenedApp): Promise<World> {
     roleId: await idOf('/v1/roles', { name: 'watcher', permissions: ['projects.read'] }),
     sessionId: await spareSession(app, root),
     rotationId: await idOf('/v1/secrets/rotations', {}),
+    credentialId: await idOf(`/v1/projects/${projectId}/credentials/git`, {
+      kind: 'https_token',
+      host: 'git.example.com',
+      token: 'of-the-world',
+    }),
     tokenId: await idOf('/v1/api-tokens', { name: 'of-the-world' }),
     sessions: {
       viewer: viewer.session,
@@ -115,6 +121,7 @@ async function pushIndex(app: OpenedApp, root: string, tag?: string): Promise<st
 export function parameterOf(world: World, path: string, name: string): string {
   if (name === 'user_id') return world.userId
   if (name === 'token_id') return world.tokenId
+  if (name === 'credential_id') return world.credentialId
   if (name === 'domain_id') return world.domainId
   if (path.startsWith('/v1/auth/sessions/')) return world.sessionId
   const noun = path.split('/')[2]

@@ -5,6 +5,7 @@ import type { Runtime } from '../../runtime/runtime.ts'
 import type { Database } from '../../store/database.ts'
 import type { RecordAudit } from '../audit/audit.ts'
 import type { ImageSource } from '../registries/image-source.ts'
+import type { GitSource } from '../git/git-source.ts'
 import type { DesiredState, ServiceRow } from '../services/service-schema.ts'
 import { createDeploymentQueue, type DeploymentQueue, type DeploymentQueueDeps } from './deployment-queue.ts'
 import type { DeploymentRow, Step } from './deployment-schema.ts'
@@ -21,6 +22,7 @@ import type { ReplicaRows } from './steps/step.ts'
 import type { ReleaseLibrary } from './release-library.ts'
 import { builds, type SourceFetchers } from './sources/source-fetch.ts'
 import { createImageFetcher, createTagLook } from './sources/image-source.ts'
+import { createGitFetcher } from './sources/git-source.ts'
 import { createReleaseFetcher } from './sources/release-source.ts'
 import { createUploadFetcher, type UploadFetchDeps } from './sources/upload-source.ts'
 import { createWorkFolders } from './work-folders.ts'
@@ -42,6 +44,7 @@ export interface DeploymentEngineDeps {
   projectNameOf: (projectId: string) => string | undefined
   openEnv: (sealed: string) => Promise<Readonly<Record<string, string>>>
   unpackUpload: UploadFetchDeps['unpackUpload']
+  fetchGit: GitSource['fetch']
   buildSource: SourceStepDeps['buildSource']
   /** Where images come from that somebody else made. */
   images: ImageSource
@@ -75,6 +78,7 @@ export function createDeploymentEngine(deps: DeploymentEngineDeps): DeploymentQu
   const fetchers: SourceFetchers = {
     upload: createUploadFetcher(deps),
     external_image: createImageFetcher({ ...deps, setDigest: store.setDigest }),
+    git: createGitFetcher(deps),
     redeploy: release,
     rollback: release,
   }
@@ -154,6 +158,8 @@ function timeoutOf(
 ): number | null {
   switch (step) {
     case 'fetch':
+      // A repository has the time that the settings give it.
+      if (deployment.source.type === 'git') return null
       return deployment.source.type === 'external_image' ? IMAGE_FETCH_MS : FETCH_MS
     case 'build':
       // It waits in a queue first, for as long as it takes; the build itself has its own time.

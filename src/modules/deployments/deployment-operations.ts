@@ -11,10 +11,15 @@ import type {
 } from './deployment-schema.ts'
 import { createImagePlanner, type ImagePlanDeps } from './sources/image-source.ts'
 import { createReleasePlanners, type ReleasePlanDeps } from './sources/release-source.ts'
+import { createGitPlanner, type GitPlanDeps } from './sources/git-source.ts'
 import type { Draft } from './sources/source-plan.ts'
 import { createUploadPlanner, type UploadPlanDeps } from './sources/upload-source.ts'
 
-export type DeploymentDeps = DeploymentRecordDeps & UploadPlanDeps & ImagePlanDeps & ReleasePlanDeps
+export type DeploymentDeps = DeploymentRecordDeps &
+  UploadPlanDeps &
+  GitPlanDeps &
+  ImagePlanDeps &
+  ReleasePlanDeps
 
 export type DeploymentOperations = ReturnType<typeof createDeploymentOperations>
 
@@ -33,6 +38,7 @@ export function createDeploymentOperations(deps: DeploymentDeps) {
 
   const planners = {
     upload: createUploadPlanner(deps),
+    git: createGitPlanner(deps),
     external_image: createImagePlanner(deps),
     ...createReleasePlanners(deps),
   }
@@ -41,18 +47,14 @@ export function createDeploymentOperations(deps: DeploymentDeps) {
     switch (source.type) {
       case 'upload':
         return planners.upload(service, source)
+      case 'git':
+        return planners.git(service, source)
       case 'external_image':
         return planners.external_image(service, source.image, actor)
       case 'redeploy':
         return planners.redeploy(service, source)
       case 'rollback':
         return planners.rollback(service, source)
-      default:
-        throw new AppError('NOT_SUPPORTED', {
-          details: [
-            { field: 'source.type', message: `${source.type} is not supported by this version; use upload` },
-          ],
-        })
     }
   }
 
@@ -68,7 +70,7 @@ export function createDeploymentOperations(deps: DeploymentDeps) {
   }
 
   return {
-    /** Asks for a release; it is made in the background. Throws UPLOAD_USED, NOTHING_TO_DEPLOY and NOT_SUPPORTED. */
+    /** Asks for a release; it is made in the background. Throws UPLOAD_USED, NOTHING_TO_DEPLOY and VALIDATION_ERROR. */
     createDeployment: (context: Context, request: DeploymentRequest, trigger?: DeploymentTrigger) =>
       create(context, request.service_id, request.source, trigger),
 

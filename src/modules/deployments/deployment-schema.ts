@@ -34,6 +34,14 @@ export type StepState = (typeof STEP_STATES)[number]
 /** What a release is made from: an upload, or the image of an earlier release. Each kind has a planner and a fetcher in `sources/`. */
 export type DeploymentSource =
   | { type: 'upload'; upload_id: string; sha256: string; size_bytes: number }
+  | {
+      type: 'git'
+      repo_url: string
+      git_ref: string | null
+      /** The commit that was asked for, if one was; `git_ref` then only says what led to it. */
+      commit: string | null
+      submodules: boolean
+    }
   /** With a `registry_id` the image is what follows the host of that external registry. */
   | { type: 'external_image'; image: string; registry_id: string | null }
   | { type: 'redeploy' | 'rollback'; deployment_id: string; number: number }
@@ -118,7 +126,21 @@ export const DeploymentRequest = Type.Object(
         { additionalProperties: false },
       ),
       Type.Object(
-        { type: Type.Literal('git'), git_ref: Type.Optional(Type.String({ maxLength: 255 })) },
+        {
+          type: Type.Literal('git'),
+          git_ref: Type.Optional(
+            Type.String({
+              maxLength: 255,
+              description: "A branch, a tag, a commit or refs/...; default: the service's.",
+            }),
+          ),
+          commit: Type.Optional(
+            Type.String({
+              pattern: '^([0-9a-f]{40}|[0-9a-f]{64})$',
+              description: 'This very commit, whatever git_ref leads to by then.',
+            }),
+          ),
+        },
         { additionalProperties: false },
       ),
       Type.Object(
@@ -173,6 +195,12 @@ export const DeploymentView = Type.Object(
       upload_id: Type.Optional(Type.String()),
       sha256: Type.Optional(Type.String()),
       size_bytes: Type.Optional(Type.Integer()),
+      repo_url: Type.Optional(Type.String()),
+      git_ref: Type.Optional(Type.Union([Type.String(), Type.Null()])),
+      commit: Type.Optional(
+        Type.Union([Type.String(), Type.Null()], { description: 'The commit that was asked for.' }),
+      ),
+      submodules: Type.Optional(Type.Boolean()),
       image: Type.Optional(Type.String()),
       registry_id: Type.Optional(Type.Union([Type.String(), Type.Null()])),
       deployment_id: Type.Optional(Type.String()),

@@ -58,7 +58,7 @@ function withoutCredentials(headers: Record<string, string>): Record<string, str
 }
 
 function nextUrl(from: URL, location: string): URL {
-  const to = URL.parse(location, from)
+  const to = URL.parse(location, from.href)
   if (to === null || !['http:', 'https:'].includes(to.protocol))
     throw new UpstreamFailed(`${from.host} redirects to what is no web address`)
   if (from.protocol === 'https:' && to.protocol === 'http:')

@@ -90,12 +90,12 @@ const HealthCheckInput = Type.Object(
   { ...closed, title: 'HealthCheckInput' },
 )
 
-/** One object for every kind of source (`service-source.ts` says which field belongs to which), so that an answer can say which kinds are not there yet instead of listing all branches. */
+/** One object for every kind of source (`service-source.ts` says which field belongs to which): with branches one wrong value would be reported once for each. */
 export const SourceInput = Type.Object(
   {
     type: Type.Enum(['upload', 'git', 'external_image']),
     repo_url: Type.Optional(Type.String({ maxLength: 2048 })),
-    git_ref: Type.Optional(Type.String({ maxLength: 255 })),
+    git_ref: Type.Optional(nullable<string>({ type: 'string', maxLength: 255 })),
     dockerfile_path: Type.Optional(Type.String({ maxLength: 1024 })),
     context_path: Type.Optional(Type.String({ maxLength: 1024 })),
     submodules: Type.Optional(Type.Boolean()),
@@ -112,7 +112,7 @@ export const SourceInput = Type.Object(
   {
     ...closed,
     description:
-      'Where deployments come from. This version knows {"type":"upload"} and {"type":"external_image"} with image, or with registry_id and image_ref.',
+      'Where deployments come from. {"type":"upload"}, {"type":"git","repo_url":...}, or {"type":"external_image"} with image, or with registry_id and image_ref.',
   },
 )
 export type SourceInput = Static<typeof SourceInput>

@@ -85,6 +85,16 @@ export interface ServiceBuild {
 /** Where the deployments of a service come from; `service-source.ts` reads what is sent of each kind. */
 export type ServiceSource =
   | { type: 'upload' }
+  | {
+      type: 'git'
+      repo_url: string
+      /** A branch, a tag, a commit or a whole name (`refs/...`); null: the default branch. */
+      git_ref: string | null
+      submodules: boolean
+      /** These win over those of the build. */
+      dockerfile_path?: string
+      context_path?: string
+    }
   /** In full; a name without a host is a repository of this node when there is such a project, else one of Docker Hub. */
   | { type: 'external_image'; image: string; auto_deploy: boolean }
   /** In an external registry of the project. */
@@ -183,11 +193,16 @@ export const HealthCheckView = Type.Object(
 /** One object for every kind of source: what belongs to another kind is not there. */
 const SourceView = Type.Object(
   {
-    type: Type.Enum(['upload', 'external_image']),
+    type: Type.Enum(['upload', 'git', 'external_image']),
     image: Type.Optional(Type.String()),
     registry_id: Type.Optional(Type.String()),
     image_ref: Type.Optional(Type.String()),
     auto_deploy: Type.Optional(Type.Boolean()),
+    repo_url: Type.Optional(Type.String()),
+    git_ref: Type.Optional(NullableText('A branch, a tag, a commit or refs/...; null: the default branch.')),
+    submodules: Type.Optional(Type.Boolean()),
+    dockerfile_path: Type.Optional(Type.String()),
+    context_path: Type.Optional(Type.String()),
   },
   { title: 'ServiceSource' },
 )
