@@ -8,6 +8,7 @@ import { createExternalRegistryStore } from '../modules/registries/external-regi
 import { createReplicaStore } from '../modules/replicas/replica-store.ts'
 import { createServiceStore } from '../modules/services/service-store.ts'
 import { createUploadStore } from '../modules/uploads/upload-store.ts'
+import { createVolumeStore } from '../modules/volumes/volume-store.ts'
 import type { Runtime } from '../runtime/runtime.ts'
 import { type State } from '../store/state.ts'
 
@@ -30,6 +31,7 @@ export function openStores(database: State['database']) {
     replicas: createReplicaStore(database),
     externalRegistries: createExternalRegistryStore(database),
     uploads: createUploadStore(database),
+    volumes: createVolumeStore(database),
     domains: createDomainStore(database),
   }
 }

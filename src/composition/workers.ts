@@ -7,6 +7,7 @@ import { sweepReleaseCommands } from '../modules/deployments/steps/release-comma
 import { sweepWorkFolders } from '../modules/deployments/work-folders.ts'
 import { networkName } from '../modules/replicas/container-spec.ts'
 import { removeDeletedServices } from '../modules/services/service-removal.ts'
+import { removeVolumesOfService } from '../modules/volumes/volume-removal.ts'
 import { createUploadExpiry } from '../modules/uploads/upload-expiry.ts'
 import { type Base, reporter } from './base.ts'
 import type { Access } from './access.ts'
@@ -80,6 +81,7 @@ export function composeWorkers(
     ...registry.workers,
     autoDeploy,
     sealing.worker,
+    delivery.volumes.worker,
   ]
   const removal = make('removals', 1_000, (signal) =>
     removeDeletedServices(
@@ -93,6 +95,7 @@ export function composeWorkers(
         },
         removeLogs: (serviceId) => logs.removeService(serviceId),
         networkOf: networkName,
+        removeVolumes: (serviceId) => removeVolumesOfService(runtime, serviceId),
         foreignImages: stores.deployments.listImagesOfService,
         removeRow: (service) =>
           base.state.database.transact(() => {

@@ -7,6 +7,7 @@ import { createDockerImages } from './docker-images.ts'
 import { createDockerLogs } from './docker-logs.ts'
 import { createDockerNetworks } from './docker-networks.ts'
 import { createDockerTransfers } from './docker-transfers.ts'
+import { createDockerVolumes } from './docker-volumes.ts'
 import type { EngineInfo, Runtime } from './runtime.ts'
 import type { System } from '../lib/system.ts'
 
@@ -50,6 +51,7 @@ export function createDockerRuntime(options: DockerRuntimeOptions): Runtime {
     ...createDockerTransfers(part),
     ...createDockerBuild({ ...part, builder }),
     ...createDockerContainers(part),
+    ...createDockerVolumes(part),
     ...createDockerLogs(part),
     ...createDockerEvents(part),
   }

@@ -12,6 +12,7 @@ import { createFaultyVerbs, type FakeFaults, type FaultyVerbs, type RuntimeVerb 
 import { createFakeImages, type FakeBuilder } from './fake-images.ts'
 import { createFakeTransfers } from './fake-transfers.ts'
 import { createFakeStreams } from './fake-streams.ts'
+import { createFakeVolumes } from './fake-volumes.ts'
 import { LABELS } from './labels.ts'
 import type { EngineInfo, ImageInfo, Runtime } from './runtime.ts'
 
@@ -62,6 +63,7 @@ export function createFakeRuntime({
     ...createFakeImages(engine, nodeId, () => builder),
     ...createFakeTransfers(engine),
     ...createFakeContainers(engine, nodeId, system),
+    ...createFakeVolumes(engine, nodeId),
   }
   return {
     engine,

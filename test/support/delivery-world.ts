@@ -8,6 +8,7 @@ import { readImageReference } from '../../src/lib/image-reference.ts'
 import type { ImageSource } from '../../src/modules/registries/image-source.ts'
 import { UpstreamFailed } from '../../src/modules/registries/upstream-request.ts'
 import { AppError } from '../../src/lib/errors.ts'
+import type { AuditEntry } from '../../src/modules/audit/audit.ts'
 import type { BuildRequest } from '../../src/modules/deployments/steps/source-steps.ts'
 import type { System } from '../../src/lib/system.ts'
 import type { GitSourceRequest } from '../../src/modules/git/git-source.ts'
@@ -179,6 +180,7 @@ export async function openWorld(given: Partial<DeliverySettings> = {}) {
     settings,
     /** What every daemon met and nobody expected. */
     errors: [] as unknown[],
+    audited: [] as AuditEntry[],
     /** Deployments in the order in which they were said to be over. */
     overs: [] as { id: string; status: string }[],
     secrets: {

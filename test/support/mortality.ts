@@ -144,6 +144,7 @@ const LOOKS = [
   'listTags',
   'inspectContainer',
   'listContainers',
+  'listVolumes',
 ] as const
 const ACTS = [
   'ensureNetwork',
@@ -157,6 +158,9 @@ const ACTS = [
   'startContainer',
   'stopContainer',
   'removeContainer',
+  'ensureVolume',
+  'removeVolume',
+  'writeVolume',
 ] as const
 
 /** A runtime whose changes are instants. */

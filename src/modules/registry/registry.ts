@@ -14,6 +14,7 @@ import { createContentCache } from './content-cache.ts'
 import { createControlOperations, type ControlOperations } from './control-operations.ts'
 import { createRequireRoom } from './disk-room.ts'
 import { createFileHasher } from '../../lib/file-hasher.ts'
+import { createSharedBlocks } from '../../lib/shared-blocks.ts'
 import { createKeyedLock } from './keyed-lock.ts'
 import { createListingOperations } from './listing-operations.ts'
 import { createManifestOperations } from './manifest-operations.ts'
@@ -86,6 +87,7 @@ export async function createRegistry(deps: RegistryDeps): Promise<Registry> {
   const touchEveryMs = settings.registry_grace_seconds * 250
   const manifestOperations = createManifestOperations({
     system,
+    blocks: base.blocks,
     access,
     store,
     manifests,
@@ -129,7 +131,6 @@ export async function createRegistry(deps: RegistryDeps): Promise<Registry> {
   })
   const scrub = createScrub({ system, blobs, keeper, queue, everyMs: settings.registry_scrub_days * DAY_MS })
   const protocol = createRegistryProtocol({
-    system,
     auth,
     tokens: createTokenOperations({ system, auth, principals, signer, store }),
     blobs: createBlobOperations({ system, access, store: blobs, keeper, queue, touchEveryMs }),
@@ -201,6 +202,7 @@ async function openBase({ database, system, settings, onProblem }: RegistryDeps)
   const queue = createCommitQueue(database)
   const cache = createContentCache()
   const hasher = createFileHasher()
+  const blocks = createSharedBlocks(system, hasher.forgetBlocks)
   const locks = createKeyedLock()
   const requireRoom = createRequireRoom({
     system,
@@ -215,6 +217,7 @@ async function openBase({ database, system, settings, onProblem }: RegistryDeps)
     queue,
     cache,
     hasher,
+    blocks,
     locks,
     manifests: createManifestStore(database),
     rules: createRegistryRules({ rules: ruleStore, store }),
@@ -222,6 +225,7 @@ async function openBase({ database, system, settings, onProblem }: RegistryDeps)
       system,
       tree,
       hasher,
+      blocks,
       requireRoom,
       maxBytes: settings.registry_blob_max_bytes,
     }),

@@ -8,6 +8,7 @@ import { BuildFailed, ContainerRefused, TransferFailed } from '../../../src/runt
 import type { BuildLine, BuildSpec, ContainerSpec, LogChunk, Runtime } from '../../../src/runtime/runtime.ts'
 import { openRegistryApi, PROJECT } from '../../support/registry-api.ts'
 import { busyboxRootfs } from '../../support/busybox-image.ts'
+import { volumes } from './volume-suite.ts'
 
 /** What a container of the suite does. */
 export interface Program {
@@ -39,6 +40,7 @@ type Factory = (t: Test) => Promise<RuntimeHarness>
 export function runtimeConformance(name: string, create: Factory): void {
   const each = eachWith(name, create)
   networks(each)
+  volumes(each, specOf)
   images(each)
   transfers(each)
   builds(each)

@@ -133,6 +133,7 @@ export async function openServiceApi(t: Test) {
       cancelDeployments: (id) => void nudged.push(`cancel ${id}`),
       requireSource: () => {},
       hideImages: ({ name }) => void nudged.push(`hide ${name}`),
+      listVolumes: () => [],
       removeService,
       serviceChanged: (id) => void nudged.push(id),
       address: { controlDomain: undefined, httpPort: () => 8080 },

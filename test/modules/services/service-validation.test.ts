@@ -256,7 +256,6 @@ test('every field is refused outside its bounds, by name, and nothing is stored'
 /** What a later version brings. */
 const NOT_YET: [sent: Record<string, unknown>, field: string][] = [
   [{ build_secrets: ['TOKEN'] }, 'build_secrets'],
-  [{ volumes: [{ name: 'data', path: '/data' }] }, 'volumes'],
   [{ autoscale: { min_replicas: 0, max_replicas: 3 } }, 'autoscale'],
   [{ autoscale: {} }, 'autoscale'],
 ]
@@ -320,10 +319,10 @@ test('two wrong fields are both named', async (t) => {
     meaning.body.details?.map((each) => each.field),
     ['context_path', 'command.0'],
   )
-  const later = await api.root('POST', '/v1/services', { name: 'new', volumes: [1], autoscale: {} })
+  const later = await api.root('POST', '/v1/services', { name: 'new', build_secrets: [1], autoscale: {} })
   t.same(
     later.body.details?.map((each) => each.field),
-    ['volumes', 'autoscale'],
+    ['build_secrets', 'autoscale'],
   )
 })
 
