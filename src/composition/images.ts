@@ -17,7 +17,8 @@ export function composeImages(base: Base, { secrets, audit }: Access, registry: 
     store: stores.externalRegistries,
     secrets,
     images: registry.images,
-    writerFor: (repository, token) => createImageWriter({ protocol: registry.protocol, repository, token }),
+    writerFor: (repository, token) =>
+      createImageWriter({ protocol: registry.protocol, system, repository, token }),
     isOwnHost: registry.entry.isOwn,
     hasProject: (name) => stores.projects.findByName(name) !== undefined,
   })

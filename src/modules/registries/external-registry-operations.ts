@@ -213,6 +213,8 @@ async function seal(secrets: Pick<Secrets, 'seal'>, values: Record<string, strin
   return Object.keys(values).length === 0 ? null : secrets.seal(values)
 }
 
-function view({ credentials_sealed: _, ...row }: ExternalRegistryRow): ExternalRegistryView {
-  return row
+/** Field by field, so that nothing sealed can come along. */
+function view(row: ExternalRegistryRow): ExternalRegistryView {
+  const { id, project_id, name, endpoint, auth_kind, revision, created_at, updated_at } = row
+  return { id, project_id, name, endpoint, auth_kind, revision, created_at, updated_at }
 }

@@ -1,5 +1,7 @@
 import { Readable } from 'node:stream'
 import { isAppError } from '../../lib/errors.ts'
+import { streamSource } from '../../lib/stream-source.ts'
+import type { System } from '../../lib/system.ts'
 import type { RegistryProtocol } from './registry-operations.ts'
 
 /** Writes an image into a repository as a client would, without the network: under the same checks, quota and rules. */
@@ -13,12 +15,14 @@ export interface ImageWriter {
 
 export interface ImageWriterOptions {
   protocol: Pick<RegistryProtocol, 'answer'>
+  system: System
   repository: string
   /** Grants pull and push in the repository. */
   token: string
 }
 
-export function createImageWriter({ protocol, repository, token }: ImageWriterOptions): ImageWriter {
+export function createImageWriter(options: ImageWriterOptions): ImageWriter {
+  const { protocol, repository, token } = options
   const ask = (
     method: string,
     path: string,
@@ -29,7 +33,7 @@ export function createImageWriter({ protocol, repository, token }: ImageWriterOp
       method,
       url: `/v2/${repository}/${path}`,
       header: (name) => (name === 'authorization' ? `Bearer ${token}` : headers[name]),
-      body,
+      body: streamSource(body, options.system),
       requestId: '',
       clientAddress: '',
     })

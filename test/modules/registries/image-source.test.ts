@@ -40,7 +40,7 @@ async function open(t: Test, allowed: readonly string[] = ['127.0.0.0/8']) {
     secrets: { open: async (document) => JSON.parse(document) as Record<string, string> },
     images: api.registry.images,
     writerFor: (repository, token) =>
-      createImageWriter({ protocol: api.registry.protocol, repository, token }),
+      createImageWriter({ protocol: api.registry.protocol, system: api.system, repository, token }),
     isOwnHost: (host) => host === api.host,
     hasProject: (name) => name === PROJECT,
   })
