@@ -1,5 +1,7 @@
+import { openIngressDoor } from './http/ingress-door.ts'
 import { type Server } from './http/server.ts'
 import { openState } from './store/state.ts'
+import { ingressDoorPath } from './composition/control-route.ts'
 import { type Base, openStores, type AppOptions } from './composition/base.ts'
 import { type Access, composeAccess } from './composition/access.ts'
 import { composeImages } from './composition/images.ts'
@@ -85,6 +87,7 @@ function lifecycle(
       const api = await server.listen({ host: config.bind.host, port: config.bind.port })
       stack.defer(() => registry.entry.close())
       await registry.entry.open(server.server)
+      stack.defer(await openIngressDoor(server, ingressDoorPath(config)))
       stack.defer(async () => {
         await Promise.all(
           [workers.removal, traffic.routes.worker, ...workers.upkeep].map((worker) => worker.stop()),

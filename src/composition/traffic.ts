@@ -5,6 +5,7 @@ import { serviceHostnames, serviceUrl } from '../modules/services/service-hostna
 import type { ServiceSummary } from '../modules/services/service-schema.ts'
 import { expectedMounts } from '../modules/volumes/volume-mounts.ts'
 import { type Base, reporter } from './base.ts'
+import { controlRoutes } from './control-route.ts'
 
 /** The ingress and the names under which services are found. */
 export function composeTraffic(base: Base) {
@@ -18,6 +19,7 @@ export function composeTraffic(base: Base) {
     httpsPort: config.https_port,
     workers: config.ingress_workers,
     trustedProxies: config.trusted_proxies,
+    proxyProtocolPeers: config.proxy_protocol_peers,
   })
   const ports = { http: config.http_port, https: config.https_port }
   const projectNameOf = (id: string): string | undefined => stores.projects.find(id)?.name
@@ -40,7 +42,7 @@ export function composeTraffic(base: Base) {
     system,
     replicas: stores.replicas,
     listRouted: intents.listRouted,
-    publish: ingress.publish,
+    publish: (planned) => ingress.publish([...planned, ...controlRoutes(config, ingress)]),
     onError: reporter(base, 'routes'),
   })
   return {
