@@ -6,6 +6,7 @@ import { type Base, openStores, type AppOptions } from './composition/base.ts'
 import { type Access, composeAccess } from './composition/access.ts'
 import { composeImages } from './composition/images.ts'
 import { composeRegistry, type RegistryPart } from './composition/registry.ts'
+import { type Certificates, composeCertificates } from './composition/certificates.ts'
 import { composeDomains, type Domains } from './composition/domains.ts'
 import { type Traffic, composeTraffic } from './composition/traffic.ts'
 import { type Delivery, composeDelivery } from './composition/delivery.ts'
@@ -43,8 +44,19 @@ async function composeApp(base: Base): Promise<App> {
   const images = composeImages(base, access, registry)
   const delivery = await composeDelivery(base, access, traffic, registry, images, git)
   const sealing = composeSecrets(base, access)
-  const domains = composeDomains(base, access, traffic)
-  const workers = composeWorkers(base, access, traffic, delivery, registry, images, sealing, domains)
+  const certificates = composeCertificates(base, access, traffic)
+  const domains = composeDomains(base, access, traffic, certificates)
+  const workers = composeWorkers(
+    base,
+    access,
+    traffic,
+    delivery,
+    registry,
+    images,
+    sealing,
+    domains,
+    certificates,
+  )
   const server = composeServer(
     base,
     access,
@@ -56,8 +68,9 @@ async function composeApp(base: Base): Promise<App> {
     sealing,
     git,
     domains,
+    certificates,
   )
-  return lifecycle(base, access, traffic, delivery, workers, registry, domains, server)
+  return lifecycle(base, access, traffic, delivery, workers, registry, domains, certificates, server)
 }
 
 function lifecycle(
@@ -68,6 +81,7 @@ function lifecycle(
   workers: Workers,
   registry: RegistryPart,
   domains: Domains,
+  certificates: Certificates,
   server: Server,
 ): App {
   const { config, state } = base
@@ -95,7 +109,9 @@ function lifecycle(
       })
       for (const worker of [workers.removal, ...workers.upkeep]) worker.start()
       stack.defer(() => domains.stop())
-      domains.worker.start()
+      domains.start()
+      stack.defer(() => certificates.worker.stop())
+      certificates.worker.start()
       stack.defer(() => delivery.logs.stop())
       delivery.logs.worker.start()
       stack.defer(() => delivery.recovery.stop())

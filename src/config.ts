@@ -41,12 +41,30 @@ export const SETTINGS = {
     'Services answer at <service>.<project>.<control_domain> as well as under .localhost.',
   ),
   acme_email: read.text(
-    'Contact address for the certificate authority. Not used yet: this version issues no certificates.',
+    'Contact address for the certificate authority, whose terms are accepted by setting it. Without it no certificates are obtained.',
     320,
   ),
   acme_directory_url: read.url(
     'https://acme-v02.api.letsencrypt.org/directory',
-    'ACME directory. Not used yet: this version issues no certificates.',
+    'ACME directory of the authority that certificates are obtained from.',
+  ),
+  acme_ca_file: read.text(
+    'A PEM file of certificates that the ACME server is trusted by, besides the usual ones: for a private authority.',
+    4096,
+  ),
+  acme_eab_kid: read.text('Key id of the external account binding, where the authority wants one.', 1024),
+  acme_eab_hmac_key: read.secret('Its HMAC key, base64url.', 1, 1024),
+  acme_staging_first: read.boolean(
+    false,
+    'Whether the first order for a name goes to acme_staging_directory_url, whose limits are wide; only when that succeeds the real one follows.',
+  ),
+  acme_staging_directory_url: read.url(
+    'https://acme-staging-v02.api.letsencrypt.org/directory',
+    'ACME directory for acme_staging_first.',
+  ),
+  acme_service_names: read.boolean(
+    true,
+    'Whether certificates are also obtained for the names of services below control_domain.',
   ),
   domain_check_port: read.integer(
     80,
@@ -143,9 +161,7 @@ export const SETTINGS = {
     86_400,
     'How long replaced replicas may keep WebSockets and other upgraded connections.',
   ),
-  image_private_ranges: read.ranges(
-    'Addresses or ranges of private networks that images may be fetched from, such as 10.1.2.0/24. Others are refused.',
-  ),
+  image_private_ranges: read.ranges('Private addresses and ranges that images may come from; no others.'),
   keep_releases: read.integer(10, 1, 1000, 'Earlier releases of a service whose images are kept.'),
   node_base_image: read.text(
     'Base image with Node.js for folders without a Dockerfile. Without it Berth assembles one of its own runtime.',

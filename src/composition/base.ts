@@ -1,7 +1,9 @@
 import type { Config } from '../config.ts'
 import type { Log } from '../lib/log.ts'
 import type { System } from '../lib/system.ts'
+import { createDeploymentImageStore } from '../modules/deployments/deployment-image-store.ts'
 import { createDeploymentStore } from '../modules/deployments/deployment-store.ts'
+import { createCertificateStore } from '../modules/certificates/certificate-store.ts'
 import { createDomainStore } from '../modules/domains/domain-store.ts'
 import { createProjectStore } from '../modules/projects/project-store.ts'
 import { createExternalRegistryStore } from '../modules/registries/external-registry-store.ts'
@@ -28,11 +30,13 @@ export function openStores(database: State['database']) {
     projects: createProjectStore(database),
     services: createServiceStore(database),
     deployments: createDeploymentStore(database),
+    deploymentImages: createDeploymentImageStore(database),
     replicas: createReplicaStore(database),
     externalRegistries: createExternalRegistryStore(database),
     uploads: createUploadStore(database),
     volumes: createVolumeStore(database),
     domains: createDomainStore(database),
+    certificates: createCertificateStore(database),
   }
 }
 

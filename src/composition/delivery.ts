@@ -125,6 +125,7 @@ export async function composeDelivery(
       return builds.buildSource(request)
     },
     images,
+    setDigest: stores.deploymentImages.setDigest,
     library,
     publishRoutes: traffic.routes.publish,
     inFlight: traffic.ingress.inFlight,

@@ -16,6 +16,7 @@ import type { Delivery } from './delivery.ts'
 import type { ImagesPart } from './images.ts'
 import type { RegistryPart } from './registry.ts'
 import type { Sealing } from './secrets.ts'
+import type { Certificates } from './certificates.ts'
 import type { Domains } from './domains.ts'
 
 const MINUTE_MS = 60_000
@@ -30,6 +31,7 @@ export function composeWorkers(
   { images }: ImagesPart,
   sealing: Sealing,
   domains: Domains,
+  certificates: Certificates,
 ) {
   const { config, system, stores } = base
   const { runtime, engine, logs } = delivery
@@ -47,7 +49,7 @@ export function composeWorkers(
     MINUTE_MS,
     createAutoDeploy({
       listServices: stores.services.listAll,
-      store: stores.deployments,
+      store: stores.deploymentImages,
       images,
       deploy: (service_id, trigger) => {
         const source = { type: 'external_image' } as const
@@ -66,6 +68,7 @@ export function composeWorkers(
           runtime,
           database: base.state.database,
           store: stores.deployments,
+          images: stores.deploymentImages,
           library: delivery.library,
           keep: config.keep_releases,
         },
@@ -96,7 +99,7 @@ export function composeWorkers(
         removeLogs: (serviceId) => logs.removeService(serviceId),
         networkOf: networkName,
         removeVolumes: (serviceId) => removeVolumesOfService(runtime, serviceId),
-        foreignImages: stores.deployments.listImagesOfService,
+        foreignImages: stores.deploymentImages.listImagesOfService,
         removeRow: (service) =>
           base.state.database.transact(() => {
             stores.services.remove(service.id)
@@ -113,7 +116,8 @@ export function composeWorkers(
     engine.worker,
     removal,
     delivery.logs.worker,
-    domains.worker,
+    ...domains.workers,
+    certificates.worker,
     ...upkeep,
   ]
   return { all, removal, upkeep }

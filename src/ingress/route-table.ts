@@ -10,7 +10,7 @@ export interface RouteTable {
 }
 
 export interface Route {
-  /** Lower case, no port, no trailing dot. Exact match. */
+  /** Lower case, no port, no trailing dot. Exact; or `*.example.org` for names with one label in the star's place. */
   hostname: string
   /** For messages and logs: `<project>/<service>`. */
   label: string
@@ -38,7 +38,7 @@ export interface Upstream {
 export const EMPTY_TABLE: RouteTable = { version: 0, routes: [] }
 
 const HOSTNAME =
-  /^(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*$/
+  /^(?=.{1,253}$)(?:\*\.)?[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*$/
 
 /** Longer than any client waits. */
 const MAX_HOLD_MS = 10 * 60_000

@@ -122,6 +122,8 @@ async function archive(): Promise<Buffer> {
 const OTHER_OUTCOMES: Readonly<Record<string, string>> = {
   // Releases run from what is in it.
   deleteRepository: 'IN_USE',
+  // The example was added a moment ago, under the same name.
+  replaceExternalRegistry: 'NAME_TAKEN',
   bootstrap: 'ALREADY_INITIALIZED',
   cancelDeployment: 'DEPLOYMENT_OVER',
   startService: 'NOTHING_TO_DEPLOY',
@@ -133,6 +135,12 @@ const OTHER_OUTCOMES: Readonly<Record<string, string>> = {
   deleteService: 'NOT_EMPTY',
   // The example is not sent to the hostname that the proof is for.
   getDomainChallenge: 'NOT_FOUND',
+  // The world has no certificate, and the example is none.
+  uploadCertificate: 'VALIDATION_ERROR',
+  getCertificate: 'NOT_FOUND',
+  deleteCertificate: 'NOT_FOUND',
+  renewCertificate: 'NOT_FOUND',
+  revokeCertificate: 'NOT_FOUND',
   // Nothing of the world has been fetched over ssh.
   deleteGitHostKey: 'NOT_FOUND',
 }

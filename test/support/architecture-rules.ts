@@ -92,7 +92,7 @@ const ARROWS: Record<Layer, Arrows> = {
       'other module store',
       'other module',
     ],
-    type: [],
+    type: ['ingress contract'],
   },
   main: { value: ['composition', 'config', 'cli', 'lib'], type: [] },
   cli: { value: ['cli', 'lib'], type: [] },

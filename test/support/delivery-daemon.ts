@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { createWorker } from '../../src/lib/worker.ts'
 import { createDeploymentEngine } from '../../src/modules/deployments/deployment-engine.ts'
 import { createDeploymentOperations } from '../../src/modules/deployments/deployment-operations.ts'
+import { createDeploymentImageStore } from '../../src/modules/deployments/deployment-image-store.ts'
 import { createDeploymentStore } from '../../src/modules/deployments/deployment-store.ts'
 import { createImageRecovery } from '../../src/modules/deployments/image-recovery.ts'
 import { createReleaseLibrary } from '../../src/modules/deployments/release-library.ts'
@@ -52,6 +53,7 @@ export function bootDaemon(world: DeliveryWorld) {
     projects: createProjectStore(database),
     services: createServiceStore(database),
     deployments: createDeploymentStore(database),
+    deploymentImages: createDeploymentImageStore(database),
     replicas: createReplicaStore(database),
     volumes: createVolumeStore(database),
   }
@@ -72,6 +74,7 @@ export function bootDaemon(world: DeliveryWorld) {
     listLiveDeployments: stores.deployments.listLive,
     listOpenDeployments: stores.deployments.listOpen,
     projectNameOf,
+    isSecured: () => false,
     hostnamesOf: (service, projectName) => serviceHostnames(service.name, projectName, undefined),
     mountsOf: (deployment) => expectedMounts(stores.volumes, deployment),
     replicas: stores.replicas,
@@ -127,6 +130,7 @@ export function bootDaemon(world: DeliveryWorld) {
     ...common,
     library,
     images: world.imageSource,
+    setDigest: stores.deploymentImages.setDigest,
     inFlight: drain.inFlight,
     store: stores.deployments,
     replicas: stores.replicas,
@@ -189,7 +193,7 @@ export function bootDaemon(world: DeliveryWorld) {
           removeLogs: async () => {},
           removeVolumes: (id) => removeVolumesOfService(runtime, id),
           networkOf: networkName,
-          foreignImages: stores.deployments.listImagesOfService,
+          foreignImages: stores.deploymentImages.listImagesOfService,
           removeRow: (service) =>
             database.transact(() => {
               stores.services.remove(service.id)
@@ -285,7 +289,7 @@ export function bootDaemon(world: DeliveryWorld) {
     },
     expireImages: (keep: number) =>
       removeExpiredImages(
-        { runtime, database, store: stores.deployments, library, keep },
+        { runtime, database, store: stores.deployments, images: stores.deploymentImages, library, keep },
         new AbortController().signal,
       ),
     /** An orderly stop. */

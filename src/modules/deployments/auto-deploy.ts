@@ -2,11 +2,11 @@ import { isAppError } from '../../lib/errors.ts'
 import type { ImageSource } from '../registries/image-source.ts'
 import type { ServiceSummary } from '../services/service-schema.ts'
 import type { DeploymentTrigger } from './deployment-schema.ts'
-import type { DeploymentStore } from './deployment-store.ts'
+import type { DeploymentImageStore } from './deployment-image-store.ts'
 
 export interface AutoDeployDeps {
   listServices: () => readonly ServiceSummary[]
-  store: Pick<DeploymentStore, 'findPushed'>
+  store: Pick<DeploymentImageStore, 'findPushed'>
   images: Pick<ImageSource, 'locate' | 'resolve'>
   deploy: (serviceId: string, trigger: DeploymentTrigger) => Promise<unknown>
   /** Told of a service that could not be looked at or deployed; the others are. */

@@ -50,6 +50,8 @@ export interface DeploymentEngineDeps {
   buildSource: SourceStepDeps['buildSource']
   /** Where images come from that somebody else made. */
   images: ImageSource
+  /** Records which image a deployment is to be, once. */
+  setDigest: (deploymentId: string, digest: string) => void
   /** Where releases are kept besides the engine. */
   library: ReleaseLibrary
   publishRoutes: CutoverStepDeps['publishRoutes']
@@ -81,7 +83,7 @@ export function createDeploymentEngine(deps: DeploymentEngineDeps): DeploymentQu
   const release = createReleaseFetcher({ ...deps, lookAtTag })
   const fetchers: SourceFetchers = {
     upload: createUploadFetcher(deps),
-    external_image: createImageFetcher({ ...deps, setDigest: store.setDigest }),
+    external_image: createImageFetcher({ ...deps, setDigest: deps.setDigest }),
     git: createGitFetcher(deps),
     redeploy: release,
     rollback: release,

@@ -3,7 +3,7 @@ import { BadImageReference } from '../../lib/image-reference.ts'
 import type { Actor } from '../identity/actor.ts'
 import type { ServiceSource } from '../services/service-schema.ts'
 import type { ImagePlace, ImageSource, NamedImage } from './image-source.ts'
-import { UpstreamFailed } from './upstream-request.ts'
+import { UpstreamFailed } from '../../lib/upstream-failed.ts'
 
 export interface ImageCheckDeps {
   images: Pick<ImageSource, 'locate'>

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { ImageWriter } from '../registry/image-writer.ts'
 import type { Upstream, UpstreamManifest } from './upstream.ts'
-import { UpstreamFailed } from './upstream-request.ts'
+import { UpstreamFailed } from '../../lib/upstream-failed.ts'
 
 export interface ImageCopyRequest {
   upstream: Upstream

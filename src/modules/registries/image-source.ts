@@ -13,7 +13,8 @@ import type { ExternalRegistryStore } from './external-registry-store.ts'
 import { copyImage } from './image-copy.ts'
 import { readEndpoint } from './registry-endpoint.ts'
 import type { UpstreamCredentials } from './upstream-auth.ts'
-import { type AskUpstream, UpstreamFailed } from './upstream-request.ts'
+import { UpstreamFailed } from '../../lib/upstream-failed.ts'
+import { type AskUpstream } from './upstream-request.ts'
 import { createUpstream, type Upstream } from './upstream.ts'
 
 /** An image as a service names it. */

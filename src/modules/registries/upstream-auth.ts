@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http'
-import { type AskUpstream, UpstreamFailed } from './upstream-request.ts'
+import { UpstreamFailed } from '../../lib/upstream-failed.ts'
+import { type AskUpstream } from './upstream-request.ts'
 import { readSmall } from './upstream-body.ts'
 
 /** What is shown to an external registry. */

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import { messageOf } from '../../lib/errors.ts'
-import { UpstreamFailed } from './upstream-request.ts'
+import { UpstreamFailed } from '../../lib/upstream-failed.ts'
 
 /** Reads a body that must be small. Throws UpstreamFailed when it is not, or breaks off. */
 export async function readSmall(answer: IncomingMessage, maxBytes: number): Promise<Buffer> {

@@ -3,18 +3,7 @@ import { request as requestHttps } from 'node:https'
 import { isIP, type LookupFunction } from 'node:net'
 import { type AddressRule, AddressRefused } from '../../lib/address-rule.ts'
 import { messageOf, systemCodeOf } from '../../lib/errors.ts'
-
-/** A registry that did not give what was asked of it; the message is for people and holds no secret. */
-export class UpstreamFailed extends Error {
-  /** Whether asking again may help. */
-  readonly isPassing: boolean
-
-  constructor(message: string, options: { cause?: unknown; isPassing?: boolean } = {}) {
-    super(message, { cause: options.cause })
-    this.name = 'UpstreamFailed'
-    this.isPassing = options.isPassing === true
-  }
-}
+import { UpstreamFailed } from '../../lib/upstream-failed.ts'
 
 export interface UpstreamQuestion {
   method: 'GET' | 'HEAD' | 'POST'

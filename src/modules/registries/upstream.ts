@@ -3,7 +3,8 @@ import type { IncomingMessage } from 'node:http'
 import type { System } from '../../lib/system.ts'
 import { answerChallenge, type UpstreamCredentials } from './upstream-auth.ts'
 import { readSmall } from './upstream-body.ts'
-import { type AskUpstream, UpstreamFailed } from './upstream-request.ts'
+import { UpstreamFailed } from '../../lib/upstream-failed.ts'
+import { type AskUpstream } from './upstream-request.ts'
 
 /** A manifest as its registry has it, its digest checked. */
 export interface UpstreamManifest {

@@ -85,7 +85,7 @@ test('an upload cannot be deployed as an image without saying which', async (t) 
 function autoDeployOf(world: Delivery, daemon: DeliveryDaemon): () => Promise<void> {
   const run = createAutoDeploy({
     listServices: daemon.stores.services.listAll,
-    store: daemon.stores.deployments,
+    store: daemon.stores.deploymentImages,
     images: {
       ...world.imageSource,
       locate: (_, { image }) => ({
