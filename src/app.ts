@@ -4,6 +4,7 @@ import { openState } from './store/state.ts'
 import { ingressDoorPath } from './composition/control-route.ts'
 import { type Base, openStores, type AppOptions } from './composition/base.ts'
 import { type Access, composeAccess } from './composition/access.ts'
+import { composeImages } from './composition/images.ts'
 import { composeRegistry, type RegistryPart } from './composition/registry.ts'
 import { type Certificates, composeCertificates } from './composition/certificates.ts'
 import { composeDomains, type Domains } from './composition/domains.ts'
@@ -40,11 +41,22 @@ async function composeApp(base: Base): Promise<App> {
   const traffic = composeTraffic(base)
   const git = composeGit(base, access)
   const registry = await composeRegistry(base, access)
-  const delivery = await composeDelivery(base, access, traffic, registry, git)
+  const images = composeImages(base, access, registry)
+  const delivery = await composeDelivery(base, access, traffic, registry, images, git)
   const sealing = composeSecrets(base, access)
   const certificates = composeCertificates(base, access, traffic)
   const domains = composeDomains(base, access, traffic, certificates)
-  const workers = composeWorkers(base, access, traffic, delivery, registry, sealing, domains, certificates)
+  const workers = composeWorkers(
+    base,
+    access,
+    traffic,
+    delivery,
+    registry,
+    images,
+    sealing,
+    domains,
+    certificates,
+  )
   const server = composeServer(
     base,
     access,
@@ -52,6 +64,7 @@ async function composeApp(base: Base): Promise<App> {
     delivery,
     workers,
     registry,
+    images,
     sealing,
     git,
     domains,

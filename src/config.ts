@@ -147,9 +147,7 @@ export const SETTINGS = {
     'Certificates (PEM) of authorities that hosts of repositories may have, besides those of the system.',
     4096,
   ),
-  git_private_ranges: read.ranges(
-    'Addresses or ranges of private networks that repositories may be fetched from, such as 10.1.2.0/24. Others are refused.',
-  ),
+  git_private_ranges: read.ranges('Private addresses and ranges that repositories may come from; no others.'),
   git_allow_http: read.boolean(
     false,
     'Whether repositories may be fetched over plain http: everyone on the way can then change them and read tokens.',
@@ -161,6 +159,7 @@ export const SETTINGS = {
     86_400,
     'How long replaced replicas may keep WebSockets and other upgraded connections.',
   ),
+  image_private_ranges: read.ranges('Private addresses and ranges that images may come from; no others.'),
   keep_releases: read.integer(10, 1, 1000, 'Earlier releases of a service whose images are kept.'),
   node_base_image: read.text(
     'Base image with Node.js for folders without a Dockerfile. Without it Berth assembles one of its own runtime.',

@@ -1,11 +1,13 @@
 import type { Config } from '../config.ts'
 import type { Log } from '../lib/log.ts'
 import type { System } from '../lib/system.ts'
+import { createDeploymentImageStore } from '../modules/deployments/deployment-image-store.ts'
 import { createDeploymentStore } from '../modules/deployments/deployment-store.ts'
 import { createCertificateStore } from '../modules/certificates/certificate-store.ts'
 import { createDomainStore } from '../modules/domains/domain-store.ts'
 import { createFreezeStore } from '../modules/freezes/freeze-store.ts'
 import { createProjectStore } from '../modules/projects/project-store.ts'
+import { createExternalRegistryStore } from '../modules/registries/external-registry-store.ts'
 import { createReplicaStore } from '../modules/replicas/replica-store.ts'
 import { createServiceStore } from '../modules/services/service-store.ts'
 import { createUploadStore } from '../modules/uploads/upload-store.ts'
@@ -29,7 +31,9 @@ export function openStores(database: State['database']) {
     projects: createProjectStore(database),
     services: createServiceStore(database),
     deployments: createDeploymentStore(database),
+    deploymentImages: createDeploymentImageStore(database),
     replicas: createReplicaStore(database),
+    externalRegistries: createExternalRegistryStore(database),
     uploads: createUploadStore(database),
     volumes: createVolumeStore(database),
     domains: createDomainStore(database),

@@ -14,6 +14,7 @@ import { createUploadFiles } from '../modules/uploads/upload-files.ts'
 import { createUploadOperations } from '../modules/uploads/upload-operations.ts'
 import { createDockerRuntime } from '../runtime/docker-runtime.ts'
 import type { DeploymentRow } from '../modules/deployments/deployment-schema.ts'
+import type { ImagesPart } from './images.ts'
 import type { RegistryPart } from './registry.ts'
 import { composeVolumes } from './volumes.ts'
 import { composeLogs } from './logs.ts'
@@ -28,6 +29,7 @@ export async function composeDelivery(
   { secrets, audit, identity }: Access,
   traffic: Traffic,
   registry: RegistryPart,
+  { images, check }: ImagesPart,
   git: GitPart,
 ) {
   const { config, log, system, stores, state } = base
@@ -126,6 +128,8 @@ export async function composeDelivery(
       await uploadFiles.requireRoom(0)
       return builds.buildSource(request)
     },
+    images,
+    setDigest: stores.deploymentImages.setDigest,
     library,
     publishRoutes: traffic.routes.publish,
     inFlight: traffic.ingress.inFlight,
@@ -188,6 +192,7 @@ export async function composeDelivery(
     takeUpload: uploads.takeUpload,
     requireUnfrozen: freezes.requireUnfrozen,
     library,
+    requireImage: check.requireImage,
     gitAllowsHttp: config.git_allow_http,
     hasImage: async (id) => (await runtime.findImage(id)) !== undefined,
     deploymentsChanged: engine.worker.nudge,

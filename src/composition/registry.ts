@@ -6,7 +6,11 @@ import { type Base, reporter } from './base.ts'
 /** The hosted OCI registry. */
 export async function composeRegistry(base: Base, { audit, identity }: Access) {
   const { config, log, system, state, stores } = base
+  const listeners = new Set<() => void>()
   const registry = await createRegistry({
+    tagged: () => {
+      for (const listener of listeners) listener()
+    },
     database: state.database,
     system,
     identity,
@@ -22,6 +26,8 @@ export async function composeRegistry(base: Base, { audit, identity }: Access) {
     onError: reporter(base, 'registry'),
     settings: config,
   })
-  return { ...registry, entry: createEngineEntry() }
+  /** Whoever wants to know that something was pushed. */
+  const onPush = (listener: () => void): void => void listeners.add(listener)
+  return { ...registry, onPush, entry: createEngineEntry(config.control_domain) }
 }
 export type RegistryPart = Awaited<ReturnType<typeof composeRegistry>>

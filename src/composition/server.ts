@@ -18,6 +18,7 @@ import { routeListingRoutes } from '../modules/ingress/route-listing-routes.ts'
 import { nodeRoutes } from '../modules/node/node-routes.ts'
 import { createProjectOperations } from '../modules/projects/project-operations.ts'
 import { projectRoutes } from '../modules/projects/project-routes.ts'
+import { externalRegistryRoutes } from '../modules/registries/external-registry-routes.ts'
 import { registryControlRoutes } from '../modules/registry/registry-control-routes.ts'
 import { registryRoutes } from '../modules/registry/registry-routes.ts'
 import { rotationRoutes } from '../modules/secrets/rotation-routes.ts'
@@ -35,6 +36,7 @@ import type { Traffic } from './traffic.ts'
 import type { Delivery } from './delivery.ts'
 import type { Certificates } from './certificates.ts'
 import type { Domains } from './domains.ts'
+import type { ImagesPart } from './images.ts'
 import type { RegistryPart } from './registry.ts'
 import type { Sealing } from './secrets.ts'
 import type { GitPart } from './git.ts'
@@ -47,6 +49,7 @@ export function composeServer(
   delivery: Delivery,
   workers: Workers,
   registry: RegistryPart,
+  images: ImagesPart,
   sealing: Sealing,
   git: GitPart,
   domains: Domains,
@@ -93,6 +96,7 @@ export function composeServer(
       hostnamesOf: (id) => stores.domains.hostnamesOf(id, 'all'),
     },
     cancelDeployments: delivery.deployments.cancelOfService,
+    requireSource: images.check.requireSource,
     hideImages: (service) => {
       const own = new Set(stores.deployments.listIdsOfService(service.id))
       registry.images.hideRepositories(service, (deploymentId) => own.has(deploymentId))
@@ -144,6 +148,7 @@ export function composeServer(
     onDenied: audit.recordDenial,
   })
   registryControlRoutes(server, registry.control)
+  externalRegistryRoutes(server, images.registries)
   rotationRoutes(server, sealing.rotations)
   gitCredentialRoutes(server, git.credentials)
   openApiRoutes(server, VERSION)

@@ -1,5 +1,7 @@
 import { join } from 'node:path'
 import { createWorker, type Worker } from '../lib/worker.ts'
+import { createAutoDeploy } from '../modules/deployments/auto-deploy.ts'
+import { contextOfBerth } from '../modules/identity/context.ts'
 import { removeExpiredImages } from '../modules/deployments/image-retention.ts'
 import { sweepReleaseCommands } from '../modules/deployments/steps/release-command.ts'
 import { sweepWorkFolders } from '../modules/deployments/work-folders.ts'
@@ -11,6 +13,7 @@ import { type Base, reporter } from './base.ts'
 import type { Access } from './access.ts'
 import type { Traffic } from './traffic.ts'
 import type { Delivery } from './delivery.ts'
+import type { ImagesPart } from './images.ts'
 import type { RegistryPart } from './registry.ts'
 import type { Sealing } from './secrets.ts'
 import type { Certificates } from './certificates.ts'
@@ -25,6 +28,7 @@ export function composeWorkers(
   traffic: Traffic,
   delivery: Delivery,
   registry: RegistryPart,
+  { images }: ImagesPart,
   sealing: Sealing,
   domains: Domains,
   certificates: Certificates,
@@ -40,6 +44,22 @@ export function composeWorkers(
     system,
     isDeploymentOpen: isOpen,
   })
+  const autoDeploy = make(
+    'auto-deploy',
+    MINUTE_MS,
+    createAutoDeploy({
+      listServices: stores.services.listAll,
+      store: stores.deploymentImages,
+      images,
+      deploy: (service_id, trigger) => {
+        const source = { type: 'external_image' } as const
+        const context = contextOfBerth(system.newId())
+        return delivery.deployments.createDeployment(context, { service_id, source }, trigger)
+      },
+      onError: reporter(base, 'auto-deploy'),
+    }),
+  )
+  registry.onPush(() => autoDeploy.nudge())
   const upkeep = [
     make('uploads', 5 * MINUTE_MS, expiry.run),
     make('images', 10 * MINUTE_MS, (signal) =>
@@ -48,6 +68,7 @@ export function composeWorkers(
           runtime,
           database: base.state.database,
           store: stores.deployments,
+          images: stores.deploymentImages,
           library: delivery.library,
           keep: config.keep_releases,
         },
@@ -61,6 +82,7 @@ export function composeWorkers(
     ),
     make('logs', 10 * MINUTE_MS, logs.expire),
     ...registry.workers,
+    autoDeploy,
     sealing.worker,
     delivery.volumes.worker,
   ]
@@ -77,7 +99,7 @@ export function composeWorkers(
         removeLogs: (serviceId) => logs.removeService(serviceId),
         networkOf: networkName,
         removeVolumes: (serviceId) => removeVolumesOfService(runtime, serviceId),
-        foreignImages: stores.deployments.listImagesOfService,
+        foreignImages: stores.deploymentImages.listImagesOfService,
         removeRow: (service) =>
           base.state.database.transact(() => {
             stores.services.remove(service.id)

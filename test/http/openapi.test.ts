@@ -122,6 +122,8 @@ async function archive(): Promise<Buffer> {
 const OTHER_OUTCOMES: Readonly<Record<string, string>> = {
   // Releases run from what is in it.
   deleteRepository: 'IN_USE',
+  // The example was added a moment ago, under the same name.
+  replaceExternalRegistry: 'NAME_TAKEN',
   bootstrap: 'ALREADY_INITIALIZED',
   cancelDeployment: 'DEPLOYMENT_OVER',
   startService: 'NOTHING_TO_DEPLOY',

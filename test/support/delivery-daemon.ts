@@ -4,6 +4,7 @@ import { createWorker } from '../../src/lib/worker.ts'
 import { createAutoscaler } from '../../src/modules/autoscale/autoscaler.ts'
 import { createDeploymentEngine } from '../../src/modules/deployments/deployment-engine.ts'
 import { createDeploymentOperations } from '../../src/modules/deployments/deployment-operations.ts'
+import { createDeploymentImageStore } from '../../src/modules/deployments/deployment-image-store.ts'
 import { createDeploymentStore } from '../../src/modules/deployments/deployment-store.ts'
 import { createImageRecovery } from '../../src/modules/deployments/image-recovery.ts'
 import { createReleaseLibrary } from '../../src/modules/deployments/release-library.ts'
@@ -55,6 +56,7 @@ export function bootDaemon(world: DeliveryWorld) {
     projects: createProjectStore(database),
     services: createServiceStore(database),
     deployments: createDeploymentStore(database),
+    deploymentImages: createDeploymentImageStore(database),
     replicas: createReplicaStore(database),
     volumes: createVolumeStore(database),
   }
@@ -130,6 +132,8 @@ export function bootDaemon(world: DeliveryWorld) {
   const engine = createDeploymentEngine({
     ...common,
     library,
+    images: world.imageSource,
+    setDigest: stores.deploymentImages.setDigest,
     inFlight: drain.inFlight,
     store: stores.deployments,
     replicas: stores.replicas,
@@ -178,6 +182,7 @@ export function bootDaemon(world: DeliveryWorld) {
       if (world.policy.frozen) throw new AppError('DEPLOYS_FROZEN')
     },
     library,
+    requireImage: () => {},
     gitAllowsHttp: false,
     hasImage: async (id) => (await runtime.findImage(id)) !== undefined,
     deploymentsChanged: engine.worker.nudge,
@@ -221,7 +226,7 @@ export function bootDaemon(world: DeliveryWorld) {
           removeLogs: async () => {},
           removeVolumes: (id) => removeVolumesOfService(runtime, id),
           networkOf: networkName,
-          foreignImages: stores.deployments.listImagesOfService,
+          foreignImages: stores.deploymentImages.listImagesOfService,
           removeRow: (service) =>
             database.transact(() => {
               stores.services.remove(service.id)
@@ -242,6 +247,7 @@ export function bootDaemon(world: DeliveryWorld) {
     observe: intents.observe,
     redeploy: deployments.redeployService,
     cancelDeployments: deployments.cancelOfService,
+    requireSource: () => {},
     hideImages: (service) => {
       const own = stores.deployments.listIdsOfService(service.id)
       images.hideRepositories(service, (id) => own.includes(id))
@@ -315,7 +321,7 @@ export function bootDaemon(world: DeliveryWorld) {
     },
     expireImages: (keep: number) =>
       removeExpiredImages(
-        { runtime, database, store: stores.deployments, library, keep },
+        { runtime, database, store: stores.deployments, images: stores.deploymentImages, library, keep },
         new AbortController().signal,
       ),
     /** An orderly stop. */

@@ -4,6 +4,9 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
+import { readImageReference } from '../../src/lib/image-reference.ts'
+import type { ImageSource } from '../../src/modules/registries/image-source.ts'
+import { UpstreamFailed } from '../../src/lib/upstream-failed.ts'
 import { AppError } from '../../src/lib/errors.ts'
 import type { AuditEntry } from '../../src/modules/audit/audit.ts'
 import type { BuildRequest } from '../../src/modules/deployments/steps/source-steps.ts'
@@ -131,7 +134,40 @@ export async function openWorld(given: Partial<DeliverySettings> = {}) {
     }
   })
 
+  /** Images of somebody else's registry: where their tags lead. */
+  const upstream = new Map<string, string>()
+  const imageSource: ImageSource = {
+    locate: (_, { image }) => {
+      const reference = readImageReference(image)
+      return { kind: 'external', reference, registry: undefined, text: image }
+    },
+    resolve: async ({ text }) => {
+      const digest = upstream.get(text)
+      if (digest === undefined) throw new UpstreamFailed(`the registry has no ${text}`)
+      return digest
+    },
+    obtain: async (_, digest, { repository, tag, onProgress }) => {
+      const image = engine.pushed.get(digest)
+      if (!image) throw new UpstreamFailed(`the registry has no ${digest}`)
+      engine.pushed.set(`${repository}@${digest}`, image)
+      keepPushed({ repository, tag, digest })
+      onProgress('Fetched it.')
+      return { repository, tag }
+    },
+  }
+
   return {
+    imageSource,
+    /** Has a tag of somebody else's registry lead to a new image; answers its digest. */
+    moveTag: (image: string, program: FakeProgram = {}): string => {
+      const id = `sha256:${createHash('sha256').update(system.newId()).digest('hex')}`
+      const digest = `sha256:${createHash('sha256').update(id).digest('hex')}`
+      const info = { id, tags: [], size_bytes: 1, labels: {}, exposed_ports: [], has_command: true }
+      engine.pushed.set(digest, info)
+      engine.programs.set(id, { address: replicas.addressFor(answerOk), ...program })
+      upstream.set(image, digest)
+      return digest
+    },
     dataDir,
     database,
     system,

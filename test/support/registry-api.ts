@@ -55,6 +55,7 @@ export async function openRegistryApi(options: RegistryApiOptions) {
     recordAudit: audit.record,
     accessRevision: audit.accessRevision,
     hasService: () => true,
+    tagged: () => {},
     describeHolder: (id) => `deployment ${id}`,
     onProblem: note,
     onError: (error) => note(error instanceof Error ? `${error.stack}` : String(error), {}),

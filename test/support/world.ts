@@ -21,6 +21,8 @@ export interface World {
   sessionId: string
   rotationId: string
   credentialId: string
+  /** An external registry of the project. */
+  externalRegistryId: string
   /** Sessions by what they may: in the project, in the other one, or nowhere. */
   sessions: Record<'viewer' | 'operator' | 'admin' | 'other_admin' | 'nobody_special', string>
 }
@@ -64,6 +66,12 @@ export async function makeWorld(app: OpenedApp): Promise<World> {
     credentialId: await idOf(`/v1/projects/${projectId}/credentials/git`, {
       kind: 'https_token',
       host: 'git.example.com',
+      token: 'of-the-world',
+    }),
+    externalRegistryId: await idOf(`/v1/projects/${projectId}/registries`, {
+      name: 'of-the-world',
+      endpoint: 'ghcr.io',
+      auth_kind: 'token',
       token: 'of-the-world',
     }),
     tokenId: await idOf('/v1/api-tokens', { name: 'of-the-world' }),
@@ -135,6 +143,7 @@ export function parameterOf(world: World, path: string, name: string): string {
   if (name === 'user_id') return world.userId
   if (name === 'token_id') return world.tokenId
   if (name === 'credential_id') return world.credentialId
+  if (name === 'registry_id') return world.externalRegistryId
   if (name === 'domain_id') return world.domainId
   if (path.startsWith('/v1/auth/sessions/')) return world.sessionId
   const noun = path.split('/')[2]

@@ -4,6 +4,7 @@ import type { System } from '../../lib/system.ts'
 import type { Runtime } from '../../runtime/runtime.ts'
 import type { Database } from '../../store/database.ts'
 import type { RecordAudit } from '../audit/audit.ts'
+import type { ImageSource } from '../registries/image-source.ts'
 import type { GitSource } from '../git/git-source.ts'
 import { type DesiredState, replicasOf, type ServiceRow, writesVolumes } from '../services/service-schema.ts'
 import type { VolumeMounts } from '../volumes/volume-mounts.ts'
@@ -22,6 +23,7 @@ import { createPublishStep } from './steps/publish-step.ts'
 import type { ReplicaRows } from './steps/step.ts'
 import type { ReleaseLibrary } from './release-library.ts'
 import { builds, type SourceFetchers } from './sources/source-fetch.ts'
+import { createImageFetcher, createTagLook } from './sources/image-source.ts'
 import { createGitFetcher } from './sources/git-source.ts'
 import { createReleaseFetcher } from './sources/release-source.ts'
 import { createUploadFetcher, type UploadFetchDeps } from './sources/upload-source.ts'
@@ -50,6 +52,10 @@ export interface DeploymentEngineDeps {
   openEnvFile: EnvFileStepDeps['openEnvFile']
   maskAlso: EnvFileStepDeps['maskAlso']
   buildSource: SourceStepDeps['buildSource']
+  /** Where images come from that somebody else made. */
+  images: ImageSource
+  /** Records which image a deployment is to be, once. */
+  setDigest: (deploymentId: string, digest: string) => void
   /** Where releases are kept besides the engine. */
   library: ReleaseLibrary
   publishRoutes: CutoverStepDeps['publishRoutes']
@@ -62,6 +68,8 @@ export interface DeploymentEngineDeps {
 }
 
 const FETCH_MS = 15 * 60_000
+/** Of the whole image, from wherever it is. */
+const IMAGE_FETCH_MS = 60 * 60_000
 /** Of the whole image, however large. */
 const PUBLISH_MS = 60 * 60_000
 const START_MS = 3 * 60_000
@@ -75,9 +83,11 @@ const SLACK_MS = 30_000
 export function createDeploymentEngine(deps: DeploymentEngineDeps): DeploymentQueue {
   const { store, settings, services } = deps
   const workDir = join(settings.data_dir, 'work')
-  const release = createReleaseFetcher(deps)
+  const lookAtTag = createTagLook({ images: deps.images, find: store.find })
+  const release = createReleaseFetcher({ ...deps, lookAtTag })
   const fetchers: SourceFetchers = {
     upload: createUploadFetcher(deps),
+    external_image: createImageFetcher({ ...deps, setDigest: deps.setDigest }),
     git: createGitFetcher(deps),
     redeploy: release,
     rollback: release,
@@ -168,7 +178,8 @@ function timeoutOf(
   switch (step) {
     case 'fetch':
       // A repository has the time that the settings give it.
-      return deployment.source.type === 'git' ? null : FETCH_MS
+      if (deployment.source.type === 'git') return null
+      return deployment.source.type === 'external_image' ? IMAGE_FETCH_MS : FETCH_MS
     case 'build':
       // It waits in a queue first, for as long as it takes; the build itself has its own time.
       return null

@@ -9,12 +9,17 @@ import type {
   DeploymentTrigger,
   DeploymentView,
 } from './deployment-schema.ts'
+import { createImagePlanner, type ImagePlanDeps } from './sources/image-source.ts'
 import { createReleasePlanners, type ReleasePlanDeps } from './sources/release-source.ts'
 import { createGitPlanner, type GitPlanDeps } from './sources/git-source.ts'
 import type { Draft } from './sources/source-plan.ts'
 import { createUploadPlanner, type UploadPlanDeps } from './sources/upload-source.ts'
 
-export type DeploymentDeps = DeploymentRecordDeps & UploadPlanDeps & GitPlanDeps & ReleasePlanDeps
+export type DeploymentDeps = DeploymentRecordDeps &
+  UploadPlanDeps &
+  GitPlanDeps &
+  ImagePlanDeps &
+  ReleasePlanDeps
 
 export type DeploymentOperations = ReturnType<typeof createDeploymentOperations>
 
@@ -36,25 +41,22 @@ export function createDeploymentOperations(deps: DeploymentDeps) {
   const planners = {
     upload: createUploadPlanner(deps),
     git: createGitPlanner(deps),
+    external_image: createImagePlanner(deps),
     ...createReleasePlanners(deps),
   }
 
-  const plan = (service: ServiceRow, source: RequestedSource): Promise<Draft> => {
+  const plan = ({ actor }: Context, service: ServiceRow, source: RequestedSource): Promise<Draft> => {
     switch (source.type) {
       case 'upload':
         return planners.upload(service, source)
       case 'git':
         return planners.git(service, source)
+      case 'external_image':
+        return planners.external_image(service, source.image, actor)
       case 'redeploy':
         return planners.redeploy(service, source)
       case 'rollback':
         return planners.rollback(service, source)
-      default:
-        throw new AppError('NOT_SUPPORTED', {
-          details: [
-            { field: 'source.type', message: `${source.type} is not supported by this version; use upload` },
-          ],
-        })
     }
   }
 
@@ -65,14 +67,14 @@ export function createDeploymentOperations(deps: DeploymentDeps) {
     how: Partial<AskedHow> = {},
   ): Promise<DeploymentView & { revision: number }> => {
     const service = records.requireService(context.actor, 'deployments.create', serviceId)
-    const draft = await plan(service, source)
+    const draft = await plan(context, service, source)
     return viewOne(
       database.transact(() => records.insert(context, service.id, draft, { ...DEFAULT_HOW, ...how })),
     )
   }
 
   return {
-    /** Asks for a release; it is made in the background. Throws UPLOAD_USED, NOTHING_TO_DEPLOY, DEPLOYS_FROZEN and NOT_SUPPORTED. */
+    /** Asks for a release; it is made in the background. Throws UPLOAD_USED, NOTHING_TO_DEPLOY, DEPLOYS_FROZEN and VALIDATION_ERROR. */
     createDeployment: (
       context: Context,
       request: DeploymentRequest,

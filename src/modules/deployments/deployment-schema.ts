@@ -42,6 +42,8 @@ export type DeploymentSource =
       commit: string | null
       submodules: boolean
     }
+  /** With a `registry_id` the image is what follows the host of that external registry. */
+  | { type: 'external_image'; image: string; registry_id: string | null }
   | { type: 'redeploy' | 'rollback'; deployment_id: string; number: number }
 
 /** What of a repository a release was built from. Null: not known. */
@@ -151,7 +153,12 @@ export const DeploymentRequest = Type.Object(
         { additionalProperties: false },
       ),
       Type.Object(
-        { type: Type.Literal('external_image'), image: Type.Optional(Type.String({ maxLength: 512 })) },
+        {
+          type: Type.Literal('external_image'),
+          image: Type.Optional(
+            Type.String({ minLength: 1, maxLength: 512, description: "In full; default: the service's." }),
+          ),
+        },
         { additionalProperties: false },
       ),
     ]),
@@ -203,6 +210,8 @@ export const DeploymentView = Type.Object(
         Type.Union([Type.String(), Type.Null()], { description: 'The commit that was asked for.' }),
       ),
       submodules: Type.Optional(Type.Boolean()),
+      image: Type.Optional(Type.String()),
+      registry_id: Type.Optional(Type.Union([Type.String(), Type.Null()])),
       deployment_id: Type.Optional(Type.String()),
       number: Type.Optional(Type.Integer()),
     }),

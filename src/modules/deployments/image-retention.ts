@@ -2,6 +2,7 @@ import { isAppError } from '../../lib/errors.ts'
 import type { Database } from '../../store/database.ts'
 import { LABELS } from '../../runtime/labels.ts'
 import type { ImageInfo, Runtime } from '../../runtime/runtime.ts'
+import type { DeploymentImageStore } from './deployment-image-store.ts'
 import type { DeploymentStore } from './deployment-store.ts'
 import { ENGINE_PREFIX } from './engine-image.ts'
 import type { ReleaseLibrary } from './release-library.ts'
@@ -9,8 +10,9 @@ import type { ReleaseLibrary } from './release-library.ts'
 export interface ImageRetentionDeps {
   runtime: Runtime
   database: Database
-  store: DeploymentStore
-  library: Pick<ReleaseLibrary, 'unpin'>
+  store: Pick<DeploymentStore, 'listOpen'>
+  images: DeploymentImageStore
+  library: Pick<ReleaseLibrary, 'unpin' | 'listPinned'>
   /** How many earlier releases of each service can be gone back to. */
   keep: number
 }
@@ -21,11 +23,15 @@ export interface ImageRetentionDeps {
  */
 export async function removeExpiredImages(deps: ImageRetentionDeps, signal: AbortSignal): Promise<void> {
   const { runtime, store } = deps
-  deps.database.transact(() => deps.library.unpin(store.forgetExpiredImages(deps.keep)))
+  deps.database.transact(() => {
+    deps.images.forgetExpiredImages(deps.keep)
+    // Those that ended before they had an image of their own hold one, too.
+    deps.library.unpin(deps.images.listWithoutImage(deps.library.listPinned()))
+  })
   const images = await runtime.listImages({ [LABELS.kind]: 'image' })
   // Read after the list: what was built meanwhile belongs to a deployment that is open or recorded by now.
   const references = [
-    ...planRemovals(images, store.listImages(), store.listOpen()),
+    ...planRemovals(images, deps.images.listImages(), store.listOpen()),
     ...(await listGivenUp(deps)),
   ]
   for (const reference of references) {
@@ -43,11 +49,11 @@ export async function removeExpiredImages(deps: ImageRetentionDeps, signal: Abor
  * The names of images that came from elsewhere and so carry no label of ours: they end in the id of the deployment that had them brought.
  * Ids that we do not know are another node's.
  */
-async function listGivenUp({ runtime, store }: ImageRetentionDeps): Promise<string[]> {
+async function listGivenUp({ runtime, images }: ImageRetentionDeps): Promise<string[]> {
   const tags = await runtime.listTags(ENGINE_PREFIX)
   const byId = new Map(tags.map((tag) => [tag.slice(tag.lastIndexOf(':') + 1), tag]))
-  const kept = new Set(store.listImages().map(({ image }) => image))
-  return store.listWithoutImage([...byId.keys()]).flatMap((id) => {
+  const kept = new Set(images.listImages().map(({ image }) => image))
+  return images.listWithoutImage([...byId.keys()]).flatMap((id) => {
     const tag = byId.get(id)
     return tag === undefined || kept.has(tag) ? [] : [tag]
   })

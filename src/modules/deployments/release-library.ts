@@ -12,7 +12,10 @@ export interface ReleaseLibraryDeps {
 type GrantOf = [actions: readonly ('pull' | 'push')[], serviceId: string]
 
 /** The images of releases in Berth's own registry: from there they come back whatever happens to the engine's. */
-export interface ReleaseLibrary extends Pick<ReleaseImages, 'pin' | 'pinSame' | 'pinned' | 'unpin'> {
+export interface ReleaseLibrary extends Pick<
+  ReleaseImages,
+  'pin' | 'pinSame' | 'pinned' | 'listPinned' | 'unpin'
+> {
   /** Pushes an image of the engine under a tag. Throws TransferFailed, NOT_FOUND. */
   publish(
     image: string,
@@ -29,11 +32,12 @@ export function createReleaseLibrary({ runtime, images, registryHost }: ReleaseL
     repository,
     token: images.grant(repository, actions, serviceId),
   })
-  const { pin, pinSame, pinned, unpin } = images
+  const { pin, pinSame, pinned, listPinned, unpin } = images
   return {
     pin,
     pinSame,
     pinned,
+    listPinned,
     unpin,
 
     publish: (image, { repository, tag, service_id }, signal) =>

@@ -59,3 +59,18 @@ export const INSTALL_ADMIN_NAME = 'install-admin'
 
 /** What `Berth itself` does: the reconciler, time-outs. */
 export const SYSTEM_ACTOR_NAME = 'berth'
+
+/** Berth itself, where an operation wants an actor. */
+export function createSystemActor(can: Actor['can']): Actor {
+  return {
+    via: 'system',
+    user_id: null,
+    name: SYSTEM_ACTOR_NAME,
+    session_id: null,
+    token_id: null,
+    is_super_admin: false,
+    can,
+    sees: (projectId) => can('projects.read', projectId),
+    visibleProjects: () => [],
+  }
+}

@@ -1,4 +1,4 @@
-import { type Actor, SYSTEM_ACTOR_NAME } from './actor.ts'
+import { type Actor, createSystemActor, SYSTEM_ACTOR_NAME } from './actor.ts'
 
 /**
  * What every operation gets first: who asks, and what of the request belongs into records. `http/` makes it (`request.context`); an
@@ -19,3 +19,8 @@ export const BERTH_ITSELF = {
   request_id: null,
   client_address: null,
 } as const
+
+/** For operations that Berth asks for by itself, on the word of a setting that someone with the right to it made. */
+export function contextOfBerth(requestId: string): Context {
+  return { actor: createSystemActor(() => true), request_id: requestId, client_address: '' }
+}

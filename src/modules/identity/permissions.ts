@@ -18,7 +18,8 @@ export const PERMISSIONS = {
   'deployments.cancel': 'Cancel deployments',
   'logs.read': 'Read logs of services and deployments',
   'credentials.read': 'See which Git credentials and pinned host keys a project has',
-  'credentials.write': 'Add and remove Git credentials and forget pinned host keys',
+  'credentials.write':
+    'Add and remove credentials for Git and external registries, and forget pinned host keys',
   'registry.pull': 'Pull images and list repositories of the registry',
   'registry.push': 'Push images to the registry',
   'registry.delete': 'Delete from the registry and set the rules of its repositories',

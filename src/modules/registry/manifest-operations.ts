@@ -31,6 +31,8 @@ export interface ManifestDeps {
   /** Who needs this manifest now, a line each: a release, a running replica. */
   usersOf: (repository: RepositoryRow, digest: string) => string[]
   touchEveryMs: number
+  /** Called after a commit that made or moved a tag. */
+  tagged: () => void
 }
 
 /** What registries accept by custom, and clients do not exceed. */
@@ -217,6 +219,7 @@ export function createManifestOperations(deps: ManifestDeps) {
       const document = parseManifest(content, request.header('content-type'))
       const warning = await queue.commit(() => save(request, repository, { digest, content, document, tags }))
       cache.set(digest, content)
+      if (tags.length > 0) deps.tagged()
       return emptyAnswer(201, {
         Location: `/v2/${name}/manifests/${digest}`,
         'Docker-Content-Digest': digest,

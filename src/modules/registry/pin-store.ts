@@ -47,6 +47,12 @@ export function createPinStore(database: Database) {
         { deploymentId },
       ),
 
+    /** All deployments that hold something. */
+    listHolders: (): string[] =>
+      database
+        .all<{ deployment_id: string }>('SELECT deployment_id FROM registry_pins')
+        .map((row) => row.deployment_id),
+
     /** The deployments that need the manifest, or an index that leads to it. */
     holders: (repositoryId: number, digest: string): string[] =>
       database

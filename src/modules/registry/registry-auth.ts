@@ -1,7 +1,7 @@
 import { createHmac } from 'node:crypto'
 import { AppError } from '../../lib/errors.ts'
 import type { System } from '../../lib/system.ts'
-import type { Actor, Authenticate } from '../identity/actor.ts'
+import { type Actor, type Authenticate, createSystemActor } from '../identity/actor.ts'
 import type { Principal, Principals } from '../identity/principal.ts'
 import type { SessionOperations } from '../identity/session-operations.ts'
 import type { Caller } from './caller.ts'
@@ -146,24 +146,16 @@ function contextOf(actor: Actor, clues: CallerClues): Caller['context'] {
 
 /** Berth itself: what the token says and nothing else. */
 function ownCaller(
-  { grants, name, service_id = '' }: TokenClaims,
+  { grants, service_id = '' }: TokenClaims,
   clues: CallerClues,
   hasService: (serviceId: string) => boolean,
 ): Caller {
-  const actor: Actor = {
-    via: 'system',
-    user_id: null,
-    name,
-    session_id: null,
-    token_id: null,
-    is_super_admin: false,
-    can: () => false,
-    sees: () => false,
-    visibleProjects: () => [],
-  }
   return {
     isSigned: false,
-    context: contextOf(actor, clues),
+    context: contextOf(
+      createSystemActor(() => false),
+      clues,
+    ),
     allows: (action, repository) =>
       Object.hasOwn(grants, repository.name) &&
       grants[repository.name]?.includes(action) === true &&

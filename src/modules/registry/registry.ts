@@ -45,6 +45,8 @@ export interface RegistryDeps {
   describeHolder: (deploymentId: string) => string
   /** Whether a service is there and not being deleted. */
   hasService: (serviceId: string) => boolean
+  /** Called after a push that made or moved a tag. */
+  tagged: () => void
   /** Told of every blob that is found damaged, and of what collections and checks skip. */
   onProblem: (problem: string, details: Record<string, unknown>) => void
   onError: (error: unknown) => void
@@ -94,6 +96,7 @@ export async function createRegistry(deps: RegistryDeps): Promise<Registry> {
     cache,
     rules,
     touchEveryMs,
+    tagged: deps.tagged,
     recordAudit: deps.recordAudit,
     usersOf,
   })

@@ -32,6 +32,8 @@ export interface ReleaseImages {
   pinSame(deploymentId: string, as: string): boolean
   /** What a deployment holds, under the repository's present name. */
   pinned(deploymentId: string): StoredImage | undefined
+  /** The deployments that hold something. */
+  listPinned(): string[]
   /** Inside the caller's transaction: lets go of it; what Berth alone pushed and nobody needs any more goes too. */
   unpin(deploymentIds: readonly string[]): void
   /**
@@ -120,6 +122,8 @@ export function createReleaseImages(deps: ReleaseImageDeps): ReleaseImages {
       const found = pin && manifests.findByDigest(pin.repository_id, pin.digest)
       return found && { repository: pin.repository, digest: pin.digest, media_type: found.media_type }
     },
+
+    listPinned: pins.listHolders,
 
     unpin: (deploymentIds) =>
       database.transact(() => {

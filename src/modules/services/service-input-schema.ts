@@ -91,7 +91,7 @@ const HealthCheckInput = Type.Object(
   { ...closed, title: 'HealthCheckInput' },
 )
 
-/** One object for every kind of source (`service-source.ts` says which field belongs to which), so that an answer can say which kinds are not there yet instead of listing all branches. */
+/** One object for every kind of source (`service-source.ts` says which field belongs to which): with branches one wrong value would be reported once for each. */
 export const SourceInput = Type.Object(
   {
     type: Type.Enum(['upload', 'git', 'external_image']),
@@ -103,11 +103,17 @@ export const SourceInput = Type.Object(
     image: Type.Optional(Type.String({ maxLength: 512 })),
     registry_id: Type.Optional(Type.String({ maxLength: 64 })),
     image_ref: Type.Optional(Type.String({ maxLength: 512 })),
+    auto_deploy: Type.Optional(
+      Type.Boolean({
+        description:
+          'Of an image in the registry of this node, named by a tag: a push of the tag deploys it.',
+      }),
+    ),
   },
   {
     ...closed,
     description:
-      'Where deployments come from. This version knows {"type":"upload"} and {"type":"git","repo_url":...}.',
+      'Where deployments come from. {"type":"upload"}, {"type":"git","repo_url":...}, or {"type":"external_image"} with image, or with registry_id and image_ref.',
   },
 )
 export type SourceInput = Static<typeof SourceInput>

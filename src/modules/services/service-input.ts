@@ -14,7 +14,7 @@ import {
   type ServiceRow,
 } from './service-schema.ts'
 import { ONE_WRITER, readVolumes } from './service-volumes.ts'
-import { isSupported, readSource } from './service-source.ts'
+import { readSource } from './service-source.ts'
 
 /** What a caller may set of a service, but for env. */
 export type ServiceSettings = Pick<
@@ -70,12 +70,6 @@ function refuseTwoWriters({ config, replicas }: ServiceSettings, problems: Error
 
 function refuseUnsupported(sent: Omit<ServicePatch, 'name' | 'env'>): void {
   const details: ErrorDetail[] = []
-  if (sent.source && !isSupported(sent.source)) {
-    details.push({
-      field: 'source.type',
-      message: `${sent.source.type} is not supported by this version; upload is`,
-    })
-  }
   for (const [field, inert] of Object.entries(NOT_YET_VALUES)) {
     const value = sent[field as keyof typeof NOT_YET_VALUES]
     const isInert = value === undefined || value === null || JSON.stringify(value) === JSON.stringify(inert)

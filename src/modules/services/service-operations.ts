@@ -61,6 +61,7 @@ export function createServiceOperations(deps: ServiceDeps) {
     const saved = records.save(context, 'services.write', id, action, (service) => {
       const settings = settle(service)
       requireSamePort(env?.port, settings.config.internal_port, 'env')
+      if (input.source) deps.requireSource(context.actor, service.project_id, settings.source)
       const name = input.name ?? service.name
       records.requireNameFree(service.project_id, name, id)
       if (input.domains) deps.domains.setHostnames(context, service, input.domains)
@@ -113,6 +114,7 @@ export function createServiceOperations(deps: ServiceDeps) {
       const service = database.transact(() => {
         // It may have gone while the variables were sealed.
         if (!deps.projects.find(projectId)) throw new AppError('NOT_FOUND')
+        deps.requireSource(context.actor, projectId, settings.source)
         records.requireNameFree(projectId, input.name)
         const now = system.nowIso()
         const row: ServiceRow = {

@@ -17,6 +17,7 @@ import {
   type ServiceRow,
   type ServiceSummary,
   type ServiceView,
+  type ServiceSource,
   type Workload,
 } from './service-schema.ts'
 import { NOTHING_OBSERVED, type Observation, serviceStatus } from './service-status.ts'
@@ -43,6 +44,8 @@ export interface ServiceDeps {
    * removed in the background, also after a crash.
    */
   removeService: (serviceId: string) => Promise<void>
+  /** Throws VALIDATION_ERROR unless the source can be one of the project's services, and is one that the actor may name. */
+  requireSource: (actor: Actor, projectId: string, source: ServiceSource) => void
   /** Takes what the registry has of a service out of sight, inside the transaction that deletes it. */
   hideImages: (service: ServiceSummary) => void
   /** Names of the volumes that a service has. */

@@ -107,6 +107,10 @@ export type ServiceSource =
       dockerfile_path?: string
       context_path?: string
     }
+  /** In full; a name without a host is a repository of this node when there is such a project, else one of Docker Hub. */
+  | { type: 'external_image'; image: string; auto_deploy: boolean }
+  /** In an external registry of the project. */
+  | { type: 'external_image'; registry_id: string; image_ref: string; auto_deploy: boolean }
 
 /** How replicas run when nothing else was said. Releases of before a field was there run as if it had this value, so each must change nothing. */
 export const DEFAULT_CONFIG: ServiceConfig = {
@@ -220,7 +224,11 @@ const VolumeMount = Type.Object(
 /** One object for every kind of source: what belongs to another kind is not there. */
 const SourceView = Type.Object(
   {
-    type: Type.Enum(['upload', 'git']),
+    type: Type.Enum(['upload', 'git', 'external_image']),
+    image: Type.Optional(Type.String()),
+    registry_id: Type.Optional(Type.String()),
+    image_ref: Type.Optional(Type.String()),
+    auto_deploy: Type.Optional(Type.Boolean()),
     repo_url: Type.Optional(Type.String()),
     git_ref: Type.Optional(NullableText('A branch, a tag, a commit or refs/...; null: the default branch.')),
     submodules: Type.Optional(Type.Boolean()),

@@ -13,17 +13,13 @@ interface SourceKind {
   read: (sent: SourceInput, problems: ErrorDetail[]) => ServiceSource
 }
 
-const KINDS: Partial<Record<SourceInput['type'], SourceKind>> = {
+const KINDS: Record<SourceInput['type'], SourceKind> = {
   upload: { fields: [], read: () => ({ type: 'upload' }) },
   git: {
     fields: ['repo_url', 'git_ref', 'submodules', 'dockerfile_path', 'context_path'],
     read: readGitSource,
   },
-}
-
-/** Whether this version knows the kind of source that was sent. */
-export function isSupported(sent: SourceInput): boolean {
-  return KINDS[sent.type] !== undefined
+  external_image: { fields: ['image', 'registry_id', 'image_ref', 'auto_deploy'], read: readImageSource },
 }
 
 /** The source that was sent, or the one that there is when none was. What is wrong is added to the problems. */
@@ -32,8 +28,8 @@ export function readSource(
   sent: SourceInput | undefined,
   problems: ErrorDetail[],
 ): ServiceSource {
-  const kind = sent && KINDS[sent.type]
-  if (!kind) return base
+  if (!sent) return base
+  const kind = KINDS[sent.type]
   const foreign = Object.keys(sent).filter(
     (field) => field !== 'type' && !kind.fields.some((own) => own === field),
   )
@@ -87,4 +83,19 @@ function readPaths(
     else paths[field] = path
   }
   return paths
+}
+
+/** Whether the image can be had is for the operations to say. */
+function readImageSource(sent: SourceInput, problems: ErrorDetail[]): ServiceSource {
+  const { image, registry_id, image_ref, auto_deploy = false } = sent
+  const problem = (field: string, message: string): void =>
+    void problems.push({ field: `source.${field}`, message })
+  if (registry_id === undefined) {
+    if (image === undefined) problem('image', 'is required')
+    if (image_ref !== undefined) problem('image_ref', 'needs a registry_id; a whole name goes into image')
+    return { type: 'external_image', image: image ?? '', auto_deploy }
+  }
+  if (image !== undefined) problem('image', 'cannot be said together with a registry_id; use image_ref')
+  if (image_ref === undefined) problem('image_ref', 'is required with a registry_id')
+  return { type: 'external_image', registry_id, image_ref: image_ref ?? '', auto_deploy }
 }

@@ -183,6 +183,16 @@ export function createServiceStore(database: Database) {
         )
         .map((row) => read(row)),
 
+    /** The services whose source is in an external registry, by name. */
+    listUsingRegistry: (registryId: string): string[] =>
+      database
+        .all<{ name: string }>(
+          `SELECT name FROM services WHERE json_extract(source, '$.registry_id') = $registryId AND desired_state <> 'deleting'
+           ORDER BY name LIMIT 50`,
+          { registryId },
+        )
+        .map(({ name }) => name),
+
     /** How many services a project has, with those that are being deleted. */
     countByProject: (projectId: string): number =>
       database.get<{ count: number }>(

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Test } from 'tap'
 import type { DeploymentRow } from '../../../src/modules/deployments/deployment-schema.ts'
+import { createDeploymentImageStore } from '../../../src/modules/deployments/deployment-image-store.ts'
 import { createDeploymentStore } from '../../../src/modules/deployments/deployment-store.ts'
 import { createProjectStore } from '../../../src/modules/projects/project-store.ts'
 import type { ServiceRow } from '../../../src/modules/services/service-schema.ts'
@@ -64,6 +65,7 @@ export function openRows(t: Test) {
     database,
     services,
     store,
+    images: createDeploymentImageStore(database),
     /** Adds a deployment that is over with this status, unless the fields say otherwise. */
     add: (number: number, fields: Partial<DeploymentRow> = {}): string => {
       const service_id = fields.service_id ?? 'web'

@@ -51,14 +51,14 @@ const TABLE: [title: string, history: Entry[], live: number, keep: number, kept:
 
 for (const [title, history, live, keep, kept] of TABLE) {
   test(`images are kept: ${title}`, async (t) => {
-    const { add, store, services } = openRows(t)
+    const { add, store, images, services } = openRows(t)
     for (const [index, entry] of history.entries())
       add(index + 1, typeof entry === 'string' ? { status: entry } : entry)
     // Another service loses nothing by it.
     add(1, { service_id: 'api' })
     services.setLive('api', 'api-1', NOW)
     if (live > 0) services.setLive('web', `web-${live}`, NOW)
-    store.forgetExpiredImages(keep)
+    images.forgetExpiredImages(keep)
     const left = history.flatMap((_, index) =>
       store.find(`web-${index + 1}`)?.image === null ? [] : [index + 1],
     )

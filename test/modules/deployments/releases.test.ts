@@ -187,7 +187,7 @@ test('an image that is given up while a rollback to it is asked for is not deplo
   const first = await release(world, daemon, service)
   for (let count = 0; count < 3; count += 1) await release(world, daemon, service)
   world.database.run('DELETE FROM registry_pins')
-  world.controls.after('findImage', () => void daemon.stores.deployments.forgetExpiredImages(1))
+  world.controls.after('findImage', () => void daemon.stores.deploymentImages.forgetExpiredImages(1))
   await t.rejects(ask(daemon, service, { type: 'rollback', deployment_id: first }), {
     code: 'NOTHING_TO_DEPLOY',
   })

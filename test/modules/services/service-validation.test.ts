@@ -273,8 +273,6 @@ test('every field is refused outside its bounds, by name, and nothing is stored'
 
 /** What a later version brings. */
 const NOT_YET: [sent: Record<string, unknown>, field: string][] = [
-  [{ source: { type: 'external_image', image: 'nginx:1' } }, 'source.type'],
-  [{ source: { type: 'external_image', registry_id: 'x', image_ref: 'a:1' } }, 'source.type'],
   [{ build_secrets: ['TOKEN'] }, 'build_secrets'],
 ]
 
@@ -346,4 +344,24 @@ test('a body that is no object is refused', async (t) => {
     t.equal(answer.status, 400, String(body))
   }
   t.equal((await api.root('POST', '/v1/services')).status, 400)
+})
+
+test('a source of an image is read, and what cannot be is named', async (t) => {
+  const api = await openServiceApi(t)
+  const source = { type: 'external_image', image: 'nginx:1' }
+  const made = await api.root('POST', '/v1/services', { name: 'new', source })
+  t.same(made.body['source'], { ...source, auto_deploy: false })
+  const wrong: [sent: object, field: string][] = [
+    [{}, 'image'],
+    [{ image: 'a', registry_id: 'x', image_ref: 'a:1' }, 'image'],
+    [{ registry_id: 'x' }, 'image_ref'],
+    [{ image: 'a', image_ref: 'a:1' }, 'image_ref'],
+    [{ image: 'a', git_ref: 'main' }, 'git_ref'],
+  ]
+  for (const [sent, field] of wrong) {
+    const answer = await api.root('PATCH', `/v1/services/${String(made.body['id'])}`, {
+      source: { type: 'external_image', ...sent },
+    })
+    t.match(answer, { status: 400, body: { details: [{ field: `source.${field}` }] } }, JSON.stringify(sent))
+  }
 })

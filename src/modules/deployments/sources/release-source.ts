@@ -7,7 +7,7 @@ import { createReleaseChoice } from '../release-choice.ts'
 import type { ReleaseLibrary } from '../release-library.ts'
 import type { ReleaseSettings, SettingsSnapshot } from '../release-settings.ts'
 import { restoreImage } from '../steps/image-restoration.ts'
-import { DeploymentFailed } from '../steps/step.ts'
+import { DeploymentFailed, type StepContext } from '../steps/step.ts'
 import type { SourceFetcher } from './source-fetch.ts'
 import type { Draft, SourcePlanner } from './source-plan.ts'
 
@@ -88,10 +88,15 @@ function notKept({ number }: DeploymentRow): AppError {
 export function createReleaseFetcher(deps: {
   runtime: Pick<Runtime, 'findImage'>
   library: Pick<ReleaseLibrary, 'restore'>
+  /** Says whether the tag that an image came by has moved. */
+  lookAtTag: (context: StepContext) => Promise<void>
 }): SourceFetcher {
   return {
     gives: 'image',
-    fetch: async ({ deployment: { id, image, image_id }, signal, log }) => {
+    fetch: async (context) => {
+      const { deployment, signal, log } = context
+      const { id, image, image_id } = deployment
+      await deps.lookAtTag(context)
       if (image === null || image_id === null)
         throw new DeploymentFailed('The image is no longer kept. Deploy the source again.')
       const found = await deps.runtime.findImage(image)

@@ -1,3 +1,4 @@
+import { isAppError } from '../../../lib/errors.ts'
 import { type ReleaseLibrary, transferReason } from '../release-library.ts'
 import type { FoundImage } from '../sources/source-fetch.ts'
 import { DeploymentFailed, type StepContext, type StepWork } from './step.ts'
@@ -21,12 +22,19 @@ export function createPublishStep(deps: PublishStepDeps): Record<'publish', Step
         { repository, tag, service_id: context.deployment.service_id },
         context,
       )
+      pin(context, { repository, digest, tag })
       context.log(`Published ${repository}@${digest}.`)
-      return () => {
-        library.pin(context.deployment.id, { repository, digest, tag })
-        deps.setArtifact(context.deployment.id, { image, image_id, digest })
-      }
+      return () => deps.setArtifact(context.deployment.id, { image, image_id, digest })
     },
+  }
+
+  function pin({ deployment }: StepContext, to: { repository: string; digest: string; tag: string }): void {
+    try {
+      library.pin(deployment.id, to)
+    } catch (error) {
+      if (!isAppError(error, 'MANIFEST_UNKNOWN')) throw error
+      throw new DeploymentFailed('The image was deleted from the registry as soon as it had been pushed.')
+    }
   }
 
   async function push(

@@ -3,6 +3,7 @@ import { type BuildLine, BuildFailed, type ImageInfo, type Runtime } from '../..
 import type { ServiceBuild } from '../../services/service-schema.ts'
 import type { DeploymentCommit, DeploymentRow } from '../deployment-schema.ts'
 import { engineImage } from '../engine-image.ts'
+import { notePort } from './port-note.ts'
 import type { FoundImage, SourceFetchers } from '../sources/source-fetch.ts'
 import type { WorkFolders } from '../work-folders.ts'
 import { createEnvFileReader, type EnvFileStepDeps } from './env-file.ts'
@@ -98,13 +99,4 @@ function imageLabels({ deployment }: StepContext): Record<string, string> {
     [LABELS.service]: deployment.service_id,
     [LABELS.deployment]: deployment.id,
   }
-}
-
-function notePort(context: StepContext, exposedPorts: readonly number[]): void {
-  const port = context.deployment.config.internal_port
-  const [exposed] = exposedPorts
-  if (port === null || exposed === undefined || exposedPorts.includes(port)) return
-  context.log(
-    `Note: the image exposes port ${exposed} but the service's internal_port is ${port}. It must listen on PORT=${port}, or set internal_port to ${exposed}.`,
-  )
 }

@@ -1,0 +1,39 @@
+import { createAddressRule } from '../lib/address-rule.ts'
+import { createExternalRegistryOperations } from '../modules/registries/external-registry-operations.ts'
+import { createImageCheck } from '../modules/registries/image-check.ts'
+import { createImageSource } from '../modules/registries/image-source.ts'
+import { createAskUpstream } from '../modules/registries/upstream-request.ts'
+import { createImageWriter } from '../modules/registry/image-writer.ts'
+import type { Access } from './access.ts'
+import type { Base } from './base.ts'
+import type { RegistryPart } from './registry.ts'
+
+/** Images that somebody else made: from where they come, and what is shown to get them. */
+export function composeImages(base: Base, { secrets, audit }: Access, registry: RegistryPart) {
+  const { config, system, stores, state } = base
+  const images = createImageSource({
+    ask: createAskUpstream(createAddressRule(config.image_private_ranges)),
+    system,
+    store: stores.externalRegistries,
+    secrets,
+    images: registry.images,
+    writerFor: (repository, token) =>
+      createImageWriter({ protocol: registry.protocol, system, repository, token }),
+    isOwnHost: registry.entry.isOwn,
+    hasProject: (name) => stores.projects.findByName(name) !== undefined,
+  })
+  return {
+    images,
+    check: createImageCheck({ images, projectIdOf: (name) => stores.projects.findByName(name)?.id }),
+    registries: createExternalRegistryOperations({
+      database: state.database,
+      system,
+      store: stores.externalRegistries,
+      secrets,
+      recordAudit: audit.record,
+      projectExists: (id) => stores.projects.find(id) !== undefined,
+      usersOf: stores.services.listUsingRegistry,
+    }),
+  }
+}
+export type ImagesPart = ReturnType<typeof composeImages>

@@ -1,0 +1,75 @@
+import type { Database } from '../../store/database.ts'
+
+export type DeploymentImageStore = ReturnType<typeof createDeploymentImageStore>
+
+/** SQL of the images that deployments have. */
+export function createDeploymentImageStore(database: Database) {
+  return {
+    /** What the engine knows the images of a service's deployments by. */
+    listImagesOfService: (serviceId: string): string[] =>
+      database
+        .all<{ image: string }>(
+          'SELECT DISTINCT image FROM deployments WHERE service_id = $serviceId AND image IS NOT NULL',
+          { serviceId },
+        )
+        .map(({ image }) => image),
+
+    /**
+     * Gives up the images of releases that are not kept any more: neither live nor under way, nor among the `keep` newest images of other
+     * releases of their service, nor the image that was built last, from whose layers the next build starts.
+     */
+    forgetExpiredImages: (keep: number) =>
+      database.run(
+        `WITH releases AS (
+           SELECT service_id, image, max(number) AS newest FROM deployments
+           WHERE image IS NOT NULL AND status IN ('Healthy', 'Inactive', 'Stopped') GROUP BY service_id, image
+         ), live AS (
+           SELECT deployments.image FROM deployments JOIN services ON services.live_deployment_id = deployments.id
+         ), ranked AS (
+           SELECT image, row_number() OVER (PARTITION BY service_id ORDER BY newest DESC) AS place FROM releases
+           WHERE image NOT IN (SELECT image FROM live WHERE image IS NOT NULL)
+         ), built_last AS (
+           SELECT image, max(number) FROM deployments WHERE image IS NOT NULL GROUP BY service_id
+         ), kept AS (
+           SELECT image FROM ranked WHERE place <= $keep UNION SELECT image FROM live UNION SELECT image FROM built_last
+           UNION SELECT image FROM deployments WHERE step IS NOT NULL
+         )
+         UPDATE deployments SET image = NULL, image_id = NULL
+         WHERE image NOT IN (SELECT image FROM kept WHERE image IS NOT NULL)`,
+        { keep },
+      ),
+
+    /** Of these deployments, those that are over and have given up their image. */
+    listWithoutImage: (ids: readonly string[]): string[] =>
+      database
+        .all<{ id: string }>(
+          'SELECT id FROM deployments WHERE id IN (SELECT value FROM json_each($ids)) AND image IS NULL AND step IS NULL',
+          { ids: JSON.stringify(ids) },
+        )
+        .map(({ id }) => id),
+
+    /** All images that a release or a deployment under way has, by tag and by id. */
+    listImages: (): { image: string; image_id: string }[] =>
+      database.all('SELECT DISTINCT image, image_id FROM deployments WHERE image IS NOT NULL', {}),
+
+    /** Records which image it is to be, once. */
+    setDigest: (id: string, digest: string) =>
+      database.run('UPDATE deployments SET digest = $digest WHERE id = $id AND digest IS NULL', {
+        id,
+        digest,
+      }),
+
+    /**
+     * The digest of what was last deployed for a push of a service's tag, also when that failed; before there was a push, of the image that was
+     * deployed last.
+     */
+    findPushed: (serviceId: string): string | undefined =>
+      database.get<{ digest: string | null }>(
+        `SELECT CASE WHEN json_extract("trigger", '$.kind') = 'push' THEN json_extract("trigger", '$.id') ELSE digest END AS digest
+         FROM deployments WHERE service_id = $serviceId
+           AND (json_extract("trigger", '$.kind') = 'push' OR json_extract(source, '$.type') = 'external_image')
+         ORDER BY json_extract("trigger", '$.kind') = 'push' DESC, number DESC LIMIT 1`,
+        { serviceId },
+      )?.digest ?? undefined,
+  }
+}
