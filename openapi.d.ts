@@ -248,6 +248,21 @@ export type CreateUserBody = {
   is_super_admin?: boolean
 }
 
+export type CreateWebhookBody = {
+  name?: string
+  enabled?: boolean
+  /** A secret of your own; left out, one is made. */
+  secret?: string
+  /** Branches that are deployed, such as main or release/*; null (the default): the one that the service deploys. */
+  branches?: string[] | null
+  /** Tags that are deployed, such as v*; none by default. */
+  tags?: string[]
+  /** Deploys only when a file was added, changed or removed that matches, such as web/** or !docs/**. */
+  paths?: string[]
+  /** Whether [skip ci], [skip deploy] and their like are obeyed. Default true. */
+  skip_markers?: boolean
+}
+
 export type Deployment = {
   id: string
   service_id: string
@@ -670,6 +685,19 @@ export type PatchServiceBody = {
   autoscale?: Record<string, unknown> | null
 }
 
+export type PatchWebhookBody = {
+  name?: string
+  enabled?: boolean
+  /** Branches that are deployed, such as main or release/*; null (the default): the one that the service deploys. */
+  branches?: string[] | null
+  /** Tags that are deployed, such as v*; none by default. */
+  tags?: string[]
+  /** Deploys only when a file was added, changed or removed that matches, such as web/** or !docs/**. */
+  paths?: string[]
+  /** Whether [skip ci], [skip deploy] and their like are obeyed. Default true. */
+  skip_markers?: boolean
+}
+
 export type Permission = 'projects.read' | 'projects.write' | 'members.write' | 'services.read' | 'services.write' | 'domains.read' | 'domains.write' | 'env.read' | 'env.write' | 'uploads.create' | 'deployments.read' | 'deployments.create' | 'deployments.cancel' | 'logs.read' | 'credentials.read' | 'credentials.write' | 'registry.pull' | 'registry.push' | 'registry.delete' | 'audit.read' | 'tokens.mint'
 
 export type PermissionEntry = {
@@ -816,6 +844,11 @@ export type RollbackServiceBody = {
   deployment_id?: string
 }
 
+export type RotateWebhookSecretBody = {
+  /** A secret of your own; left out, one is made. */
+  secret?: string
+}
+
 export type ScaleServiceBody = {
   replicas: number
 }
@@ -949,6 +982,94 @@ export type User = {
   created_at: string
   /** RFC 3339 UTC with milliseconds */
   updated_at: string
+}
+
+export type Webhook = {
+  /** UUIDv7 */
+  id: string
+  /** UUIDv7 */
+  service_id: string
+  name: string
+  enabled: boolean
+  branches: string[] | null
+  tags: string[]
+  paths: string[]
+  skip_markers: boolean
+  /** Where the forge sends to, on this API's address. */
+  path: string
+  /** The same under the control domain; null when the node has none. */
+  url: string | null
+  created_by: {
+    kind: string
+    name: string
+  }
+  /** RFC 3339 UTC with milliseconds */
+  created_at: string
+  /** RFC 3339 UTC with milliseconds */
+  updated_at: string
+}
+
+export type WebhookDelivery = {
+  /** UUIDv7 */
+  id: string
+  /** UUIDv7 */
+  webhook_id: string
+  /** As the forge counts it. */
+  delivery_key: string
+  provider: 'github' | 'gitlab' | 'gitea'
+  event: string
+  ref: string | null
+  commit: string | null
+  author: string | null
+  /** First line of the newest commit. */
+  message: string | null
+  outcome: 'pending' | 'deployed' | 'skipped' | 'failed'
+  /** Why it was skipped or failed. */
+  reason: string | null
+  /** UUIDv7 */
+  deployment_id: string | null
+  /** UUIDv7 */
+  replays_id: string | null
+  /** RFC 3339 UTC with milliseconds */
+  received_at: string
+  /** RFC 3339 UTC with milliseconds */
+  finished_at: string | null
+}
+
+export type WebhookReceipt = {
+  /** UUIDv7 */
+  id: string
+  outcome: 'pending' | 'deployed' | 'skipped' | 'failed'
+  reason: string | null
+  /** It had arrived before; nothing was done again. */
+  duplicate: boolean
+}
+
+export type WebhookWithSecret = {
+  /** UUIDv7 */
+  id: string
+  /** UUIDv7 */
+  service_id: string
+  name: string
+  enabled: boolean
+  branches: string[] | null
+  tags: string[]
+  paths: string[]
+  skip_markers: boolean
+  /** Where the forge sends to, on this API's address. */
+  path: string
+  /** The same under the control domain; null when the node has none. */
+  url: string | null
+  created_by: {
+    kind: string
+    name: string
+  }
+  /** RFC 3339 UTC with milliseconds */
+  created_at: string
+  /** RFC 3339 UTC with milliseconds */
+  updated_at: string
+  /** Shown this once. */
+  secret: string
 }
 
 export type WorkerStatus = {
@@ -1181,6 +1302,15 @@ export interface Operations {
     query: { since?: string; project_id?: string; format?: 'json' | 'text' }
     body: undefined
     answer: string
+  }
+  /** Where GitHub, GitLab, Gitea and Forgejo send pushes to */
+  receiveWebhook: {
+    method: 'POST'
+    path: '/v1/hooks/{webhook_id}'
+    params: { webhook_id: string }
+    query: Record<never, never>
+    body: ReadableStream | Uint8Array
+    answer: WebhookReceipt
   }
   /** Read who you are, where you belong and what you may */
   getMe: {
@@ -1862,6 +1992,78 @@ export interface Operations {
     query: Record<never, never>
     body: ReadableStream | Uint8Array
     answer: Upload
+  }
+  /** List the webhooks of a service, newest first */
+  listWebhooks: {
+    method: 'GET'
+    path: '/v1/services/{id}/webhooks'
+    params: { id: string }
+    query: { limit?: number; cursor?: string }
+    body: undefined
+    answer: Webhook[]
+  }
+  /** Make a webhook that deploys what is pushed; its secret is answered this once */
+  createWebhook: {
+    method: 'POST'
+    path: '/v1/services/{id}/webhooks'
+    params: { id: string }
+    query: Record<never, never>
+    body: CreateWebhookBody
+    answer: WebhookWithSecret
+  }
+  /** Read a webhook, without its secret */
+  getWebhook: {
+    method: 'GET'
+    path: '/v1/services/{id}/webhooks/{webhook_id}'
+    params: { id: string; webhook_id: string }
+    query: Record<never, never>
+    body: undefined
+    answer: Webhook
+  }
+  /** Change which pushes a webhook deploys, or switch it off */
+  updateWebhook: {
+    method: 'PATCH'
+    path: '/v1/services/{id}/webhooks/{webhook_id}'
+    params: { id: string; webhook_id: string }
+    query: Record<never, never>
+    body: PatchWebhookBody
+    answer: Webhook
+  }
+  /** Delete a webhook and what it received */
+  deleteWebhook: {
+    method: 'DELETE'
+    path: '/v1/services/{id}/webhooks/{webhook_id}'
+    params: { id: string; webhook_id: string }
+    query: Record<never, never>
+    body: undefined
+    answer: undefined
+  }
+  /** List what a webhook received and what became of it, newest first */
+  listWebhookDeliveries: {
+    method: 'GET'
+    path: '/v1/services/{id}/webhooks/{webhook_id}/deliveries'
+    params: { id: string; webhook_id: string }
+    query: { limit?: number; cursor?: string }
+    body: undefined
+    answer: WebhookDelivery[]
+  }
+  /** Act on a push that arrived once more, by the filters of today */
+  replayWebhookDelivery: {
+    method: 'POST'
+    path: '/v1/services/{id}/webhooks/{webhook_id}/deliveries/{delivery_id}/replay'
+    params: { id: string; webhook_id: string; delivery_id: string }
+    query: Record<never, never>
+    body: undefined
+    answer: WebhookDelivery
+  }
+  /** Replace the secret of a webhook; the new one is answered this once */
+  rotateWebhookSecret: {
+    method: 'POST'
+    path: '/v1/services/{id}/webhooks/{webhook_id}/rotate-secret'
+    params: { id: string; webhook_id: string }
+    query: Record<never, never>
+    body: RotateWebhookSecretBody
+    answer: WebhookWithSecret
   }
   /** List the background loops: last run, duration and error */
   listWorkers: {

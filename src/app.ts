@@ -9,6 +9,7 @@ import { type Delivery, composeDelivery } from './composition/delivery.ts'
 import { composeSecrets } from './composition/secrets.ts'
 import { type Workers, composeWorkers } from './composition/workers.ts'
 import { composeGit } from './composition/git.ts'
+import { composeWebhooks } from './composition/webhooks.ts'
 import { composeServer } from './composition/server.ts'
 
 export interface App {
@@ -40,8 +41,20 @@ async function composeApp(base: Base): Promise<App> {
   const registry = await composeRegistry(base, access)
   const sealing = composeSecrets(base, access)
   const domains = composeDomains(base, access, traffic)
-  const workers = composeWorkers(base, access, traffic, delivery, registry, sealing, domains)
-  const server = composeServer(base, access, traffic, delivery, workers, registry, sealing, git, domains)
+  const webhooks = composeWebhooks(base, access, delivery)
+  const workers = composeWorkers(base, access, traffic, delivery, registry, sealing, domains, webhooks)
+  const server = composeServer(
+    base,
+    access,
+    traffic,
+    delivery,
+    workers,
+    registry,
+    sealing,
+    git,
+    domains,
+    webhooks,
+  )
   return lifecycle(base, access, traffic, delivery, workers, registry, domains, server)
 }
 

@@ -20,6 +20,8 @@ import { rotationRoutes } from '../modules/secrets/rotation-routes.ts'
 import { createServiceOperations } from '../modules/services/service-operations.ts'
 import { serviceRoutes } from '../modules/services/service-routes.ts'
 import { uploadRoutes } from '../modules/uploads/upload-routes.ts'
+import { hookRoutes } from '../modules/webhooks/hook-routes.ts'
+import { webhookRoutes } from '../modules/webhooks/webhook-routes.ts'
 import { VERSION } from '../lib/version.ts'
 import type { Base } from './base.ts'
 import type { Access } from './access.ts'
@@ -29,6 +31,7 @@ import type { Domains } from './domains.ts'
 import type { RegistryPart } from './registry.ts'
 import type { Sealing } from './secrets.ts'
 import type { GitPart } from './git.ts'
+import type { Webhooks } from './webhooks.ts'
 import type { Workers } from './workers.ts'
 
 export function composeServer(
@@ -41,6 +44,7 @@ export function composeServer(
   sealing: Sealing,
   git: GitPart,
   domains: Domains,
+  webhooks: Webhooks,
 ): Server {
   const { config, log, system, stores, state } = base
   const { database } = state
@@ -124,6 +128,8 @@ export function composeServer(
   registryControlRoutes(server, registry.control)
   rotationRoutes(server, sealing.rotations)
   gitCredentialRoutes(server, git.credentials)
+  webhookRoutes(server, webhooks.operations)
+  hookRoutes(server, webhooks.operations)
   openApiRoutes(server, VERSION)
   return server
 }

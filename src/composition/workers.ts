@@ -13,6 +13,7 @@ import type { Delivery } from './delivery.ts'
 import type { RegistryPart } from './registry.ts'
 import type { Sealing } from './secrets.ts'
 import type { Domains } from './domains.ts'
+import type { Webhooks } from './webhooks.ts'
 
 const MINUTE_MS = 60_000
 
@@ -25,6 +26,7 @@ export function composeWorkers(
   registry: RegistryPart,
   sealing: Sealing,
   domains: Domains,
+  webhooks: Webhooks,
 ) {
   const { config, system, stores } = base
   const { runtime, engine, logs } = delivery
@@ -50,6 +52,7 @@ export function composeWorkers(
     make('logs', 10 * MINUTE_MS, logs.expire),
     ...registry.workers,
     sealing.worker,
+    webhooks.worker,
   ]
   const removal = make('removals', 1_000, (signal) =>
     removeDeletedServices(

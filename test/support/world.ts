@@ -21,6 +21,8 @@ export interface World {
   sessionId: string
   rotationId: string
   credentialId: string
+  webhookId: string
+  deliveryId: string
   /** Sessions by what they may: in the project, in the other one, or nowhere. */
   sessions: Record<'viewer' | 'operator' | 'admin' | 'other_admin' | 'nobody_special', string>
 }
@@ -65,6 +67,7 @@ export async function makeWorld(app: OpenedApp): Promise<World> {
       host: 'git.example.com',
       token: 'of-the-world',
     }),
+    ...(await addWebhook(app, root, serviceId)),
     tokenId: await idOf('/v1/api-tokens', { name: 'of-the-world' }),
     sessions: {
       viewer: viewer.session,
@@ -74,6 +77,19 @@ export async function makeWorld(app: OpenedApp): Promise<World> {
       nobody_special: plain.session,
     },
   }
+}
+
+async function addWebhook(app: OpenedApp, root: string, serviceId: string) {
+  const { body } = await app.must(root, 'POST', `/v1/services/${serviceId}/webhooks`, {})
+  const webhookId = String(body['id'])
+  const push = {
+    ref: 'refs/heads/main',
+    after: 'a'.repeat(40),
+    project: { path_with_namespace: 'acme/shop' },
+  }
+  const headers = { 'x-gitlab-event': 'Push Hook', 'x-gitlab-token': String(body['secret']) }
+  const delivery = await app.must(undefined, 'POST', `/v1/hooks/${webhookId}`, push, headers)
+  return { webhookId, deliveryId: String(delivery.body['id']) }
 }
 
 async function spareSession(app: OpenedApp, root: string): Promise<string> {
@@ -122,6 +138,8 @@ export function parameterOf(world: World, path: string, name: string): string {
   if (name === 'user_id') return world.userId
   if (name === 'token_id') return world.tokenId
   if (name === 'credential_id') return world.credentialId
+  if (name === 'webhook_id') return world.webhookId
+  if (name === 'delivery_id') return world.deliveryId
   if (name === 'domain_id') return world.domainId
   if (path.startsWith('/v1/auth/sessions/')) return world.sessionId
   const noun = path.split('/')[2]

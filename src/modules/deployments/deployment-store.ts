@@ -113,6 +113,13 @@ export function createDeploymentStore(database: Database) {
         { serviceId, id },
       ) !== undefined,
 
+    /** The deployment that this delivery or event led to. */
+    findTriggered: (serviceId: string, triggerId: string): string | undefined =>
+      database.get<{ id: string }>(
+        `SELECT id FROM deployments WHERE service_id = $serviceId AND json_extract("trigger", '$.id') = $triggerId LIMIT 1`,
+        { serviceId, triggerId },
+      )?.id,
+
     listIdsOfService: (serviceId: string) =>
       database
         .all<{ id: string }>('SELECT id FROM deployments WHERE service_id = $serviceId', { serviceId })

@@ -1,6 +1,7 @@
 import type { Permission } from './permissions.ts'
 
-export type CredentialKind = 'admin_token' | 'session' | 'cookie' | 'api_token'
+/** `system`: Berth itself, for something that no person asks for at that moment. */
+export type CredentialKind = 'admin_token' | 'session' | 'cookie' | 'api_token' | 'system'
 
 /**
  * Who makes a request, with all that is needed to decide what they may do; made anew for each request from rows, so that a
