@@ -228,14 +228,14 @@ export type CreateServiceBody = {
   bake_seconds?: number
   /** Environment variables. Names are letters, digits and underscores; at most 500, values of at most 64 KiB, 512 KiB in all. */
   env?: Record<string, unknown> | unknown[]
+  /** Named volumes of the service, kept over deployments. A service that writes into one has one replica, and is replaced stop-first: requests wait meanwhile. Left out or null: they stay as they are. */
+  volumes?: VolumeMountInput[] | null
   /** Not supported by this version. */
   build_secrets?: unknown[] | null
   /** Whether certificates are obtained for its domains. Default true. */
   tls_enabled?: boolean
   /** The hostnames that it is to have: new ones are claimed, absent ones removed. Left out or null: they stay as they are. */
   domains?: string[] | null
-  /** Not supported by this version. */
-  volumes?: unknown[] | null
   /** Not supported by this version. */
   autoscale?: Record<string, unknown> | null
 }
@@ -673,14 +673,14 @@ export type PatchServiceBody = {
   bake_seconds?: number
   /** Environment variables. Names are letters, digits and underscores; at most 500, values of at most 64 KiB, 512 KiB in all. */
   env?: Record<string, unknown> | unknown[]
+  /** Named volumes of the service, kept over deployments. A service that writes into one has one replica, and is replaced stop-first: requests wait meanwhile. Left out or null: they stay as they are. */
+  volumes?: VolumeMountInput[] | null
   /** Not supported by this version. */
   build_secrets?: unknown[] | null
   /** Whether certificates are obtained for its domains. Default true. */
   tls_enabled?: boolean
   /** The hostnames that it is to have: new ones are claimed, absent ones removed. Left out or null: they stay as they are. */
   domains?: string[] | null
-  /** Not supported by this version. */
-  volumes?: unknown[] | null
   /** Not supported by this version. */
   autoscale?: Record<string, unknown> | null
 }
@@ -698,7 +698,7 @@ export type PatchWebhookBody = {
   skip_markers?: boolean
 }
 
-export type Permission = 'projects.read' | 'projects.write' | 'members.write' | 'services.read' | 'services.write' | 'domains.read' | 'domains.write' | 'env.read' | 'env.write' | 'uploads.create' | 'deployments.read' | 'deployments.create' | 'deployments.cancel' | 'logs.read' | 'credentials.read' | 'credentials.write' | 'registry.pull' | 'registry.push' | 'registry.delete' | 'audit.read' | 'tokens.mint'
+export type Permission = 'projects.read' | 'projects.write' | 'members.write' | 'services.read' | 'services.write' | 'domains.read' | 'domains.write' | 'env.read' | 'env.write' | 'uploads.create' | 'volumes.read' | 'volumes.write' | 'deployments.read' | 'deployments.create' | 'deployments.cancel' | 'logs.read' | 'credentials.read' | 'credentials.write' | 'registry.pull' | 'registry.push' | 'registry.delete' | 'audit.read' | 'tokens.mint'
 
 export type PermissionEntry = {
   name: Permission
@@ -819,14 +819,14 @@ export type ReplaceServiceBody = {
   bake_seconds?: number
   /** Environment variables. Names are letters, digits and underscores; at most 500, values of at most 64 KiB, 512 KiB in all. */
   env?: Record<string, unknown> | unknown[]
+  /** Named volumes of the service, kept over deployments. A service that writes into one has one replica, and is replaced stop-first: requests wait meanwhile. Left out or null: they stay as they are. */
+  volumes?: VolumeMountInput[] | null
   /** Not supported by this version. */
   build_secrets?: unknown[] | null
   /** Whether certificates are obtained for its domains. Default true. */
   tls_enabled?: boolean
   /** The hostnames that it is to have: new ones are claimed, absent ones removed. Left out or null: they stay as they are. */
   domains?: string[] | null
-  /** Not supported by this version. */
-  volumes?: unknown[] | null
   /** Not supported by this version. */
   autoscale?: Record<string, unknown> | null
 }
@@ -889,12 +889,12 @@ export type Service = {
   release_command: string[] | null
   release_timeout_seconds: number
   bake_seconds: number
+  volumes: VolumeMount[]
   /** The hostnames attached to it, proven or not; see /v1/services/{id}/domains. */
   domains: string[]
   /** Whether certificates are obtained for its domains. */
   tls_enabled: boolean
   build_secrets: unknown[]
-  volumes: unknown[]
   autoscale: null
   status: 'Running' | 'Degraded' | 'Deploying' | 'CrashLoop' | 'Sleeping' | 'Stopped' | 'New'
   url: string
@@ -982,6 +982,34 @@ export type User = {
   created_at: string
   /** RFC 3339 UTC with milliseconds */
   updated_at: string
+}
+
+export type Volume = {
+  name: string
+  /** Where new replicas have it; null: the service does not name it any more. */
+  mount_path: string | null
+  read_only: boolean | null
+  /** Named by the service, or by a release that runs or is being deployed. */
+  in_use: boolean
+  /** On the disk, at most a minute old; null: not known, or not there yet. */
+  size_bytes: number | null
+  /** RFC 3339 UTC with milliseconds */
+  created_at: string | null
+  /** RFC 3339 UTC with milliseconds */
+  restored_at: string | null
+}
+
+export type VolumeMount = {
+  name: string
+  mount_path: string
+  read_only: boolean
+}
+
+export type VolumeMountInput = {
+  name: string
+  mount_path: string
+  /** Default false. */
+  read_only?: boolean
 }
 
 export type Webhook = {
@@ -1836,7 +1864,7 @@ export interface Operations {
     method: 'DELETE'
     path: '/v1/services/{id}'
     params: { id: string }
-    query: { keep_images?: boolean }
+    query: { keep_images?: boolean; delete_volumes?: boolean }
     body: undefined
     answer: undefined
   }
@@ -1992,6 +2020,42 @@ export interface Operations {
     query: Record<never, never>
     body: ReadableStream | Uint8Array
     answer: Upload
+  }
+  /** List the volumes of a service with their sizes, by name */
+  listVolumes: {
+    method: 'GET'
+    path: '/v1/services/{id}/volumes'
+    params: { id: string }
+    query: { limit?: number; cursor?: string }
+    body: undefined
+    answer: Volume[]
+  }
+  /** Delete a volume that nothing uses any more, with all that is in it */
+  deleteVolume: {
+    method: 'DELETE'
+    path: '/v1/services/{id}/volumes/{name}'
+    params: { id: string; name: string }
+    query: Record<never, never>
+    body: undefined
+    answer: undefined
+  }
+  /** Download the contents of a volume as a tar archive */
+  backupVolume: {
+    method: 'GET'
+    path: '/v1/services/{id}/volumes/{name}/backup'
+    params: { id: string; name: string }
+    query: Record<never, never>
+    body: undefined
+    answer: string
+  }
+  /** Let the contents of an archive take the place of those of a volume */
+  restoreVolume: {
+    method: 'POST'
+    path: '/v1/services/{id}/volumes/{name}/restore'
+    params: { id: string; name: string }
+    query: Record<never, never>
+    body: ReadableStream | Uint8Array
+    answer: Volume
   }
   /** List the webhooks of a service, newest first */
   listWebhooks: {

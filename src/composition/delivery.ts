@@ -8,6 +8,7 @@ import { createUploadFiles } from '../modules/uploads/upload-files.ts'
 import { createUploadOperations } from '../modules/uploads/upload-operations.ts'
 import { createDockerRuntime } from '../runtime/docker-runtime.ts'
 import type { DeploymentRow } from '../modules/deployments/deployment-schema.ts'
+import { composeVolumes } from './volumes.ts'
 import { composeLogs } from './logs.ts'
 import { type Base, reporter } from './base.ts'
 import type { Access } from './access.ts'
@@ -50,6 +51,7 @@ export async function composeDelivery(
     system,
     settings: config,
   })
+  const volumes = composeVolumes(base, { secrets, audit, identity }, runtime)
   const keeper = createReplicaKeeper({
     runtime,
     system,
@@ -59,6 +61,14 @@ export async function composeDelivery(
     inFlight: traffic.ingress.inFlight,
     publishRoutes: traffic.routes.publish,
     routesChanged: traffic.routes.worker.nudge,
+    startAlone: (live, start) =>
+      volumes.mounts.startAlone(
+        live,
+        () =>
+          stores.services.find(live.service_id)?.live_deployment_id === live.id &&
+          !stores.deployments.isTakenOver(live.service_id, live.id),
+        start,
+      ),
     graceOf: (deploymentId) => stores.deployments.find(deploymentId)?.config.stop_grace_seconds,
     preStopOf: (deploymentId) => stores.deployments.find(deploymentId)?.config.pre_stop_seconds,
     drainSeconds: config.drain_seconds,
@@ -87,6 +97,7 @@ export async function composeDelivery(
     services: { ...stores.services, hostnameOf: traffic.hostnameOf },
     projectNameOf: traffic.projectNameOf,
     openEnv: secrets.open,
+    volumes: volumes.mounts,
     unpackUpload: async (id, directory, signal) => {
       const summary = await uploads.unpackUpload(id, directory, { signal })
       return { entries: summary.entries, bytes: summary.unpacked_bytes }
@@ -133,6 +144,22 @@ export async function composeDelivery(
     deploymentsChanged: engine.worker.nudge,
     over: closeLog,
   })
-  return { runtime, logs, uploadFiles, uploads, reconciler, engine, deployments }
+  const volumeOperations = volumes.operationsFor({
+    requireRoom: uploadFiles.requireRoom,
+    serviceChanged: () => {
+      traffic.routes.worker.nudge()
+      reconciler.worker.nudge()
+    },
+  })
+  return {
+    runtime,
+    logs,
+    uploadFiles,
+    uploads,
+    reconciler,
+    engine,
+    deployments,
+    volumes: { ...volumeOperations, worker: volumes.worker },
+  }
 }
 export type Delivery = Awaited<ReturnType<typeof composeDelivery>>

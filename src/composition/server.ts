@@ -22,6 +22,7 @@ import { serviceRoutes } from '../modules/services/service-routes.ts'
 import { uploadRoutes } from '../modules/uploads/upload-routes.ts'
 import { hookRoutes } from '../modules/webhooks/hook-routes.ts'
 import { webhookRoutes } from '../modules/webhooks/webhook-routes.ts'
+import { volumeRoutes } from '../modules/volumes/volume-routes.ts'
 import { VERSION } from '../lib/version.ts'
 import type { Base } from './base.ts'
 import type { Access } from './access.ts'
@@ -87,6 +88,7 @@ export function composeServer(
       hostnamesOf: (id) => stores.domains.hostnamesOf(id, 'all'),
     },
     cancelDeployments: delivery.deployments.cancelOfService,
+    listVolumes: (id) => stores.volumes.listByService(id).map(({ name }) => name),
     removeService: async () => {
       await traffic.routes.publish()
       workers.removal.nudge()
@@ -118,6 +120,7 @@ export function composeServer(
   serviceRoutes(server, services)
   domainRoutes(server, domains.operations)
   uploadRoutes(server, delivery.uploads)
+  volumeRoutes(server, delivery.volumes)
   deploymentRoutes(server, delivery.deployments)
   logRoutes(server, delivery.logs.operations)
   registryRoutes(server, {

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { AppError } from '../../src/lib/errors.ts'
+import type { AuditEntry } from '../../src/modules/audit/audit.ts'
 import type { BuildRequest } from '../../src/modules/deployments/steps/source-steps.ts'
 import type { GitSourceRequest } from '../../src/modules/git/git-source.ts'
 import { createProjectStore } from '../../src/modules/projects/project-store.ts'
@@ -116,6 +117,7 @@ export async function openWorld(given: Partial<DeliverySettings> = {}) {
     settings,
     /** What every daemon met and nobody expected. */
     errors: [] as unknown[],
+    audited: [] as AuditEntry[],
     /** Deployments in the order in which they were said to be over. */
     overs: [] as { id: string; status: string }[],
     secrets: {

@@ -47,6 +47,7 @@ export async function makeWorld(app: OpenedApp): Promise<World> {
   const otherAdmin = await addUser('other-admin', otherId, 'admin')
   const plain = await addUser('plain')
   const { uploadId, deploymentId } = await deploy(app, root, serviceId)
+  await addVolume(app, root, serviceId)
   await pushIndex(app, root, 'v1')
   const digest = await pushIndex(app, root)
   return {
@@ -118,6 +119,18 @@ async function deploy(app: OpenedApp, root: string, serviceId: string) {
   return { deploymentId: String(answer.body['id']), uploadId: await upload() }
 }
 
+/** A volume of the service that the engine has, too. */
+async function addVolume(app: OpenedApp, root: string, serviceId: string): Promise<void> {
+  await app.must(root, 'PATCH', `/v1/services/${serviceId}`, {
+    volumes: [{ name: 'data', mount_path: '/data' }],
+  })
+  const tar = pack()
+  tar.entry({ name: 'file' }, 'hello')
+  tar.finalize()
+  const url = `/v1/services/${serviceId}/volumes/data/restore`
+  await app.must(root, 'POST', url, await buffer(tar), { 'content-type': 'application/x-tar' })
+}
+
 /** Pushes the smallest thing there is; answers its digest. */
 async function pushIndex(app: OpenedApp, root: string, tag?: string): Promise<string> {
   const type = 'application/vnd.oci.image.index.v1+json'
@@ -146,7 +159,7 @@ export function parameterOf(world: World, path: string, name: string): string {
   if (noun === 'registry')
     return { project: 'store', service: 'front', tag: world.tag, digest: world.digest }[name] ?? ''
   if (noun === 'projects') return world.projectId
-  if (noun === 'services') return world.serviceId
+  if (noun === 'services') return name === 'name' ? 'data' : world.serviceId
   if (noun === 'deployments') return world.deploymentId
   if (noun === 'roles') return world.roleId
   if (noun === 'secrets') return world.rotationId

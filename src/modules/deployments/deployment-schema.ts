@@ -76,6 +76,8 @@ export interface DeploymentRow {
   created_by: ActorRecord
   cancel_requested: boolean
   replaces_id: string | null
+  /** When it began to stop the live release before it starts its own replicas. */
+  stop_first_at: string | null
   /** When it became live. */
   routed_at: string | null
   revision: number

@@ -40,6 +40,14 @@ export interface HealthCheck {
   live_failures: number
 }
 
+/** A volume of the service and where its replicas have it. */
+export interface VolumeMount {
+  name: string
+  /** Absolute, normalised. */
+  mount_path: string
+  read_only: boolean
+}
+
 /** Column `config`: how replicas run. A release keeps its own copy. */
 export interface ServiceConfig {
   /** Null: the service listens on nothing. */
@@ -60,6 +68,7 @@ export interface ServiceConfig {
   release_timeout_seconds: number
   /** How long a new release is watched, and given up for the old one when it fails. */
   bake_seconds: number
+  volumes: VolumeMount[]
 }
 
 /** Column `routing` with its defaults: how requests to a service are treated. */
@@ -118,6 +127,17 @@ export const DEFAULT_CONFIG: ServiceConfig = {
   release_command: null,
   release_timeout_seconds: 600,
   bake_seconds: 0,
+  volumes: [],
+}
+
+/** Whether replicas write into a volume: then there is never more than one of them at a time. */
+export function writesVolumes(config: Pick<ServiceConfig, 'volumes'>): boolean {
+  return config.volumes.some((volume) => !volume.read_only)
+}
+
+/** How many replicas there are of a configuration when the service wants so many. */
+export function replicasOf(config: Pick<ServiceConfig, 'volumes'>, wanted: number): number {
+  return writesVolumes(config) ? Math.min(1, wanted) : wanted
 }
 
 /** Reads a column `config`, which may be older than some of the fields. */
@@ -162,13 +182,11 @@ const NullableInteger = (description: string) =>
 /** What later versions bring; until then each has just this one value, and sending another is NOT_SUPPORTED. */
 const NotYet = {
   build_secrets: Type.Array(Type.Unknown()),
-  volumes: Type.Array(Type.Unknown()),
   autoscale: Type.Null(),
 }
 
 export const NOT_YET_VALUES = {
   build_secrets: [],
-  volumes: [],
   autoscale: null,
 } satisfies { [K in keyof typeof NotYet]: Static<(typeof NotYet)[K]> }
 
@@ -184,6 +202,11 @@ export const HealthCheckView = Type.Object(
     live_failures: Type.Integer(),
   },
   { title: 'HealthCheck' },
+)
+
+const VolumeMount = Type.Object(
+  { name: Type.String(), mount_path: Type.String(), read_only: Type.Boolean() },
+  { title: 'VolumeMount' },
 )
 
 /** One object for every kind of source: what belongs to another kind is not there. */
@@ -223,6 +246,7 @@ export const ServiceView = Type.Object(
     release_command: Type.Unsafe<string[] | null>({ type: ['array', 'null'], items: { type: 'string' } }),
     release_timeout_seconds: Type.Integer(),
     bake_seconds: Type.Integer(),
+    volumes: Type.Array(VolumeMount),
     domains: Type.Array(Type.String(), {
       description: 'The hostnames attached to it, proven or not; see /v1/services/{id}/domains.',
     }),

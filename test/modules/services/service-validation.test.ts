@@ -258,7 +258,6 @@ const NOT_YET: [sent: Record<string, unknown>, field: string][] = [
   [{ source: { type: 'external_image', image: 'nginx:1' } }, 'source.type'],
   [{ source: { type: 'external_image', registry_id: 'x', image_ref: 'a:1' } }, 'source.type'],
   [{ build_secrets: ['TOKEN'] }, 'build_secrets'],
-  [{ volumes: [{ name: 'data', path: '/data' }] }, 'volumes'],
   [{ autoscale: { min_replicas: 0, max_replicas: 3 } }, 'autoscale'],
   [{ autoscale: {} }, 'autoscale'],
 ]
@@ -322,10 +321,10 @@ test('two wrong fields are both named', async (t) => {
     meaning.body.details?.map((each) => each.field),
     ['context_path', 'command.0'],
   )
-  const later = await api.root('POST', '/v1/services', { name: 'new', volumes: [1], autoscale: {} })
+  const later = await api.root('POST', '/v1/services', { name: 'new', build_secrets: [1], autoscale: {} })
   t.same(
     later.body.details?.map((each) => each.field),
-    ['volumes', 'autoscale'],
+    ['build_secrets', 'autoscale'],
   )
 })
 
