@@ -271,7 +271,7 @@ export type Deployment = {
   number: number
   status: 'Pending' | 'Building' | 'Starting' | 'Healthy' | 'Failed' | 'Stopped' | 'Inactive' | 'Cancelled'
   /** What is under way or next; null when it is over. */
-  step: 'fetch' | 'build' | 'release_command' | 'start' | 'check' | 'route' | 'retire' | null
+  step: 'fetch' | 'build' | 'publish' | 'release_command' | 'start' | 'check' | 'route' | 'retire' | null
   /** Why it failed or was cancelled. */
   reason: string | null
   source: {
@@ -332,7 +332,7 @@ export type DeploymentLogLine = {
 }
 
 export type DeploymentStep = {
-  step: 'fetch' | 'build' | 'release_command' | 'start' | 'check' | 'route' | 'retire'
+  step: 'fetch' | 'build' | 'publish' | 'release_command' | 'start' | 'check' | 'route' | 'retire'
   status: 'running' | 'done' | 'failed' | 'skipped' | 'cancelled'
   attempts: number
   started_at: string
@@ -516,7 +516,7 @@ export type LoginBody = {
 export type Me = {
   principal: {
     kind: 'user' | 'admin_token'
-    via: 'admin_token' | 'session' | 'cookie' | 'api_token'
+    via: 'admin_token' | 'session' | 'cookie' | 'api_token' | 'system'
     /** UUIDv7 */
     id: string | null
     username: string
@@ -1277,7 +1277,7 @@ export interface Operations {
     body: BootstrapBody
     answer: User
   }
-  /** Deploy an upload, the live release again, or an earlier release */
+  /** Deploy an upload, a commit of the repository, the live release again, or an earlier release */
   createDeployment: {
     method: 'POST'
     path: '/v1/deployments'

@@ -1,6 +1,7 @@
 import { createWorker } from '../lib/worker.ts'
+import { createTriggerStore } from '../modules/deployments/trigger-store.ts'
 import { actingFor } from '../modules/identity/context.ts'
-import { actOnDeliveries } from '../modules/webhooks/delivery-worker.ts'
+import { actOnDeliveries, removeOldDeliveries } from '../modules/webhooks/delivery-worker.ts'
 import { createWebhookOperations } from '../modules/webhooks/webhook-operations.ts'
 import { createWebhookStore } from '../modules/webhooks/webhook-store.ts'
 import type { Access } from './access.ts'
@@ -21,7 +22,7 @@ export function composeWebhooks(base: Base, { secrets, audit }: Access, { deploy
           system,
           store,
           findService: stores.services.find,
-          findDeployment: stores.deployments.findTriggered,
+          findDeployment: createTriggerStore(state.database).findTriggered,
           deploy: async (service, { ref, commit }, delivery) => {
             const { id } = await deployments.createDeployment(
               actingFor(service.project_id, 'deployments.create', `webhook ${delivery.webhook_id}`),
@@ -45,6 +46,13 @@ export function composeWebhooks(base: Base, { secrets, audit }: Access, { deploy
     controlDomain: config.control_domain,
     deliveriesChanged: worker.nudge,
   })
-  return { operations, worker }
+  const upkeep = createWorker({
+    name: 'webhook-deliveries',
+    system,
+    everyMs: 3600_000,
+    run: () => removeOldDeliveries({ system, store }),
+    onError: reporter(base, 'webhook-deliveries'),
+  })
+  return { operations, workers: [worker, upkeep] }
 }
 export type Webhooks = ReturnType<typeof composeWebhooks>

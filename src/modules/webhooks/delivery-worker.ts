@@ -31,15 +31,22 @@ const PATIENCE_MS = 3600_000
  * one and writing that down leads to no second one.
  */
 export async function actOnDeliveries(deps: DeliveryWorkerDeps, signal: AbortSignal): Promise<void> {
-  const { store, system } = deps
+  const { store } = deps
   const errors: unknown[] = []
   for (const delivery of store.listPending(BATCH)) {
     if (signal.aborted) return
     // One that meets an error waits for the next round; those behind it do not.
     await actOn(deps, delivery).catch((error: unknown) => errors.push(error))
   }
-  store.removeOldDeliveries(KEEP, new Date(system.now() - KEEP_MS).toISOString())
   if (errors.length > 0) throw errors[0]
+}
+
+/** The body of a worker: forgets what arrived long ago. */
+export async function removeOldDeliveries({
+  store,
+  system,
+}: Pick<DeliveryWorkerDeps, 'store' | 'system'>): Promise<void> {
+  store.removeOldDeliveries(KEEP, new Date(system.now() - KEEP_MS).toISOString())
 }
 
 async function actOn(deps: DeliveryWorkerDeps, delivery: DeliveryRow): Promise<void> {

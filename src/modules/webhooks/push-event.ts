@@ -2,6 +2,8 @@ import type { Push } from './webhook-schema.ts'
 
 const LONGEST = { ref: 255, repository: 500, branch: 255, author: 200, message: 4000, path: 2048 } as const
 const MOST_PATHS = 3000
+/** All paths together: they are stored with each delivery. */
+const MOST_PATH_CHARACTERS = 64 * 1024
 /** GitHub names no more commits than this in an event. */
 const MOST_COMMITS = 2048
 const COMMIT = /^([0-9a-f]{40}|[0-9a-f]{64})$/
@@ -52,13 +54,16 @@ function isWhole(body: Fields, commits: number): boolean {
 
 function pathsOf(commits: readonly Fields[]): string[] | null {
   const paths = new Set<string>()
+  let characters = 0
   for (const commit of commits) {
     for (const kind of ['added', 'modified', 'removed']) {
       if (!Array.isArray(commit[kind])) return null
       for (const path of listOf(commit[kind])) {
         if (typeof path !== 'string' || path.length > LONGEST.path) return null
+        if (paths.has(path)) continue
         paths.add(path)
-        if (paths.size > MOST_PATHS) return null
+        characters += path.length
+        if (paths.size > MOST_PATHS || characters > MOST_PATH_CHARACTERS) return null
       }
     }
   }

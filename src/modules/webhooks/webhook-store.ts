@@ -114,10 +114,12 @@ export function createWebhookStore(database: Database) {
         )
         .map(readDelivery),
 
-    /** Deliveries of a webhook, newest first. */
+    /** Deliveries of a webhook, newest first; without the paths of their pushes, which may be long. */
     listDeliveries: (webhookId: string, page: PageRequest): Page<DeliveryRow> => {
       const rows = database.all<StoredDelivery>(
-        `SELECT * FROM webhook_deliveries WHERE webhook_id = $webhookId AND ($after IS NULL OR id < $after)
+        `SELECT id, webhook_id, delivery_key, provider, event, json_remove(push, '$.paths') AS push, outcome, reason, deployment_id,
+           replays_id, received_at, finished_at FROM webhook_deliveries
+         WHERE webhook_id = $webhookId AND ($after IS NULL OR id < $after)
          ORDER BY id DESC LIMIT $limit`,
         { webhookId, after: page.after ?? null, limit: page.limit + 1 },
       )

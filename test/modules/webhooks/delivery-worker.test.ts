@@ -1,5 +1,6 @@
 import { test } from 'tap'
 import { AppError } from '../../../src/lib/errors.ts'
+import { createTriggerStore } from '../../../src/modules/deployments/trigger-store.ts'
 import { actingFor } from '../../../src/modules/identity/context.ts'
 import { actOnDeliveries } from '../../../src/modules/webhooks/delivery-worker.ts'
 import { DEFAULT_FILTER, type DeliveryRow } from '../../../src/modules/webhooks/webhook-schema.ts'
@@ -65,7 +66,7 @@ function bind(world: Delivery, daemon: DeliveryDaemon, serviceId: string) {
           system: world.system,
           store,
           findService: daemon.stores.services.find,
-          findDeployment: daemon.stores.deployments.findTriggered,
+          findDeployment: createTriggerStore(world.database).findTriggered,
           deploy,
           ...overrides,
         },
