@@ -90,6 +90,53 @@ export type BootstrapBody = {
   password: string
 }
 
+export type Certificate = {
+  /** UUIDv7 */
+  id: string
+  /** Null: it is of the node itself. */
+  project_id: string | null
+  source: 'acme' | 'upload'
+  /** pending: being obtained for the first time; failed: the same, and it did not work yet; active and expired: there is one. */
+  status: 'pending' | 'active' | 'expired' | 'failed'
+  hostnames: string[]
+  /** The hostnames that it answers to now. */
+  serves: string[]
+  issuer: string | null
+  serial: string | null
+  /** SHA-256, hexadecimal */
+  fingerprint: string | null
+  /** RFC 3339 UTC with milliseconds */
+  not_before: string | null
+  /** RFC 3339 UTC with milliseconds */
+  not_after: string | null
+  /** What is under way: order, authorize, finalize or download. */
+  step: string | null
+  stage: 'staging' | 'production'
+  /** Attempts in a row that did not work. */
+  failures: number
+  last_error: string | null
+  /** RFC 3339 UTC with milliseconds */
+  last_error_at: string | null
+  /** When it is obtained, tried again or renewed; null: never by itself. */
+  next_attempt_at: string | null
+  /** RFC 3339 UTC with milliseconds */
+  created_at: string
+  /** RFC 3339 UTC with milliseconds */
+  updated_at: string
+}
+
+export type CertificateSummary = {
+  /** UUIDv7 */
+  id: string
+  source: 'acme' | 'upload'
+  status: 'pending' | 'active' | 'expired' | 'failed'
+  /** RFC 3339 UTC with milliseconds */
+  not_after: string | null
+  last_error: string | null
+  /** RFC 3339 UTC with milliseconds */
+  next_attempt_at: string | null
+} | null
+
 export type ChangePasswordBody = {
   current: string
   /** At least 12 characters */
@@ -370,6 +417,7 @@ export type Domain = {
   failing_since: string | null
   /** When a claim that is not proven is removed. */
   expires_at: string | null
+  certificate: CertificateSummary
   /** RFC 3339 UTC with milliseconds */
   created_at: string
   /** RFC 3339 UTC with milliseconds */
@@ -698,7 +746,7 @@ export type PatchWebhookBody = {
   skip_markers?: boolean
 }
 
-export type Permission = 'projects.read' | 'projects.write' | 'members.write' | 'services.read' | 'services.write' | 'domains.read' | 'domains.write' | 'env.read' | 'env.write' | 'uploads.create' | 'volumes.read' | 'volumes.write' | 'deployments.read' | 'deployments.create' | 'deployments.cancel' | 'logs.read' | 'credentials.read' | 'credentials.write' | 'registry.pull' | 'registry.push' | 'registry.delete' | 'audit.read' | 'tokens.mint'
+export type Permission = 'projects.read' | 'projects.write' | 'members.write' | 'services.read' | 'services.write' | 'domains.read' | 'domains.write' | 'certificates.write' | 'env.read' | 'env.write' | 'uploads.create' | 'volumes.read' | 'volumes.write' | 'deployments.read' | 'deployments.create' | 'deployments.cancel' | 'logs.read' | 'credentials.read' | 'credentials.write' | 'registry.pull' | 'registry.push' | 'registry.delete' | 'audit.read' | 'tokens.mint'
 
 export type PermissionEntry = {
   name: Permission
@@ -829,6 +877,11 @@ export type ReplaceServiceBody = {
   domains?: string[] | null
   /** Not supported by this version. */
   autoscale?: Record<string, unknown> | null
+}
+
+export type RevokeCertificateBody = {
+  /** Default unspecified. */
+  reason?: 'unspecified' | 'key_compromise' | 'superseded' | 'cessation'
 }
 
 export type Role = {
@@ -971,6 +1024,15 @@ export type Upload = {
   created_at: string
   /** RFC 3339 UTC with milliseconds */
   expires_at: string
+}
+
+export type UploadCertificateBody = {
+  /** Whose domains it is for. Null: for the control domain. */
+  project_id: string | null
+  /** PEM: the certificate, and behind it those that lead to a known authority. */
+  certificate: string
+  /** PEM, without a pass phrase. It is sealed and never read back. */
+  private_key: string
 }
 
 export type User = {
@@ -1276,6 +1338,60 @@ export interface Operations {
     query: Record<never, never>
     body: BootstrapBody
     answer: User
+  }
+  /** List the certificates that you may see, newest first */
+  listCertificates: {
+    method: 'GET'
+    path: '/v1/certificates'
+    params: Record<never, never>
+    query: { limit?: number; cursor?: string; project_id?: string }
+    body: undefined
+    answer: Certificate[]
+  }
+  /** Upload a certificate with its key; it is served at once, before one that Berth obtained */
+  uploadCertificate: {
+    method: 'POST'
+    path: '/v1/certificates'
+    params: Record<never, never>
+    query: Record<never, never>
+    body: UploadCertificateBody
+    answer: Certificate
+  }
+  /** Read a certificate: what it is for, until when, what is under way and what went wrong last */
+  getCertificate: {
+    method: 'GET'
+    path: '/v1/certificates/{certificate_id}'
+    params: { certificate_id: string }
+    query: Record<never, never>
+    body: undefined
+    answer: Certificate
+  }
+  /** Remove an uploaded certificate; one that Berth obtained goes with its domain */
+  deleteCertificate: {
+    method: 'DELETE'
+    path: '/v1/certificates/{certificate_id}'
+    params: { certificate_id: string }
+    query: Record<never, never>
+    body: undefined
+    answer: undefined
+  }
+  /** Have a certificate obtained anew now */
+  renewCertificate: {
+    method: 'POST'
+    path: '/v1/certificates/{certificate_id}/renew'
+    params: { certificate_id: string }
+    query: Record<never, never>
+    body: undefined
+    answer: Certificate
+  }
+  /** Revoke a certificate at its authority; it is served no longer, and another one is obtained */
+  revokeCertificate: {
+    method: 'POST'
+    path: '/v1/certificates/{certificate_id}/revoke'
+    params: { certificate_id: string }
+    query: Record<never, never>
+    body: RevokeCertificateBody
+    answer: Certificate
   }
   /** Deploy an upload, a commit of the repository, the live release again, or an earlier release */
   createDeployment: {

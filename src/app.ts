@@ -1,8 +1,11 @@
+import { openIngressDoor } from './http/ingress-door.ts'
 import { type Server } from './http/server.ts'
 import { openState } from './store/state.ts'
+import { ingressDoorPath } from './composition/control-route.ts'
 import { type Base, openStores, type AppOptions } from './composition/base.ts'
 import { type Access, composeAccess } from './composition/access.ts'
 import { composeRegistry, type RegistryPart } from './composition/registry.ts'
+import { type Certificates, composeCertificates } from './composition/certificates.ts'
 import { composeDomains, type Domains } from './composition/domains.ts'
 import { type Traffic, composeTraffic } from './composition/traffic.ts'
 import { type Delivery, composeDelivery } from './composition/delivery.ts'
@@ -40,9 +43,20 @@ async function composeApp(base: Base): Promise<App> {
   const registry = await composeRegistry(base, access)
   const delivery = await composeDelivery(base, access, traffic, registry, git)
   const sealing = composeSecrets(base, access)
-  const domains = composeDomains(base, access, traffic)
+  const certificates = composeCertificates(base, access, traffic)
+  const domains = composeDomains(base, access, traffic, certificates)
   const webhooks = composeWebhooks(base, access, delivery)
-  const workers = composeWorkers(base, access, traffic, delivery, registry, sealing, domains, webhooks)
+  const workers = composeWorkers(
+    base,
+    access,
+    traffic,
+    delivery,
+    registry,
+    sealing,
+    domains,
+    webhooks,
+    certificates,
+  )
   const server = composeServer(
     base,
     access,
@@ -54,8 +68,9 @@ async function composeApp(base: Base): Promise<App> {
     git,
     domains,
     webhooks,
+    certificates,
   )
-  return lifecycle(base, access, traffic, delivery, workers, registry, domains, server)
+  return lifecycle(base, access, traffic, delivery, workers, registry, domains, certificates, server)
 }
 
 function lifecycle(
@@ -66,6 +81,7 @@ function lifecycle(
   workers: Workers,
   registry: RegistryPart,
   domains: Domains,
+  certificates: Certificates,
   server: Server,
 ): App {
   const { config, state } = base
@@ -85,6 +101,7 @@ function lifecycle(
       const api = await server.listen({ host: config.bind.host, port: config.bind.port })
       stack.defer(() => registry.entry.close())
       await registry.entry.open(server.server)
+      stack.defer(await openIngressDoor(server, ingressDoorPath(config)))
       stack.defer(async () => {
         await Promise.all(
           [workers.removal, traffic.routes.worker, ...workers.upkeep].map((worker) => worker.stop()),
@@ -92,7 +109,9 @@ function lifecycle(
       })
       for (const worker of [workers.removal, ...workers.upkeep]) worker.start()
       stack.defer(() => domains.stop())
-      domains.worker.start()
+      domains.start()
+      stack.defer(() => certificates.worker.stop())
+      certificates.worker.start()
       stack.defer(() => delivery.logs.stop())
       delivery.logs.worker.start()
       stack.defer(() => delivery.recovery.stop())

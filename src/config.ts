@@ -41,12 +41,30 @@ export const SETTINGS = {
     'Services answer at <service>.<project>.<control_domain> as well as under .localhost.',
   ),
   acme_email: read.text(
-    'Contact address for the certificate authority. Not used yet: this version issues no certificates.',
+    'Contact address for the certificate authority, whose terms are accepted by setting it. Without it no certificates are obtained.',
     320,
   ),
   acme_directory_url: read.url(
     'https://acme-v02.api.letsencrypt.org/directory',
-    'ACME directory. Not used yet: this version issues no certificates.',
+    'ACME directory of the authority that certificates are obtained from.',
+  ),
+  acme_ca_file: read.text(
+    'A PEM file of certificates that the ACME server is trusted by, besides the usual ones: for a private authority.',
+    4096,
+  ),
+  acme_eab_kid: read.text('Key id of the external account binding, where the authority wants one.', 1024),
+  acme_eab_hmac_key: read.secret('Its HMAC key, base64url.', 1, 1024),
+  acme_staging_first: read.boolean(
+    false,
+    'Whether the first order for a name goes to acme_staging_directory_url, whose limits are wide; only when that succeeds the real one follows.',
+  ),
+  acme_staging_directory_url: read.url(
+    'https://acme-staging-v02.api.letsencrypt.org/directory',
+    'ACME directory for acme_staging_first.',
+  ),
+  acme_service_names: read.boolean(
+    true,
+    'Whether certificates are also obtained for the names of services below control_domain.',
   ),
   domain_check_port: read.integer(
     80,
@@ -83,6 +101,9 @@ export const SETTINGS = {
   ),
   trusted_proxies: read.list(
     'Addresses or CIDR ranges of proxies in front whose X-Forwarded-For is believed.',
+  ),
+  proxy_protocol_peers: read.list(
+    'Addresses or CIDR ranges of load balancers in front that begin each connection with a PROXY protocol header (version 1 or 2).',
   ),
   upload_max_bytes: read.bytes(4 * GIB, MIB, 1024 * GIB, 'Largest upload as sent (compressed).'),
   unpacked_max_bytes: read.bytes(

@@ -36,6 +36,7 @@ export const VERBS: Readonly<Record<string, Entry>> = {
     about: 'Hostnames of services',
     load: async () => (await import('./verbs/domains.ts')).domains,
   },
+  certs: { about: 'Certificates', load: async () => (await import('./verbs/certs.ts')).certs },
   volumes: {
     about: 'List, back up, restore and remove volumes',
     load: async () => (await import('./verbs/volumes.ts')).volumes,

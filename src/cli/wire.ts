@@ -9,6 +9,7 @@ import type {
 export type {
   ApiToken,
   AuditEvent,
+  Certificate,
   Deployment,
   Domain,
   KeyRotation,

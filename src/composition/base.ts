@@ -2,6 +2,7 @@ import type { Config } from '../config.ts'
 import type { Log } from '../lib/log.ts'
 import type { System } from '../lib/system.ts'
 import { createDeploymentStore } from '../modules/deployments/deployment-store.ts'
+import { createCertificateStore } from '../modules/certificates/certificate-store.ts'
 import { createDomainStore } from '../modules/domains/domain-store.ts'
 import { createProjectStore } from '../modules/projects/project-store.ts'
 import { createReplicaStore } from '../modules/replicas/replica-store.ts'
@@ -31,6 +32,7 @@ export function openStores(database: State['database']) {
     uploads: createUploadStore(database),
     volumes: createVolumeStore(database),
     domains: createDomainStore(database),
+    certificates: createCertificateStore(database),
   }
 }
 

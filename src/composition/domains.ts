@@ -9,6 +9,7 @@ import { createNameLookup } from '../modules/domains/name-lookup.ts'
 import { createWorker } from '../lib/worker.ts'
 import type { Access } from './access.ts'
 import { type Base, reporter } from './base.ts'
+import type { Certificates } from './certificates.ts'
 import type { Traffic } from './traffic.ts'
 
 const DAY_MS = 86_400_000
@@ -17,17 +18,25 @@ const PROPAGATION_MS = 120_000
 const LOOK_EVERY_MS = 5_000
 
 /** Hostnames of services: claims, their proofs, and what becomes of them. */
-export function composeDomains(base: Base, { audit }: Access, traffic: Traffic) {
+export function composeDomains(base: Base, { audit }: Access, traffic: Traffic, certificates: Certificates) {
   const { config, system, stores, state } = base
   const ending = new AbortController()
   const lookup = createNameLookup(config.dns_servers)
   const challengePort = (): number =>
     config.domain_check_port === 0 ? traffic.ports.http : config.domain_check_port
-  const labelOf = (serviceId: string): string => {
-    const service = stores.services.findAny(serviceId)
-    return `${traffic.projectNameOf(service?.project_id ?? '') ?? ''}/${service?.name ?? ''}`
+  const { labelOf } = traffic
+  const claimsChanged = (): void => {
+    traffic.routes.worker.nudge()
+    certificates.worker.nudge()
+    challenges.nudge()
   }
-  const claimsChanged = (): void => traffic.routes.worker.nudge()
+  const challenges = createWorker({
+    name: 'challenges',
+    system,
+    everyMs: 60_000,
+    run: traffic.publishChallenges,
+    onError: reporter(base, 'challenges'),
+  })
   const shared = {
     database: state.database,
     store: stores.domains,
@@ -61,6 +70,8 @@ export function composeDomains(base: Base, { audit }: Access, traffic: Traffic) 
     labelOf,
     check,
     publishRoutes: traffic.routes.publish,
+    publishChallenges: traffic.publishChallenges,
+    certificatesOf: certificates.operations.summaries,
     claimsChanged,
     claimMs,
     controlDomain: config.control_domain,
@@ -73,13 +84,17 @@ export function composeDomains(base: Base, { audit }: Access, traffic: Traffic) 
     run: createDomainUpkeep({ ...shared, check, claimsChanged }),
     onError: reporter(base, 'domains'),
   })
+  const workers = [challenges, worker]
   return {
     operations,
-    worker,
-    /** Ends the checks that are under way, and the worker. */
+    workers,
+    start: (): void => {
+      for (const each of workers) each.start()
+    },
+    /** Ends the checks that are under way, and the workers. */
     stop: async (): Promise<void> => {
       ending.abort()
-      await worker.stop()
+      await Promise.all(workers.map((each) => each.stop()))
     },
   }
 }

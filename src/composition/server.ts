@@ -4,6 +4,7 @@ import { openApiRoutes } from '../http/openapi/openapi-routes.ts'
 import { createServer, type Server } from '../http/server.ts'
 import { AppError } from '../lib/errors.ts'
 import { auditRoutes } from '../modules/audit/audit-routes.ts'
+import { certificateRoutes } from '../modules/certificates/certificate-routes.ts'
 import { domainRoutes } from '../modules/domains/domain-routes.ts'
 import { deploymentRoutes } from '../modules/deployments/deployment-routes.ts'
 import { BERTH_ITSELF } from '../modules/identity/context.ts'
@@ -28,6 +29,7 @@ import type { Base } from './base.ts'
 import type { Access } from './access.ts'
 import type { Traffic } from './traffic.ts'
 import type { Delivery } from './delivery.ts'
+import type { Certificates } from './certificates.ts'
 import type { Domains } from './domains.ts'
 import type { RegistryPart } from './registry.ts'
 import type { Sealing } from './secrets.ts'
@@ -46,6 +48,7 @@ export function composeServer(
   git: GitPart,
   domains: Domains,
   webhooks: Webhooks,
+  certificates: Certificates,
 ): Server {
   const { config, log, system, stores, state } = base
   const { database } = state
@@ -71,7 +74,7 @@ export function composeServer(
     recordAudit: audit.record,
     contentsOf: (id) => [...stores.services.describeContents(id), ...registry.describeContents(id)],
     projectChanged: () => traffic.routes.worker.nudge(),
-    projectDeleted: () => {},
+    projectDeleted: () => certificates.worker.nudge(),
   })
   projects.ensureDefaultProject(BERTH_ITSELF)
   const services = createServiceOperations({
@@ -98,6 +101,7 @@ export function composeServer(
       workers.removal.nudge()
     },
     serviceChanged: () => {
+      certificates.worker.nudge()
       traffic.routes.worker.nudge()
       delivery.reconciler.worker.nudge()
     },
@@ -123,6 +127,7 @@ export function composeServer(
   projectRoutes(server, projects)
   serviceRoutes(server, services)
   domainRoutes(server, domains.operations)
+  certificateRoutes(server, certificates.operations)
   uploadRoutes(server, delivery.uploads)
   volumeRoutes(server, delivery.volumes)
   deploymentRoutes(server, delivery.deployments)

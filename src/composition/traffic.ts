@@ -1,3 +1,5 @@
+import type { CertificateEntry } from '../ingress/certificate-table.ts'
+import type { Challenge } from '../ingress/challenge-table.ts'
 import { createIngress } from '../modules/ingress/ingress-control.ts'
 import { createReplicaIntents } from '../modules/replicas/replica-intent.ts'
 import { createRoutePublisher } from '../modules/replicas/route-publisher.ts'
@@ -5,6 +7,7 @@ import { serviceHostnames, serviceUrl } from '../modules/services/service-hostna
 import type { ServiceSummary } from '../modules/services/service-schema.ts'
 import { expectedMounts } from '../modules/volumes/volume-mounts.ts'
 import { type Base, reporter } from './base.ts'
+import { controlRoutes } from './control-route.ts'
 
 /** The ingress and the names under which services are found. */
 export function composeTraffic(base: Base) {
@@ -18,14 +21,16 @@ export function composeTraffic(base: Base) {
     httpsPort: config.https_port,
     workers: config.ingress_workers,
     trustedProxies: config.trusted_proxies,
+    proxyProtocolPeers: config.proxy_protocol_peers,
   })
   const ports = { http: config.http_port, https: config.https_port }
   const projectNameOf = (id: string): string | undefined => stores.projects.find(id)?.name
   const hostnamesOf = (service: ServiceSummary, projectName: string): string[] => [
     ...serviceHostnames(service.name, projectName, config.control_domain),
-    // The route table has no wildcards yet.
-    ...stores.domains.hostnamesOf(service.id, 'verified').filter((each) => !each.startsWith('*.')),
+    ...stores.domains.hostnamesOf(service.id, 'verified'),
   ]
+  /** Hostnames that the ingress has certificates for. */
+  let secured: ReadonlySet<string> = new Set()
   const intents = createReplicaIntents({
     listServices: stores.services.listAll,
     listDeleting: stores.services.listDeleting,
@@ -33,6 +38,7 @@ export function composeTraffic(base: Base) {
     listOpenDeployments: stores.deployments.listOpen,
     projectNameOf,
     hostnamesOf,
+    isSecured: (hostname) => secured.has(hostname),
     mountsOf: (deployment) => expectedMounts(stores.volumes, deployment),
     replicas: stores.replicas,
   })
@@ -40,7 +46,7 @@ export function composeTraffic(base: Base) {
     system,
     replicas: stores.replicas,
     listRouted: intents.listRouted,
-    publish: ingress.publish,
+    publish: (planned) => ingress.publish([...planned, ...controlRoutes(config, ingress)]),
     onError: reporter(base, 'routes'),
   })
   return {
@@ -49,6 +55,21 @@ export function composeTraffic(base: Base) {
     intents,
     routes,
     projectNameOf,
+    /** `project/service`, for people. */
+    labelOf: (serviceId: string): string => {
+      const service = stores.services.findAny(serviceId)
+      return `${projectNameOf(service?.project_id ?? '') ?? ''}/${service?.name ?? ''}`
+    },
+    /** Resolves when the ingress answers the proofs of all claims and orders of this moment. */
+    publishChallenges: async (): Promise<void> => {
+      await ingress.publishChallenges(listChallenges(stores))
+    },
+    /** Resolves when the ingress serves these certificates, and sends plain requests for their names on to TLS. */
+    publishCertificates: async (entries: readonly CertificateEntry[]): Promise<void> => {
+      await ingress.publishCertificates(entries)
+      secured = new Set(entries.map(({ hostname }) => hostname))
+      await routes.publish()
+    },
     hostnameOf: (serviceId: string): string => {
       const service = stores.services.findAny(serviceId)
       if (!service) return ''
@@ -58,4 +79,14 @@ export function composeTraffic(base: Base) {
       serviceUrl(service.name, projectNameOf(service.project_id) ?? '', config.control_domain, ports.http),
   }
 }
+function listChallenges({ domains, certificates }: Base['stores']): Challenge[] {
+  const claims = domains
+    .listTokens()
+    .map(({ hostname, token }) => ({ kind: 'denia' as const, hostname, token, body: token }))
+  const orders = certificates
+    .listChallenges()
+    .map(({ hostname, challenge: { token, body } }) => ({ kind: 'acme' as const, hostname, token, body }))
+  return [...claims, ...orders]
+}
+
 export type Traffic = ReturnType<typeof composeTraffic>

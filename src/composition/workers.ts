@@ -13,6 +13,7 @@ import type { Traffic } from './traffic.ts'
 import type { Delivery } from './delivery.ts'
 import type { RegistryPart } from './registry.ts'
 import type { Sealing } from './secrets.ts'
+import type { Certificates } from './certificates.ts'
 import type { Domains } from './domains.ts'
 import type { Webhooks } from './webhooks.ts'
 
@@ -28,6 +29,7 @@ export function composeWorkers(
   sealing: Sealing,
   domains: Domains,
   webhooks: Webhooks,
+  certificates: Certificates,
 ) {
   const { config, system, stores } = base
   const { runtime, engine, logs } = delivery
@@ -95,7 +97,8 @@ export function composeWorkers(
     engine.worker,
     removal,
     delivery.logs.worker,
-    domains.worker,
+    ...domains.workers,
+    certificates.worker,
     ...upkeep,
   ]
   return { all, removal, upkeep }

@@ -86,7 +86,7 @@ function take(
   if (client.closing) return
   context.counters.requests += 1
   try {
-    const head = readRequestHead(request, client, manner, context.limits, context.newRequestId)
+    const head = readRequestHead(request, client.peer, manner, context.limits, context.newRequestId)
     if (typeof head === 'number') refuse(context, client, request, response, head)
     else passOn(context, readIncoming(context, client, request, response, head, upgrade))
   } catch (error) {
@@ -120,7 +120,7 @@ function readIncoming(
   upgrade: UpgradeRequest | null,
 ): Incoming {
   const answer = new Http1Answer(context, client, request, response, upgrade !== null)
-  if (head.body === 'none') return { client, head, answer, body: null, upgrade }
+  if (head.body === 'none') return { client, head, answer, body: null, source: null, upgrade }
   const source: BodySource = {
     stream: request,
     trailers: () => request.rawTrailers,
@@ -131,6 +131,7 @@ function readIncoming(
     head,
     answer,
     body: new RequestBody(source, head.body === 'chunked', head.expectsContinue),
+    source,
     upgrade,
   }
 }

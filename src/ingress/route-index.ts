@@ -25,12 +25,17 @@ export class RouteIndex {
   /** Called when a newer table is in place. */
   changed: () => void = () => {}
   private routes = new Map<string, RouteState>()
+  /** By what follows the star. */
+  private wildcards = new Map<string, RouteState>()
   private upstreams = new Map<string, UpstreamState>()
   /** Left the table with requests or connections still open. */
   private readonly leaving = new Set<UpstreamState>()
 
   find(hostname: string): RouteState | undefined {
-    return this.routes.get(hostname)
+    const exact = this.routes.get(hostname)
+    if (exact !== undefined || this.wildcards.size === 0) return exact
+    const dot = hostname.indexOf('.')
+    return dot > 0 ? this.wildcards.get(hostname.slice(dot)) : undefined
   }
 
   /** Takes a table that is newer than the present one; false when it is not. */
@@ -38,6 +43,7 @@ export class RouteIndex {
     if (table.version <= this.version) return false
     const upstreams = new Map<string, UpstreamState>()
     const routes = new Map<string, RouteState>()
+    const wildcards = new Map<string, RouteState>()
     for (const route of table.routes) {
       const states = route.upstreams.map((upstream) => {
         // A name with another address is another replica: containers get new addresses when they restart.
@@ -46,11 +52,14 @@ export class RouteIndex {
         upstreams.set(key, state)
         return state
       })
-      routes.set(route.hostname, { route, upstreams: states, turn: 0 })
+      const state = { route, upstreams: states, turn: 0 }
+      if (route.hostname.startsWith('*')) wildcards.set(route.hostname.slice(1), state)
+      else routes.set(route.hostname, state)
     }
     const before = this.upstreams
     this.upstreams = upstreams
     this.routes = routes
+    this.wildcards = wildcards
     this.version = table.version
     for (const [key, state] of before) if (!upstreams.has(key)) this.retire(state)
     this.changed()

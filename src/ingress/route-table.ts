@@ -10,7 +10,7 @@ export interface RouteTable {
 }
 
 export interface Route {
-  /** Lower case, no port, no trailing dot. Exact match. */
+  /** Lower case, no port, no trailing dot. Exact; or `*.example.org` for names with one label in the star's place. */
   hostname: string
   /** For messages and logs: `<project>/<service>`. */
   label: string
@@ -30,13 +30,15 @@ export interface Upstream {
   address: string
   port: number
   deployment_id: string
+  /** A Unix socket instead of address and port: of the control plane, which is no replica. */
+  socket_path?: string
 }
 
 /** An empty table, older than every other. */
 export const EMPTY_TABLE: RouteTable = { version: 0, routes: [] }
 
 const HOSTNAME =
-  /^(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*$/
+  /^(?=.{1,253}$)(?:\*\.)?[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*$/
 
 /** Longer than any client waits. */
 const MAX_HOLD_MS = 10 * 60_000
@@ -80,7 +82,8 @@ function isUpstream(value: unknown): value is Upstream {
     isCount(value['port']) &&
     value['port'] >= 1 &&
     value['port'] <= 65_535 &&
-    typeof value['deployment_id'] === 'string'
+    typeof value['deployment_id'] === 'string' &&
+    isOptional(value['socket_path'], (path) => typeof path === 'string' && path.startsWith('/'))
   )
 }
 

@@ -1,5 +1,6 @@
 import type { Upstream } from './route-table.ts'
 import type { UpstreamConnection } from './upstream-connection.ts'
+import { UpstreamSession } from './upstream-session.ts'
 import type { WorkerContext } from './worker-context.ts'
 
 /**
@@ -10,6 +11,8 @@ export class UpstreamState {
   readonly id: string
   readonly address: string
   readonly port: number
+  /** Undefined: it is reached by TCP. */
+  readonly socketPath: string | undefined
   /** Requests that have been handed to it and not been answered in full. */
   requests = 0
   /** Upgraded connections. */
@@ -20,6 +23,7 @@ export class UpstreamState {
   readonly connections = new Set<UpstreamConnection>()
   /** The connection used last is at the end. */
   private readonly idle: UpstreamConnection[] = []
+  private session: UpstreamSession | undefined
   private refusals = 0
   private ejectedUntil = 0
 
@@ -27,6 +31,12 @@ export class UpstreamState {
     this.id = upstream.id
     this.address = upstream.address
     this.port = upstream.port
+    this.socketPath = upstream.socket_path
+  }
+
+  /** What it means that it takes no connection: a replica that should be there is not, but the control plane may be restarting. */
+  get refusalStatus(): number {
+    return this.socketPath === undefined ? 502 : 503
   }
 
   get load(): number {
@@ -54,6 +64,13 @@ export class UpstreamState {
   reinstate(): void {
     this.refusals = 0
     this.ejectedUntil = 0
+  }
+
+  /** The connection for gRPC calls, a new one if there is none that takes more. */
+  http2Session(context: WorkerContext): UpstreamSession {
+    if (this.session?.usable !== true)
+      this.session = new UpstreamSession(this, context.system, context.limits)
+    return this.session
   }
 
   /** The idle connection used last, unless it was last used before `notBefore`. */
@@ -86,6 +103,7 @@ export class UpstreamState {
 
   retire(): void {
     this.retired = true
+    this.session?.close()
     while (this.idle.length > 0) this.idle.pop()?.destroy()
   }
 }

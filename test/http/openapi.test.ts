@@ -133,6 +133,12 @@ const OTHER_OUTCOMES: Readonly<Record<string, string>> = {
   deleteService: 'NOT_EMPTY',
   // The example is not sent to the hostname that the proof is for.
   getDomainChallenge: 'NOT_FOUND',
+  // The world has no certificate, and the example is none.
+  uploadCertificate: 'VALIDATION_ERROR',
+  getCertificate: 'NOT_FOUND',
+  deleteCertificate: 'NOT_FOUND',
+  renewCertificate: 'NOT_FOUND',
+  revokeCertificate: 'NOT_FOUND',
   // Nothing of the world has been fetched over ssh.
   deleteGitHostKey: 'NOT_FOUND',
   // The example is not signed.

@@ -110,6 +110,7 @@ test('a token is let in only where its few permissions reach', async (t) => {
     'GET /v1/auth/sessions',
     'POST /v1/authorization/check',
     'GET /v1/authorization/me',
+    'GET /v1/certificates',
     'GET /v1/deployments/{id}',
     'GET /v1/events',
     'GET /v1/me',

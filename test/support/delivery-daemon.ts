@@ -72,6 +72,7 @@ export function bootDaemon(world: DeliveryWorld) {
     listLiveDeployments: stores.deployments.listLive,
     listOpenDeployments: stores.deployments.listOpen,
     projectNameOf,
+    isSecured: () => false,
     hostnamesOf: (service, projectName) => serviceHostnames(service.name, projectName, undefined),
     mountsOf: (deployment) => expectedMounts(stores.volumes, deployment),
     replicas: stores.replicas,

@@ -45,6 +45,8 @@ const NEEDS: readonly Need[] = [
   },
   { package: 'openssl', why: 'certificates to serve', present: () => hasCommand('openssl') },
   { package: 'procps', why: 'pgrep', present: () => hasCommand('pgrep') },
+  { package: 'pebble', why: 'a certificate authority', present: () => hasCommand('pebble') },
+  { package: 'curl', why: 'a client of the ingress', present: () => hasCommand('curl') },
   { package: 'git', why: 'repositories to deploy from', present: () => hasCommand('git') },
   { package: 'openssh-client', why: 'git over ssh', present: () => hasCommand('ssh-agent') },
   { package: 'openssh-server', why: 'a git server over ssh', present: () => hasCommand('sshd') },

@@ -9,6 +9,7 @@ import { requirePermission } from '../identity/authorize.ts'
 import type { Context } from '../identity/context.ts'
 import type { Permission } from '../identity/permissions.ts'
 import { challengeRecord } from './dns-check.ts'
+import type { CertificateSummary } from '../certificates/certificate-schema.ts'
 import type { DomainCheck } from './domain-check.ts'
 import { CHALLENGE_PREFIX, type DomainRow, type DomainView, isWildcard } from './domain-schema.ts'
 import type { DomainStore } from './domain-store.ts'
@@ -25,6 +26,10 @@ export interface DomainDeps {
   check: DomainCheck
   /** Resolves when the ingress routes what the rows say. */
   publishRoutes: () => Promise<void>
+  /** Resolves when the ingress answers the proofs of all claims. */
+  publishChallenges: () => Promise<void>
+  /** The certificate of each of these hostnames, or the one that is being obtained. */
+  certificatesOf: (hostnames: readonly string[]) => ReadonlyMap<string, CertificateSummary>
   /** Called after a commit that changed which challenges are answered, or which hostnames are routed. */
   claimsChanged: () => void
   claimMs: number
@@ -126,7 +131,14 @@ export function createDomainOperations(deps: DomainDeps) {
     database.afterCommit(deps.claimsChanged)
   }
 
-  const view = (domain: DomainRow): DomainView => {
+  const viewAll = (rows: readonly DomainRow[]): DomainView[] => {
+    const certificates = deps.certificatesOf(rows.map(({ hostname }) => hostname))
+    return rows.map((row) =>
+      form(row, row.status === 'verified' ? certificates.get(row.hostname) : undefined),
+    )
+  }
+  const view = (domain: DomainRow): DomainView => viewAll([domain])[0] ?? form(domain, undefined)
+  const form = (domain: DomainRow, certificate: CertificateSummary | undefined): DomainView => {
     const { token, failures: _, ...rest } = domain
     const wildcard = isWildcard(domain.hostname)
     const path = CHALLENGE_PREFIX + token
@@ -141,6 +153,7 @@ export function createDomainOperations(deps: DomainDeps) {
         url: `http://${host}${port === 80 ? '' : `:${port}`}${path}`,
         dns_name: wildcard ? challengeRecord(domain.hostname) : null,
       },
+      certificate: certificate ?? null,
     }
   }
 
@@ -149,7 +162,7 @@ export function createDomainOperations(deps: DomainDeps) {
     listDomains: (context: Context, serviceId: string, page: PageRequest): Page<DomainView> => {
       requireOwner(context.actor, 'domains.read', serviceId)
       const { items, ...rest } = store.list(serviceId, page)
-      return { ...rest, items: items.map(view) }
+      return { ...rest, items: viewAll(items) }
     },
 
     /**
@@ -183,6 +196,7 @@ export function createDomainOperations(deps: DomainDeps) {
     /** Checks the proof now. A hostname that is proven is routed when this resolves. */
     verifyDomain: async (context: Context, serviceId: string, domainId: string): Promise<DomainView> => {
       const domain = requireDomain(context.actor, 'domains.write', serviceId, domainId)
+      await deps.publishChallenges()
       const checked = await deps.check(context, domain, { audit: 'always' })
       if ((checked.status === 'verified') !== (domain.status === 'verified')) await deps.publishRoutes()
       return view(checked)

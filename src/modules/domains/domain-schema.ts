@@ -1,4 +1,5 @@
 import { type Static, Type } from 'typebox'
+import { CertificateSummary } from '../certificates/certificate-schema.ts'
 import { Id, Instant, nullable, strictObject } from '../../http/schema.ts'
 
 export const DOMAIN_STATUSES = ['pending', 'verified', 'failed'] as const
@@ -102,6 +103,7 @@ export const DomainView = Type.Object(
     verified_at: nullable(Instant),
     failing_since: nullable(Type.String({ description: 'A verified domain whose checks fail since then.' })),
     expires_at: nullable(Type.String({ description: 'When a claim that is not proven is removed.' })),
+    certificate: nullable(CertificateSummary),
     created_at: Instant,
     updated_at: Instant,
   },

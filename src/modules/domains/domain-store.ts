@@ -89,13 +89,23 @@ export function createDomainStore(database: Database) {
         )
         .map(({ hostname }) => hostname),
 
+    /** The hostnames that a project claims, proven or not. */
+    hostnamesOfProject: (projectId: string): string[] =>
+      database
+        .all<{ hostname: string }>('SELECT DISTINCT hostname FROM domains WHERE project_id = $projectId', {
+          projectId,
+        })
+        .map(({ hostname }) => hostname),
+
     /** Everything that is proven, for certificates. */
     listVerified: (): DomainRow[] =>
       database.all<DomainRow>("SELECT * FROM domains WHERE status = 'verified' ORDER BY hostname"),
 
     /** Hostname and token of every claim, for whoever answers the challenges. */
     listTokens: (): { hostname: string; token: string }[] =>
-      database.all<{ hostname: string; token: string }>('SELECT hostname, token FROM domains ORDER BY id'),
+      database.all<{ hostname: string; token: string }>(
+        "SELECT hostname, token FROM domains WHERE hostname NOT LIKE '*%' ORDER BY id",
+      ),
 
     /** Claims whose next check is due, the longest waiting first. */
     listDue: (now: string, limit: number): DomainRow[] =>

@@ -14,6 +14,8 @@ export interface ReplicaSources {
   listOpenDeployments: () => readonly DeploymentRow[]
   projectNameOf: (projectId: string) => string | undefined
   hostnamesOf: (service: ServiceSummary, projectName: string) => readonly string[]
+  /** Whether the ingress has a certificate for a hostname. */
+  isSecured: (hostname: string) => boolean
   /** Which volumes replicas of a release are to have, as their label says it. */
   mountsOf: (deployment: DeploymentRow) => string
   replicas: ReplicaStore
@@ -54,11 +56,13 @@ export function createReplicaIntents(sources: ReplicaSources) {
         const projectName =
           projectNames.get(service.project_id) ?? sources.projectNameOf(service.project_id) ?? ''
         projectNames.set(service.project_id, projectName)
+        const hostnames = sources.hostnamesOf(service, projectName)
         return [
           {
             service_id: service.id,
             label: `${projectName}/${service.name}`,
-            hostnames: sources.hostnamesOf(service, projectName),
+            hostnames,
+            https_only: hostnames.filter(sources.isSecured),
             deployment_id: release.id,
             port: release.config.internal_port,
             running: service.desired_state === 'running',

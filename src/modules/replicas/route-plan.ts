@@ -7,6 +7,8 @@ export interface RoutedService {
   /** `<project>/<service>`. */
   label: string
   hostnames: readonly string[]
+  /** Those of them whose plain requests are sent on to TLS. */
+  https_only: readonly string[]
   deployment_id: string
   port: number
   running: boolean
@@ -33,6 +35,7 @@ export function planRoutes(services: readonly RoutedService[], replicas: readonl
         hostname,
         label: service.label,
         service_id: service.service_id,
+        ...(service.https_only.includes(hostname) && { https_only: true }),
         ...(isReplaced(service, replicas) && { hold_ms: HOLD_MS }),
         upstreams: service.running
           ? (byDeployment.get(service.deployment_id) ?? []).map((replica) => ({

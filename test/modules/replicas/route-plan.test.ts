@@ -6,6 +6,7 @@ import { row } from './replica-rows.ts'
 const web: RoutedService = {
   service_id: 'service',
   label: 'shop/web',
+  https_only: [],
   hostnames: ['web.shop.localhost'],
   deployment_id: 'live',
   port: 8080,

@@ -1,0 +1,107 @@
+import { createWorker } from '../lib/worker.ts'
+import { createAcmeAccounts } from '../modules/certificates/acme-account.ts'
+import { makeRequest } from '../modules/certificates/acme-server.ts'
+import { createCertificateOperations } from '../modules/certificates/certificate-operations.ts'
+import { createOrderRun } from '../modules/certificates/certificate-order.ts'
+import type { ServedName } from '../modules/certificates/certificate-plan.ts'
+import { createCertificateWorker, OrderGone } from '../modules/certificates/certificate-worker.ts'
+import { createDnsHook } from '../modules/domains/dns-hook.ts'
+import { serviceHostnames } from '../modules/services/service-hostname.ts'
+import { readRouting } from '../modules/services/service-schema.ts'
+import type { Access } from './access.ts'
+import { type Base, reporter } from './base.ts'
+import type { Traffic } from './traffic.ts'
+
+const LOOK_EVERY_MS = 5_000
+
+/** Certificates for the hostnames that are served. */
+export function composeCertificates(base: Base, { audit, secrets }: Access, traffic: Traffic) {
+  const { config, system, stores, state } = base
+  const store = stores.certificates
+  const enabled = config.acme_email !== undefined
+  const listNames = (): ServedName[] => listServedNames(base, traffic)
+  const accounts = createAcmeAccounts({
+    store,
+    system,
+    seal: secrets.seal,
+    open: secrets.open,
+    email: config.acme_email ?? '',
+    directories: { staging: config.acme_staging_directory_url, production: config.acme_directory_url },
+    caFile: config.acme_ca_file,
+    external: { kid: config.acme_eab_kid, hmacKey: config.acme_eab_hmac_key },
+  })
+  const obtain = createOrderRun({
+    system,
+    makeRequest,
+    seal: secrets.seal,
+    open: secrets.open,
+    record: (id, change) => {
+      if (!store.change(id, change)) throw new OrderGone()
+    },
+    publishChallenges: traffic.publishChallenges,
+    hook: createDnsHook(config.dns_hook),
+    labelOf: (hostname) => {
+      const domain = stores.domains.findVerified(hostname)
+      return domain ? traffic.labelOf(domain.service_id) : ''
+    },
+  })
+  const shared = { database: state.database, store, system, recordAudit: audit.record, listNames, enabled }
+  const keeper = createCertificateWorker({
+    ...shared,
+    files: traffic.ingress.certificates,
+    stagingFirst: config.acme_staging_first,
+    openServer: accounts.open,
+    forgetAccount: accounts.forget,
+    obtain,
+    publish: traffic.publishCertificates,
+  })
+  const worker = createWorker({
+    name: 'certificates',
+    system,
+    everyMs: LOOK_EVERY_MS,
+    run: keeper.run,
+    onError: reporter(base, 'certificates'),
+  })
+  const operations = createCertificateOperations({
+    ...shared,
+    files: traffic.ingress.certificates,
+    writing: keeper.writing,
+    projectExists: (id) => stores.projects.find(id) !== undefined,
+    claimedNames: (projectId) =>
+      projectId === null
+        ? [config.control_domain ?? []].flat()
+        : [
+            ...stores.domains.hostnamesOfProject(projectId),
+            ...listNames().flatMap((name) => (name.project_id === projectId ? [name.hostname] : [])),
+          ],
+    openServer: () => accounts.open('production'),
+    publish: keeper.publish,
+    certificatesChanged: worker.nudge,
+  })
+  return { worker, operations, publish: keeper.publish }
+}
+export type Certificates = ReturnType<typeof composeCertificates>
+
+/** The hostnames that are served now: verified domains, the control domain, and the names of services below it. */
+function listServedNames({ config, stores }: Base, traffic: Traffic): ServedName[] {
+  const services = new Map(stores.services.listAll().map((service) => [service.id, service]))
+  const domains = stores.domains.listVerified().flatMap((domain) => {
+    const service = services.get(domain.service_id)
+    if (!service) return []
+    const { tls_enabled: wanted } = readRouting(service.routing)
+    return [{ hostname: domain.hostname, project_id: domain.project_id, wanted }]
+  })
+  const control = config.control_domain
+  if (control === undefined) return domains
+  const own = [...services.values()].flatMap((service) => {
+    if (service.live_deployment_id === null) return []
+    const [hostname = ''] = serviceHostnames(
+      service.name,
+      traffic.projectNameOf(service.project_id) ?? '',
+      control,
+    )
+    const wanted = config.acme_service_names && readRouting(service.routing).tls_enabled
+    return [{ hostname, project_id: service.project_id, wanted }]
+  })
+  return [...domains, ...own, { hostname: control, project_id: null, wanted: true }]
+}

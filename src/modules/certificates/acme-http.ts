@@ -1,0 +1,147 @@
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
+import { request as requestPlain } from 'node:http'
+import { request as requestTls } from 'node:https'
+import { messageOf, systemCodeOf } from '../../lib/errors.ts'
+
+/** What an ACME server refused (RFC 8555, section 6.7), or that it could not be asked. */
+export class AcmeProblem extends Error {
+  /** The last part of the problem's type, such as `rateLimited`; `unreachable` and `serverError` are ours. */
+  readonly type: string
+  readonly status: number
+  /** What the server asked for by Retry-After. */
+  readonly retry_after_ms: number | undefined
+
+  constructor(type: string, status: number, message: string, retryAfterMs?: number) {
+    super(message)
+    this.name = 'AcmeProblem'
+    this.type = type
+    this.status = status
+    this.retry_after_ms = retryAfterMs
+  }
+
+  /** The server is at fault, not the order. */
+  get isOutage(): boolean {
+    return this.type === 'unreachable' || this.type === 'serverError'
+  }
+}
+
+export interface AcmeAnswer {
+  status: number
+  headers: IncomingHttpHeaders
+  text: string
+}
+
+export interface AcmeRequest {
+  url: string
+  method: string
+  body: string | undefined
+  headers: Record<string, string>
+}
+
+const TIMEOUT_MS = 30_000
+const MAX_ANSWER_BYTES = 1024 * 1024
+const PROBLEM_TYPE = /^urn:ietf:params:acme:error:([A-Za-z]{1,40})$/
+
+/** Sends one request to an ACME server; `ca` are further certificates that are trusted, for private authorities. */
+export async function sendAcme(
+  asked: AcmeRequest,
+  ca: string | undefined,
+  nowMs: () => number,
+): Promise<AcmeAnswer> {
+  const answer = await exchange(asked, ca)
+  const problem = readProblem(answer, nowMs())
+  if (problem !== undefined) throw problem
+  return answer
+}
+
+async function exchange(asked: AcmeRequest, ca: string | undefined): Promise<AcmeAnswer> {
+  const { promise, resolve, reject } = Promise.withResolvers<AcmeAnswer>()
+  const fail = (error: Error): void =>
+    reject(
+      new AcmeProblem(
+        'unreachable',
+        0,
+        `${new URL(asked.url).host} cannot be reached (${systemCodeOf(error) ?? messageOf(error)}).`,
+      ),
+    )
+  const send = new URL(asked.url).protocol === 'http:' ? requestPlain : requestTls
+  const outgoing = send(asked.url, {
+    method: asked.method.toUpperCase(),
+    headers: { ...asked.headers, 'user-agent': 'berth' },
+    agent: false,
+    signal: AbortSignal.timeout(TIMEOUT_MS),
+    ...(ca !== undefined && { ca }),
+  })
+  outgoing.on('error', fail)
+  outgoing.on('response', (response) => readAnswer(response, resolve, fail))
+  outgoing.end(asked.body)
+  return await promise
+}
+
+function readAnswer(
+  response: IncomingMessage,
+  resolve: (answer: AcmeAnswer) => void,
+  fail: (error: Error) => void,
+): void {
+  const chunks: Buffer[] = []
+  let size = 0
+  response.on('data', (chunk: Buffer) => {
+    size += chunk.length
+    if (size > MAX_ANSWER_BYTES) response.destroy(new Error('the answer is too long'))
+    else chunks.push(chunk)
+  })
+  response.on('error', fail)
+  response.on('end', () =>
+    resolve({
+      status: response.statusCode ?? 0,
+      headers: response.headers,
+      text: Buffer.concat(chunks).toString('utf8'),
+    }),
+  )
+}
+
+/** A refusal as an error; a bad nonce is none, because the client sends such a request again. */
+function readProblem({ status, headers, text }: AcmeAnswer, nowMs: number): AcmeProblem | undefined {
+  if (status < 400) return undefined
+  const retryAfter = readRetryAfter(headers['retry-after'], nowMs)
+  const { type, detail } = readBody(text)
+  if (type === 'badNonce') return undefined
+  if (type === undefined)
+    return new AcmeProblem(
+      status >= 500 || status === 429 ? 'serverError' : 'refused',
+      status,
+      `The certificate authority answered ${status}.`,
+      retryAfter,
+    )
+  return new AcmeProblem(status >= 500 ? 'serverError' : type, status, `${type}: ${detail}`, retryAfter)
+}
+
+function readBody(text: string): { type: string | undefined; detail: string } {
+  try {
+    const { type, detail, subproblems } = JSON.parse(text) as {
+      type?: unknown
+      detail?: unknown
+      subproblems?: { detail?: unknown }[]
+    }
+    const known = typeof type === 'string' ? PROBLEM_TYPE.exec(type)?.[1] : undefined
+    const more = Array.isArray(subproblems) ? subproblems.map((each) => each.detail) : []
+    const texts = [detail, ...more].filter((each) => typeof each === 'string')
+    return { type: known, detail: shorten(texts.join(' ')) }
+  } catch {
+    return { type: undefined, detail: '' }
+  }
+}
+
+/** Text of a server for people, short and plain. */
+export function shorten(text: string): string {
+  return text.replaceAll(/[^\x20-\x7e]/g, '?').slice(0, 500)
+}
+
+const MAX_RETRY_AFTER_MS = 7 * 86_400_000
+
+/** Milliseconds from a Retry-After of seconds or of an instant (RFC 9110, section 10.2.3), at most a week. */
+export function readRetryAfter(header: string | undefined, nowMs: number): number | undefined {
+  if (header === undefined) return undefined
+  const ms = /^\d{1,9}$/.test(header) ? Number(header) * 1000 : Date.parse(header) - nowMs
+  return Number.isFinite(ms) && ms > 0 ? Math.min(ms, MAX_RETRY_AFTER_MS) : undefined
+}

@@ -1,0 +1,275 @@
+import { AppError } from '../../lib/errors.ts'
+import type { Page, PageRequest } from '../../lib/page.ts'
+import { requireUnchanged } from '../../lib/revision.ts'
+import type { System } from '../../lib/system.ts'
+import type { Database } from '../../store/database.ts'
+import type { RecordAudit } from '../audit/audit.ts'
+import type { Actor } from '../identity/actor.ts'
+import { projectsWith, requirePermission } from '../identity/authorize.ts'
+import type { Context } from '../identity/context.ts'
+import type { Permission } from '../identity/permissions.ts'
+import { AcmeProblem } from './acme-http.ts'
+import type { AcmeServer } from './acme-server.ts'
+import { covers } from './certificate-pair.ts'
+import { chooseCertificates, type ServedName } from './certificate-plan.ts'
+import {
+  type CertificateRow,
+  certificateStatus,
+  type CertificateSummary,
+  type CertificateUpload,
+  type CertificateView,
+  REVOCATION_REASONS,
+  type RevocationReason,
+} from './certificate-schema.ts'
+import { invalidUpload, readUpload, uploadedRow } from './certificate-upload.ts'
+import type { CertificateStore } from './certificate-store.ts'
+import type { PairFiles } from './certificate-worker.ts'
+
+export interface CertificateDeps {
+  database: Database
+  store: CertificateStore
+  system: System
+  recordAudit: RecordAudit
+  files: PairFiles
+  /** Pairs that are written and not named by a row yet: nobody sweeps them. */
+  writing: Set<string>
+  projectExists: (id: string) => boolean
+  /** Hostnames that are served. */
+  listNames: () => ServedName[]
+  /** Every name that a project claims, proven or not; of the node itself: the control domain. */
+  claimedNames: (projectId: string | null) => string[]
+  openServer: () => Promise<AcmeServer>
+  enabled: boolean
+  /** Resolves when the ingress serves what the rows say. */
+  publish: () => Promise<void>
+  /** Called after a commit that made something due. */
+  certificatesChanged: () => void
+}
+
+export type CertificateOperations = ReturnType<typeof createCertificateOperations>
+
+/** Uploaded certificates that one project may have. */
+const MAX_UPLOADS = 200
+/** The codes of RFC 5280, section 5.3.1. */
+const REASON_CODES: Readonly<Record<RevocationReason, number>> = {
+  unspecified: 0,
+  key_compromise: 1,
+  superseded: 4,
+  cessation: 5,
+}
+
+/** The verbs on certificates. */
+export function createCertificateOperations(deps: CertificateDeps) {
+  const { database, store, system } = deps
+
+  const requireIn = (actor: Actor, permission: Permission, projectId: string | null): void => {
+    if (projectId !== null) requirePermission(actor, permission, projectId)
+    else if (!actor.is_super_admin) throw new AppError('NOT_FOUND')
+  }
+  const requireCertificate = (actor: Actor, permission: Permission, id: string): CertificateRow => {
+    const row = store.find(id)
+    if (!row) throw new AppError('NOT_FOUND')
+    requireIn(actor, permission, row.project_id)
+    return row
+  }
+  const chosen = (): Map<string, string[]> => {
+    const serves = new Map<string, string[]>()
+    for (const [hostname, { id }] of chooseCertificates(deps.listNames(), store.listAll(), system.nowIso()))
+      serves.set(id, [...(serves.get(id) ?? []), hostname])
+    return serves
+  }
+  const view = (row: CertificateRow, serves: ReadonlyMap<string, string[]>): CertificateView => {
+    const {
+      hostname: _h,
+      file_id: _f,
+      order_url: _u,
+      order_key_sealed: _k,
+      challenge: _c,
+      next_info_at: _i,
+      ...rest
+    } = row
+    return { ...rest, status: certificateStatus(row, system.nowIso()), serves: serves.get(row.id) ?? [] }
+  }
+  const record = (context: Context, action: string, row: CertificateRow, details = {}): void =>
+    deps.recordAudit(context, {
+      action,
+      resource_kind: 'certificate',
+      resource_id: row.id,
+      ...(row.project_id !== null && { project_id: row.project_id }),
+      details: { hostnames: row.hostnames.slice(0, 20), ...details },
+    })
+  const again = (id: string): CertificateView => {
+    const row = store.find(id)
+    if (!row) throw new AppError('NOT_FOUND')
+    return view(row, chosen())
+  }
+
+  return {
+    /** The certificates that the caller may see, newest first; those of the node for super-admins. */
+    listCertificates: (
+      context: Context,
+      projectId: string | undefined,
+      page: PageRequest,
+    ): Page<CertificateView> => {
+      const { actor } = context
+      if (projectId !== undefined)
+        requirePermission(actor, 'domains.read', deps.projectExists(projectId) ? projectId : undefined)
+      const filter =
+        projectId === undefined
+          ? { projects: projectsWith(actor, 'domains.read'), node: actor.is_super_admin }
+          : { projects: [projectId], node: false }
+      const { items, ...rest } = store.list(filter, page)
+      const serves = chosen()
+      return { ...rest, items: items.map((row) => view(row, serves)) }
+    },
+
+    /** One certificate. */
+    getCertificate: (context: Context, id: string): CertificateView => {
+      const row = requireCertificate(context.actor, 'domains.read', id)
+      return view(row, chosen())
+    },
+
+    /** Keeps a certificate of the caller's and serves it at once. Throws VALIDATION_ERROR, which says what is wrong with it. */
+    uploadCertificate: async (context: Context, input: CertificateUpload): Promise<CertificateView> => {
+      const { project_id: projectId } = input
+      requireIn(context.actor, 'certificates.write', projectId)
+      const { facts, ...pair } = readUpload(input, system.now())
+      if (!deps.claimedNames(projectId).some((name) => covers(facts.hostnames, name)))
+        throw invalidUpload(
+          'certificate',
+          `is for ${facts.hostnames.join(', ')}, none of which is a domain here`,
+        )
+      const fileId = await deps.files.write(pair)
+      deps.writing.add(fileId)
+      try {
+        const row = database.transact(() => {
+          requireIn(context.actor, 'certificates.write', projectId)
+          if (projectId !== null && !deps.projectExists(projectId)) throw new AppError('NOT_FOUND')
+          if (store.countUploads(projectId) >= MAX_UPLOADS)
+            throw new AppError('POLICY_REFUSED', {
+              details: [{ message: `a project has at most ${MAX_UPLOADS} uploaded certificates` }],
+            })
+          const added = uploadedRow(system, projectId, fileId, facts)
+          store.insert(added)
+          record(context, 'uploadCertificate', added)
+          database.afterCommit(deps.certificatesChanged)
+          return added
+        })
+        await deps.publish()
+        return again(row.id)
+      } finally {
+        deps.writing.delete(fileId)
+      }
+    },
+
+    /** Removes an uploaded certificate; when it resolves nobody is shown it any more. Throws CONFLICT for one that Berth obtained. */
+    deleteCertificate: async (context: Context, id: string): Promise<void> => {
+      database.transact(() => {
+        const row = requireCertificate(context.actor, 'certificates.write', id)
+        requireUnchanged(context, row)
+        if (row.source === 'acme')
+          throw new AppError('CONFLICT', {
+            message:
+              'Berth obtained this certificate for a domain. It goes with the domain, or when tls_enabled is false.',
+          })
+        store.remove(id)
+        record(context, 'deleteCertificate', row)
+        database.afterCommit(deps.certificatesChanged)
+      })
+      await deps.publish()
+    },
+
+    /** Has a certificate obtained anew as soon as possible. Throws CONFLICT for an uploaded one. */
+    renewCertificate: (context: Context, id: string): CertificateView => {
+      database.transact(() => {
+        const row = requireCertificate(context.actor, 'certificates.write', id)
+        if (row.source !== 'acme')
+          throw new AppError('CONFLICT', {
+            message: 'An uploaded certificate is renewed by uploading the next one.',
+          })
+        requireEnabled(deps.enabled)
+        store.change(id, { next_attempt_at: system.nowIso(), updated_at: system.nowIso() })
+        record(context, 'renewCertificate', row)
+        database.afterCommit(deps.certificatesChanged)
+      })
+      return again(id)
+    },
+
+    /** Revokes a certificate at its authority, serves it no longer, and has another one obtained. */
+    revokeCertificate: async (
+      context: Context,
+      id: string,
+      reason: RevocationReason = REVOCATION_REASONS[0],
+    ): Promise<CertificateView> => {
+      const row = requireCertificate(context.actor, 'certificates.write', id)
+      if (row.source !== 'acme')
+        throw new AppError('CONFLICT', {
+          message: 'An uploaded certificate is revoked at whoever issued it; remove it here.',
+        })
+      requireEnabled(deps.enabled)
+      const pair = row.file_id === null ? undefined : await deps.files.read(row.file_id)
+      if (!pair) throw new AppError('CONFLICT', { message: 'There is no certificate to revoke yet.' })
+      await revokeAt(await deps.openServer(), pair.chain_pem, REASON_CODES[reason])
+      database.transact(() => {
+        const now = system.nowIso()
+        const present = requireCertificate(context.actor, 'certificates.write', id)
+        if (present.file_id === row.file_id)
+          store.change(id, {
+            file_id: null,
+            issuer: null,
+            serial: null,
+            fingerprint: null,
+            not_before: null,
+            not_after: null,
+            next_attempt_at: now,
+            next_info_at: null,
+            updated_at: now,
+          })
+        record(context, 'revokeCertificate', row, { reason, serial: row.serial })
+        database.afterCommit(deps.certificatesChanged)
+      })
+      await deps.publish()
+      return again(id)
+    },
+
+    /** For each of these hostnames the certificate that answers to it, or the one that is being obtained. */
+    summaries: (hostnames: readonly string[]): Map<string, CertificateSummary> => {
+      const rows = store.listAll()
+      const now = system.nowIso()
+      const serving = chooseCertificates(deps.listNames(), rows, now)
+      const obtaining = new Map(rows.flatMap((row) => (row.source === 'acme' ? [[row.hostname, row]] : [])))
+      return new Map(
+        hostnames.flatMap((hostname) => {
+          const row = serving.get(hostname) ?? obtaining.get(hostname)
+          if (!row) return []
+          const { id, source, not_after, last_error, next_attempt_at } = row
+          return [
+            [
+              hostname,
+              { id, source, status: certificateStatus(row, now), not_after, last_error, next_attempt_at },
+            ],
+          ]
+        }),
+      )
+    },
+  }
+}
+
+function requireEnabled(enabled: boolean): void {
+  if (enabled) return
+  throw new AppError('CONFLICT', {
+    message: 'No certificates are obtained on this node: acme_email is not set.',
+  })
+}
+
+async function revokeAt(server: AcmeServer, pem: string, reason: number): Promise<void> {
+  try {
+    await server.revoke(pem, reason)
+  } catch (error) {
+    // What is revoked already is what was asked for.
+    if (error instanceof AcmeProblem && error.type === 'alreadyRevoked') return
+    if (error instanceof AcmeProblem)
+      throw new AppError('POLICY_REFUSED', { details: [{ message: error.message }] })
+    throw error
+  }
+}

@@ -1,0 +1,196 @@
+import { X509Certificate } from 'node:crypto'
+import { test } from 'tap'
+import { readChain, renewalId } from '../../../src/modules/certificates/certificate-pair.ts'
+import { NAME, openCertificates } from './certificate-fixture.ts'
+
+test('a certificate is obtained from a real authority, kept and published', async (t) => {
+  const all = await openCertificates(t)
+  await all.run()
+  const row = all.row()
+  t.match(row, {
+    hostname: NAME,
+    source: 'acme',
+    failures: 0,
+    last_error: null,
+    step: null,
+    order_url: null,
+    order_key_sealed: null,
+    challenge: null,
+  })
+  const pair = all.files.pairs.get(row.file_id ?? '')
+  const chain = readChain(pair?.chain_pem ?? '')
+  t.equal(chain.length, 2, 'with what leads to the root')
+  const root = new X509Certificate(await all.pebble.root())
+  t.ok(chain.at(-1)?.checkIssued(root) === true)
+  t.same(all.published(), [{ hostname: NAME, certificate_id: row.file_id }])
+  t.same(all.audited, ['obtainCertificate'])
+  t.ok(Date.parse(row.next_attempt_at ?? '') > all.system.now(), 'its renewal is planned')
+  const account = all.store.findAccount(all.pebble.directoryUrl)
+  t.match(account?.account_url, /^https:/)
+  t.notMatch(account?.key_sealed, /PRIVATE KEY/)
+  const dump = JSON.stringify(all.database.all('SELECT * FROM certificates'))
+  t.notMatch(dump, /PRIVATE KEY/)
+})
+
+test('it is renewed at its time, and the old one goes when the new one is served', async (t) => {
+  const all = await openCertificates(t, { pebble: { validSeconds: 300 } })
+  await all.run()
+  const first = all.row()
+  const renewal = (Date.parse(first.next_attempt_at ?? '') - Date.parse(first.not_before ?? '')) / 1000
+  t.ok(renewal >= 184 && renewal <= 201, `at two thirds of 300 seconds, or a little earlier: ${renewal}`)
+  await all.run()
+  t.equal(all.row().file_id, first.file_id, 'not before its time')
+  all.system.skip(202_000)
+  await all.run()
+  const second = all.row()
+  t.not(second.file_id, first.file_id)
+  t.same(all.published(), [{ hostname: NAME, certificate_id: second.file_id }])
+  t.same([...all.files.pairs.keys()], [second.file_id])
+  t.same(all.audited, ['obtainCertificate', 'renewCertificate'])
+})
+
+test('a name that the authority cannot reach is refused with its words, tried again later, and works then', async (t) => {
+  const all = await openCertificates(t)
+  all.dns.zones.delete(NAME)
+  await all.run()
+  const failed = all.row()
+  t.match(failed, { failures: 1, file_id: null, order_url: null, challenge: null, step: null })
+  t.match(failed.last_error, /refused the order: .*shop\.example\.com/)
+  const pause = Date.parse(failed.next_attempt_at ?? '') - all.system.now()
+  t.ok(pause > 30_000 && pause <= 66_000, `about a minute: ${pause}`)
+  await all.run()
+  t.equal(all.row().failures, 1, 'not before that')
+  all.dns.zones.set(NAME, { a: ['127.0.0.1'] })
+  all.system.skip(70_000)
+  await all.run()
+  t.match(all.row(), { failures: 0, last_error: null })
+  t.ok(all.row().file_id)
+})
+
+test('an authority that is away is said to be, and costs an order nothing', async (t) => {
+  const all = await openCertificates(t)
+  await all.pebble.stop()
+  await all.run()
+  t.match(all.row(), { failures: 1, last_error: /localhost:\d+ cannot be reached \(ECONNREFUSED\)/ })
+  await all.pebble.start()
+  all.system.skip(70_000)
+  await all.run()
+  t.ok(all.row().file_id)
+})
+
+test('an authority that went away with our account gets another one', async (t) => {
+  const all = await openCertificates(t)
+  await all.run()
+  await all.pebble.stop()
+  await all.pebble.start()
+  all.store.change(all.row().id, { next_attempt_at: all.system.nowIso() })
+  await all.reopen().worker.run(all.signal)
+  t.match(all.row(), { failures: 1, last_error: /accountDoesNotExist/ })
+  all.system.skip(70_000)
+  await all.reopen().worker.run(all.signal)
+  t.match(all.row(), { failures: 0 })
+})
+
+test('nonces that are refused are sent anew', async (t) => {
+  const all = await openCertificates(t, { pebble: { nonceRejectPercent: 20 } })
+  for (let round = 0; round < 5 && (all.store.listAll()[0]?.file_id ?? null) === null; round += 1) {
+    await all.run()
+    all.system.skip(3_600_000)
+  }
+  t.ok(all.row().file_id, all.row().last_error ?? '')
+})
+
+test('an authority that wants an account of its own is given the binding', async (t) => {
+  const external = {
+    kid: 'kid-1',
+    hmacKey: 'zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W',
+  }
+  const all = await openCertificates(t, { external })
+  await all.run()
+  t.ok(all.row().file_id, all.row().last_error ?? '')
+  const without = await openCertificates(t, { external })
+  await without.reopen({ kid: 'kid-1', hmacKey: 'AAAA' }).worker.run(without.signal)
+  t.match(without.row(), { failures: 1, file_id: null })
+})
+
+test('staging comes first where that is asked for, and what it issued is not kept', async (t) => {
+  const all = await openCertificates(t, { stagingFirst: true })
+  await all.run()
+  t.match(all.row(), { stage: 'production', file_id: null, failures: 0 })
+  t.same(all.published(), [])
+  await all.run()
+  t.ok(all.row().file_id)
+  t.same([...new Set(all.stages)], ['staging', 'production'])
+})
+
+test('a wildcard is proven by a record that the hook makes and removes', async (t) => {
+  const calls: string[] = []
+  const all = await openCertificates(t, {
+    hook: (dns) => ({
+      run: async (action, { name, value }) => {
+        calls.push(`${action} ${name}`)
+        if (action === 'present') dns.zones.set(name, { txt: [value] })
+        else dns.zones.delete(name)
+      },
+    }),
+  })
+  all.names.splice(0, 1, { hostname: '*.example.com', project_id: null, wanted: true })
+  await all.run()
+  t.ok(all.row().file_id, all.row().last_error ?? '')
+  t.same(calls, ['present _acme-challenge.example.com', 'cleanup _acme-challenge.example.com'])
+})
+
+test('a name that is not served any more loses certificate, file and row', async (t) => {
+  const all = await openCertificates(t)
+  await all.run()
+  all.names.length = 0
+  await all.run()
+  t.same(all.store.listAll(), [])
+  t.same([...all.files.pairs.keys()], [])
+  t.same(all.published(), [])
+})
+
+test('an order goes on after a death at every record of it, without a second order', async (t) => {
+  // How many records an order makes.
+  let records = 0
+  const counted = await openCertificates(t)
+  counted.onRecord(() => void (records += 1))
+  await counted.run()
+  t.ok(records >= 5, `${records} records`)
+  const all = await openCertificates(t)
+  const orders = new Set<string>()
+  for (let fatal = 1; fatal <= records; fatal += 1) {
+    let count = 0
+    const dead = new AbortController()
+    all.onRecord((change) => {
+      count += 1
+      const { order_url: url } = change as { order_url?: string | null }
+      if (count === fatal) {
+        dead.abort(new Error('killed'))
+        throw new Error('killed')
+      }
+      if (typeof url === 'string') orders.add(url)
+    })
+    await all
+      .reopen()
+      .worker.run(dead.signal)
+      .catch(() => {})
+    if (all.row().file_id !== null) break
+  }
+  all.onRecord(undefined)
+  await all.reopen().worker.run(all.signal)
+  t.match(all.row(), { failures: 0, last_error: null })
+  t.ok(all.row().file_id)
+  t.equal(orders.size, 1, 'one order in all')
+})
+
+test('the name for renewal information is that of RFC 9773', async (t) => {
+  const all = await openCertificates(t)
+  await all.run()
+  const [leaf] = readChain([...all.files.pairs.values()][0]?.chain_pem ?? '')
+  if (!leaf) throw new Error('no certificate')
+  const id = renewalId(leaf)
+  t.match(id, /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/)
+  const serial = Buffer.from(id?.split('.')[1] ?? '', 'base64url').toString('hex')
+  t.equal(serial.replace(/^00/, ''), leaf.serialNumber.toLowerCase().replace(/^00/, ''))
+})

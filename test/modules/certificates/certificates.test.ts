@@ -1,0 +1,204 @@
+import { execFile } from 'node:child_process'
+import { once } from 'node:events'
+import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { connect, type TLSSocket } from 'node:tls'
+import { promisify } from 'node:util'
+import { type Test, test } from 'tap'
+import { openApp } from '../../support/app.ts'
+import { makeCertificate } from '../../support/certificate.ts'
+import { startDnsServer } from '../../support/dns-server.ts'
+import { freePorts, startPebble } from '../../support/pebble.ts'
+import { waitFor } from '../../support/wait.ts'
+
+const run = promisify(execFile)
+const NAME = 'shop.example.com'
+
+/** A whole daemon whose ingress a real authority checks, with one service and one verified domain. */
+async function openNode(t: Test) {
+  const dns = await startDnsServer(t)
+  dns.zones.set(NAME, { a: ['127.0.0.1'] })
+  const [httpPort = 0, httpsPort = 0] = await freePorts(2)
+  const pebble = await startPebble(t, { httpPort, dnsServer: dns.address })
+  const app = await openApp({
+    environment: {
+      BERTH_DNS_SERVERS: dns.address,
+      BERTH_DOMAIN_CHECK_PORT: '0',
+      BERTH_DOMAIN_INTERNAL_ADDRESSES: 'true',
+      BERTH_HTTP_BIND: '127.0.0.1',
+      BERTH_HTTP_PORT: String(httpPort),
+      BERTH_HTTPS_PORT: String(httpsPort),
+      BERTH_INGRESS_WORKERS: '2',
+      BERTH_ACME_EMAIL: 'ops@example.com',
+      BERTH_ACME_DIRECTORY_URL: pebble.directoryUrl,
+      BERTH_ACME_CA_FILE: pebble.caFile,
+    },
+  })
+  t.teardown(() => app.close())
+  await app.app.start()
+  const root = await app.bootstrap()
+  const project = String((await app.must(root, 'POST', '/v1/projects', { name: 'shop' })).body['id'])
+  const service = String(
+    (await app.must(root, 'POST', '/v1/services', { name: 'web', project_id: project })).body['id'],
+  )
+  const domains = `/v1/services/${service}/domains`
+  const { body } = await app.must(root, 'POST', domains, { hostname: NAME })
+  const domain = `${domains}/${String(body['id'])}`
+  t.match((await app.must(root, 'POST', `${domain}/verify`)).body, { status: 'verified', reason: null })
+  const certificates = async () => (await app.must(root, 'GET', '/v1/certificates')).list
+  const active = (not?: unknown) =>
+    waitFor('a certificate', async () => {
+      const [found] = await certificates()
+      return found?.['status'] === 'active' && found['serial'] !== not ? found : undefined
+    })
+  return { app, root, pebble, httpsPort, project, service, domain, certificates, active }
+}
+
+/** Opens a TLS connection as a browser would, and keeps it. */
+async function openTls(port: number, ca: string): Promise<TLSSocket> {
+  const socket = connect({ host: '127.0.0.1', port, servername: NAME, ca })
+  await once(socket, 'secureConnect')
+  return socket
+}
+
+async function ask(socket: TLSSocket): Promise<string> {
+  socket.write(`GET / HTTP/1.1\r\nHost: ${NAME}\r\n\r\n`)
+  const [data] = (await once(socket, 'data')) as [Buffer]
+  return data.toString('latin1').split('\r\n')[0] ?? ''
+}
+
+const serialOf = (socket: TLSSocket): string => socket.getPeerCertificate().serialNumber.toLowerCase()
+
+test('a verified domain gets a certificate, which is renewed under open connections, and revoked', async (t) => {
+  const { app, root, pebble, httpsPort, domain, active } = await openNode(t)
+  const first = await active()
+  t.match(first, { source: 'acme', hostnames: [NAME], serves: [NAME], last_error: null, failures: 0 })
+  t.match((await app.must(root, 'GET', domain)).body, {
+    certificate: { id: first['id'], status: 'active', last_error: null },
+  })
+  const ca = await pebble.root()
+  const directory = t.testdir({ 'root.pem': ca })
+  const options = `-sS --http1.1 --resolve ${NAME}:${httpsPort}:127.0.0.1 -o /dev/null`
+  const curl = await run('curl', [
+    ...options.split(' '),
+    '--cacert',
+    join(directory, 'root.pem'),
+    '-w',
+    '%{ssl_verify_result} %{http_code}',
+    `https://${NAME}:${httpsPort}/`,
+  ])
+  t.match(curl.stdout, /^0 404$/, 'nothing is deployed; the certificate is good')
+
+  const old = await openTls(httpsPort, ca)
+  t.teardown(() => old.destroy())
+  t.match(await ask(old), /404/)
+  t.equal(serialOf(old).replace(/^0+/, ''), String(first['serial']).replace(/^0+/, ''))
+  t.equal((await app.send(root, 'POST', `/v1/certificates/${String(first['id'])}/renew`)).status, 202)
+  const second = await active(first['serial'])
+  await waitFor('new clients see it', async () => {
+    const fresh = await openTls(httpsPort, ca)
+    fresh.destroy()
+    return serialOf(fresh) === String(second['serial'])
+  })
+  t.match(await ask(old), /404/, 'the connection that was open goes on')
+
+  const revoked = await app.must(root, 'POST', `/v1/certificates/${String(second['id'])}/revoke`, {
+    reason: 'superseded',
+  })
+  t.match(revoked.body, { status: 'pending', serial: null })
+  t.equal(await pebble.statusOf(String(second['serial'])), 'Revoked')
+  const third = await active(second['serial'])
+  t.not(third['serial'], second['serial'])
+  const actions = (await app.must(root, 'GET', '/v1/audit-events')).list
+    .filter((each) => each['resource_kind'] === 'certificate')
+    .map((each) => each['action'])
+  t.same(actions.toReversed(), [
+    'obtainCertificate',
+    'renewCertificate',
+    'renewCertificate',
+    'revokeCertificate',
+    'obtainCertificate',
+  ])
+})
+
+test('an uploaded certificate is checked, comes first, and leaves nothing behind', async (t) => {
+  const { app, root, httpsPort, project, service, active, certificates } = await openNode(t)
+  await active()
+  const make = async (...names: string[]) => {
+    const { chain_pem, key_pem } = await makeCertificate(...names)
+    return { certificate: chain_pem, private_key: key_pem }
+  }
+  const own = await make(NAME, '*.example.org')
+  const other = await make('elsewhere.example.net')
+  const bad: [object, string, RegExp][] = [
+    [{ ...own, private_key: other.private_key }, 'private_key', /does not belong/],
+    [other, 'certificate', /none of which is a domain here/],
+    [{ ...own, certificate: 'hello' }, 'certificate', /must hold a PEM certificate/],
+    [{ ...own, private_key: own.certificate }, 'private_key', /must be a private key/],
+    [{ ...own, certificate: own.certificate + other.certificate }, 'certificate', /out of order/],
+    [
+      { ...own, certificate: own.certificate.replace(/[A-Za-z0-9]{40}\n/, `${'A'.repeat(40)}\n`) },
+      'certificate',
+      /cannot be read|names no host/,
+    ],
+  ]
+  for (const [body, field, message] of bad) {
+    const refused = await app.send(root, 'POST', '/v1/certificates', { project_id: project, ...body })
+    t.equal(refused.status, 400, String(message))
+    t.match(refused.body.details, [{ field, message }])
+    t.notMatch(refused.text, /PRIVATE KEY/)
+  }
+  const made = await app.send(root, 'POST', '/v1/certificates', { project_id: project, ...own })
+  t.equal(made.status, 201, made.text)
+  t.match(made.body, { source: 'upload', status: 'active', serves: [NAME], next_attempt_at: null })
+  t.notMatch(made.text + app.log(), /PRIVATE KEY/)
+  const socket = await openTls(httpsPort, own.certificate)
+  t.equal(
+    socket.getPeerCertificate().fingerprint256.replaceAll(':', '').toLowerCase(),
+    made.body['fingerprint'],
+  )
+  socket.destroy()
+  await waitFor('the one that was obtained is not needed', async () => (await certificates()).length === 1)
+
+  t.equal((await app.send(root, 'POST', `/v1/certificates/${String(made.body['id'])}/renew`)).status, 409)
+  t.equal(
+    (await app.send(root, 'POST', `/v1/certificates/${String(made.body['id'])}/revoke`, {})).status,
+    409,
+  )
+  t.equal((await app.send(root, 'DELETE', `/v1/certificates/${String(made.body['id'])}`)).status, 204)
+  const obtained = await active()
+  t.equal(obtained['source'], 'acme', 'and then one is obtained again')
+  t.equal((await app.send(root, 'DELETE', `/v1/certificates/${String(obtained['id'])}`)).status, 409)
+
+  await app.must(root, 'POST', '/v1/certificates', { project_id: project, ...own })
+  await app.must(root, 'DELETE', `/v1/services/${service}`)
+  await waitFor(
+    'the project is empty',
+    async () => (await app.send(root, 'DELETE', `/v1/projects/${project}`)).status === 204,
+  )
+  t.same(await certificates(), [])
+  const files = join(app.dataDir, 'ingress', 'certificates')
+  await waitFor('the files are gone', async () => (await readdir(files)).length === 0)
+  await t.rejects(openTls(httpsPort, own.certificate), 'nobody answers to the name any more')
+})
+
+test("another project's certificates are not there, and not usable", async (t) => {
+  const { app, root, project, active } = await openNode(t)
+  const { id } = await active()
+  const other = String((await app.must(root, 'POST', '/v1/projects', { name: 'other' })).body['id'])
+  const user = await app.must(root, 'POST', '/v1/users', {
+    username: 'eve',
+    password: 'a long enough password',
+  })
+  await app.must(root, 'POST', `/v1/projects/${other}/members`, { user_id: user.body['id'], role: 'admin' })
+  const eve = await app.login('eve')
+  t.same((await app.must(eve, 'GET', '/v1/certificates')).list, [])
+  for (const [method, path] of [
+    ['GET', ''],
+    ['DELETE', ''],
+    ['POST', '/renew'],
+  ] as const)
+    t.equal((await app.send(eve, method, `/v1/certificates/${String(id)}${path}`)).status, 404, method)
+  t.equal((await app.send(eve, 'POST', `/v1/certificates/${String(id)}/revoke`, {})).status, 404)
+  t.equal((await app.send(eve, 'GET', `/v1/certificates?project_id=${project}`)).status, 404)
+})
