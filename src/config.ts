@@ -106,18 +106,8 @@ export const SETTINGS = {
     'Addresses or CIDR ranges of load balancers in front that begin each connection with a PROXY protocol header (version 1 or 2).',
   ),
   upload_max_bytes: read.bytes(4 * GIB, MIB, 1024 * GIB, 'Largest upload as sent (compressed).'),
-  unpacked_max_bytes: read.bytes(
-    16 * GIB,
-    MIB,
-    4096 * GIB,
-    'Largest upload once unpacked, or repository once checked out.',
-  ),
-  unpacked_max_entries: read.integer(
-    200_000,
-    1,
-    10_000_000,
-    'Most files and folders in an upload, or files in a repository.',
-  ),
+  unpacked_max_bytes: read.bytes(16 * GIB, MIB, 4096 * GIB, 'Largest upload once unpacked.'),
+  unpacked_max_entries: read.integer(200_000, 1, 10_000_000, 'Most files and folders in an upload.'),
   upload_ttl_seconds: read.integer(
     3600,
     60,

@@ -84,7 +84,7 @@ export async function openRemote(deps: RemoteDeps, request: RemoteRequest): Prom
   request.log(
     credential === undefined
       ? `The project has no credential for ${hostLabel(url)}.`
-      : `Using the project's ${credential.kind === 'ssh_key' ? 'key' : 'token'} ${credential.name}.`,
+      : `Using the project's Git credential "${credential.name}".`,
   )
   const facts = { url, has_credential: credential !== undefined, pinned: undefined }
   const masker = createMasker(

@@ -36,7 +36,7 @@ function addRoute(server: Server, operations: WebhookOperations): void {
           'The body is signed with the secret of the webhook: X-Hub-Signature-256, X-Forgejo-Signature or X-Gitea-Signature, webhook-signature or X-Gitlab-Token. It is stored before it is answered. An unknown id and a wrong signature are answered alike.',
         tags: ['webhooks'],
         params: HookParams,
-        consumes: ['application/json', 'application/x-www-form-urlencoded'],
+        consumes: ['*/*'],
         response: { 202: DeliveryReceipt },
       },
     },
