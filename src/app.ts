@@ -13,6 +13,7 @@ import { type Delivery, composeDelivery } from './composition/delivery.ts'
 import { composeSecrets } from './composition/secrets.ts'
 import { type Workers, composeWorkers } from './composition/workers.ts'
 import { composeGit } from './composition/git.ts'
+import { composeWebhooks } from './composition/webhooks.ts'
 import { composeServer } from './composition/server.ts'
 
 export interface App {
@@ -46,6 +47,7 @@ async function composeApp(base: Base): Promise<App> {
   const sealing = composeSecrets(base, access)
   const certificates = composeCertificates(base, access, traffic)
   const domains = composeDomains(base, access, traffic, certificates)
+  const webhooks = composeWebhooks(base, access, delivery)
   const workers = composeWorkers(
     base,
     access,
@@ -55,6 +57,7 @@ async function composeApp(base: Base): Promise<App> {
     images,
     sealing,
     domains,
+    webhooks,
     certificates,
   )
   const server = composeServer(
@@ -68,6 +71,7 @@ async function composeApp(base: Base): Promise<App> {
     sealing,
     git,
     domains,
+    webhooks,
     certificates,
   )
   return lifecycle(base, access, traffic, delivery, workers, registry, domains, certificates, server)

@@ -28,6 +28,8 @@ import { describeManifest } from '../modules/services/manifest-schema.ts'
 import { DEFAULT_SETTINGS } from '../modules/services/service-input.ts'
 import { serviceRoutes } from '../modules/services/service-routes.ts'
 import { uploadRoutes } from '../modules/uploads/upload-routes.ts'
+import { hookRoutes } from '../modules/webhooks/hook-routes.ts'
+import { webhookRoutes } from '../modules/webhooks/webhook-routes.ts'
 import { volumeRoutes } from '../modules/volumes/volume-routes.ts'
 import { VERSION } from '../lib/version.ts'
 import type { Base } from './base.ts'
@@ -40,6 +42,7 @@ import type { ImagesPart } from './images.ts'
 import type { RegistryPart } from './registry.ts'
 import type { Sealing } from './secrets.ts'
 import type { GitPart } from './git.ts'
+import type { Webhooks } from './webhooks.ts'
 import type { Workers } from './workers.ts'
 
 export function composeServer(
@@ -53,6 +56,7 @@ export function composeServer(
   sealing: Sealing,
   git: GitPart,
   domains: Domains,
+  webhooks: Webhooks,
   certificates: Certificates,
 ): Server {
   const { config, log, system, stores, state } = base
@@ -151,6 +155,8 @@ export function composeServer(
   externalRegistryRoutes(server, images.registries)
   rotationRoutes(server, sealing.rotations)
   gitCredentialRoutes(server, git.credentials)
+  webhookRoutes(server, webhooks.operations)
+  hookRoutes(server, webhooks.operations)
   openApiRoutes(server, VERSION)
   return server
 }

@@ -18,6 +18,7 @@ import type { RegistryPart } from './registry.ts'
 import type { Sealing } from './secrets.ts'
 import type { Certificates } from './certificates.ts'
 import type { Domains } from './domains.ts'
+import type { Webhooks } from './webhooks.ts'
 
 const MINUTE_MS = 60_000
 
@@ -31,6 +32,7 @@ export function composeWorkers(
   { images }: ImagesPart,
   sealing: Sealing,
   domains: Domains,
+  webhooks: Webhooks,
   certificates: Certificates,
 ) {
   const { config, system, stores } = base
@@ -84,6 +86,7 @@ export function composeWorkers(
     ...registry.workers,
     autoDeploy,
     sealing.worker,
+    ...webhooks.workers,
     delivery.volumes.worker,
   ]
   const removal = make('removals', 1_000, (signal) =>

@@ -30,7 +30,8 @@ export function settleBody(request: FastifyRequest): void {
 }
 
 function refuseBody(body: unknown): void {
-  if (body === undefined || body === null || typeof body !== 'object' || 'pipe' in body) return
+  // Bytes and streams are for routes that read them themselves.
+  if (typeof body !== 'object' || body === null || 'pipe' in body || Buffer.isBuffer(body)) return
   const fields = Object.keys(body).slice(0, 20)
   if (fields.length === 0) return
   throw new AppError('VALIDATION_ERROR', {

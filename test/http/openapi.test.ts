@@ -143,8 +143,11 @@ const OTHER_OUTCOMES: Readonly<Record<string, string>> = {
   revokeCertificate: 'NOT_FOUND',
   // Nothing of the world has been fetched over ssh.
   deleteGitHostKey: 'NOT_FOUND',
+  // The example is not signed.
+  receiveWebhook: 'NOT_FOUND',
 }
 
+const ENDS_SESSIONS: ReadonlySet<string> = new Set(['logout', 'endSession', 'endSessions'])
 test('every list comes in pages', async (t) => {
   const app = await openApp()
   t.teardown(() => app.close())
@@ -184,6 +187,8 @@ test('every example can be sent, and what comes back is as described', async (t)
   await app.app.start()
   const origin = `http://127.0.0.1:${(app.server.server.address() as AddressInfo).port}`
 
+  // Not one for each: a user has at most so many, and the oldest is the one that the world spares.
+  let session: string | undefined
   for (const { path, method, operation } of inOrder(document)) {
     const { operationId } = operation
     // Sessions of their own for what ends them; `alice` is whom the example of createUser made.
@@ -192,7 +197,8 @@ test('every example can be sent, and what comes back is as described', async (t)
         ? ADMIN_TOKEN
         : operationId === 'changePassword'
           ? await app.login('alice', 'correct horse battery staple')
-          : await app.login('root')
+          : (session ??= await app.login('root'))
+    if (ENDS_SESSIONS.has(operationId)) session = undefined
     const headers: Record<string, string> = { authorization: `Bearer ${token}` }
     const raw = Object.keys(operation.requestBody?.content ?? {}).find((type) => type === 'application/x-tar')
     const example = operation.requestBody?.content['application/json']?.example

@@ -23,6 +23,8 @@ export interface World {
   credentialId: string
   /** An external registry of the project. */
   externalRegistryId: string
+  webhookId: string
+  deliveryId: string
   /** Sessions by what they may: in the project, in the other one, or nowhere. */
   sessions: Record<'viewer' | 'operator' | 'admin' | 'other_admin' | 'nobody_special', string>
 }
@@ -74,6 +76,7 @@ export async function makeWorld(app: OpenedApp): Promise<World> {
       auth_kind: 'token',
       token: 'of-the-world',
     }),
+    ...(await addWebhook(app, root, serviceId)),
     tokenId: await idOf('/v1/api-tokens', { name: 'of-the-world' }),
     sessions: {
       viewer: viewer.session,
@@ -83,6 +86,19 @@ export async function makeWorld(app: OpenedApp): Promise<World> {
       nobody_special: plain.session,
     },
   }
+}
+
+async function addWebhook(app: OpenedApp, root: string, serviceId: string) {
+  const { body } = await app.must(root, 'POST', `/v1/services/${serviceId}/webhooks`, {})
+  const webhookId = String(body['id'])
+  const push = {
+    ref: 'refs/heads/main',
+    after: 'a'.repeat(40),
+    project: { path_with_namespace: 'acme/shop' },
+  }
+  const headers = { 'x-gitlab-event': 'Push Hook', 'x-gitlab-token': String(body['secret']) }
+  const delivery = await app.must(undefined, 'POST', `/v1/hooks/${webhookId}`, push, headers)
+  return { webhookId, deliveryId: String(delivery.body['id']) }
 }
 
 async function spareSession(app: OpenedApp, root: string): Promise<string> {
@@ -144,6 +160,8 @@ export function parameterOf(world: World, path: string, name: string): string {
   if (name === 'token_id') return world.tokenId
   if (name === 'credential_id') return world.credentialId
   if (name === 'registry_id') return world.externalRegistryId
+  if (name === 'webhook_id') return world.webhookId
+  if (name === 'delivery_id') return world.deliveryId
   if (name === 'domain_id') return world.domainId
   if (path.startsWith('/v1/auth/sessions/')) return world.sessionId
   const noun = path.split('/')[2]

@@ -15,7 +15,8 @@ export function deploymentRoutes(server: Server, operations: DeploymentOperation
       config: { access: { permission: 'deployments.create' } },
       schema: {
         operationId: 'createDeployment',
-        summary: 'Deploy an upload, the live release again, or an earlier release',
+        summary:
+          'Deploy an upload, a commit of the repository, the live release again, or an earlier release',
         tags,
         body: DeploymentRequest,
         response: { 202: DeploymentView },

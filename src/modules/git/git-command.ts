@@ -16,7 +16,7 @@ export interface GitCommand {
 const LAST_LINES = 40
 /** Of output that is answered as text: refs, a commit. */
 const MAX_OUTPUT = 1024 * 1024
-const PROGRESS = /^(remote: )?[A-Z][A-Za-z ]+: +\d+(%|, done|$)/
+const PROGRESS = /^(remote: )?([A-Z][A-Za-z ]+: +\d+(%|, done|$)|Total \d+ )/
 
 /** Runs git and answers what it printed, at most 1 MiB of it. Throws GitCommandFailed, or the signal's reason. */
 export async function runGit(command: GitCommand): Promise<string> {

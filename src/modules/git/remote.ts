@@ -1,6 +1,7 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type AddressRule, AddressRefused } from '../../lib/address-rule.ts'
+import { createMasker, type Masker } from '../../lib/redact.ts'
 import type { System } from '../../lib/system.ts'
 import { gitEnvironment } from './git-environment.ts'
 import { type FailureFacts, gitFailed } from './git-failure.ts'
@@ -57,6 +58,8 @@ export interface Remote {
   folder: string
   env: Readonly<Record<string, string>>
   facts: FailureFacts
+  /** Hides the credential in what the server says: it might say back what it was sent. */
+  masker: Masker
   /** To be called after the first connection, whatever came of it: pins the key that the host showed. */
   settle(): Promise<void>
   close(): void
@@ -81,10 +84,13 @@ export async function openRemote(deps: RemoteDeps, request: RemoteRequest): Prom
   request.log(
     credential === undefined
       ? `The project has no credential for ${hostLabel(url)}.`
-      : `Using the project's ${credential.kind === 'ssh_key' ? 'key' : 'token'} ${credential.name}.`,
+      : `Using the project's Git credential "${credential.name}".`,
   )
   const facts = { url, has_credential: credential !== undefined, pinned: undefined }
-  const base = { url, folder, facts, settle: async () => {}, close: () => {} }
+  const masker = createMasker(
+    credential?.kind === 'https_token' ? [credential.token, basicOf(credential)] : [],
+  )
+  const base = { url, folder, facts, masker, settle: async () => {}, close: () => {} }
   const common = { home: directory, allowHttp: deps.settings.git_allow_http }
   if (url.protocol !== 'ssh') {
     const config = httpConfig(deps.settings, url, addresses, credential)
@@ -123,10 +129,13 @@ function httpConfig(
     // Beside the authorities of the system, which the file would replace otherwise.
     config.push(['http.sslCAInfo', settings.git_ca_file], ['http.sslCAPath', '/etc/ssl/certs'])
   if (credential?.kind === 'https_token') {
-    const basic = Buffer.from(`${credential.username}:${credential.token}`).toString('base64')
-    config.push([`http.${origin}.extraHeader`, `Authorization: Basic ${basic}`])
+    config.push([`http.${origin}.extraHeader`, `Authorization: Basic ${basicOf(credential)}`])
   }
   return config
+}
+
+function basicOf({ username, token }: Extract<OpenedCredential, { kind: 'https_token' }>): string {
+  return Buffer.from(`${username}:${token}`).toString('base64')
 }
 
 async function openSsh(

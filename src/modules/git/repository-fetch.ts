@@ -56,8 +56,12 @@ export async function fetchRepository(deps: FetchDeps, request: FetchRequest): P
     ).trim()
     return { commit, ref: found?.full ?? null, bytes: await sizeOf(packsOf(remote)) }
   } catch (error) {
-    throw error instanceof GitCommandFailed ? explainFailure(error, remote.facts) : error
+    throw error instanceof GitCommandFailed ? explainFailure(hide(remote, error), remote.facts) : error
   }
+}
+
+function hide({ masker }: Remote, error: GitCommandFailed): GitCommandFailed {
+  return new GitCommandFailed(error.lines.map((line) => masker.mask(line)))
 }
 
 function packsOf(remote: Remote): string {
@@ -177,7 +181,7 @@ async function transfer(
     stall_ms: deps.stall_ms,
     host: hostLabel(remote.url),
   })
-  const show = createProgressLog(deps.system, request.log)
+  const show = createProgressLog(deps.system, (line) => request.log(remote.masker.mask(line)))
   try {
     await runGit({
       args: [...FETCH, ...options, '--', remote.url.text, ...refspecs],

@@ -46,6 +46,7 @@ export async function openAgent(
   // Neither a failed start nor what it says goes unread: both show as a socket that never appears.
   const failed = new AbortController()
   agent.once('error', (error) => failed.abort(error))
+  agent.once('exit', () => failed.abort(new Error('ssh-agent ended at once; is openssh-client installed?')))
   agent.stdout?.resume()
   agent.stderr?.resume()
   agent.unref()

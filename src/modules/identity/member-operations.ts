@@ -59,20 +59,25 @@ export function createMemberOperations(deps: MemberDeps): MemberOperations {
       }))
 
   return {
-    getMe: ({ actor }) => ({
-      principal: {
-        kind: actor.user_id === null ? 'admin_token' : 'user',
-        via: actor.via,
-        id: actor.user_id,
-        username: actor.name,
-        session_id: actor.session_id,
-        token_id: actor.token_id,
-      },
-      is_super_admin: actor.is_super_admin,
-      admin_initialized: users.countSuperAdmins() > 0,
-      memberships: membershipsOf(actor.user_id, actor),
-      permissions: PERMISSION_NAMES.filter((permission) => actor.can(permission)),
-    }),
+    getMe: ({ actor }) => {
+      const { via } = actor
+      // Berth itself sends no requests.
+      if (via === 'system') throw new AppError('UNAUTHENTICATED')
+      return {
+        principal: {
+          kind: actor.user_id === null ? 'admin_token' : 'user',
+          via,
+          id: actor.user_id,
+          username: actor.name,
+          session_id: actor.session_id,
+          token_id: actor.token_id,
+        },
+        is_super_admin: actor.is_super_admin,
+        admin_initialized: users.countSuperAdmins() > 0,
+        memberships: membershipsOf(actor.user_id, actor),
+        permissions: PERMISSION_NAMES.filter((permission) => actor.can(permission)),
+      }
+    },
     listMembers: (context, projectId, { limit, after }) => {
       requirePermission(context.actor, 'projects.read', projectId)
       const page = pageOf(members.listOfProject(projectId, limit + 1, after), limit, (row) => row.username)

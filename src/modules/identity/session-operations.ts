@@ -157,7 +157,7 @@ export function createSessionOperations(deps: SessionDeps): SessionOperations {
     },
     changePassword: async (context, body) => {
       const { name: username, session_id: own } = context.actor
-      const verified = await checkPassword(context.client_address, {
+      const verified = await checkPassword(context.client_address ?? '', {
         username,
         password: body.current,
       }).catch(blameCurrent)

@@ -203,3 +203,24 @@ test('a server that stalls is left, and a cancellation ends git with all that it
   t.ok(performance.now() - startedAt < 5000, 'at once')
   t.same(await world.leftovers(), [])
 })
+
+test('a server that says the token back does not get it into the log', async (t) => {
+  const world = await openGitWorld(t)
+  const server = await serveGitHttps(world.repositories.root, world.authority, {
+    intercept: (request, response) => {
+      const line = `ERR you sent ${String(request.headers.authorization)} t0ken-0123456789`
+      const packet = `001e# service=git-upload-pack\n0000${(line.length + 4).toString(16).padStart(4, '0')}${line}`
+      response.writeHead(200, { 'content-type': 'application/x-git-upload-pack-advertisement' }).end(packet)
+      return true
+    },
+  })
+  t.teardown(server.close)
+  const host = new URL(server.url).host
+  world.credentials.set(host, {
+    kind: 'https_token',
+    name: 'bot',
+    username: 'bot',
+    token: 't0ken-0123456789',
+  })
+  t.match(await world.refusal({ repo_url: `${server.url}/shop.git` }), 'you sent Basic *** ***')
+})

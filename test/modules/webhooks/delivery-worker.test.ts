@@ -1,0 +1,170 @@
+import { test } from 'tap'
+import { AppError } from '../../../src/lib/errors.ts'
+import { createTriggerStore } from '../../../src/modules/deployments/trigger-store.ts'
+import { actingFor } from '../../../src/modules/identity/context.ts'
+import { actOnDeliveries } from '../../../src/modules/webhooks/delivery-worker.ts'
+import { DEFAULT_FILTER, type DeliveryRow } from '../../../src/modules/webhooks/webhook-schema.ts'
+import { createWebhookStore } from '../../../src/modules/webhooks/webhook-store.ts'
+import { addService, type Delivery, type DeliveryDaemon, openDelivery, over } from '../../support/delivery.ts'
+
+type Deploy = Parameters<typeof actOnDeliveries>[0]['deploy']
+
+function bind(world: Delivery, daemon: DeliveryDaemon, serviceId: string) {
+  const store = createWebhookStore(world.database)
+  const now = world.system.nowIso()
+  const webhook_id = world.system.newId()
+  store.insert({
+    id: webhook_id,
+    service_id: serviceId,
+    name: 'hook',
+    enabled: true,
+    filter: DEFAULT_FILTER,
+    secret_sealed: '{}',
+    created_by: { kind: 'session', user_id: null, token_id: null, name: 'olive' },
+    revision: 1,
+    created_at: now,
+    updated_at: now,
+  })
+  const deploy: Deploy = async (service, { ref, commit }, delivery) => {
+    const context = actingFor(service.project_id, 'deployments.create', `webhook ${webhook_id}`)
+    const request = { service_id: service.id, source: { type: 'git', git_ref: ref, commit } } as const
+    return (await daemon.deployments.createDeployment(context, request, { kind: 'webhook', id: delivery.id }))
+      .id
+  }
+  return {
+    store,
+    deliver: (key: string, commit: string, ref = 'refs/heads/main'): string => {
+      const row: DeliveryRow = {
+        id: world.system.newId(),
+        webhook_id,
+        delivery_key: key,
+        provider: 'github',
+        event: 'push',
+        push: {
+          ref,
+          commit,
+          repository: 'acme/shop',
+          default_branch: 'main',
+          author: null,
+          message: null,
+          paths: null,
+        },
+        outcome: 'pending',
+        reason: null,
+        deployment_id: null,
+        replays_id: null,
+        received_at: world.system.nowIso(),
+        finished_at: null,
+      }
+      store.insertDelivery(row)
+      return row.id
+    },
+    find: (id: string) => store.findDelivery(webhook_id, id),
+    act: (overrides: { deploy?: Deploy } = {}) =>
+      actOnDeliveries(
+        {
+          system: world.system,
+          store,
+          findService: daemon.stores.services.find,
+          findDeployment: createTriggerStore(world.database).findTriggered,
+          deploy,
+          ...overrides,
+        },
+        new AbortController().signal,
+      ),
+    deploy,
+  }
+}
+
+const SOURCE = { type: 'git', repo_url: 'https://git.example.com/acme/shop.git' } as const
+
+test('a push is deployed: the very commit, and the deployment says why', async (t) => {
+  const world = await openDelivery(t)
+  const daemon = await world.start()
+  const service = await addService(world, daemon, 'web', { source: SOURCE })
+  const sha = world.push()
+  world.push()
+  const hook = bind(world, daemon, service)
+  const pushed = hook.deliver('one', sha)
+  const other = hook.deliver('two', sha, 'refs/heads/dev')
+  await hook.act()
+  const delivery = hook.find(pushed)
+  t.match(delivery, { outcome: 'deployed', reason: null, deployment_id: /./ })
+  t.match(hook.find(other), { outcome: 'skipped', reason: 'the branch dev is not deployed' })
+  const deployment = await over(daemon, delivery?.deployment_id ?? '')
+  t.match(deployment, {
+    status: 'Healthy',
+    commit: { sha, ref: 'refs/heads/main' },
+    trigger: { kind: 'webhook', id: pushed },
+    created_by: { kind: 'system', name: /^webhook / },
+  })
+})
+
+test('a crash between the deployment and its record makes no second deployment', async (t) => {
+  const world = await openDelivery(t)
+  const daemon = await world.start()
+  const service = await addService(world, daemon, 'web', { source: SOURCE })
+  const hook = bind(world, daemon, service)
+  const id = hook.deliver('one', world.push())
+  await t.rejects(
+    hook.act({
+      deploy: async (...args) => {
+        await hook.deploy(...args)
+        throw new Error('died here')
+      },
+    }),
+  )
+  t.equal(hook.find(id)?.outcome, 'pending')
+  await hook.act()
+  t.equal(hook.find(id)?.outcome, 'deployed')
+  t.equal(daemon.stores.deployments.listByService(service, null, 10).length, 1)
+})
+
+test('a refusal ends a delivery; other errors leave it, and hold up no other', async (t) => {
+  const world = await openDelivery(t)
+  const daemon = await world.start()
+  const service = await addService(world, daemon, 'web', { source: SOURCE })
+  const hook = bind(world, daemon, service)
+  const [first, second] = [hook.deliver('one', world.push()), hook.deliver('two', world.push())]
+  let calls = 0
+  await t.rejects(
+    hook.act({
+      deploy: async () => {
+        calls += 1
+        throw calls === 1
+          ? new Error('a bug')
+          : new AppError('POLICY_REFUSED', { message: 'Deployments are frozen.' })
+      },
+    }),
+    { message: 'a bug' },
+  )
+  t.equal(hook.find(first)?.outcome, 'pending')
+  t.match(hook.find(second), { outcome: 'failed', reason: 'Deployments are frozen.' })
+  await daemon.services.deleteService({ ...actingFor(world.project.id, 'services.write', 'x') }, service, {
+    keepImages: false,
+  })
+  await hook.act()
+  t.notOk(hook.find(first)?.outcome === 'pending')
+})
+
+test('old deliveries go, pending ones stay', async (t) => {
+  const world = await openDelivery(t)
+  const daemon = world.boot()
+  const service = await addService(world, daemon, 'web', { source: SOURCE })
+  const hook = bind(world, daemon, service)
+  const ids = ['1', '2', '3', '4'].map((key) => hook.deliver(key, 'a'.repeat(40)))
+  for (const id of ids.slice(1))
+    hook.store.finishDelivery(id, {
+      outcome: 'skipped',
+      reason: 'x',
+      deployment_id: null,
+      now: world.system.nowIso(),
+    })
+  t.equal(hook.store.removeOldDeliveries(2, '2000-01-01T00:00:00.000Z'), 1)
+  t.same(
+    ids.map((id) => hook.find(id)?.outcome),
+    ['pending', undefined, 'skipped', 'skipped'],
+  )
+  t.equal(hook.store.removeOldDeliveries(2, '2100-01-01T00:00:00.000Z'), 2)
+  t.equal(hook.find(ids[0] ?? '')?.outcome, 'pending')
+})
