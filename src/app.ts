@@ -1,5 +1,7 @@
+import { openIngressDoor } from './http/ingress-door.ts'
 import { type Server } from './http/server.ts'
 import { openState } from './store/state.ts'
+import { ingressDoorPath } from './composition/control-route.ts'
 import { type Base, openStores, type AppOptions } from './composition/base.ts'
 import { type Access, composeAccess } from './composition/access.ts'
 import { composeRegistry, type RegistryPart } from './composition/registry.ts'
@@ -81,6 +83,7 @@ function lifecycle(
       Object.assign(traffic.ports, { http: http_port, https: https_port })
       stack.defer(() => server.close())
       const api = await server.listen({ host: config.bind.host, port: config.bind.port })
+      stack.defer(await openIngressDoor(server, ingressDoorPath(config)))
       stack.defer(async () => {
         await Promise.all(
           [workers.removal, traffic.routes.worker, ...workers.upkeep].map((worker) => worker.stop()),

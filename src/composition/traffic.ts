@@ -6,6 +6,7 @@ import { createRoutePublisher } from '../modules/replicas/route-publisher.ts'
 import { serviceHostnames, serviceUrl } from '../modules/services/service-hostname.ts'
 import type { ServiceSummary } from '../modules/services/service-schema.ts'
 import { type Base, reporter } from './base.ts'
+import { controlRoutes } from './control-route.ts'
 
 /** The ingress and the names under which services are found. */
 export function composeTraffic(base: Base) {
@@ -42,7 +43,7 @@ export function composeTraffic(base: Base) {
     system,
     replicas: stores.replicas,
     listRouted: intents.listRouted,
-    publish: ingress.publish,
+    publish: (planned) => ingress.publish([...planned, ...controlRoutes(config, ingress)]),
     onError: reporter(base, 'routes'),
   })
   return {

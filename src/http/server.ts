@@ -9,6 +9,7 @@ import fastify, {
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { TSchema } from 'typebox'
 import type { Config } from '../config.ts'
+import { createAddressList } from '../lib/address-list.ts'
 import { AppError } from '../lib/errors.ts'
 import type { System } from '../lib/system.ts'
 import type { Authenticate } from '../modules/identity/actor.ts'
@@ -59,6 +60,12 @@ const BODY_LIMIT = 1024 * 1024
 /** How long an orderly stop waits for requests that are under way. */
 const CLOSE_GRACE_MS = 10_000
 
+/** The ingress is trusted, which comes by a socket without an address (`ingress-door.ts`), and behind it the proxies of the configuration. */
+function trustedHops(trusted: readonly string[]): (address: string | undefined) => boolean {
+  const isListed = createAddressList(trusted)
+  return (address) => address === undefined || isListed(address)
+}
+
 /** Makes the API server without routes; each module registers its own. */
 export function createServer(deps: ServerDeps): Server {
   const server = fastify({
@@ -67,7 +74,7 @@ export function createServer(deps: ServerDeps): Server {
     genReqId: () => deps.system.newId(),
     requestIdHeader: false,
     bodyLimit: BODY_LIMIT,
-    trustProxy: deps.settings.trusted_proxies.length > 0 ? [...deps.settings.trusted_proxies] : false,
+    trustProxy: trustedHops(deps.settings.trusted_proxies),
     forceCloseConnections: 'idle',
     // What arrives on open connections during a stop is answered as ever, and its connection closed.
     return503OnClosing: false,

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import type { RequestClient, ServedRequest } from './answer.ts'
-import { type ForwardedClaims, forwardedLines, NO_CLAIMS, plainAddress } from './forwarded.ts'
+import { Peer } from './peer.ts'
 
 /**
  * One client's TCP connection. Requests that a client sends without waiting for answers are served one after the other, so that
@@ -8,9 +8,7 @@ import { type ForwardedClaims, forwardedLines, NO_CLAIMS, plainAddress } from '.
  */
 export class ClientConnection implements RequestClient {
   readonly socket: Socket
-  readonly address: string
-  /** The peer may say whom it speaks for. */
-  readonly trusted: boolean
+  readonly peer: Peer
   /** When a body that nobody wants must have been read to its end. */
   discardUntil = Number.POSITIVE_INFINITY
   /** An answer has said that the connection ends: nothing behind that request is served (RFC 9112, section 9.6). */
@@ -19,18 +17,12 @@ export class ClientConnection implements RequestClient {
   upgraded = false
   private current: ServedRequest | null = null
   private readonly waiting: ServedRequest[] = []
-  /** It came by TLS. */
-  readonly secure: boolean
   private readonly maxWaiting: number
-  private lastHost = ''
-  private lastLines = ''
 
   constructor(socket: Socket, isTrusted: (address: string) => boolean, maxWaiting: number) {
     this.socket = socket
-    this.secure = 'encrypted' in socket
+    this.peer = new Peer(socket.remoteAddress, 'encrypted' in socket, isTrusted)
     this.maxWaiting = maxWaiting
-    this.address = plainAddress(socket.remoteAddress)
-    this.trusted = isTrusted(this.address)
   }
 
   get busy(): boolean {
@@ -64,15 +56,5 @@ export class ClientConnection implements RequestClient {
     const { current } = this
     this.current = null
     current?.abandon()
-  }
-
-  forwardedLines(host: string, claims: ForwardedClaims): string {
-    const { address, secure } = this
-    if (claims !== NO_CLAIMS) return forwardedLines({ address, secure }, host, claims)
-    if (host !== this.lastHost) {
-      this.lastHost = host
-      this.lastLines = forwardedLines({ address, secure }, host, NO_CLAIMS)
-    }
-    return this.lastLines
   }
 }

@@ -223,7 +223,7 @@ export class Exchange implements ServedRequest, HeldRequest, ConnectionUser, Res
     this.detach()?.destroy()
     const reason = error === undefined ? 'closed' : (systemCodeOf(error) ?? error.name)
     if (this.answer.begun) this.fail(502, 'truncated')
-    else if (!connection.connected) this.refused(connection, reason, 502)
+    else if (!connection.connected) this.refused(connection, reason, connection.upstream.refusalStatus)
     else if (this.heard || !this.attempts.afterSilence(connection) || !this.attempt(true))
       this.fail(502, reason)
   }

@@ -86,7 +86,7 @@ function take(
   if (client.closing) return
   context.counters.requests += 1
   try {
-    const head = readRequestHead(request, client, manner, context.limits, context.newRequestId)
+    const head = readRequestHead(request, client.peer, manner, context.limits, context.newRequestId)
     if (typeof head === 'number') refuse(context, client, request, response, head)
     else passOn(context, readIncoming(context, client, request, response, head, upgrade))
   } catch (error) {

@@ -44,6 +44,10 @@ export interface IngressLimits {
   client_connections: number
   /** Certificates that each worker keeps ready for handshakes: about 30 KiB each. */
   certificate_contexts: number
+  /** Streams that a client may have open at once on one HTTP/2 connection. */
+  http2_streams: number
+  /** What nghttp2 may keep in memory for one HTTP/2 connection, in MiB. */
+  http2_session_mib: number
   /** Requests that a client may have waiting behind the one being served on the same connection. */
   pipelined_requests: number
   /** Requests that may wait for a replica of one service in each worker. */
@@ -77,6 +81,8 @@ export const DEFAULT_LIMITS: IngressLimits = {
   upstream_idle_connections: 256,
   client_connections: 16_384,
   certificate_contexts: 512,
+  http2_streams: 128,
+  http2_session_mib: 8,
   pipelined_requests: 64,
   held_requests: 1_000,
   discarded_body_bytes: 1024 * 1024,

@@ -4,6 +4,7 @@ import type { Server as TlsServer } from 'node:tls'
 import type { CertificateIndex } from './certificate-index.ts'
 import { ClientConnection } from './client-connection.ts'
 import { createHttp1Server } from './http1-front.ts'
+import { createHttp2Front } from './http2-front.ts'
 import { createTlsFront, type TlsFront } from './tls-front.ts'
 import type { WorkerContext } from './worker-context.ts'
 
@@ -44,22 +45,33 @@ export function createProxy(
     })
   })
   server.on('drop', () => context.log('connection_dropped', { open: clients.size }))
+  const http2 = createHttp2Front(context, isTrusted)
   const tls = createTlsFront(context, certificates, {
     http1: (socket) => server.emit('connection', socket),
-    http2: (socket) => socket.destroy(),
+    http2: http2.accept,
   })
 
   return {
     server,
     tls,
-    openConnections: () => clients.size,
-    tick: () => tick(context, clients),
+    openConnections: () => clients.size + http2.openSessions(),
+    tick: () => {
+      tick(context, clients)
+      contain(context, () => http2.tick(context.clock.now))
+    },
     beginDrain: () => {
       context.draining = true
       for (const each of [server, tls.server]) stopListening(each)
+      http2.beginDrain()
     },
-    closeIdle: () => server.closeIdleConnections(),
-    closeRequests: () => close(clients, false),
+    closeIdle: () => {
+      server.closeIdleConnections()
+      http2.closeIdle()
+    },
+    closeRequests: () => {
+      close(clients, false)
+      http2.closeAll()
+    },
     closeUpgraded: () => close(clients, true),
   }
 }

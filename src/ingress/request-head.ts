@@ -1,8 +1,8 @@
 import type { IncomingMessage } from 'node:http'
-import type { ClientConnection } from './client-connection.ts'
 import { claimsScheme, type ForwardedClaims, NO_CLAIMS } from './forwarded.ts'
 import { HeaderKind, headerKind, listHas, listTokens } from './header-names.ts'
 import type { IngressLimits } from './limits.ts'
+import type { Peer } from './peer.ts'
 import { parseLength } from './response-head.ts'
 
 /** A request that may be passed on: what the proxy needs to know of it, and the bytes for the application. */
@@ -13,6 +13,8 @@ export interface RequestHead {
   path: string
   /** The client speaks TLS, to us or to a trusted peer. */
   secure: boolean
+  /** Of the client as far as it can be known: the peer, or whom a trusted peer names. */
+  clientAddress: string
   requestId: string
   /** May be sent a second time when nothing came back (RFC 9110, section 9.2.2). */
   idempotent: boolean
@@ -36,7 +38,7 @@ const SLASH = 0x2f
 const REQUEST_ID = /^[A-Za-z0-9._~:+/=-]{1,128}$/
 
 /** What the header fields say, gathered in one pass. */
-interface Fields {
+export interface Fields {
   /** The lines that are passed on as they are. */
   lines: string
   host: string | undefined
@@ -45,6 +47,8 @@ interface Fields {
   named: readonly string[]
   trailers: string
   takesTrailers: boolean
+  /** The client waits for a 100 before it sends the body. */
+  expects: boolean
   requestId: string
   claims: ForwardedClaims
 }
@@ -55,7 +59,7 @@ interface Fields {
  */
 export function readRequestHead(
   request: IncomingMessage,
-  client: ClientConnection,
+  peer: Peer,
   manner: RequestManner,
   limits: IngressLimits,
   newRequestId: () => string,
@@ -63,26 +67,45 @@ export function readRequestHead(
   if (request.httpVersionMajor !== 1) return 505
   const raw = request.rawHeaders
   if (raw.length > limits.request_header_count * 2) return 431
-  let fields = readFields(raw, client.trusted, NONE)
+  let fields = readFields(raw, peer.trusted, NONE)
   if (typeof fields === 'number') return fields
-  if (fields.named.length > 0) fields = readFields(raw, client.trusted, fields.named) as Fields
+  if (fields.named.length > 0) fields = readFields(raw, peer.trusted, fields.named) as Fields
   // RFC 9112, section 6.1: a 1.0 message with a transfer coding has faulty framing. A length beside it is refused everywhere.
   if (fields.chunked && (fields.length !== -1 || request.httpVersionMinor === 0)) return 400
   const method = request.method ?? ''
   if (method === 'TRACE' || method === 'CONNECT') return 405
-  const target = readTarget(request.url ?? '', method, fields.host, client.secure, limits)
-  if (typeof target === 'number') return target
+  const target = readTarget(request.url ?? '', method, fields.host, peer.secure, limits)
+  return typeof target === 'number' ? target : writeHead(fields, method, target, peer, manner, newRequestId)
+}
+
+/** Where a request goes: the path with its query, and the host that it names. */
+export interface RequestTarget {
+  path: string
+  host: string
+}
+
+/** Writes the header section for the application; everything in it has been checked. */
+export function writeHead(
+  fields: Fields,
+  method: string,
+  target: RequestTarget,
+  peer: Peer,
+  manner: RequestManner,
+  newRequestId: () => string,
+): RequestHead {
+  const { claims } = fields
   const requestId = fields.requestId === '' ? newRequestId() : fields.requestId
   const text =
     `${method} ${target.path} HTTP/1.1\r\nHost: ${target.host}\r\n${fields.lines}` +
     connectionLines(fields, manner) +
-    client.forwardedLines(target.host, fields.claims) +
+    peer.forwardedLines(target.host, claims) +
     `X-Request-Id: ${requestId}\r\n\r\n`
   return {
     hostname: hostnameOf(target.host),
     method,
     path: target.path,
-    secure: (claimsScheme(fields.claims) ?? (client.secure ? 'https' : 'http')) === 'https',
+    secure: (claimsScheme(claims) ?? (peer.secure ? 'https' : 'http')) === 'https',
+    clientAddress: claims === NO_CLAIMS ? peer.address : peer.clientAddress(claims),
     requestId,
     idempotent: IDEMPOTENT.has(method),
     isHead: method === 'HEAD',
@@ -93,7 +116,11 @@ export function readRequestHead(
 }
 
 /** `dropped` holds the fields that `Connection` names: they were meant for this hop only. */
-function readFields(raw: readonly string[], trusted: boolean, dropped: readonly string[]): Fields | number {
+export function readFields(
+  raw: readonly string[],
+  trusted: boolean,
+  dropped: readonly string[],
+): Fields | number {
   const fields: Fields = {
     lines: '',
     host: undefined,
@@ -102,6 +129,7 @@ function readFields(raw: readonly string[], trusted: boolean, dropped: readonly 
     named: NONE,
     trailers: '',
     takesTrailers: false,
+    expects: false,
     requestId: '',
     claims: NO_CLAIMS,
   }
@@ -146,6 +174,9 @@ function takeField(fields: Fields, kind: HeaderKind, name: string, value: string
     case HeaderKind.trailer:
       fields.trailers = fields.trailers === '' ? value : `${fields.trailers}, ${value}`
       return 0
+    case HeaderKind.expect:
+      fields.expects ||= value.toLowerCase() === '100-continue'
+      return 0
     case HeaderKind.requestId:
       if (REQUEST_ID.test(value)) fields.requestId = value
       return 0
@@ -188,7 +219,7 @@ function readTarget(
   host: string | undefined,
   secure: boolean,
   limits: IngressLimits,
-): { path: string; host: string } | number {
+): RequestTarget | number {
   if (url.length > limits.request_target_bytes) return 414
   let path = url
   let authority = host
@@ -200,7 +231,12 @@ function readTarget(
     authority = named
     path = rest.startsWith('/') ? rest : `/${rest}`
   }
-  return authority === undefined || !HOST.test(authority) ? 400 : { path, host: authority }
+  return isHost(authority) ? { path, host: authority } : 400
+}
+
+/** True for a host name or address with or without a port, as it may stand in a Host field (RFC 9110, section 7.2). */
+export function isHost(value: string | undefined): value is string {
+  return value !== undefined && HOST.test(value)
 }
 
 /** The name under which a host is looked up: lower case, without port and trailing dot. */

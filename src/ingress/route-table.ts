@@ -30,6 +30,8 @@ export interface Upstream {
   address: string
   port: number
   deployment_id: string
+  /** A Unix socket instead of address and port: of the control plane, which is no replica. */
+  socket_path?: string
 }
 
 /** An empty table, older than every other. */
@@ -80,7 +82,8 @@ function isUpstream(value: unknown): value is Upstream {
     isCount(value['port']) &&
     value['port'] >= 1 &&
     value['port'] <= 65_535 &&
-    typeof value['deployment_id'] === 'string'
+    typeof value['deployment_id'] === 'string' &&
+    isOptional(value['socket_path'], (path) => typeof path === 'string' && path.startsWith('/'))
   )
 }
 

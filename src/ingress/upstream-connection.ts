@@ -21,6 +21,7 @@ export interface ConnectionUser {
   tick(now: number): void
 }
 
+const TCP_OPTIONS = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 } as const
 /** At this many bytes to come, a response gets read buffers of its own. */
 const BULK_BYTES = 64 * 1024
 
@@ -53,14 +54,12 @@ export class UpstreamConnection {
       context.limits.response_header_bytes,
       context.limits.response_header_count,
     )
-    this.socket = connect({
-      host: upstream.address,
-      port: upstream.port,
-      noDelay: true,
-      keepAlive: true,
-      keepAliveInitialDelay: 60_000,
-      onread: { buffer: () => this.buffer.next(), callback: (length) => this.take(length) },
-    })
+    const onread = { buffer: () => this.buffer.next(), callback: (length: number) => this.take(length) }
+    const { socketPath } = upstream
+    this.socket =
+      socketPath === undefined
+        ? connect({ host: upstream.address, port: upstream.port, ...TCP_OPTIONS, onread })
+        : connect({ path: socketPath, onread })
     upstream.connections.add(this)
     this.listen()
   }

@@ -10,6 +10,8 @@ export class UpstreamState {
   readonly id: string
   readonly address: string
   readonly port: number
+  /** Undefined: it is reached by TCP. */
+  readonly socketPath: string | undefined
   /** Requests that have been handed to it and not been answered in full. */
   requests = 0
   /** Upgraded connections. */
@@ -27,6 +29,12 @@ export class UpstreamState {
     this.id = upstream.id
     this.address = upstream.address
     this.port = upstream.port
+    this.socketPath = upstream.socket_path
+  }
+
+  /** What it means that it takes no connection: a replica that should be there is not, but the control plane may be restarting. */
+  get refusalStatus(): number {
+    return this.socketPath === undefined ? 502 : 503
   }
 
   get load(): number {

@@ -13,7 +13,7 @@ import {
   WorkerExit,
 } from './control-protocol.ts'
 import { listenForControl } from './control-socket.ts'
-import { createTrustedPeers } from './forwarded.ts'
+import { createAddressList } from '../lib/address-list.ts'
 import { watchLifeline } from './lifeline.ts'
 import { createProxy } from './proxy.ts'
 import { RouteIndex } from './route-index.ts'
@@ -51,7 +51,7 @@ export async function runWorker(settings: WorkerSettings, system: System): Promi
     log: context.log,
     maxContexts: limits.certificate_contexts,
   })
-  const proxy = createProxy(context, certificates, createTrustedPeers(settings.trusted_proxies))
+  const proxy = createProxy(context, certificates, createAddressList(settings.trusted_proxies))
   const worker: Worker = { context, certificates, proxy, settings, key }
   const drain = createDrain(system, proxy, limits)
   const end = (requestsMs: number, upgradedMs: number): void => {

@@ -1,10 +1,6 @@
 import { test } from 'tap'
-import {
-  createTrustedPeers,
-  forwardedLines,
-  NO_CLAIMS,
-  plainAddress,
-} from '../../../src/ingress/forwarded.ts'
+import { forwardedLines, NO_CLAIMS, plainAddress } from '../../../src/ingress/forwarded.ts'
+import { createAddressList } from '../../../src/lib/address-list.ts'
 import { bodyOf, exchangeRaw, get, HOST, route, startProxy, startReplica } from './proxy-fixture.ts'
 import type { Test } from 'tap'
 
@@ -120,11 +116,11 @@ test('addresses are written as RFC 7239 wants them', async (t) => {
 })
 
 test('trusted peers are addresses and ranges, and nothing else', async (t) => {
-  const isTrusted = createTrustedPeers(['10.0.0.0/8', '2001:db8::/32', '192.0.2.7'])
+  const isTrusted = createAddressList(['10.0.0.0/8', '2001:db8::/32', '192.0.2.7'])
   for (const address of ['10.255.0.1', '2001:db8:1::2', '192.0.2.7']) t.ok(isTrusted(address), address)
   for (const address of ['11.0.0.1', '2001:db9::1', '192.0.2.8', 'unknown', ''])
     t.notOk(isTrusted(address), address)
   for (const entry of ['example.com', '10.0.0.0/33', '10.0.0.0/8/9', '10.0.0.0/x', '::/129', '']) {
-    t.throws(() => createTrustedPeers([entry]), /is not an IP address or a CIDR range/, entry)
+    t.throws(() => createAddressList([entry]), /is not an IP address or a CIDR range/, entry)
   }
 })

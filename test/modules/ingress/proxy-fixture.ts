@@ -8,7 +8,7 @@ import type { Test } from 'tap'
 import { CERTIFICATES_DIRECTORY, type CertificatePair } from '../../../src/ingress/certificate-file.ts'
 import { CertificateIndex } from '../../../src/ingress/certificate-index.ts'
 import type { CertificateEntry } from '../../../src/ingress/certificate-table.ts'
-import { createTrustedPeers } from '../../../src/ingress/forwarded.ts'
+import { createAddressList } from '../../../src/lib/address-list.ts'
 import { DEFAULT_LIMITS, type IngressLimits } from '../../../src/ingress/limits.ts'
 import { createProxy, type Proxy } from '../../../src/ingress/proxy.ts'
 import { RouteIndex } from '../../../src/ingress/route-index.ts'
@@ -45,7 +45,7 @@ export async function startProxy(t: Test, options: ProxyOptions = {}): Promise<R
   t.teardown(() => rm(directory, { recursive: true, force: true }))
   const key = system.randomBytes(32)
   const certificates = new CertificateIndex({ directory, key, log: context.log, maxContexts: 4 })
-  const proxy = createProxy(context, certificates, createTrustedPeers(options.trusted ?? []))
+  const proxy = createProxy(context, certificates, createAddressList(options.trusted ?? []))
   for (const server of [proxy.server, proxy.tls.server]) {
     server.listen(0, '127.0.0.1')
     await once(server, 'listening')

@@ -1,0 +1,128 @@
+import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2'
+import { type Answer, countAnswer } from './answer.ts'
+import { errorAnswer, type LocalAnswer } from './local-answer.ts'
+import type { KeptPiece } from './read-buffers.ts'
+import type { ResponseHead } from './response-head.ts'
+import type { WorkerContext } from './worker-context.ts'
+
+/** The answer to a request that came by HTTP/2. Whatever it does to a stream that is gone already does nothing. */
+export class Http2Answer implements Answer {
+  begun = false
+  stalled = false
+  private readonly context: WorkerContext
+  private readonly stream: ServerHttp2Stream
+  private readonly accept: string | undefined
+  private readonly toHead: boolean
+  private hasBody = false
+  private trailers: readonly string[] = []
+
+  constructor(context: WorkerContext, stream: ServerHttp2Stream, headers: IncomingHttpHeaders) {
+    this.context = context
+    this.stream = stream
+    this.accept = headers.accept
+    this.toHead = headers[':method'] === 'HEAD'
+  }
+
+  informational(head: ResponseHead): void {
+    // 101 is the only one that HTTP/2 lacks, and that never comes here.
+    if (this.isOpen) this.stream.additionalHeaders({ ':status': head.status, ...grouped(head.headers) })
+  }
+
+  askForBody(): void {
+    if (this.isOpen) this.stream.additionalHeaders({ ':status': 100 })
+  }
+
+  begin(head: ResponseHead, hasBody: boolean): void {
+    this.begun = true
+    if (!this.isOpen) return
+    const { status, headers, contentLength, chunked } = head
+    const fields = [':status', String(status)]
+    for (let index = 0; index < headers.length; index += 2)
+      fields.push(lowerCase(headers[index] as string), headers[index + 1] as string)
+    if (contentLength !== -1 && status !== 204) fields.push('content-length', String(contentLength))
+    // 205 says that there is nothing; Node then sends nothing more.
+    this.hasBody = hasBody && status !== 205
+    const waitForTrailers = this.hasBody && chunked
+    if (waitForTrailers) this.stream.on('wantTrailers', () => this.sendTrailers())
+    this.stream.respond(fields, { endStream: !this.hasBody, waitForTrailers })
+  }
+
+  flush(): void {}
+
+  write({ bytes, release }: KeptPiece, drained: () => void): boolean {
+    const { stream } = this
+    if (!this.hasBody || stream.destroyed || stream.write(bytes, release) || this.stalled) return false
+    this.stalled = true
+    stream.once('drain', () => {
+      this.stalled = false
+      drained()
+    })
+    return true
+  }
+
+  end(body: string, trailers: readonly string[]): void {
+    if (!this.hasBody || this.stream.destroyed) return
+    this.trailers = trailers
+    this.stream.end(body, 'latin1')
+  }
+
+  fail(status: number, requestId: string): void {
+    if (this.begun) {
+      this.context.counters.truncated += 1
+      this.stream.close(constants.NGHTTP2_INTERNAL_ERROR)
+      return
+    }
+    countAnswer(this.context, status)
+    this.local(errorAnswer(status, requestId, this.accept))
+  }
+
+  local({ status, headers, body }: LocalAnswer): void {
+    this.begun = true
+    if (!this.isOpen) return
+    const fields = [':status', String(status)]
+    for (let index = 0; index < headers.length; index += 2)
+      fields.push((headers[index] as string).toLowerCase(), headers[index + 1] as string)
+    const endStream = body === '' || this.toHead
+    this.stream.respond(fields, { endStream })
+    if (!endStream) this.stream.end(body)
+  }
+
+  accepts(): string | undefined {
+    return this.accept
+  }
+
+  handOver(): void {}
+
+  /** `respond` and its like throw on a stream that the client has reset. */
+  private get isOpen(): boolean {
+    return !this.stream.destroyed && !this.stream.closed && !this.stream.headersSent
+  }
+
+  private sendTrailers(): void {
+    if (this.stream.destroyed || this.stream.closed) return
+    this.stream.sendTrailers(grouped(this.trailers))
+  }
+}
+
+const CACHE_ENTRIES = 512
+const cache = new Map<string, string>()
+
+/** Field names are in lower case in HTTP/2. Applications use few, again and again. */
+function lowerCase(name: string): string {
+  const known = cache.get(name)
+  if (known !== undefined) return known
+  const lower = name.toLowerCase()
+  // Copies: a name may be a slice of a whole header section.
+  if (cache.size < CACHE_ENTRIES && name.length <= 64)
+    cache.set(Buffer.from(name, 'latin1').toString('latin1'), Buffer.from(lower, 'latin1').toString('latin1'))
+  return lower
+}
+
+function grouped(fields: readonly string[]): Record<string, string | string[]> {
+  const groups = new Map<string, string[]>()
+  for (let index = 0; index < fields.length; index += 2) {
+    const name = (fields[index] as string).toLowerCase()
+    groups.set(name, [...(groups.get(name) ?? []), fields[index + 1] as string])
+  }
+  return Object.fromEntries(groups)
+}

@@ -1,0 +1,258 @@
+import {
+  constants,
+  type IncomingHttpHeaders,
+  performServerHandshake,
+  type ServerHttp2Session,
+  type ServerHttp2Stream,
+} from 'node:http2'
+import type { TLSSocket } from 'node:tls'
+import { passOn } from './admission.ts'
+import { countAnswer, type RequestClient, type ServedRequest } from './answer.ts'
+import { Http2Answer } from './http2-answer.ts'
+import { readHttp2Head } from './http2-request-head.ts'
+import type { Incoming } from './incoming.ts'
+import type { IngressLimits } from './limits.ts'
+import { errorAnswer } from './local-answer.ts'
+import { Peer } from './peer.ts'
+import { RequestBody } from './request-body.ts'
+import type { RequestHead } from './request-head.ts'
+import type { WorkerContext } from './worker-context.ts'
+
+/** The HTTP/2 side of a worker. */
+export interface Http2Front {
+  accept(socket: TLSSocket): void
+  openSessions(): number
+  tick(now: number): void
+  /** Tells clients to open no more streams here. */
+  beginDrain(): void
+  closeIdle(): void
+  closeAll(): void
+}
+
+/** A session may have this much of all its request bodies on the way. */
+const SESSION_WINDOW_BYTES = 1024 * 1024
+const STREAM_WINDOW_BYTES = 256 * 1024
+/** RFC 9113, section 6.8: announces the end without turning away what is on its way. */
+const LAST_STREAM_ID = 2 ** 31 - 1
+
+/** Speaks HTTP/2 on encrypted connections that agreed on it. */
+export function createHttp2Front(
+  context: WorkerContext,
+  isTrusted: (address: string) => boolean,
+): Http2Front {
+  const sessions = new Set<Http2Session>()
+  return {
+    accept: (socket) => {
+      const session = new Http2Session(context, socket, isTrusted, () => sessions.delete(session))
+      sessions.add(session)
+      context.counters.connections += 1
+    },
+    openSessions: () => sessions.size,
+    tick: (now) => {
+      for (const session of sessions) session.tick(now)
+    },
+    beginDrain: () => {
+      for (const session of sessions) session.announceEnd()
+    },
+    closeIdle: () => {
+      for (const session of sessions) session.close()
+    },
+    closeAll: () => {
+      for (const session of sessions) session.destroy()
+    },
+  }
+}
+
+/** One client's connection. Its streams are served side by side. */
+class Http2Session {
+  private readonly context: WorkerContext
+  private readonly session: ServerHttp2Session
+  private readonly peer: Peer
+  private readonly streams = new Set<Http2Client>()
+  private idleSince: number
+  private used = false
+
+  constructor(
+    context: WorkerContext,
+    socket: TLSSocket,
+    isTrusted: (address: string) => boolean,
+    closed: () => void,
+  ) {
+    this.context = context
+    this.peer = new Peer(socket.remoteAddress, true, isTrusted)
+    this.idleSince = context.clock.now
+    this.session = performServerHandshake(socket, sessionOptions(context.limits))
+    this.session.on('error', ignore)
+    this.session.on('close', closed)
+    this.session.on('stream', (stream, headers, _flags, raw) => this.take(stream, headers, raw))
+    this.session.setLocalWindowSize(SESSION_WINDOW_BYTES)
+  }
+
+  private take(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, raw: readonly string[]): void {
+    const { context } = this
+    const client = new Http2Client(context, stream)
+    this.streams.add(client)
+    this.used = true
+    stream.on('error', ignore)
+    stream.on('close', () => {
+      this.streams.delete(client)
+      if (this.streams.size === 0) this.idleSince = context.clock.now
+      client.gone()
+    })
+    context.counters.requests += 1
+    try {
+      serve(context, client, stream, headers, raw, this.peer)
+    } catch (error) {
+      context.caught(error)
+      client.destroy()
+    }
+  }
+
+  /** A connection that carries no request ends, however busy it is with other frames. */
+  tick(now: number): void {
+    const { limits } = this.context
+    for (const stream of this.streams) stream.tick(now)
+    if (this.streams.size > 0) return
+    const patience = this.used ? limits.client_keep_alive_ms : limits.request_head_ms
+    if (now - this.idleSince < patience) return
+    this.close()
+    // Who does not hang up then is cut off.
+    if (now - this.idleSince >= 2 * patience) this.destroy()
+  }
+
+  announceEnd(): void {
+    if (!this.session.destroyed) this.session.goaway(constants.NGHTTP2_NO_ERROR, LAST_STREAM_ID)
+  }
+
+  close(): void {
+    if (!this.session.closed) this.session.close()
+  }
+
+  destroy(): void {
+    this.session.destroy()
+  }
+}
+
+/** Bounds that nghttp2 keeps: what goes beyond them ends the stream or the whole session. */
+function sessionOptions(limits: IngressLimits): Parameters<typeof performServerHandshake>[1] {
+  return {
+    settings: {
+      maxConcurrentStreams: limits.http2_streams,
+      maxHeaderListSize: limits.request_header_bytes,
+      initialWindowSize: STREAM_WINDOW_BYTES,
+      enablePush: false,
+    },
+    // The pseudo fields come on top.
+    maxHeaderListPairs: limits.request_header_count + 8,
+    maxSessionMemory: limits.http2_session_mib,
+    maxSettings: 16,
+    maxOutstandingPings: 4,
+    maxSessionInvalidFrames: 50,
+    maxSessionRejectedStreams: 50,
+    // Applications may send a field twice; that is between them and their clients.
+    strictSingleValueFields: false,
+  }
+}
+
+/** One stream, as its request sees it. */
+class Http2Client implements RequestClient {
+  private readonly context: WorkerContext
+  private readonly stream: ServerHttp2Stream
+  private current: ServedRequest | null = null
+  /** The answer is handed over; the client is to take it, and to end its body. */
+  private leaveBy = Number.POSITIVE_INFINITY
+
+  constructor(context: WorkerContext, stream: ServerHttp2Stream) {
+    this.context = context
+    this.stream = stream
+  }
+
+  serve(request: ServedRequest): void {
+    this.current = request
+    request.start()
+  }
+
+  served(request: ServedRequest): void {
+    if (this.current === request) this.current = null
+    this.answered()
+  }
+
+  answered(): void {
+    this.leaveBy = this.context.clock.now + this.context.limits.client_stall_ms
+  }
+
+  destroy(): void {
+    this.stream.close(constants.NGHTTP2_INTERNAL_ERROR)
+  }
+
+  gone(): void {
+    const { current } = this
+    this.current = null
+    try {
+      current?.abandon()
+    } catch (error) {
+      this.context.caught(error)
+    }
+  }
+
+  tick(now: number): void {
+    if (now >= this.leaveBy) this.stream.close(constants.NGHTTP2_CANCEL)
+  }
+}
+
+function serve(
+  context: WorkerContext,
+  client: Http2Client,
+  stream: ServerHttp2Stream,
+  headers: IncomingHttpHeaders,
+  raw: readonly string[],
+  peer: Peer,
+): void {
+  const head = readHttp2Head(raw, stream.endAfterHeaders, peer, context.limits, context.newRequestId)
+  const answer = new Http2Answer(context, stream, headers)
+  if (typeof head === 'number') {
+    countAnswer(context, head)
+    answer.local(errorAnswer(head, context.newRequestId(), headers.accept))
+    client.answered()
+    return
+  }
+  passOn(context, readIncoming(context, client, stream, head, answer))
+}
+
+function readIncoming(
+  context: WorkerContext,
+  client: Http2Client,
+  stream: ServerHttp2Stream,
+  head: RequestHead,
+  answer: Http2Answer,
+): Incoming {
+  if (head.body === 'none') return { client, head, answer, body: null, upgrade: null }
+  let trailers: readonly string[] = []
+  stream.on('trailers', (_headers, _flags, rawTrailers: string[]) => (trailers = rawTrailers))
+  const source = {
+    stream,
+    trailers: () => trailers,
+    discard: () => discardBody(context, client, stream),
+  }
+  return {
+    client,
+    head,
+    answer,
+    body: new RequestBody(source, head.body === 'chunked', head.expectsContinue),
+    upgrade: null,
+  }
+}
+
+/** Takes the rest of a body that nobody wants within bounds, then tells the client to stop (RFC 9113, section 8.1). */
+function discardBody(context: WorkerContext, client: Http2Client, stream: ServerHttp2Stream): void {
+  if (stream.destroyed || stream.readableEnded) return
+  let room = context.limits.discarded_body_bytes
+  client.answered()
+  stream.on('data', (piece: Buffer) => {
+    room -= piece.length
+    if (room < 0 && !stream.closed) stream.close(constants.NGHTTP2_NO_ERROR)
+  })
+  stream.resume()
+}
+
+function ignore(): void {}

@@ -1,0 +1,76 @@
+import type { IngressLimits } from './limits.ts'
+import type { Peer } from './peer.ts'
+import { isHost, readFields, type RequestHead, type RequestManner, writeHead } from './request-head.ts'
+
+const COLON = 0x3a
+const NONE: readonly string[] = []
+const METHOD = /^[A-Z][A-Z_-]{0,31}$/
+/** Visible ASCII: whatever else there could be is read in different ways by different servers. No fragment (RFC 9113, section 8.3.1). */
+const PATH = /^\/[!"$-~]*$/
+/** What would end a line of HTTP/1, or a value in the eyes of some servers. */
+// oxlint-disable-next-line no-control-regex
+const UNSAFE = /[\0-\x08\x0a-\x1f\x7f]/
+/** Token characters without capitals (RFC 9113, section 8.2.1). */
+const NAME = /^[!#$%&'*+\-.^_`|~0-9a-z]+$/
+
+interface Pseudo {
+  method: string
+  path: string
+  authority: string | undefined
+}
+
+/**
+ * Checks a request that came by HTTP/2 and writes the header section for the application, which gets it by HTTP/1. A number is the
+ * status to answer with instead. nghttp2 has refused most of what could be refused here; this does not rely on it.
+ */
+export function readHttp2Head(
+  raw: readonly string[],
+  endsWithHeaders: boolean,
+  peer: Peer,
+  limits: IngressLimits,
+  newRequestId: () => string,
+): RequestHead | number {
+  if (raw.length > limits.request_header_count * 2) return 431
+  const { pseudo, fields: plain, faulty } = split(raw)
+  if (faulty) return 400
+  const fields = readFields(plain, peer.trusted, NONE)
+  if (typeof fields === 'number') return fields
+  // Connection and Transfer-Encoding do not exist in HTTP/2 (RFC 9113, section 8.2.2).
+  if (fields.named.length > 0 || fields.chunked) return 400
+  const { method, path, authority = fields.host } = pseudo
+  if (method === 'TRACE' || method === 'CONNECT') return 405
+  if (path.length > limits.request_target_bytes) return 414
+  const pathFits = path === '*' ? method === 'OPTIONS' : PATH.test(path)
+  if (!METHOD.test(method) || !pathFits || !isHost(authority)) return 400
+  // Two names for one request are two readings of it (RFC 9113, section 8.3.1).
+  if (fields.host !== undefined && fields.host.toLowerCase() !== authority.toLowerCase()) return 400
+  if (endsWithHeaders && fields.length > 0) return 400
+  fields.chunked = !endsWithHeaders && fields.length === -1
+  const manner: RequestManner = { expectsContinue: fields.expects && !endsWithHeaders, upgrades: false }
+  return writeHead(fields, method, { path, host: authority }, peer, manner, newRequestId)
+}
+
+/** Takes pseudo fields and ordinary ones apart; cookies that came in pieces are one field again (RFC 9113, section 8.2.3). */
+function split(raw: readonly string[]): { pseudo: Pseudo; fields: string[]; faulty: boolean } {
+  const pseudo: Pseudo = { method: '', path: '', authority: undefined }
+  const fields: string[] = []
+  let cookie = ''
+  let faulty = false
+  for (let index = 0; index < raw.length; index += 2) {
+    const name = raw[index] as string
+    const value = raw[index + 1] as string
+    if (UNSAFE.test(value)) faulty = true
+    if (name.charCodeAt(0) === COLON) takePseudo(pseudo, name, value)
+    else if (name === 'cookie') cookie = cookie === '' ? value : `${cookie}; ${value}`
+    else if (NAME.test(name)) fields.push(name, value)
+    else faulty = true
+  }
+  if (cookie !== '') fields.push('cookie', cookie)
+  return { pseudo, fields, faulty }
+}
+
+function takePseudo(pseudo: Pseudo, name: string, value: string): void {
+  if (name === ':method') pseudo.method = value
+  else if (name === ':path') pseudo.path = value
+  else if (name === ':authority') pseudo.authority = value
+}
