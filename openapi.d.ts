@@ -782,6 +782,32 @@ export type ReplaceServiceBody = {
   autoscale?: Record<string, unknown> | null
 }
 
+export type RequestEntry = {
+  /** Where it stands in the log; rises with every entry. */
+  id: string
+  /** RFC 3339 UTC with milliseconds */
+  ts: string
+  /** The X-Request-Id that the application got. */
+  request_id: string
+  method: string
+  hostname: string
+  /** Without its query, at most 512 characters. */
+  path: string
+  /** 499: the client left before it was answered. */
+  status: number
+  /** Of the body of the answer. */
+  bytes: number
+  /** From the request until the end of the answer; of a WebSocket until it was open. */
+  duration_ms: number
+  /** Until the application began to answer; null: it did not. */
+  upstream_ms: number | null
+  /** The release that answered; null: none was asked. */
+  deployment_id: string | null
+  /** The name of its container. */
+  replica: string | null
+  client_address: string
+}
+
 export type RevokeCertificateBody = {
   /** Default unspecified. */
   reason?: 'unspecified' | 'key_compromise' | 'superseded' | 'cessation'
@@ -1784,6 +1810,24 @@ export interface Operations {
     path: '/v1/services/{id}/logs/stream'
     params: { id: string }
     query: { tail?: number; since?: string; replica?: number; deployment_id?: string; format?: 'json' | 'text' }
+    body: undefined
+    answer: string
+  }
+  /** List the requests that came for a service, newest first */
+  listRequests: {
+    method: 'GET'
+    path: '/v1/services/{id}/requests'
+    params: { id: string }
+    query: { limit?: number; cursor?: string; deployment_id?: string; since?: string; until?: string; grep?: string }
+    body: undefined
+    answer: RequestEntry[]
+  }
+  /** Follow the requests that come for a service */
+  streamRequests: {
+    method: 'GET'
+    path: '/v1/services/{id}/requests/stream'
+    params: { id: string }
+    query: { deployment_id?: string; tail?: number }
     body: undefined
     answer: string
   }

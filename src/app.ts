@@ -6,6 +6,7 @@ import { type Base, openStores, type AppOptions } from './composition/base.ts'
 import { type Access, composeAccess } from './composition/access.ts'
 import { composeRegistry, type RegistryPart } from './composition/registry.ts'
 import { type Certificates, composeCertificates } from './composition/certificates.ts'
+import { composeRequests, type Requests } from './composition/requests.ts'
 import { composeDomains, type Domains } from './composition/domains.ts'
 import { type Traffic, composeTraffic } from './composition/traffic.ts'
 import { type Delivery, composeDelivery } from './composition/delivery.ts'
@@ -42,7 +43,18 @@ async function composeApp(base: Base): Promise<App> {
   const sealing = composeSecrets(base, access)
   const certificates = composeCertificates(base, access, traffic)
   const domains = composeDomains(base, access, traffic, certificates)
-  const workers = composeWorkers(base, access, traffic, delivery, registry, sealing, domains, certificates)
+  const requests = composeRequests(base, traffic, delivery)
+  const workers = composeWorkers(
+    base,
+    access,
+    traffic,
+    delivery,
+    registry,
+    sealing,
+    domains,
+    certificates,
+    requests,
+  )
   const server = composeServer(
     base,
     access,
@@ -53,8 +65,20 @@ async function composeApp(base: Base): Promise<App> {
     sealing,
     domains,
     certificates,
+    requests,
   )
-  return lifecycle(base, access, traffic, delivery, workers, registry, domains, certificates, server)
+  return lifecycle(
+    base,
+    access,
+    traffic,
+    delivery,
+    workers,
+    registry,
+    domains,
+    certificates,
+    requests,
+    server,
+  )
 }
 
 function lifecycle(
@@ -66,6 +90,7 @@ function lifecycle(
   registry: RegistryPart,
   domains: Domains,
   certificates: Certificates,
+  requests: Requests,
   server: Server,
 ): App {
   const { config, state } = base
@@ -92,6 +117,8 @@ function lifecycle(
       for (const worker of [workers.removal, ...workers.upkeep]) worker.start()
       stack.defer(() => domains.stop())
       domains.start()
+      stack.defer(() => requests.stop())
+      requests.worker.start()
       stack.defer(() => certificates.worker.stop())
       certificates.worker.start()
       stack.defer(() => delivery.logs.stop())

@@ -170,6 +170,13 @@ export const SETTINGS = {
   ),
   log_max_bytes: read.bytes(100 * MIB, MIB, 1024 * GIB, 'Kept output of each service.'),
   log_max_days: read.integer(14, 1, 3650, 'Age at which kept output goes.'),
+  request_log_max_bytes: read.bytes(
+    50 * MIB,
+    MIB,
+    1024 * GIB,
+    'Kept access log of each service, compressed.',
+  ),
+  request_log_max_days: read.integer(14, 1, 3650, 'Age at which entries of the access log go.'),
   rate_limit_per_minute: read.integer(600, 1, 10_000_000, 'API calls of one principal in a minute.'),
   registry_blob_max_bytes: read.bytes(32 * GIB, MIB, 4096 * GIB, 'Largest blob that the registry takes.'),
   registry_upload_ttl_seconds: read.integer(

@@ -17,6 +17,7 @@ export type {
   Member,
   MintedToken,
   Project,
+  RequestEntry,
   Recipient,
   Service,
   User,

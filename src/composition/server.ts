@@ -4,6 +4,7 @@ import { openApiRoutes } from '../http/openapi/openapi-routes.ts'
 import { createServer, type Server } from '../http/server.ts'
 import { AppError } from '../lib/errors.ts'
 import { auditRoutes } from '../modules/audit/audit-routes.ts'
+import { requestRoutes } from '../modules/requests/request-routes.ts'
 import { certificateRoutes } from '../modules/certificates/certificate-routes.ts'
 import { domainRoutes } from '../modules/domains/domain-routes.ts'
 import { deploymentRoutes } from '../modules/deployments/deployment-routes.ts'
@@ -26,6 +27,7 @@ import type { Access } from './access.ts'
 import type { Traffic } from './traffic.ts'
 import type { Delivery } from './delivery.ts'
 import type { Certificates } from './certificates.ts'
+import type { Requests } from './requests.ts'
 import type { Domains } from './domains.ts'
 import type { RegistryPart } from './registry.ts'
 import type { Sealing } from './secrets.ts'
@@ -41,6 +43,7 @@ export function composeServer(
   sealing: Sealing,
   domains: Domains,
   certificates: Certificates,
+  requests: Requests,
 ): Server {
   const { config, log, system, stores, state } = base
   const { database } = state
@@ -115,6 +118,7 @@ export function composeServer(
   serviceRoutes(server, services)
   domainRoutes(server, domains.operations)
   certificateRoutes(server, certificates.operations)
+  requestRoutes(server, requests.operations)
   uploadRoutes(server, delivery.uploads)
   deploymentRoutes(server, delivery.deployments)
   logRoutes(server, delivery.logs.operations)

@@ -13,6 +13,7 @@ import type { Delivery } from './delivery.ts'
 import type { RegistryPart } from './registry.ts'
 import type { Sealing } from './secrets.ts'
 import type { Certificates } from './certificates.ts'
+import type { Requests } from './requests.ts'
 import type { Domains } from './domains.ts'
 
 const MINUTE_MS = 60_000
@@ -27,6 +28,7 @@ export function composeWorkers(
   sealing: Sealing,
   domains: Domains,
   certificates: Certificates,
+  requests: Requests,
 ) {
   const { config, system, stores } = base
   const { runtime, engine, logs } = delivery
@@ -50,6 +52,7 @@ export function composeWorkers(
       sweepReleaseCommands(runtime, stores.deployments.isInReleaseCommand),
     ),
     make('logs', 10 * MINUTE_MS, logs.expire),
+    make('request-logs', 10 * MINUTE_MS, requests.expire),
     ...registry.workers,
     sealing.worker,
   ]
@@ -63,7 +66,10 @@ export function composeWorkers(
           delivery.deployments.cancelOfService(serviceId, 'The service was deleted.')
           await engine.idle(serviceId)
         },
-        removeLogs: (serviceId) => logs.removeService(serviceId),
+        removeLogs: async (serviceId) => {
+          await logs.removeService(serviceId)
+          await requests.remove(serviceId)
+        },
         networkOf: networkName,
         removeRow: stores.services.remove,
         removed: () => upkeep[0]?.nudge(),
@@ -79,6 +85,7 @@ export function composeWorkers(
     delivery.logs.worker,
     ...domains.workers,
     certificates.worker,
+    requests.worker,
     ...upkeep,
   ]
   return { all, removal, upkeep }

@@ -1,3 +1,4 @@
+import type { AccessRecord } from './access-record.ts'
 import type { RequestHead } from './request-head.ts'
 import { pickUpstream } from './route-index.ts'
 import { UpstreamConnection } from './upstream-connection.ts'
@@ -15,15 +16,17 @@ export class Attempts {
   upstreamId = ''
   private readonly context: WorkerContext
   private readonly head: RequestHead
+  private readonly record: AccessRecord
   /** It may reach an application twice: safe to repeat by its method, and nothing of it is consumed by sending it. */
   private readonly repeatable: boolean
   private tried: UpstreamState[] = NONE
   private count = 0
   private repeated = false
 
-  constructor(context: WorkerContext, head: RequestHead) {
+  constructor(context: WorkerContext, head: RequestHead, record: AccessRecord) {
     this.context = context
     this.head = head
+    this.record = record
     this.repeatable = head.idempotent && head.body === 'none'
   }
 
@@ -39,6 +42,7 @@ export class Attempts {
     // Looked up anew each time: a replica that has left the table gets no new request.
     const route = context.routes.find(head.hostname)
     const upstream = route && pickUpstream(route, this.tried, context.clock.now)
+    if (route !== undefined) this.record.attempt(route, upstream)
     if (upstream === undefined) return undefined
     this.upstreamId = upstream.id
     if (this.count > 0) context.counters.retries += 1

@@ -63,6 +63,7 @@ export async function openApp(
     BERTH_DATA_DIR: dataDir,
     BERTH_ADMIN_TOKEN: ADMIN_TOKEN,
     BERTH_BIND: '127.0.0.1:0',
+    BERTH_HTTPS_PORT: '0',
     BERTH_RATE_LIMIT_PER_MINUTE: '10000000',
     ...options.environment,
   })
