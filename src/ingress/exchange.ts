@@ -17,6 +17,7 @@ const LARGE_READ_BYTES = 16 * 1024
 
 /** One request on its way: to a replica, and the answer back. */
 export class Exchange implements ServedRequest, HeldRequest, ConnectionUser, ResponseSink {
+  readonly hostname: string
   private readonly context: WorkerContext
   private readonly client: RequestClient
   private readonly answer: Answer
@@ -36,6 +37,7 @@ export class Exchange implements ServedRequest, HeldRequest, ConnectionUser, Res
 
   constructor(context: WorkerContext, incoming: Incoming) {
     this.context = context
+    this.hostname = incoming.head.routeName
     this.client = incoming.client
     this.answer = incoming.answer
     this.head = incoming.head
@@ -43,10 +45,6 @@ export class Exchange implements ServedRequest, HeldRequest, ConnectionUser, Res
     this.body = incoming.body
     this.record = new AccessRecord(context, incoming.head)
     this.attempts = new Attempts(context, incoming.head, this.record)
-  }
-
-  get hostname(): string {
-    return this.head.hostname
   }
 
   start(): void {
@@ -122,6 +120,7 @@ export class Exchange implements ServedRequest, HeldRequest, ConnectionUser, Res
 
   private bodyMoved(body: RequestBody): void {
     const { limits } = this.context
+    if (body.overflowed) return this.fail(413, 'body_too_long')
     if (this.phase === ANSWERING) this.enter(ANSWERING, limits.response_body_idle_ms)
     else if (body.complete) this.enter(WAITING, limits.response_head_ms)
     else this.enter(SENDING, body.held ? limits.response_head_ms : limits.request_body_idle_ms)
@@ -170,7 +169,7 @@ export class Exchange implements ServedRequest, HeldRequest, ConnectionUser, Res
 
   private beginAnswer(head: ResponseHead, hasBody: boolean): void {
     this.reusable = head.reusable
-    this.record.answer(head.status)
+    this.attempts.answered(head)
     this.connection?.heedHint(head.keepAliveMs)
     this.answer.begin(head, hasBody)
   }

@@ -50,6 +50,7 @@ export function bootDaemon(world: DeliveryWorld) {
     listOpenDeployments: stores.deployments.listOpen,
     projectNameOf,
     isSecured: () => false,
+    rulesOf: () => undefined,
     hostnamesOf: (service, projectName) => serviceHostnames(service.name, projectName, undefined),
     replicas: stores.replicas,
   })

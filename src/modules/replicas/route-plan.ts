@@ -1,3 +1,4 @@
+import type { RouteRules } from '../../ingress/rules/route-rules.ts'
 import type { Route } from '../../ingress/route-table.ts'
 import type { ReplicaRow } from './replica-schema.ts'
 
@@ -9,6 +10,8 @@ export interface RoutedService {
   hostnames: readonly string[]
   /** Those of them whose plain requests are sent on to TLS. */
   https_only: readonly string[]
+  /** By hostname. */
+  rules: ReadonlyMap<string, RouteRules | undefined>
   deployment_id: string
   port: number
   running: boolean
@@ -27,6 +30,7 @@ export function planRoutes(services: readonly RoutedService[], replicas: readonl
         label: service.label,
         service_id: service.service_id,
         ...(service.https_only.includes(hostname) && { https_only: true }),
+        ...withRules(service.rules.get(hostname)),
         upstreams: service.running
           ? (byDeployment.get(service.deployment_id) ?? []).map((replica) => ({
               id: replica.container_name,
@@ -38,4 +42,8 @@ export function planRoutes(services: readonly RoutedService[], replicas: readonl
       })),
     )
     .toSorted((one, other) => (one.hostname < other.hostname ? -1 : 1))
+}
+
+function withRules(rules: RouteRules | undefined): Pick<Route, 'rules'> {
+  return rules === undefined ? {} : { rules }
 }

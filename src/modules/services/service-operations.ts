@@ -16,7 +16,7 @@ import type { ServiceCreate, ServicePatch, ServiceReplace } from './service-inpu
 import { createServiceRecords, type ServiceDeps } from './service-record.ts'
 import { createRunOperations } from './service-run-operations.ts'
 import {
-  readRouting,
+  showRouting,
   type ServiceRow,
   type ServiceSummary,
   type ServiceView,
@@ -64,6 +64,7 @@ export function createServiceOperations(deps: ServiceDeps) {
       const name = input.name ?? service.name
       records.requireNameFree(service.project_id, name, id)
       if (input.domains) deps.domains.setHostnames(context, service, input.domains)
+      records.requirePaths(service.project_id, settings.routing)
       const row = {
         ...service,
         ...settings,
@@ -129,6 +130,7 @@ export function createServiceOperations(deps: ServiceDeps) {
         }
         store.insert(row)
         if (input.domains) deps.domains.setHostnames(context, row, input.domains)
+        records.requirePaths(projectId, row.routing)
         deps.recordAudit(context, {
           action: 'createService',
           resource_kind: 'service',
@@ -148,7 +150,9 @@ export function createServiceOperations(deps: ServiceDeps) {
 
     /** Replaces all settings of a service; variables stay when they are left out. How it runs changes with the next deployment. */
     replaceService: async (context: Context, id: string, input: ServiceReplace): Promise<ServiceView> =>
-      write(context, id, 'replaceService', input, () => applyServiceInput(DEFAULT_SETTINGS, input)),
+      write(context, id, 'replaceService', input, (service) =>
+        applyServiceInput(DEFAULT_SETTINGS, input, service.routing),
+      ),
 
     /** Changes the settings that are sent. How it runs changes with the next deployment; name and replicas act at once. */
     updateService: async (context: Context, id: string, input: ServicePatch): Promise<ServiceView> =>
@@ -190,7 +194,7 @@ function changedFields(before: ServiceRow, after: ServiceRow): string[] {
     ...row.build,
     ...row.config,
     source: row.source,
-    ...readRouting(row.routing),
+    ...showRouting(row.routing),
     replicas: row.replicas,
     name: row.name,
   })
