@@ -170,7 +170,7 @@ install_packages() {
   step 'System packages'
   local wanted=() package
   # busybox-static is the shell of the base image that Berth assembles.
-  for package in ca-certificates curl git iptables busybox-static; do installed "$package" || wanted+=("$package"); done
+  for package in ca-certificates curl git iptables openssh-client busybox-static; do installed "$package" || wanted+=("$package"); done
   # An engine from elsewhere (docker-ce) is as good, and conflicts with Debian's.
   has dockerd || wanted+=(docker.io)
   has npm || wanted+=(nodejs npm)
@@ -252,7 +252,7 @@ install_command() {
 # Made by $root/install.sh; run that again after moving the clone.
 if [ "\$1" = daemon ]; then
   # As in \`npm start\`: compiled code is kept instead of the TypeScript parser, and memory that is free goes back to the system.
-  export NODE_COMPILE_CACHE=$code_cache MALLOC_ARENA_MAX=2 MALLOC_TRIM_THRESHOLD_=131072 MALLOC_MMAP_THRESHOLD_=65536
+  export NODE_COMPILE_CACHE=$code_cache MALLOC_ARENA_MAX=2 MALLOC_TRIM_THRESHOLD_=131072 MALLOC_MMAP_THRESHOLD_=131072
   exec $node --max-semi-space-size=4 $main "\$@"
 fi
 exec $node $main "\$@"

@@ -12,6 +12,7 @@ import { type Traffic, composeTraffic } from './composition/traffic.ts'
 import { type Delivery, composeDelivery } from './composition/delivery.ts'
 import { composeSecrets } from './composition/secrets.ts'
 import { type Workers, composeWorkers } from './composition/workers.ts'
+import { composeGit } from './composition/git.ts'
 import { composeServer } from './composition/server.ts'
 
 export interface App {
@@ -38,8 +39,9 @@ export async function createApp(options: AppOptions): Promise<App> {
 async function composeApp(base: Base): Promise<App> {
   const access = await composeAccess(base)
   const traffic = composeTraffic(base)
-  const delivery = await composeDelivery(base, access, traffic)
+  const git = composeGit(base, access)
   const registry = await composeRegistry(base, access)
+  const delivery = await composeDelivery(base, access, traffic, registry, git)
   const sealing = composeSecrets(base, access)
   const certificates = composeCertificates(base, access, traffic)
   const domains = composeDomains(base, access, traffic, certificates)
@@ -63,6 +65,7 @@ async function composeApp(base: Base): Promise<App> {
     workers,
     registry,
     sealing,
+    git,
     domains,
     certificates,
     requests,
@@ -108,6 +111,8 @@ function lifecycle(
       Object.assign(traffic.ports, { http: http_port, https: https_port })
       stack.defer(() => server.close())
       const api = await server.listen({ host: config.bind.host, port: config.bind.port })
+      stack.defer(() => registry.entry.close())
+      await registry.entry.open(server.server)
       stack.defer(await openIngressDoor(server, ingressDoorPath(config)))
       stack.defer(async () => {
         await Promise.all(
@@ -123,6 +128,7 @@ function lifecycle(
       certificates.worker.start()
       stack.defer(() => delivery.logs.stop())
       delivery.logs.worker.start()
+      stack.defer(() => delivery.recovery.stop())
       stack.defer(() => delivery.reconciler.stop())
       stack.defer(() => delivery.engine.stop())
       delivery.reconciler.start(() => {

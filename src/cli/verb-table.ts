@@ -41,6 +41,10 @@ export const VERBS: Readonly<Record<string, Entry>> = {
     load: async () => (await import('./verbs/domains.ts')).domains,
   },
   certs: { about: 'Certificates', load: async () => (await import('./verbs/certs.ts')).certs },
+  volumes: {
+    about: 'List, back up, restore and remove volumes',
+    load: async () => (await import('./verbs/volumes.ts')).volumes,
+  },
   projects: {
     about: 'List, make and remove projects',
     load: async () => (await import('./verbs/projects.ts')).projects,

@@ -21,6 +21,7 @@ export type {
   Recipient,
   Service,
   User,
+  Volume,
   Workload,
 } from '../../openapi.d.ts'
 

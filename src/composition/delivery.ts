@@ -1,5 +1,7 @@
 import { createBuilds } from '../modules/builds/build-operations.ts'
 import { createDeploymentEngine } from '../modules/deployments/deployment-engine.ts'
+import { createImageRecovery } from '../modules/deployments/image-recovery.ts'
+import { createReleaseLibrary } from '../modules/deployments/release-library.ts'
 import { createDeploymentOperations } from '../modules/deployments/deployment-operations.ts'
 import { createReleaseSettings } from '../modules/deployments/release-settings.ts'
 import { createReplicaKeeper } from '../modules/replicas/replica-keeper.ts'
@@ -8,13 +10,22 @@ import { createUploadFiles } from '../modules/uploads/upload-files.ts'
 import { createUploadOperations } from '../modules/uploads/upload-operations.ts'
 import { createDockerRuntime } from '../runtime/docker-runtime.ts'
 import type { DeploymentRow } from '../modules/deployments/deployment-schema.ts'
+import type { RegistryPart } from './registry.ts'
+import { composeVolumes } from './volumes.ts'
 import { composeLogs } from './logs.ts'
 import { type Base, reporter } from './base.ts'
 import type { Access } from './access.ts'
+import type { GitPart } from './git.ts'
 import type { Traffic } from './traffic.ts'
 
 /** Everything between an upload and a running replica. */
-export async function composeDelivery(base: Base, { secrets, audit, identity }: Access, traffic: Traffic) {
+export async function composeDelivery(
+  base: Base,
+  { secrets, audit, identity }: Access,
+  traffic: Traffic,
+  registry: RegistryPart,
+  git: GitPart,
+) {
   const { config, log, system, stores, state } = base
   const { database, nodeId } = state
   const runtime =
@@ -44,7 +55,15 @@ export async function composeDelivery(base: Base, { secrets, audit, identity }: 
     system,
     settings: config,
   })
+  const library = createReleaseLibrary({
+    runtime,
+    images: registry.images,
+    registryHost: () => registry.entry.host(),
+  })
+  const recovery = createImageRecovery({ library, onError: reporter(base, 'images') })
+  const volumes = composeVolumes(base, { secrets, audit, identity }, runtime)
   const keeper = createReplicaKeeper({
+    recoverImage: recovery.recover,
     runtime,
     system,
     store: stores.replicas,
@@ -53,6 +72,14 @@ export async function composeDelivery(base: Base, { secrets, audit, identity }: 
     inFlight: traffic.ingress.inFlight,
     publishRoutes: traffic.routes.publish,
     routesChanged: traffic.routes.worker.nudge,
+    startAlone: (live, start) =>
+      volumes.mounts.startAlone(
+        live,
+        () =>
+          stores.services.find(live.service_id)?.live_deployment_id === live.id &&
+          !stores.deployments.isTakenOver(live.service_id, live.id),
+        start,
+      ),
     graceOf: (deploymentId) => stores.deployments.find(deploymentId)?.config.stop_grace_seconds,
     preStopOf: (deploymentId) => stores.deployments.find(deploymentId)?.config.pre_stop_seconds,
     drainSeconds: config.drain_seconds,
@@ -81,15 +108,21 @@ export async function composeDelivery(base: Base, { secrets, audit, identity }: 
     services: { ...stores.services, hostnameOf: traffic.hostnameOf },
     projectNameOf: traffic.projectNameOf,
     openEnv: secrets.open,
+    volumes: volumes.mounts,
     unpackUpload: async (id, directory, signal) => {
       const summary = await uploads.unpackUpload(id, directory, { signal })
       return { entries: summary.entries, bytes: summary.unpacked_bytes }
+    },
+    fetchGit: async (request) => {
+      await uploadFiles.requireRoom(0)
+      return git.source.fetch(request)
     },
     buildSource: async (request) => {
       // A build is the surest way to fill a disk; what is full stops everything, so it does not begin.
       await uploadFiles.requireRoom(0)
       return builds.buildSource(request)
     },
+    library,
     publishRoutes: traffic.routes.publish,
     inFlight: traffic.ingress.inFlight,
     prepareLog: logs.prepare,
@@ -118,10 +151,30 @@ export async function composeDelivery(base: Base, { secrets, audit, identity }: 
       },
     }),
     takeUpload: uploads.takeUpload,
+    library,
+    gitAllowsHttp: config.git_allow_http,
     hasImage: async (id) => (await runtime.findImage(id)) !== undefined,
     deploymentsChanged: engine.worker.nudge,
     over: closeLog,
   })
-  return { runtime, logs, uploadFiles, uploads, reconciler, engine, deployments }
+  const volumeOperations = volumes.operationsFor({
+    requireRoom: uploadFiles.requireRoom,
+    serviceChanged: () => {
+      traffic.routes.worker.nudge()
+      reconciler.worker.nudge()
+    },
+  })
+  return {
+    runtime,
+    logs,
+    library,
+    recovery,
+    uploadFiles,
+    uploads,
+    reconciler,
+    engine,
+    deployments,
+    volumes: { ...volumeOperations, worker: volumes.worker },
+  }
 }
 export type Delivery = Awaited<ReturnType<typeof composeDelivery>>

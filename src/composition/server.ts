@@ -11,6 +11,7 @@ import { deploymentRoutes } from '../modules/deployments/deployment-routes.ts'
 import { BERTH_ITSELF } from '../modules/identity/context.ts'
 import { identityRoutes } from '../modules/identity/identity-routes.ts'
 import { createNodeOperations } from '../modules/node/node-operations.ts'
+import { gitCredentialRoutes } from '../modules/git/git-credential-routes.ts'
 import { logRoutes } from '../modules/logs/log-routes.ts'
 import { nodeRoutes } from '../modules/node/node-routes.ts'
 import { createProjectOperations } from '../modules/projects/project-operations.ts'
@@ -21,6 +22,7 @@ import { rotationRoutes } from '../modules/secrets/rotation-routes.ts'
 import { createServiceOperations } from '../modules/services/service-operations.ts'
 import { serviceRoutes } from '../modules/services/service-routes.ts'
 import { uploadRoutes } from '../modules/uploads/upload-routes.ts'
+import { volumeRoutes } from '../modules/volumes/volume-routes.ts'
 import { VERSION } from '../lib/version.ts'
 import type { Base } from './base.ts'
 import type { Access } from './access.ts'
@@ -31,6 +33,7 @@ import type { Requests } from './requests.ts'
 import type { Domains } from './domains.ts'
 import type { RegistryPart } from './registry.ts'
 import type { Sealing } from './secrets.ts'
+import type { GitPart } from './git.ts'
 import type { Workers } from './workers.ts'
 
 export function composeServer(
@@ -41,6 +44,7 @@ export function composeServer(
   workers: Workers,
   registry: RegistryPart,
   sealing: Sealing,
+  git: GitPart,
   domains: Domains,
   certificates: Certificates,
   requests: Requests,
@@ -86,6 +90,11 @@ export function composeServer(
       hostnamesOf: (id) => stores.domains.hostnamesOf(id, 'all'),
     },
     cancelDeployments: delivery.deployments.cancelOfService,
+    hideImages: (service) => {
+      const own = new Set(stores.deployments.listIdsOfService(service.id))
+      registry.images.hideRepositories(service, (deploymentId) => own.has(deploymentId))
+    },
+    listVolumes: (id) => stores.volumes.listByService(id).map(({ name }) => name),
     removeService: async () => {
       await traffic.routes.publish()
       workers.removal.nudge()
@@ -120,6 +129,7 @@ export function composeServer(
   certificateRoutes(server, certificates.operations)
   requestRoutes(server, requests.operations)
   uploadRoutes(server, delivery.uploads)
+  volumeRoutes(server, delivery.volumes)
   deploymentRoutes(server, delivery.deployments)
   logRoutes(server, delivery.logs.operations)
   registryRoutes(server, {
@@ -129,6 +139,7 @@ export function composeServer(
   })
   registryControlRoutes(server, registry.control)
   rotationRoutes(server, sealing.rotations)
+  gitCredentialRoutes(server, git.credentials)
   openApiRoutes(server, VERSION)
   return server
 }

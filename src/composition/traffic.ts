@@ -6,6 +6,7 @@ import { createRoutePublisher } from '../modules/replicas/route-publisher.ts'
 import { routeRules } from '../modules/services/ingress-rules.ts'
 import { LOCAL_DOMAIN, serviceHostnames, serviceUrl } from '../modules/services/service-hostname.ts'
 import { readRouting, type ServiceSummary } from '../modules/services/service-schema.ts'
+import { expectedMounts } from '../modules/volumes/volume-mounts.ts'
 import { type Base, reporter } from './base.ts'
 import { controlRoutes } from './control-route.ts'
 
@@ -21,6 +22,7 @@ export function composeTraffic(base: Base) {
     httpsPort: config.https_port,
     workers: config.ingress_workers,
     trustedProxies: config.trusted_proxies,
+    proxyProtocolPeers: config.proxy_protocol_peers,
   })
   const ports = { http: config.http_port, https: config.https_port }
   const projectNameOf = (id: string): string | undefined => stores.projects.find(id)?.name
@@ -46,6 +48,7 @@ export function composeTraffic(base: Base) {
         hostnames,
         (name) => `${name}.${projectName}.${LOCAL_DOMAIN}`,
       ),
+    mountsOf: (deployment) => expectedMounts(stores.volumes, deployment),
     replicas: stores.replicas,
   })
   const routes = createRoutePublisher({

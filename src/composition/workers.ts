@@ -5,6 +5,7 @@ import { sweepReleaseCommands } from '../modules/deployments/steps/release-comma
 import { sweepWorkFolders } from '../modules/deployments/work-folders.ts'
 import { networkName } from '../modules/replicas/container-spec.ts'
 import { removeDeletedServices } from '../modules/services/service-removal.ts'
+import { removeVolumesOfService } from '../modules/volumes/volume-removal.ts'
 import { createUploadExpiry } from '../modules/uploads/upload-expiry.ts'
 import { type Base, reporter } from './base.ts'
 import type { Access } from './access.ts'
@@ -44,7 +45,16 @@ export function composeWorkers(
   const upkeep = [
     make('uploads', 5 * MINUTE_MS, expiry.run),
     make('images', 10 * MINUTE_MS, (signal) =>
-      removeExpiredImages({ runtime, store: stores.deployments, keep: config.keep_releases }, signal),
+      removeExpiredImages(
+        {
+          runtime,
+          database: base.state.database,
+          store: stores.deployments,
+          library: delivery.library,
+          keep: config.keep_releases,
+        },
+        signal,
+      ),
     ),
     make('identity', 10 * MINUTE_MS, async () => identity.removeExpired()),
     make('work-folders', 60 * MINUTE_MS, () => sweepWorkFolders(join(config.data_dir, 'work'), isOpen)),
@@ -55,6 +65,7 @@ export function composeWorkers(
     make('request-logs', 10 * MINUTE_MS, requests.expire),
     ...registry.workers,
     sealing.worker,
+    delivery.volumes.worker,
   ]
   const removal = make('removals', 1_000, (signal) =>
     removeDeletedServices(
@@ -71,7 +82,13 @@ export function composeWorkers(
           await requests.remove(serviceId)
         },
         networkOf: networkName,
-        removeRow: stores.services.remove,
+        removeVolumes: (serviceId) => removeVolumesOfService(runtime, serviceId),
+        foreignImages: stores.deployments.listImagesOfService,
+        removeRow: (service) =>
+          base.state.database.transact(() => {
+            stores.services.remove(service.id)
+            registry.images.removeHidden(service)
+          }),
         removed: () => upkeep[0]?.nudge(),
       },
       signal,

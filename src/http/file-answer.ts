@@ -1,5 +1,5 @@
 import type { FileHandle } from 'node:fs/promises'
-import type { ServerResponse } from 'node:http'
+import type { Writable } from 'node:stream'
 
 /** Large reads are few; when many download at once each gets a small piece of memory. */
 const LARGE_BLOCK = 512 * 1024
@@ -10,18 +10,17 @@ const BLOCKS = 3
 let sending = 0
 
 /**
- * Sends a part of a file as the body of a response whose head is written, reading ahead of the client by a bounded amount, and closes the
- * file. A client that leaves ends it quietly; a file that cannot be read to its end breaks the connection, because the announced length
- * cannot be kept any more.
+ * Sends a part of a file as the body of an answer whose head is written, reading ahead of the client by a bounded amount, and closes the
+ * file; the answer is not ended. A client that leaves ends it quietly; a file that cannot be read to its end breaks the connection, because the
+ * announced length cannot be kept any more.
  */
 export async function sendFilePart(
-  response: ServerResponse,
+  response: Writable,
   part: { handle: FileHandle; start: number; end: number },
 ): Promise<void> {
   sending += 1
   try {
     await sendBlocks(response, part, sending <= FEW ? LARGE_BLOCK : SMALL_BLOCK)
-    response.end()
   } catch (error) {
     response.destroy()
     if (!(error instanceof ClientGone)) throw error
@@ -34,7 +33,7 @@ export async function sendFilePart(
 class ClientGone extends Error {}
 
 async function sendBlocks(
-  response: ServerResponse,
+  response: Writable,
   { handle, start, end }: { handle: FileHandle; start: number; end: number },
   blockBytes: number,
 ): Promise<void> {
@@ -65,7 +64,7 @@ async function sendBlocks(
 }
 
 /** Resolves when the bytes have left the buffer, which may then be filled anew. */
-function write(response: ServerResponse, bytes: Buffer): Promise<void> {
+function write(response: Writable, bytes: Buffer): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   promise.catch(() => {})
   response.write(bytes, (error) => (error ? reject(new ClientGone()) : resolve()))

@@ -33,6 +33,8 @@ declare module 'fastify' {
   }
   interface FastifyInstance {
     system: System
+    /** Whether some peers' claims about their clients count. */
+    trustsProxies: boolean
     accessWatch: AccessWatch
     /** What ends each open stream when the server stops, and whose it is. */
     liveStreams: Map<() => void, string>

@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 
 /** An answer of the API is data: nothing of it may be run, framed, sniffed or kept by caches. A page sets its own policy. */
-const HEADERS: Readonly<Record<string, string>> = {
+export const SECURITY_HEADERS: Readonly<Record<string, string>> = {
   'x-content-type-options': 'nosniff',
   'x-frame-options': 'DENY',
   'referrer-policy': 'no-referrer',
@@ -19,7 +19,7 @@ export function installSecurityHeaders(server: FastifyInstance): void {
 }
 
 export function setSecurityHeaders(request: FastifyRequest, reply: FastifyReply): void {
-  void reply.headers(HEADERS).header('x-request-id', request.id)
+  void reply.headers(SECURITY_HEADERS).header('x-request-id', request.id)
   if (request.protocol === 'https') {
     void reply.header('strict-transport-security', `max-age=${ONE_YEAR_SECONDS}`)
   }

@@ -90,6 +90,7 @@ export function createServer(deps: ServerDeps): Server {
   installBodyParsers(plain)
   decorateRequests(plain)
   server.decorate('system', deps.system)
+  server.decorate('trustsProxies', deps.settings.trusted_proxies.length > 0)
   server.decorate('routeIndex', createRouteIndex())
   server.decorate('finders', deps.finders)
   server.decorate('liveStreams', new Map<() => void, string>())

@@ -1,6 +1,7 @@
 import { AccessRecord } from './access-record.ts'
 import { countAnswer } from './answer.ts'
 import { Exchange } from './exchange.ts'
+import { GrpcExchange } from './grpc-exchange.ts'
 import type { Incoming } from './incoming.ts'
 import { errorAnswer, httpsRedirect, type LocalAnswer, textAnswer } from './local-answer.ts'
 import type { RequestHead } from './request-head.ts'
@@ -14,7 +15,8 @@ import type { WorkerContext } from './worker-context.ts'
 export function passOn(context: WorkerContext, incoming: Incoming): void {
   const local = answerHere(context, incoming)
   if (local === undefined) {
-    incoming.client.serve(new Exchange(context, incoming))
+    const { client, head } = incoming
+    client.serve(head.grpc ? new GrpcExchange(context, incoming) : new Exchange(context, incoming))
     return
   }
   countAnswer(context, local.status)

@@ -41,6 +41,15 @@ export class Attempts {
 
   /** A connection for the next attempt, a new one if `fresh`; undefined when there is no replica left to try. */
   next(fresh: boolean): UpstreamConnection | undefined {
+    const { context } = this
+    const upstream = this.nextUpstream()
+    if (upstream === undefined) return undefined
+    const notBefore = this.repeatable ? Number.NEGATIVE_INFINITY : context.clock.now - FRESH_MS
+    return (fresh ? undefined : upstream.takeIdle(notBefore)) ?? new UpstreamConnection(upstream, context)
+  }
+
+  /** The replica for the next attempt. */
+  nextUpstream(): UpstreamState | undefined {
     const { context, head } = this
     // Looked up anew each time: a replica that has left the table gets no new request.
     const route = context.routes.find(head.routeName)
@@ -50,8 +59,7 @@ export class Attempts {
     this.upstreamId = upstream.id
     if (this.count > 0) context.counters.retries += 1
     this.count += 1
-    const notBefore = this.repeatable ? Number.NEGATIVE_INFINITY : context.clock.now - FRESH_MS
-    return (fresh ? undefined : upstream.takeIdle(notBefore)) ?? new UpstreamConnection(upstream, context)
+    return upstream
   }
 
   /** A replica's header section has come. */

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import type { RequestClient, ServedRequest } from './answer.ts'
-import { Peer } from './peer.ts'
+import type { Peer } from './peer.ts'
 
 /**
  * One client's TCP connection. Requests that a client sends without waiting for answers are served one after the other, so that
@@ -19,9 +19,9 @@ export class ClientConnection implements RequestClient {
   private readonly waiting: ServedRequest[] = []
   private readonly maxWaiting: number
 
-  constructor(socket: Socket, isTrusted: (address: string) => boolean, maxWaiting: number) {
+  constructor(socket: Socket, peer: Peer, maxWaiting: number) {
     this.socket = socket
-    this.peer = new Peer(socket.remoteAddress, 'encrypted' in socket, isTrusted)
+    this.peer = peer
     this.maxWaiting = maxWaiting
   }
 

@@ -13,6 +13,8 @@ export type ControlRequest =
   | { type: 'status' }
   /** Takes notes of about so many requests out of the worker. */
   | { type: 'requests'; limit: number }
+  /** Starts this program with the listening sockets as descriptors 3 and 4: who waits in their queues is served by either. */
+  | { type: 'hand_over'; command: string[]; env: Record<string, string> }
   /** Ends the worker: no new connections, and at most so long for what is running. */
   | { type: 'stop'; requests_ms: number; upgraded_ms: number }
 
@@ -40,6 +42,7 @@ export type ControlReply =
   | { type: 'stopping' }
   | ({ type: 'requests' } & AccessNotes)
   | { type: 'done' }
+  | { type: 'handed_over'; pid: number }
   | { type: 'error'; message: string }
 
 /** One request that is over, as the access log has it. */
@@ -144,6 +147,9 @@ export function pidOfSocket(name: string): number | undefined {
   const digits = /^worker-([1-9]\d{0,9})\.sock$/.exec(name)?.[1]
   return digits === undefined ? undefined : Number(digits)
 }
+
+/** Behind the settings: the listening sockets are there already. */
+export const INHERIT_ARGUMENT = '--inherit'
 
 /** In place of the settings: load the program and exit, to leave it in Node's compile cache. */
 export const WARM_ARGUMENT = '--load-only'

@@ -120,7 +120,7 @@ function readIncoming(
   upgrade: UpgradeRequest | null,
 ): Incoming {
   const answer = new Http1Answer(context, client, request, response, upgrade !== null)
-  if (head.body === 'none') return { client, head, answer, body: null, upgrade }
+  if (head.body === 'none') return { client, head, answer, body: null, source: null, upgrade }
   const source: BodySource = {
     stream: request,
     trailers: () => request.rawTrailers,
@@ -131,6 +131,7 @@ function readIncoming(
     head,
     answer,
     body: new RequestBody(source, head.body === 'chunked', head.expectsContinue),
+    source,
     upgrade,
   }
 }

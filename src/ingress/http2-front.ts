@@ -13,7 +13,7 @@ import { readHttp2Head } from './http2-request-head.ts'
 import type { Incoming } from './incoming.ts'
 import type { IngressLimits } from './limits.ts'
 import { errorAnswer } from './local-answer.ts'
-import { Peer } from './peer.ts'
+import type { Peer } from './peer.ts'
 import { RequestBody } from './request-body.ts'
 import type { RequestHead } from './request-head.ts'
 import type { WorkerContext } from './worker-context.ts'
@@ -36,14 +36,11 @@ const STREAM_WINDOW_BYTES = 256 * 1024
 const LAST_STREAM_ID = 2 ** 31 - 1
 
 /** Speaks HTTP/2 on encrypted connections that agreed on it. */
-export function createHttp2Front(
-  context: WorkerContext,
-  isTrusted: (address: string) => boolean,
-): Http2Front {
+export function createHttp2Front(context: WorkerContext, peerOf: (socket: TLSSocket) => Peer): Http2Front {
   const sessions = new Set<Http2Session>()
   return {
     accept: (socket) => {
-      const session = new Http2Session(context, socket, isTrusted, () => sessions.delete(session))
+      const session = new Http2Session(context, socket, peerOf(socket), () => sessions.delete(session))
       sessions.add(session)
       context.counters.connections += 1
     },
@@ -72,14 +69,9 @@ class Http2Session {
   private idleSince: number
   private used = false
 
-  constructor(
-    context: WorkerContext,
-    socket: TLSSocket,
-    isTrusted: (address: string) => boolean,
-    closed: () => void,
-  ) {
+  constructor(context: WorkerContext, socket: TLSSocket, peer: Peer, closed: () => void) {
     this.context = context
-    this.peer = new Peer(socket.remoteAddress, true, isTrusted)
+    this.peer = peer
     this.idleSince = context.clock.now
     this.session = performServerHandshake(socket, sessionOptions(context.limits))
     this.session.on('error', ignore)
@@ -226,7 +218,7 @@ function readIncoming(
   head: RequestHead,
   answer: Http2Answer,
 ): Incoming {
-  if (head.body === 'none') return { client, head, answer, body: null, upgrade: null }
+  if (head.body === 'none') return { client, head, answer, body: null, source: null, upgrade: null }
   let trailers: readonly string[] = []
   stream.on('trailers', (_headers, _flags, rawTrailers: string[]) => (trailers = rawTrailers))
   const source = {
@@ -239,6 +231,7 @@ function readIncoming(
     head,
     answer,
     body: new RequestBody(source, head.body === 'chunked', head.expectsContinue),
+    source,
     upgrade: null,
   }
 }

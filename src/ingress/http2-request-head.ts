@@ -13,6 +13,8 @@ const UNSAFE = /[\0-\x08\x0a-\x1f\x7f]/
 /** Token characters without capitals (RFC 9113, section 8.2.1). */
 const NAME = /^[!#$%&'*+\-.^_`|~0-9a-z]+$/
 
+const GRPC = /^application\/grpc(?:[+;]|$)/i
+
 interface Pseudo {
   method: string
   path: string
@@ -47,7 +49,16 @@ export function readHttp2Head(
   if (endsWithHeaders && fields.length > 0) return 400
   fields.chunked = !endsWithHeaders && fields.length === -1
   const manner: RequestManner = { expectsContinue: fields.expects && !endsWithHeaders, upgrades: false }
-  return writeHead(fields, method, { path, host: authority }, peer, manner, newRequestId)
+  const head = writeHead(fields, method, { path, host: authority }, peer, manner, newRequestId)
+  head.grpc = isGrpc(method, plain)
+  return head
+}
+
+/** gRPC-Web is plain HTTP to whoever carries it. */
+function isGrpc(method: string, fields: readonly string[]): boolean {
+  if (method !== 'POST') return false
+  const at = fields.indexOf('content-type')
+  return at !== -1 && at % 2 === 0 && GRPC.test(fields[at + 1] as string)
 }
 
 /** Takes pseudo fields and ordinary ones apart; cookies that came in pieces are one field again (RFC 9113, section 8.2.3). */

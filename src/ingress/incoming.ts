@@ -1,5 +1,5 @@
 import type { Answer, RequestClient } from './answer.ts'
-import type { RequestBody } from './request-body.ts'
+import type { BodySource, RequestBody } from './request-body.ts'
 import type { RequestHead } from './request-head.ts'
 import type { UpgradeRequest } from './upgrade.ts'
 
@@ -9,5 +9,7 @@ export interface Incoming {
   head: RequestHead
   answer: Answer
   body: RequestBody | null
+  /** Where the body comes from, for who carries it otherwise. */
+  source: BodySource | null
   upgrade: UpgradeRequest | null
 }

@@ -1,18 +1,18 @@
-import { type Server } from 'node:http'
 import { Server as NetServer, type Socket } from 'node:net'
-import type { Server as TlsServer } from 'node:tls'
 import type { CertificateIndex } from './certificate-index.ts'
 import { ClientConnection } from './client-connection.ts'
 import { createHttp1Server } from './http1-front.ts'
 import { createHttp2Front } from './http2-front.ts'
+import { Peer } from './peer.ts'
+import { createProxyFront, ProxiedPeers } from './proxy-front.ts'
 import { createTlsFront, type TlsFront } from './tls-front.ts'
 import type { WorkerContext } from './worker-context.ts'
 
 /** What a worker does on its ports. */
 export interface Proxy {
-  /** For connections without TLS; the caller makes both listen. */
-  readonly server: Server
   readonly tls: TlsFront
+  /** For connections without TLS and with it; the caller makes them listen. */
+  readonly listeners: { readonly http: NetServer; readonly https: NetServer }
   /** Open client connections, upgraded ones among them. */
   openConnections(): number
   /** Looks at every deadline. */
@@ -26,17 +26,26 @@ export interface Proxy {
   closeUpgraded(): void
 }
 
+/** Who may say whom he speaks for, and how. */
+export interface Trust {
+  /** By forwarding header fields. */
+  isTrusted: (address: string) => boolean
+  /** By the PROXY protocol. */
+  sendsProxyHeader: (address: string) => boolean
+  /** There is anybody who does. */
+  expectsProxyHeaders: boolean
+}
+
 /** Builds the servers that pass requests on to replicas; the caller makes them listen. */
-export function createProxy(
-  context: WorkerContext,
-  certificates: CertificateIndex,
-  isTrusted: (address: string) => boolean,
-): Proxy {
+export function createProxy(context: WorkerContext, certificates: CertificateIndex, trust: Trust): Proxy {
+  const proxied = new ProxiedPeers(trust.sendsProxyHeader)
+  const peerOf = (socket: Socket): Peer =>
+    new Peer(proxied.addressOf(socket), 'encrypted' in socket, trust.isTrusted)
   const clients = new Map<Socket, ClientConnection>()
   const server = createHttp1Server(context, (socket) => clients.get(socket))
 
   server.on('connection', (socket) => {
-    const client = new ClientConnection(socket, isTrusted, context.limits.pipelined_requests)
+    const client = new ClientConnection(socket, peerOf(socket), context.limits.pipelined_requests)
     clients.set(socket, client)
     context.counters.connections += 1
     socket.on('close', () => {
@@ -45,15 +54,19 @@ export function createProxy(
     })
   })
   server.on('drop', () => context.log('connection_dropped', { open: clients.size }))
-  const http2 = createHttp2Front(context, isTrusted)
+  const http2 = createHttp2Front(context, peerOf)
   const tls = createTlsFront(context, certificates, {
     http1: (socket) => server.emit('connection', socket),
     http2: http2.accept,
   })
 
+  const front = (each: NetServer): NetServer =>
+    trust.expectsProxyHeaders ? createProxyFront(context, proxied, each) : each
+  const listeners = { http: front(server), https: front(tls.server) }
+
   return {
-    server,
     tls,
+    listeners,
     openConnections: () => clients.size + http2.openSessions(),
     tick: () => {
       tick(context, clients)
@@ -61,7 +74,7 @@ export function createProxy(
     },
     beginDrain: () => {
       context.draining = true
-      for (const each of [server, tls.server]) stopListening(each)
+      for (const each of [listeners.http, listeners.https]) stopListening(each)
       http2.beginDrain()
     },
     closeIdle: () => {
@@ -77,7 +90,7 @@ export function createProxy(
 }
 
 /** Not http's own `close`, which would at once cut connections whose next request may be on its way. */
-function stopListening(server: Server | TlsServer): void {
+function stopListening(server: NetServer): void {
   NetServer.prototype.close.call(server)
 }
 

@@ -26,6 +26,8 @@ export interface RequestHead {
   isHead: boolean
   body: 'none' | 'length' | 'chunked'
   expectsContinue: boolean
+  /** It is a gRPC call by HTTP/2, and goes to the application by HTTP/2. */
+  grpc: boolean
   /** The whole header section with its empty line. */
   text: string
 }
@@ -119,6 +121,7 @@ export function writeHead(
     isHead: method === 'HEAD',
     body: fields.chunked ? 'chunked' : fields.length > 0 ? 'length' : 'none',
     expectsContinue: manner.expectsContinue,
+    grpc: false,
     text,
   }
 }

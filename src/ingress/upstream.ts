@@ -1,5 +1,6 @@
 import type { Upstream } from './route-table.ts'
 import type { UpstreamConnection } from './upstream-connection.ts'
+import { UpstreamSession } from './upstream-session.ts'
 import type { WorkerContext } from './worker-context.ts'
 
 /**
@@ -23,6 +24,7 @@ export class UpstreamState {
   readonly connections = new Set<UpstreamConnection>()
   /** The connection used last is at the end. */
   private readonly idle: UpstreamConnection[] = []
+  private session: UpstreamSession | undefined
   private refusals = 0
   private ejectedUntil = 0
 
@@ -66,6 +68,13 @@ export class UpstreamState {
     this.ejectedUntil = 0
   }
 
+  /** The connection for gRPC calls, a new one if there is none that takes more. */
+  http2Session(context: WorkerContext): UpstreamSession {
+    if (this.session?.usable !== true)
+      this.session = new UpstreamSession(this, context.system, context.limits)
+    return this.session
+  }
+
   /** The idle connection used last, unless it was last used before `notBefore`. */
   takeIdle(notBefore: number): UpstreamConnection | undefined {
     const connection = this.idle.at(-1)
@@ -96,6 +105,7 @@ export class UpstreamState {
 
   retire(): void {
     this.retired = true
+    this.session?.close()
     while (this.idle.length > 0) this.idle.pop()?.destroy()
   }
 }

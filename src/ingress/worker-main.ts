@@ -1,6 +1,6 @@
 import { messageOf } from '../lib/errors.ts'
 import { createSystem } from '../lib/system.ts'
-import { WARM_ARGUMENT, WorkerExit } from './control-protocol.ts'
+import { INHERIT_ARGUMENT, WARM_ARGUMENT, WorkerExit } from './control-protocol.ts'
 import { exitStatusOf, runWorker } from './worker.ts'
 import { parseWorkerSettings, type WorkerSettings } from './worker-settings.ts'
 
@@ -17,7 +17,7 @@ function readSettings(): WorkerSettings {
 if (process.argv[2] === WARM_ARGUMENT) process.exit(WorkerExit.done)
 
 try {
-  await runWorker(readSettings(), createSystem())
+  await runWorker(readSettings(), createSystem(), process.argv[3] === INHERIT_ARGUMENT)
 } catch (error) {
   process.stderr.write(`${messageOf(error)}\n`)
   process.exit(exitStatusOf(error))

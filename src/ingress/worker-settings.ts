@@ -11,6 +11,8 @@ export interface WorkerSettings {
   key_file: string
   /** Addresses and CIDR ranges whose forwarding headers are believed. */
   trusted_proxies: string[]
+  /** Addresses and CIDR ranges of load balancers that begin connections with a header of the PROXY protocol. */
+  proxy_protocol_peers: string[]
   fingerprint: string
   limits: IngressLimits
 }
@@ -18,7 +20,17 @@ export interface WorkerSettings {
 /** Reads the command line's argument; throws when it is not what the control plane writes. */
 export function parseWorkerSettings(text: string | undefined): WorkerSettings {
   const value: Partial<WorkerSettings> = JSON.parse(text ?? '')
-  const { directory, bind_address, port, https_port, key_file, trusted_proxies, fingerprint, limits } = value
+  const {
+    directory,
+    bind_address,
+    port,
+    https_port,
+    key_file,
+    trusted_proxies,
+    proxy_protocol_peers,
+    fingerprint,
+    limits,
+  } = value
   if (
     typeof directory !== 'string' ||
     typeof bind_address !== 'string' ||
@@ -26,7 +38,8 @@ export function parseWorkerSettings(text: string | undefined): WorkerSettings {
     typeof https_port !== 'number' ||
     typeof key_file !== 'string' ||
     typeof fingerprint !== 'string' ||
-    !Array.isArray(trusted_proxies)
+    !Array.isArray(trusted_proxies) ||
+    !Array.isArray(proxy_protocol_peers)
   ) {
     throw new Error('The settings of the ingress worker are incomplete.')
   }
@@ -37,6 +50,7 @@ export function parseWorkerSettings(text: string | undefined): WorkerSettings {
     https_port,
     key_file,
     trusted_proxies,
+    proxy_protocol_peers,
     fingerprint,
     limits: { ...DEFAULT_LIMITS, ...limits },
   }

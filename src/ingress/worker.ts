@@ -14,8 +14,9 @@ import {
 } from './control-protocol.ts'
 import { listenForControl } from './control-socket.ts'
 import { createAddressList } from '../lib/address-list.ts'
+import { handOver, INHERITED } from './hand-over.ts'
 import { watchLifeline } from './lifeline.ts'
-import { createProxy } from './proxy.ts'
+import { createProxy, type Trust } from './proxy.ts'
 import { RouteIndex } from './route-index.ts'
 import { createWorkerContext, type WorkerContext } from './worker-context.ts'
 import { createDrain } from './worker-drain.ts'
@@ -35,11 +36,12 @@ const LOG_TICK_MS = 1000
 /** An orphan has nobody to wait for. */
 const ORPHAN_DRAIN_MS = 5000
 const BACKLOG = 4096
+const LOG_FILE = 'workers.log'
 
-/** Runs the data plane in this process until it is told to stop; then the process exits. */
-export async function runWorker(settings: WorkerSettings, system: System): Promise<void> {
+/** Runs the data plane in this process until it is told to stop; then the process exits. `inherits`: its sockets listen already. */
+export async function runWorker(settings: WorkerSettings, system: System, inherits: boolean): Promise<void> {
   const { limits, directory } = settings
-  const logFile = createWorkerLog(join(directory, 'workers.log'), system)
+  const logFile = createWorkerLog(join(directory, LOG_FILE), system)
   const context = createWorkerContext(system, limits, logFile.log, new RouteIndex())
   context.httpsPort = settings.https_port
   const socketPath = join(directory, socketName(process.pid))
@@ -51,7 +53,7 @@ export async function runWorker(settings: WorkerSettings, system: System): Promi
     log: context.log,
     maxContexts: limits.certificate_contexts,
   })
-  const proxy = createProxy(context, certificates, createAddressList(settings.trusted_proxies))
+  const proxy = createProxy(context, certificates, trustOf(settings))
   const worker: Worker = { context, certificates, proxy, settings, key }
   const drain = createDrain(system, proxy, limits)
   const end = (requestsMs: number, upgradedMs: number): void => {
@@ -64,7 +66,7 @@ export async function runWorker(settings: WorkerSettings, system: System): Promi
   const control = await listenForControl(socketPath, (request) => answer(worker, end, request))
   context.holds.onHeld = (held) => control.tell({ type: 'held', ...held })
   await loadSets(worker)
-  await listen(worker)
+  await listen(worker, inherits)
   watchLifeline(system, socketPath, routesPath, limits.orphan_ms, () => end(ORPHAN_DRAIN_MS, ORPHAN_DRAIN_MS))
   every(system, limits.tick_ms, () => proxy.tick())
   every(system, LOG_TICK_MS, () => logFile.tick())
@@ -77,10 +79,20 @@ export async function runWorker(settings: WorkerSettings, system: System): Promi
   })
 }
 
-async function listen({ proxy, settings }: Worker): Promise<void> {
-  await listenOn(proxy.server, settings.bind_address, settings.port)
+function trustOf({ trusted_proxies, proxy_protocol_peers }: WorkerSettings): Trust {
+  return {
+    isTrusted: createAddressList(trusted_proxies),
+    sendsProxyHeader: createAddressList(proxy_protocol_peers),
+    expectsProxyHeaders: proxy_protocol_peers.length > 0,
+  }
+}
+
+async function listen({ proxy, settings }: Worker, inherits: boolean): Promise<void> {
+  const { bind_address: host, port, https_port } = settings
+  const { http, https } = proxy.listeners
+  await listenOn(http, inherits ? { fd: INHERITED.http } : { host, port })
   try {
-    await listenOn(proxy.tls.server, settings.bind_address, settings.https_port)
+    await listenOn(https, inherits ? { fd: INHERITED.https } : { host, port: https_port })
   } catch (error) {
     throw new TlsPortError(error)
   }
@@ -93,10 +105,13 @@ class TlsPortError extends Error {
   }
 }
 
-async function listenOn(server: Server, host: string, port: number): Promise<void> {
+async function listenOn(
+  server: Server,
+  place: { fd: number } | { host: string; port: number },
+): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
-    server.listen({ host, port, reusePort: true, exclusive: true, backlog: BACKLOG }, () => {
+    server.listen({ ...place, reusePort: !('fd' in place), exclusive: true, backlog: BACKLOG }, () => {
       server.off('error', reject)
       resolve()
     })
@@ -131,6 +146,8 @@ function answer(
     case 'tickets':
       void loadTicketKey(worker)
       return { type: 'done' }
+    case 'hand_over':
+      return handOverTo(worker, request.command, request.env)
     case 'status':
       return { type: 'status', ...statusOf(worker) }
     case 'requests':
@@ -140,6 +157,18 @@ function answer(
       return { type: 'stopping' }
     default:
       return { type: 'error', message: 'That request is not known.' }
+  }
+}
+
+function handOverTo(
+  { proxy, settings }: Worker,
+  command: string[],
+  env: Record<string, string>,
+): ControlReply {
+  try {
+    return { type: 'handed_over', pid: handOver(proxy, command, env, join(settings.directory, LOG_FILE)) }
+  } catch (error) {
+    return { type: 'error', message: messageOf(error) }
   }
 }
 
@@ -157,7 +186,7 @@ function statusOf({ context, proxy, settings, certificates }: Worker): IngressWo
     bind_address: settings.bind_address,
     port: settings.port,
     https_port: settings.https_port,
-    listening: proxy.server.listening && proxy.tls.server.listening,
+    listening: proxy.listeners.http.listening && proxy.listeners.https.listening,
     draining: context.draining,
     uptime_seconds: Math.round(process.uptime()),
     rss_bytes: process.memoryUsage.rss(),

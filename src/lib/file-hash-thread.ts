@@ -1,18 +1,30 @@
 import { createHash, type Hash } from 'node:crypto'
-import { closeSync, openSync, readSync } from 'node:fs'
+import { closeSync, constants, openSync, readSync, writeSync } from 'node:fs'
 import { parentPort } from 'node:worker_threads'
 
 /**
- * The body of a hash thread: reads files behind those who write them, so that bytes need not be handed from thread to thread and the
- * thread that serves never hashes more than a few kilobytes.
+ * The body of a hash thread: writes shared blocks to files and hashes them while they are in the processor's cache, and reads what was
+ * written otherwise. The thread that serves neither writes nor hashes more than a few kilobytes.
  */
 export type HashOrder =
-  | { op: 'follow'; job: number; path: string; algorithm: string }
+  | { op: 'follow'; job: number; path: string; algorithm: string; isWriter: boolean }
+  | {
+      op: 'write'
+      job: number
+      block: number
+      memory: SharedArrayBuffer | undefined
+      bytes: number
+      at: number
+    }
   | { op: 'advance'; job: number; to: number }
   | { op: 'finish'; job: number; size: number }
   | { op: 'drop'; job: number }
+  | { op: 'forget' }
 
-export type HashReport = { job: number; hex: string } | { job: number; error: string }
+export type HashReport =
+  | { job: number; hex: string }
+  | { job: number; wrote: true }
+  | { job: number; error: string; code?: string | undefined }
 
 interface Job {
   file: number
@@ -22,14 +34,20 @@ interface Job {
   finishing: boolean
 }
 
-const BLOCK_BYTES = 512 * 1024
-const block = Buffer.allocUnsafeSlow(BLOCK_BYTES)
+const READ_BYTES = 512 * 1024
+let readBlock: Buffer | undefined
+const blocks = new Map<number, Buffer>()
 const jobs = new Map<number, Job>()
 let turning = false
 
 function report(message: HashReport): void {
   // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
   parentPort?.postMessage(message)
+}
+
+function reportFailure(job: number, error: unknown): void {
+  const code = (error as NodeJS.ErrnoException | undefined)?.code
+  report({ job, error: error instanceof Error ? error.message : String(error), code })
 }
 
 function end(id: number): void {
@@ -45,7 +63,7 @@ function turn(): void {
     try {
       step(id, job)
     } catch (error) {
-      report({ job: id, error: error instanceof Error ? error.message : String(error) })
+      reportFailure(id, error)
       end(id)
     }
   }
@@ -54,9 +72,10 @@ function turn(): void {
 
 function step(id: number, job: Job): void {
   if (job.at < job.to) {
-    const read = readSync(job.file, block, 0, Math.min(BLOCK_BYTES, job.to - job.at), job.at)
+    readBlock ??= Buffer.allocUnsafeSlow(READ_BYTES)
+    const read = readSync(job.file, readBlock, 0, Math.min(READ_BYTES, job.to - job.at), job.at)
     if (read === 0) throw new Error(`the file ends at ${job.at}, before ${job.to}`)
-    job.hash.update(read === BLOCK_BYTES ? block : block.subarray(0, read))
+    job.hash.update(read === READ_BYTES ? readBlock : readBlock.subarray(0, read))
     job.at += read
   }
   if (!job.finishing || job.at < job.to) return
@@ -70,28 +89,58 @@ function wake(): void {
   setImmediate(turn)
 }
 
+function write(job: Job, order: HashOrder & { op: 'write' }): void {
+  if (order.memory) blocks.set(order.block, Buffer.from(order.memory))
+  const block = blocks.get(order.block)
+  if (!block) throw new Error('the block is unknown')
+  for (let done = 0; done < order.bytes;)
+    done += writeSync(job.file, block, done, order.bytes - done, order.at + done)
+  job.to = Math.max(job.to, order.at + order.bytes)
+  // What was there before is read first.
+  if (job.at !== order.at) return
+  job.hash.update(order.bytes === block.length ? block : block.subarray(0, order.bytes))
+  job.at = job.to
+}
+
 function obey(order: HashOrder): void {
+  if (order.op === 'forget') {
+    blocks.clear()
+    return
+  }
   if (order.op === 'follow') {
-    const file = openSync(order.path, 'r')
+    // Not truncated: an upload goes on where it stopped.
+    const flags = order.isWriter ? constants.O_RDWR | constants.O_CREAT : constants.O_RDONLY
+    const file = openSync(order.path, flags, 0o600)
     jobs.set(order.job, { file, hash: createHash(order.algorithm), at: 0, to: 0, finishing: false })
     return
   }
   const job = jobs.get(order.job)
-  if (!job) return
-  if (order.op === 'drop') end(order.job)
-  else if (order.op === 'advance') job.to = Math.max(job.to, order.to)
+  if (!job) {
+    if (order.op === 'write') throw new Error('the upload has ended')
+    return
+  }
+  if (order.op === 'drop') {
+    end(order.job)
+    return
+  }
+  if (order.op === 'write') {
+    write(job, order)
+    report({ job: order.job, wrote: true })
+  } else if (order.op === 'advance') job.to = Math.max(job.to, order.to)
   else {
     job.to = order.size
     job.finishing = true
   }
-  wake()
+  if (job.at < job.to || job.finishing) wake()
 }
 
 parentPort?.on('message', (order: HashOrder) => {
   try {
     obey(order)
   } catch (error) {
-    report({ job: order.job, error: error instanceof Error ? error.message : String(error) })
+    if (order.op === 'forget') throw error
+    reportFailure(order.job, error)
+    // A write that failed ends it: none of those behind it may leave a gap.
     end(order.job)
   }
 })

@@ -7,6 +7,7 @@ import type {
   LogChunk,
   NetworkSpec,
   RuntimeEvent,
+  VolumeSpec,
 } from './runtime.ts'
 
 /** What a container of an image does once it is started. */
@@ -50,9 +51,15 @@ export interface FakeContainer {
 export interface FakeEngine {
   readonly networks: Map<string, NetworkSpec>
   readonly images: Map<string, ImageInfo>
+  /** With their contents as one tar. */
+  readonly volumes: Map<string, VolumeSpec & { contents: Buffer }>
   readonly containers: Map<string, FakeContainer>
   /** By image reference or id. */
   readonly programs: Map<string, FakeProgramOf>
+  /** What was pushed to the registry in memory, by repository and digest. */
+  readonly pushed: Map<string, ImageInfo>
+  /** Told of each push to it. */
+  onPush: (to: { repository: string; tag: string; digest: string }) => void
   away: boolean
   /** Runs a container's program. */
   start(container: FakeContainer): Promise<void>
@@ -85,8 +92,11 @@ export function createFakeEngine(system: System): FakeEngine {
   const engine: FakeEngine = {
     networks: new Map(),
     images: new Map(),
+    volumes: new Map(),
     containers: new Map(),
     programs: new Map(),
+    pushed: new Map(),
+    onPush: () => {},
     away: false,
     onEvent: news.onEvent,
     notify: news.notify,

@@ -10,7 +10,9 @@ import {
 } from './fake-engine.ts'
 import { createFaultyVerbs, type FakeFaults, type FaultyVerbs, type RuntimeVerb } from './fake-faults.ts'
 import { createFakeImages, type FakeBuilder } from './fake-images.ts'
+import { createFakeTransfers } from './fake-transfers.ts'
 import { createFakeStreams } from './fake-streams.ts'
+import { createFakeVolumes } from './fake-volumes.ts'
 import { LABELS } from './labels.ts'
 import type { EngineInfo, ImageInfo, Runtime } from './runtime.ts'
 
@@ -59,7 +61,9 @@ export function createFakeRuntime({
     inspectEngine: async () => ENGINE_INFO,
     ...createFakeNetworks(engine, nodeId),
     ...createFakeImages(engine, nodeId, () => builder),
+    ...createFakeTransfers(engine),
     ...createFakeContainers(engine, nodeId, system),
+    ...createFakeVolumes(engine, nodeId),
   }
   return {
     engine,

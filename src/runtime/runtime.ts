@@ -19,6 +19,20 @@ export interface Runtime {
   /** Removes the network; absent is fine; in use throws CONFLICT. */
   removeNetwork(name: string): Promise<void>
 
+  /** Makes the volume unless it exists. */
+  ensureVolume(volume: VolumeSpec): Promise<void>
+  /** Removes the volume with all that is in it; absent is fine; in use throws CONFLICT. */
+  removeVolume(name: string): Promise<void>
+  /** Volumes that carry all of these labels. */
+  listVolumes(labels: Record<string, string>): Promise<VolumeInfo[]>
+  /** The contents of a volume as an uncompressed tar, with owners and modes, read as fast as it is taken. Absent throws NOT_FOUND. */
+  readVolume(name: string, signal: AbortSignal): Promise<Readable>
+  /**
+   * Unpacks an uncompressed tar into a volume, over what is there. When it throws, some of it may be there. The tar is destroyed in any case.
+   * Absent throws NOT_FOUND.
+   */
+  writeVolume(name: string, contents: Readable, signal: AbortSignal): Promise<void>
+
   /** The image behind a reference or id, or undefined. */
   findImage(reference: string): Promise<ImageInfo | undefined>
   /** Makes an image of one layer from a root file system as an uncompressed tar, and tags it once it is whole. Returns its id. */
@@ -32,8 +46,18 @@ export interface Runtime {
     onLine: (line: BuildLine) => void,
     signal: AbortSignal,
   ): Promise<{ image_id: string }>
+  /**
+   * Pushes an image to a registry under a tag and answers the manifest's digest there; pushing again is fine and sends what is missing. The
+   * engine keeps no name of the registry's. An image that is absent throws NOT_FOUND; what the registry or the way to it refuses throws
+   * TransferFailed.
+   */
+  pushImage(image: string, to: ImagePlace & { tag: string }, signal: AbortSignal): Promise<{ digest: string }>
+  /** Pulls a manifest by its digest and names its image `tag`; the engine keeps no other name of it. Throws TransferFailed. */
+  pullImage(from: ImagePlace & { digest: string }, tag: string, signal: AbortSignal): Promise<ImageInfo>
   /** Images that carry all of these labels. */
   listImages(labels: Record<string, string>): Promise<ImageInfo[]>
+  /** All tags of the engine, also other nodes', that begin with the prefix. */
+  listTags(prefix: string): Promise<string[]>
   /** Removes a tag or image; absent is fine; in use throws CONFLICT. */
   removeImage(reference: string): Promise<void>
 
@@ -81,6 +105,24 @@ export interface NetworkSpec {
   labels: Record<string, string>
 }
 
+export interface VolumeSpec {
+  name: string
+  labels: Record<string, string>
+}
+
+export interface VolumeInfo extends VolumeSpec {
+  /** Where its contents are on the machine of the engine; null when that is nowhere. */
+  directory: string | null
+}
+
+/** A volume in a container. */
+export interface MountSpec {
+  volume: string
+  /** Absolute. An empty volume is first filled with what the image has there. */
+  path: string
+  read_only: boolean
+}
+
 export interface ImageInfo {
   id: string
   tags: string[]
@@ -116,6 +158,15 @@ export interface BuildSpec {
   cpu_millis: number
 }
 
+/** A repository of a registry, with what lets the engine in. */
+export interface ImagePlace {
+  /** Address as the engine reaches it, `127.0.0.1:7180`: on loopback it speaks plain HTTP. */
+  host: string
+  repository: string
+  /** A bearer token of the registry, good for this repository. */
+  token: string
+}
+
 export interface BuildLine {
   /** `status` is the builder's own word; the others are output of a step. */
   stream: 'stdout' | 'stderr' | 'status'
@@ -127,6 +178,14 @@ export class BuildFailed extends Error {
   constructor(message: string) {
     super(message)
     this.name = 'BuildFailed'
+  }
+}
+
+/** A push or pull that the registry refused or that did not get through; `message` is for the deployment log. */
+export class TransferFailed extends Error {
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.name = 'TransferFailed'
   }
 }
 
@@ -153,6 +212,8 @@ export interface ContainerSpec {
   pids: number
   read_only: boolean
   stop_grace_seconds: number
+  /** Left out when there are none. */
+  mounts?: MountSpec[]
 }
 
 export const CONTAINER_STATES = ['created', 'running', 'exited'] as const

@@ -7,6 +7,9 @@ export interface RawReply {
   bytes: number
 }
 
+/** Read into by all connections in turn, so that a large answer costs the client no more than the kernel's copy. */
+const place = Buffer.allocUnsafeSlow(512 * 1024)
+
 /** One kept connection that sends a request at a time and throws bodies away: a client that costs as little as it can. */
 export class RawConnection {
   readonly #socket: Socket
@@ -15,7 +18,7 @@ export class RawConnection {
   #pending:
     | { isHead: boolean; resolve: (reply: RawReply) => void; reject: (error: Error) => void }
     | undefined
-  #text: Buffer = Buffer.alloc(0)
+  #text = ''
   #reply: RawReply | undefined
   #left = 0
 
@@ -23,9 +26,18 @@ export class RawConnection {
     const { hostname, port, host } = new URL(origin)
     this.#host = host
     this.#authorization = authorization
-    this.#socket = connect(Number(port), hostname)
-    this.#socket.setNoDelay(true)
-    this.#socket.on('data', (piece: Buffer) => this.#take(piece))
+    this.#socket = connect({
+      port: Number(port),
+      host: hostname,
+      noDelay: true,
+      onread: {
+        buffer: place,
+        callback: (bytes) => {
+          this.#take(bytes)
+          return true
+        },
+      },
+    })
     this.#socket.on('error', (error) => this.#pending?.reject(error))
     this.#socket.on('close', () => this.#pending?.reject(new Error('the connection was closed')))
   }
@@ -57,25 +69,26 @@ export class RawConnection {
     this.#socket.destroy()
   }
 
-  #take(piece: Buffer): void {
+  #take(bytes: number): void {
     if (this.#reply) {
-      this.#left -= piece.length
+      this.#left -= bytes
       this.#finish()
       return
     }
-    this.#text = this.#text.length === 0 ? piece : Buffer.concat([this.#text, piece])
-    const end = this.#text.indexOf('\r\n\r\n')
-    if (end === -1) return
-    const head = this.#text.toString('latin1', 0, end)
+    // The end of a head and what precedes it; a body is only counted.
+    const piece = place.subarray(0, bytes)
+    const end = piece.indexOf('\r\n\r\n')
+    if (end === -1) {
+      this.#text += piece.toString('latin1')
+      return
+    }
+    const head = this.#text + piece.toString('latin1', 0, end)
+    this.#text = ''
     const status = Number(head.slice(9, 12))
-    const rest = this.#text.length - end - 4
-    this.#text = Buffer.alloc(0)
-    // An answer to Expect or early hints.
-    if (status < 200) return
     const length = Number(/\r\ncontent-length: *(\d+)/i.exec(head)?.[1] ?? 0)
-    const bytes = this.#pending?.isHead === true || status === 204 || status === 304 ? 0 : length
-    this.#reply = { status, head, bytes }
-    this.#left = bytes - rest
+    const isBare = this.#pending?.isHead === true || status === 204 || status === 304
+    this.#reply = { status, head, bytes: isBare ? 0 : length }
+    this.#left = this.#reply.bytes - (bytes - end - 4)
     this.#finish()
   }
 

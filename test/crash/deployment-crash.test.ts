@@ -12,6 +12,9 @@ const TABLE: [step: Step, effect: string, when: When, nth: number][] = [
   ['fetch', 'unpack', 'after', 1],
   ['build', 'buildImage', 'before', 1],
   ['build', 'buildImage', 'after', 1],
+  ['publish', 'pushImage', 'before', 1],
+  ['publish', 'pushImage', 'after', 1],
+  ['publish', 'commit', 'before', 2],
   ['start', 'ensureNetwork', 'after', 1],
   ['start', 'ensureContainer', 'before', 1],
   ['start', 'ensureContainer', 'after', 2],
@@ -68,7 +71,14 @@ for (const kind of ['first', 'replacing'] as const) {
   }
 }
 
-for (const kind of ['first', 'replacing', 'rollback', 'superseding', 'with release command'] as const) {
+for (const kind of [
+  'first',
+  'git',
+  'replacing',
+  'rollback',
+  'superseding',
+  'with release command',
+] as const) {
   test(`a ${kind} deployment converges wherever the daemon dies`, (t) => sweep(t, deployment(kind)))
 }
 

@@ -120,6 +120,8 @@ async function archive(): Promise<Buffer> {
 
 /** Where it depends on how far the deployment of the world has come, what the example may also get. */
 const OTHER_OUTCOMES: Readonly<Record<string, string>> = {
+  // Releases run from what is in it.
+  deleteRepository: 'IN_USE',
   bootstrap: 'ALREADY_INITIALIZED',
   cancelDeployment: 'DEPLOYMENT_OVER',
   startService: 'NOTHING_TO_DEPLOY',
@@ -127,6 +129,8 @@ const OTHER_OUTCOMES: Readonly<Record<string, string>> = {
   rollbackService: 'NOTHING_TO_DEPLOY',
   deleteProject: 'NOT_EMPTY',
   rotateNodeKey: 'CONFLICT',
+  deleteVolume: 'IN_USE',
+  deleteService: 'NOT_EMPTY',
   // The example is not sent to the hostname that the proof is for.
   getDomainChallenge: 'NOT_FOUND',
   // The world has no certificate, and the example is none.
@@ -135,6 +139,8 @@ const OTHER_OUTCOMES: Readonly<Record<string, string>> = {
   deleteCertificate: 'NOT_FOUND',
   renewCertificate: 'NOT_FOUND',
   revokeCertificate: 'NOT_FOUND',
+  // Nothing of the world has been fetched over ssh.
+  deleteGitHostKey: 'NOT_FOUND',
 }
 
 test('every example can be sent, and what comes back is as described', async (t) => {
@@ -142,6 +148,7 @@ test('every example can be sent, and what comes back is as described', async (t)
     environment: {
       BERTH_HTTP_BIND: '127.0.0.1',
       BERTH_HTTP_PORT: '0',
+      BERTH_HTTPS_PORT: '0',
       BERTH_INGRESS_WORKERS: '1',
       // Nobody answers there, and says so at once.
       BERTH_DNS_SERVERS: '127.0.0.1:9',

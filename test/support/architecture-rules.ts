@@ -80,6 +80,7 @@ const ARROWS: Record<Layer, Arrows> = {
       'http',
       'access',
       'ingress',
+      'ingress contract',
       'port',
       'replica parts',
       'runtime',

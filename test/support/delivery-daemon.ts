@@ -3,6 +3,14 @@ import { createWorker } from '../../src/lib/worker.ts'
 import { createDeploymentEngine } from '../../src/modules/deployments/deployment-engine.ts'
 import { createDeploymentOperations } from '../../src/modules/deployments/deployment-operations.ts'
 import { createDeploymentStore } from '../../src/modules/deployments/deployment-store.ts'
+import { createImageRecovery } from '../../src/modules/deployments/image-recovery.ts'
+import { createReleaseLibrary } from '../../src/modules/deployments/release-library.ts'
+import { createManifestStore } from '../../src/modules/registry/manifest-store.ts'
+import { createPinStore } from '../../src/modules/registry/pin-store.ts'
+import { createRegistryStore } from '../../src/modules/registry/registry-store.ts'
+import { createReleaseImages } from '../../src/modules/registry/release-images.ts'
+import { createTokenSigner } from '../../src/modules/registry/token-signer.ts'
+import { MEMORY_REGISTRY } from '../../src/runtime/fake-transfers.ts'
 import { removeExpiredImages } from '../../src/modules/deployments/image-retention.ts'
 import { createReleaseSettings } from '../../src/modules/deployments/release-settings.ts'
 import { sweepReleaseCommands } from '../../src/modules/deployments/steps/release-command.ts'
@@ -18,6 +26,10 @@ import { createServiceOperations } from '../../src/modules/services/service-oper
 import { removeDeletedServices } from '../../src/modules/services/service-removal.ts'
 import { createServiceStore } from '../../src/modules/services/service-store.ts'
 import { serviceHostnames } from '../../src/modules/services/service-hostname.ts'
+import { createVolumeMounts, expectedMounts } from '../../src/modules/volumes/volume-mounts.ts'
+import { createVolumeOperations } from '../../src/modules/volumes/volume-operations.ts'
+import { removeVolumes, removeVolumesOfService } from '../../src/modules/volumes/volume-removal.ts'
+import { createVolumeStore } from '../../src/modules/volumes/volume-store.ts'
 import type { DeliveryWorld } from './delivery-world.ts'
 import { Life, mortalDatabase, mortalRuntime, mortalSystem } from './mortality.ts'
 
@@ -41,7 +53,18 @@ export function bootDaemon(world: DeliveryWorld) {
     services: createServiceStore(database),
     deployments: createDeploymentStore(database),
     replicas: createReplicaStore(database),
+    volumes: createVolumeStore(database),
   }
+  const images = createReleaseImages({
+    database,
+    system,
+    store: createRegistryStore(database),
+    manifests: createManifestStore(database),
+    pins: createPinStore(database),
+    signer: createTokenSigner(Buffer.alloc(32)),
+  })
+  const library = createReleaseLibrary({ runtime, images, registryHost: () => MEMORY_REGISTRY })
+  const recovery = createImageRecovery({ library, onError })
   const projectNameOf = (id: string): string | undefined => stores.projects.find(id)?.name
   const intents = createReplicaIntents({
     listServices: stores.services.listAll,
@@ -52,8 +75,10 @@ export function bootDaemon(world: DeliveryWorld) {
     isSecured: () => false,
     rulesOf: () => undefined,
     hostnamesOf: (service, projectName) => serviceHostnames(service.name, projectName, undefined),
+    mountsOf: (deployment) => expectedMounts(stores.volumes, deployment),
     replicas: stores.replicas,
   })
+  const volumes = createVolumeMounts({ database, system, store: stores.volumes, runtime })
   const routes = createRoutePublisher({
     system,
     replicas: stores.replicas,
@@ -78,9 +103,18 @@ export function bootDaemon(world: DeliveryWorld) {
     keeper: createReplicaKeeper({
       ...common,
       ...drain,
+      recoverImage: recovery.recover,
       store: stores.replicas,
       hostnameOf,
       routesChanged: routes.worker.nudge,
+      startAlone: (live, start) =>
+        volumes.startAlone(
+          live,
+          () =>
+            stores.services.find(live.service_id)?.live_deployment_id === live.id &&
+            !stores.deployments.isTakenOver(live.service_id, live.id),
+          start,
+        ),
       graceOf: (id) => stores.deployments.find(id)?.config.stop_grace_seconds,
       preStopOf: (id) => stores.deployments.find(id)?.config.pre_stop_seconds,
     }),
@@ -93,6 +127,7 @@ export function bootDaemon(world: DeliveryWorld) {
   }
   const engine = createDeploymentEngine({
     ...common,
+    library,
     inFlight: drain.inFlight,
     store: stores.deployments,
     replicas: stores.replicas,
@@ -105,7 +140,9 @@ export function bootDaemon(world: DeliveryWorld) {
     },
     services: { ...stores.services, hostnameOf },
     projectNameOf,
+    volumes,
     unpackUpload: (id, directory, signal) => life.act('unpack', () => world.unpack(id, directory, signal)),
+    fetchGit: (request) => life.act('fetch', () => world.fetchGit(request)),
     buildSource: (request) => life.act('build', () => world.build(request, runtime)),
     prepareLog: async () => {},
     appendLog: append,
@@ -128,6 +165,8 @@ export function bootDaemon(world: DeliveryWorld) {
       nodeLimits: { cpu_millis: 500, memory_bytes: 512, pids: 512 },
     }),
     takeUpload: world.takeUpload,
+    library,
+    gitAllowsHttp: false,
     hasImage: async (id) => (await runtime.findImage(id)) !== undefined,
     deploymentsChanged: engine.worker.nudge,
     over: ({ id, status }) => world.overs.push({ id, status }),
@@ -148,8 +187,14 @@ export function bootDaemon(world: DeliveryWorld) {
             await engine.idle(id)
           },
           removeLogs: async () => {},
+          removeVolumes: (id) => removeVolumesOfService(runtime, id),
           networkOf: networkName,
-          removeRow: stores.services.remove,
+          foreignImages: stores.deployments.listImagesOfService,
+          removeRow: (service) =>
+            database.transact(() => {
+              stores.services.remove(service.id)
+              images.removeHidden(service)
+            }),
           removed: () => {},
         },
         signal,
@@ -165,6 +210,11 @@ export function bootDaemon(world: DeliveryWorld) {
     observe: intents.observe,
     redeploy: deployments.redeployService,
     cancelDeployments: deployments.cancelOfService,
+    hideImages: (service) => {
+      const own = stores.deployments.listIdsOfService(service.id)
+      images.hideRepositories(service, (id) => own.includes(id))
+    },
+    listVolumes: (id) => stores.volumes.listByService(id).map(({ name }) => name),
     domains: { hostnamesOf: () => [], setHostnames: () => {}, removeOfService: () => {} },
     removeService: async () => {
       await routes.publish()
@@ -176,8 +226,38 @@ export function bootDaemon(world: DeliveryWorld) {
     },
     address: { controlDomain: undefined, httpPort: () => 80 },
   })
+  const filling = new Set<string>()
+  const volumeRemoval = createWorker({
+    name: 'volumes',
+    system,
+    everyMs: 1_000,
+    onError,
+    run: (signal) => removeVolumes({ runtime, store: stores.volumes, filling }, signal),
+  })
+  const volumeOperations = createVolumeOperations({
+    database,
+    system,
+    store: stores.volumes,
+    runtime,
+    mounts: volumes,
+    filling,
+    sizes: { measure: async () => null },
+    recordAudit: (_, entry) => void world.audited.push(entry),
+    findService: stores.services.find,
+    listReleases: (service) => {
+      const live = stores.deployments.find(service.live_deployment_id ?? '')
+      return [...(live ? [live] : []), ...stores.deployments.listOpenOfService(service.id)]
+    },
+    requireRoom: async () => {},
+    serviceChanged: () => {
+      routes.worker.nudge()
+      reconciler.worker.nudge()
+    },
+    removalsChanged: volumeRemoval.nudge,
+  })
   return {
     life,
+    volumes: volumeOperations,
     stores,
     intents,
     routes,
@@ -185,6 +265,7 @@ export function bootDaemon(world: DeliveryWorld) {
     engine,
     deployments,
     services,
+    images,
     /** What nobody expected. */
     errors,
     /** Begins the background work, as the daemon does at its start. */
@@ -195,19 +276,24 @@ export function bootDaemon(world: DeliveryWorld) {
       )
       await sweepReleaseCommands(runtime, stores.deployments.isInReleaseCommand)
       removal.start()
+      volumeRemoval.start()
       reconciler.start(() => {
         routes.worker.start()
         engine.worker.start()
       })
     },
     expireImages: (keep: number) =>
-      removeExpiredImages({ runtime, store: stores.deployments, keep }, new AbortController().signal),
+      removeExpiredImages(
+        { runtime, database, store: stores.deployments, library, keep },
+        new AbortController().signal,
+      ),
     /** An orderly stop. */
     stop: async (): Promise<void> => {
       if (life.isDead) return
       await engine.stop()
+      await recovery.stop()
       await reconciler.stop()
-      await Promise.all([routes.worker.stop(), removal.stop()])
+      await Promise.all([routes.worker.stop(), removal.stop(), volumeRemoval.stop()])
     },
   }
 }

@@ -137,17 +137,30 @@ export function mortalDatabase(database: Database, life: Life): Database {
   }
 }
 
-const LOOKS = ['inspectEngine', 'findImage', 'listImages', 'inspectContainer', 'listContainers'] as const
+const LOOKS = [
+  'inspectEngine',
+  'findImage',
+  'listImages',
+  'listTags',
+  'inspectContainer',
+  'listContainers',
+  'listVolumes',
+] as const
 const ACTS = [
   'ensureNetwork',
   'removeNetwork',
   'importImage',
   'buildImage',
+  'pushImage',
+  'pullImage',
   'removeImage',
   'ensureContainer',
   'startContainer',
   'stopContainer',
   'removeContainer',
+  'ensureVolume',
+  'removeVolume',
+  'writeVolume',
 ] as const
 
 /** A runtime whose changes are instants. */

@@ -20,7 +20,13 @@ export async function forkRegistryServer(settings: Settings): Promise<RegistrySe
     stdio: 'inherit',
     // As the start command has it (ADR 7), so that figures are the daemon's.
     execArgv: ['--max-semi-space-size=4'],
-    env: { ...process.env, MALLOC_ARENA_MAX: '2', NODE_COMPILE_CACHE: CODE_CACHE },
+    env: {
+      ...process.env,
+      MALLOC_ARENA_MAX: '2',
+      MALLOC_TRIM_THRESHOLD_: '131072',
+      MALLOC_MMAP_THRESHOLD_: '131072',
+      NODE_COMPILE_CACHE: CODE_CACHE,
+    },
   })
   const [ready] = (await once(child, 'message')) as [{ origin: string; token: string }]
   return { child, ...ready }

@@ -25,6 +25,7 @@ export interface RunnerDeps extends Omit<StepRunDeps, 'isLive'> {
 const STATE_DURING: Readonly<Record<Step, DeploymentState>> = {
   fetch: 'Building',
   build: 'Building',
+  publish: 'Building',
   release_command: 'Starting',
   start: 'Starting',
   check: 'Starting',
@@ -151,11 +152,13 @@ function recordDone(
 
 function finish(
   { database, store, system, appendLog, over }: RunnerDeps,
-  { id, step }: DeploymentRow,
+  { id, step }: Pick<DeploymentRow, 'id' | 'step'>,
   how: 'failed' | 'cancelled',
   reason: string,
 ): void {
   appendLog(id, { step, stream: 'status', line: how === 'failed' ? `Failed: ${reason}` : reason })
+  if ((store.find(id)?.stop_first_at ?? null) !== null)
+    appendLog(id, { step, stream: 'status', line: 'What was stopped for it, if anything, is started again.' })
   database.transact(() => {
     const now = system.nowIso()
     if (step !== null) store.endStep(id, step, how, now)

@@ -45,6 +45,8 @@ export interface IngressOptions {
   workers?: number
   /** Addresses and CIDR ranges of proxies in front whose forwarding headers are believed. */
   trustedProxies: readonly string[]
+  /** The same of load balancers that speak the PROXY protocol: from them a connection must begin with its header. */
+  proxyProtocolPeers?: readonly string[]
   limits?: Partial<IngressLimits>
 }
 
@@ -115,6 +117,7 @@ export function createIngress(options: IngressOptions): Ingress {
     https_port: options.httpsPort,
     key_file: join(resolve(options.dataDir), KEY_FILE),
     trusted_proxies: [...options.trustedProxies],
+    proxy_protocol_peers: [...(options.proxyProtocolPeers ?? [])],
     limits,
     fingerprint: '',
   }

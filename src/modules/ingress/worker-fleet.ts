@@ -1,13 +1,26 @@
 import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { pidOfSocket, type PushRequest, type SetName, socketName } from '../../ingress/control-protocol.ts'
+import {
+  INHERIT_ARGUMENT,
+  pidOfSocket,
+  type PushRequest,
+  type SetName,
+  socketName,
+} from '../../ingress/control-protocol.ts'
 import type { WorkerSettings } from '../../ingress/worker-settings.ts'
 import { messageOf, systemCodeOf } from '../../lib/errors.ts'
 import type { System } from '../../lib/system.ts'
 import type { IngressLog } from './ingress-log.ts'
 import { ANSWER_MS, WorkerLink } from './worker-link.ts'
 import { planWorkers } from './worker-plan.ts'
-import { isOurWorker, killWorker, startFailure, startWorker } from './worker-process.ts'
+import {
+  isOurWorker,
+  killWorker,
+  type StartedWorker,
+  startFailure,
+  startWorker,
+  workerCommand,
+} from './worker-process.ts'
 
 const START_MS = 30_000
 const START_LOOK_MS = 25
@@ -146,14 +159,14 @@ export function createWorkerFleet(options: FleetOptions): WorkerFleet {
     }
   }
 
-  const startOne = async (signal: AbortSignal): Promise<void> => {
+  const startOne = async (predecessor: WorkerLink | undefined, signal: AbortSignal): Promise<void> => {
     const settings = options.settings()
-    const worker = await startWorker(settings, changed)
+    const worker = (await succeed(predecessor, settings)) ?? (await startWorker(settings, changed))
     // An abort leaves it there, for `end` to find.
     starting.add(worker.pid)
     const deadline = system.monotonic() + START_MS
     while (system.monotonic() < deadline) {
-      const ended = worker.ended()
+      const ended = await worker.ended()
       if (ended !== undefined || (await isListening(worker.pid))) starting.delete(worker.pid)
       if (ended !== undefined) throw startFailure(settings, ended.code)
       if (!starting.has(worker.pid)) return
@@ -162,6 +175,44 @@ export function createWorkerFleet(options: FleetOptions): WorkerFleet {
     await killWorker(worker.pid, directory)
     starting.delete(worker.pid)
     throw new Error(`The ingress worker ${worker.pid} did not start within ${START_MS} ms.`)
+  }
+
+  /** Has an outdated worker start the new one with its own sockets; undefined when that is not possible. */
+  const succeed = async (
+    predecessor: WorkerLink | undefined,
+    settings: WorkerSettings,
+  ): Promise<StartedWorker | undefined> => {
+    if (predecessor === undefined) return undefined
+    try {
+      const { command, env } = workerCommand(settings)
+      const pid = await predecessor.handOver([...command, INHERIT_ARGUMENT], env)
+      log.info({ pid, predecessor: predecessor.pid }, 'an ingress worker hands its sockets over')
+      return {
+        pid,
+        ended: async () => ((await isOurWorker(pid, directory)) ? undefined : { code: null, signal: null }),
+      }
+    } catch (error) {
+      // One of an earlier Berth cannot; the new one then listens beside it.
+      log.info(
+        { pid: predecessor.pid, error: messageOf(error) },
+        'an ingress worker keeps its sockets for itself',
+      )
+      return undefined
+    }
+  }
+
+  /** Outdated workers on the same ports, each of which can have one successor. */
+  const predecessors = (): WorkerLink[] => {
+    const { fingerprint, bind_address, port, https_port } = options.settings()
+    return observed().filter(
+      ({ retiring, status }) =>
+        !retiring &&
+        status.listening &&
+        status.fingerprint !== fingerprint &&
+        status.bind_address === bind_address &&
+        status.port === port &&
+        status.https_port === https_port,
+    )
   }
 
   const isListening = async (pid: number): Promise<boolean> => {
@@ -182,7 +233,10 @@ export function createWorkerFleet(options: FleetOptions): WorkerFleet {
       system.later(wait, changed)
       return
     }
-    const outcomes = await Promise.allSettled(Array.from({ length: count }, () => startOne(signal)))
+    const before = predecessors()
+    const outcomes = await Promise.allSettled(
+      Array.from({ length: count }, (_, index) => startOne(before[index], signal)),
+    )
     const failed = outcomes.find((outcome) => outcome.status === 'rejected')
     if (failed === undefined) return
     signal.throwIfAborted()

@@ -84,6 +84,13 @@ export class WorkerLink {
     this.status = { ...this.status, [VERSION_FIELDS[name]]: reply.version }
   }
 
+  /** Has the worker start its successor with its listening sockets; gives the successor's pid. */
+  async handOver(command: string[], env: Record<string, string>): Promise<number> {
+    const reply = await this.ask({ type: 'hand_over', command, env })
+    if (reply.type !== 'handed_over') throw unexpected(this.pid, reply)
+    return reply.pid
+  }
+
   /** Has the worker read the key for session tickets anew. */
   async renewTickets(): Promise<void> {
     const reply = await this.ask({ type: 'tickets' })

@@ -15,7 +15,17 @@ const WORKER_FILE = '/ingress/worker-main.ts'
 export interface StartedWorker {
   pid: number
   /** How it ended; undefined while it runs. */
-  ended(): { code: number | null; signal: NodeJS.Signals | null } | undefined
+  ended(): Ending | Promise<Ending>
+}
+
+type Ending = { code: number | null; signal: NodeJS.Signals | null } | undefined
+
+/** How a worker with these settings is started, by whomever. */
+export function workerCommand(settings: WorkerSettings): { command: string[]; env: Record<string, string> } {
+  return {
+    command: [process.execPath, ...NODE_OPTIONS, WORKER_PROGRAM, JSON.stringify(settings)],
+    env: { NODE_COMPILE_CACHE: compileCacheOf(settings.directory, settings.fingerprint) },
+  }
 }
 
 /**
@@ -25,10 +35,12 @@ export interface StartedWorker {
 export async function startWorker(settings: WorkerSettings, onExit: () => void): Promise<StartedWorker> {
   const log = await open(join(settings.directory, 'workers.log'), 'a', 0o600)
   try {
-    const child = spawn(process.execPath, [...NODE_OPTIONS, WORKER_PROGRAM, JSON.stringify(settings)], {
+    const { command, env } = workerCommand(settings)
+    const [program = '', ...args] = command
+    const child = spawn(program, args, {
       detached: true,
       cwd: '/',
-      env: { NODE_COMPILE_CACHE: compileCacheOf(settings.directory, settings.fingerprint) },
+      env,
       stdio: ['ignore', log.fd, log.fd],
     })
     return await begun(child, onExit)

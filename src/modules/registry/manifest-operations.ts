@@ -1,3 +1,4 @@
+import type { SharedBlock, SharedBlocks } from '../../lib/shared-blocks.ts'
 import type { System } from '../../lib/system.ts'
 import { AppError } from '../../lib/errors.ts'
 import type { RecordAudit } from '../audit/audit.ts'
@@ -18,6 +19,7 @@ import type { RepositoryAccess } from './repository-access.ts'
 
 export interface ManifestDeps {
   system: System
+  blocks: SharedBlocks
   access: RepositoryAccess
   store: RegistryStore
   manifests: ManifestStore
@@ -27,7 +29,7 @@ export interface ManifestDeps {
   rules: RegistryRules
   recordAudit: RecordAudit
   /** Who needs this manifest now, a line each: a release, a running replica. */
-  usersOf: (repository: string, digest: string) => string[]
+  usersOf: (repository: RepositoryRow, digest: string) => string[]
   touchEveryMs: number
 }
 
@@ -74,9 +76,11 @@ export function createManifestOperations(deps: ManifestDeps) {
   const readBody = async (request: RegistryRequest): Promise<Buffer> => {
     if ((announcedLength(request) ?? 0) > MAX_MANIFEST_BYTES) throw new AppError('PAYLOAD_TOO_LARGE')
     const pieces: Buffer[] = []
-    const keep = async (more: Buffer[]): Promise<void> => void pieces.push(Buffer.concat(more))
-    await takeBody(request.body, keep, MAX_MANIFEST_BYTES, system)
-    return Buffer.concat(pieces)
+    // A copy of what is on loan.
+    const keep = async (piece: Buffer, block?: SharedBlock): Promise<void> =>
+      void pieces.push(block ? Buffer.from(piece) : piece)
+    await takeBody(request.body, keep, MAX_MANIFEST_BYTES, deps)
+    return pieces.length === 1 && pieces[0] ? pieces[0] : Buffer.concat(pieces)
   }
 
   const readTags = (request: RegistryRequest, reference: string): string[] => {
@@ -144,7 +148,7 @@ export function createManifestOperations(deps: ManifestDeps) {
   }
 
   const requireUnused = (repository: RepositoryRow, digest: string): void => {
-    const users = deps.usersOf(repository.name, digest)
+    const users = deps.usersOf(repository, digest)
     if (users.length > 0) throw new AppError('IN_USE', { details: users.map((message) => ({ message })) })
   }
 

@@ -1,6 +1,5 @@
-import type { Readable } from 'node:stream'
+import type { BodySource } from '../../lib/body-source.ts'
 import { AppError } from '../../lib/errors.ts'
-import type { System } from '../../lib/system.ts'
 import type { BlobOperations } from './blob-operations.ts'
 import type { ListingOperations } from './listing-operations.ts'
 import type { ManifestOperations } from './manifest-operations.ts'
@@ -8,7 +7,6 @@ import { jsonAnswer, type RegistryAnswer } from './registry-answer.ts'
 import type { CallerClues, RegistryAuth } from './registry-auth.ts'
 import { parseRegistryPath, type RegistryTarget } from './registry-path.ts'
 import type { RegistryRequest } from './registry-request.ts'
-import { discardRest } from './request-body.ts'
 import type { TokenOperations } from './token-operations.ts'
 import type { UploadOperations } from './upload-operations.ts'
 
@@ -18,13 +16,12 @@ export interface IncomingRegistryRequest {
   /** Path and query, not decoded. */
   readonly url: string
   header(name: string): string | undefined
-  readonly body: Readable
+  readonly body: BodySource
   readonly requestId: string
   readonly clientAddress: string
 }
 
 export interface RegistryProtocolDeps {
-  system: System
   auth: RegistryAuth
   tokens: TokenOperations
   blobs: BlobOperations
@@ -48,7 +45,7 @@ export function createRegistryProtocol(deps: RegistryProtocolDeps): RegistryProt
         return await answerIncoming(deps, incoming)
       } catch (error) {
         // Of a refused push nobody reads the body.
-        discardRest(incoming.body, deps.system)
+        incoming.body.discard()
         throw error
       }
     },

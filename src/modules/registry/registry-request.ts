@@ -1,4 +1,4 @@
-import type { Readable } from 'node:stream'
+import type { BodySource } from '../../lib/body-source.ts'
 import type { Caller } from './caller.ts'
 
 /** A request of /v2 without its transport. */
@@ -6,7 +6,7 @@ export interface RegistryRequest {
   readonly method: string
   readonly query: URLSearchParams
   header(name: string): string | undefined
-  readonly body: Readable
+  readonly body: BodySource
   readonly caller: Caller
 }
 

@@ -1,11 +1,17 @@
-import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyBaseLogger, FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import { toAppError } from '../../http/error-handler.ts'
 import { sendFilePart } from '../../http/file-answer.ts'
-import { createRateLimiter } from '../../http/rate-limit.ts'
+import { createRateLimiter, type RateLimiter } from '../../http/rate-limit.ts'
+import type { PlainExchange } from '../../http/raw/raw-connection.ts'
+import { serveRaw } from '../../http/raw/raw-server.ts'
+import { logRequest } from '../../http/request-log.ts'
+import { SECURITY_HEADERS } from '../../http/security-headers.ts'
 import type { Server } from '../../http/server.ts'
 import type { AppError } from '../../lib/errors.ts'
+import { streamSource } from '../../lib/stream-source.ts'
+import type { System } from '../../lib/system.ts'
 import { type Denial, isDenial, RefusedLogin } from '../identity/authorize.ts'
-import type { RegistryAnswer } from './registry-answer.ts'
+import type { FilePart, RegistryAnswer } from './registry-answer.ts'
 import { challenges, rangeHeaders, registryErrorBody } from './registry-error-schema.ts'
 import type { RegistryProtocol } from './registry-operations.ts'
 
@@ -25,8 +31,14 @@ export function registryRoutes(server: Server, deps: RegistryRouteDeps): void {
     scope.addContentTypeParser('*', (_request, payload, done) => done(null, payload))
     scope.setErrorHandler((thrown: FastifyError, request, reply) => {
       const error = toAppError(thrown)
-      reportDenial(deps, request, error)
-      sendRegistryError(deps.protocol, request, reply, error)
+      const { id: requestId, ip: clientAddress, method, host, protocol } = request
+      note(server.log, deps, { method, requestId, clientAddress }, error)
+      const asked = { method, url: request.raw.url ?? '', host, protocol }
+      const { headers, body } = failureOf(deps.protocol, asked, requestId, error)
+      void reply
+        .code(error.status)
+        .headers({ 'Docker-Distribution-Api-Version': 'registry/2.0', ...headers })
+        .send(body)
     })
     for (const url of ['/v2', '/v2/*']) {
       scope.route({
@@ -38,14 +50,68 @@ export function registryRoutes(server: Server, deps: RegistryRouteDeps): void {
         schema: { hide: true },
         handler: async (request, reply) => {
           limiter.take(request.ip)
-          await sendAnswer(request, reply, await answer(deps.protocol, request))
+          await sendAnswer(request, reply, await answer(deps.protocol, server.system, request))
         },
       })
     }
   })
+  serveRaw(server, { prefix: '/v2', serve: (exchange) => serve(server, deps, limiter, exchange) })
 }
 
-function answer(protocol: RegistryProtocol, request: FastifyRequest): Promise<RegistryAnswer> {
+/** A plain request, answered without Fastify: these are counted by the ten thousand, or by the gigabyte. */
+async function serve(
+  server: Server,
+  deps: RegistryRouteDeps,
+  limiter: RateLimiter,
+  exchange: PlainExchange,
+): Promise<void> {
+  const { head, body, clientAddress } = exchange
+  const startedAt = server.system.monotonic()
+  const requestId = server.system.newId()
+  const asked = { method: head.method, url: head.url, host: head.headers.get('host') ?? '', protocol: 'http' }
+  const common = {
+    'Docker-Distribution-Api-Version': 'registry/2.0',
+    'X-Content-Type-Options': 'nosniff',
+    'X-Request-Id': requestId,
+  }
+  let status = 500
+  try {
+    limiter.take(clientAddress)
+    const answer = await deps.protocol.answer({
+      method: head.method,
+      url: head.url,
+      header: (name) => head.headers.get(name),
+      body,
+      requestId,
+      clientAddress,
+    })
+    status = answer.status
+    const headers = { ...common, ...answer.headers }
+    if (isFilePart(answer.body)) await sendFilePart(exchange.beginAnswer(status, headers), answer.body)
+    else exchange.answer(status, headers, answer.body)
+  } catch (thrown) {
+    const error = toAppError(thrown)
+    status = error.status
+    body.discard()
+    note(server.log, deps, { method: head.method, requestId, clientAddress }, error)
+    const failure = failureOf(deps.protocol, asked, requestId, error)
+    exchange.answer(status, { ...common, ...SECURITY_HEADERS, ...failure.headers }, failure.body)
+  }
+  logRequest(server.log, {
+    request_id: requestId,
+    method: head.method,
+    url: head.url,
+    client_address: clientAddress,
+    status,
+    duration_ms: server.system.monotonic() - startedAt,
+  })
+}
+
+function answer(
+  protocol: RegistryProtocol,
+  system: System,
+  request: FastifyRequest,
+): Promise<RegistryAnswer> {
   const { raw } = request
   return protocol.answer({
     method: request.method,
@@ -54,13 +120,13 @@ function answer(protocol: RegistryProtocol, request: FastifyRequest): Promise<Re
       const value = raw.headers[name]
       return Array.isArray(value) ? value[0] : value
     },
-    body: raw,
+    body: streamSource(raw, system),
     requestId: request.id,
     clientAddress: request.ip,
   })
 }
 
-/** Written to the socket directly: these answers are counted by the ten thousand, or by the gigabyte. */
+/** Written to the socket directly: the same answers as those to plain requests. */
 async function sendAnswer(
   request: FastifyRequest,
   reply: FastifyReply,
@@ -74,51 +140,68 @@ async function sendAnswer(
     'X-Request-Id': request.id,
     ...headers,
   })
-  if (typeof body === 'object' && 'handle' in body) {
-    await sendFilePart(response, body).catch((error: unknown) =>
-      request.log.error({ err: error }, 'a blob could not be sent to its end'),
-    )
+  if (!isFilePart(body)) {
+    response.end(request.method === 'HEAD' ? undefined : body)
     return
   }
-  response.end(request.method === 'HEAD' ? undefined : body)
-}
-
-function sendRegistryError(
-  protocol: RegistryProtocol,
-  request: FastifyRequest,
-  reply: FastifyReply,
-  error: AppError,
-): void {
-  if (error.status >= 500)
-    request.log.error({ err: error.cause ?? error, code: error.code }, 'request failed')
-  if (error.retryAfterSeconds !== undefined)
-    void reply.header('Retry-After', String(Math.ceil(error.retryAfterSeconds)))
-  if (error.code === 'UNAUTHENTICATED') {
-    const origin = `${request.protocol}://${request.host}`
-    const isTooSmall = error.cause instanceof Error && error.cause.name === 'InsufficientScope'
-    void reply.header('WWW-Authenticate', challenges(origin, protocol.scopeOf(asked(request)), isTooSmall))
+  try {
+    await sendFilePart(response, body)
+    response.end()
+  } catch (error) {
+    request.log.error({ err: error }, 'a blob could not be sent to its end')
   }
-  if (error.status === 416) void reply.headers(rangeHeaders(error, request.url.split('?', 1)[0] ?? ''))
-  void reply
-    .code(error.status)
-    .header('Docker-Distribution-Api-Version', 'registry/2.0')
-    .type('application/json; charset=utf-8')
-    .send(registryErrorBody(error, request.id))
 }
 
-function asked(request: FastifyRequest): { method: string; url: string } {
-  return { method: request.method, url: request.raw.url ?? '' }
+function isFilePart(body: RegistryAnswer['body']): body is FilePart {
+  return typeof body === 'object' && 'handle' in body
+}
+
+interface Asked {
+  method: string
+  url: string
+  host: string
+  protocol: string
+}
+
+function failureOf(
+  protocol: RegistryProtocol,
+  asked: Asked,
+  requestId: string,
+  error: AppError,
+): { headers: RegistryAnswer['headers']; body: string } {
+  const body = registryErrorBody(error, requestId)
+  const headers: RegistryAnswer['headers'] = {
+    'Content-Type': 'application/json; charset=utf-8',
+    'Content-Length': Buffer.byteLength(body),
+  }
+  if (error.retryAfterSeconds !== undefined)
+    headers['Retry-After'] = String(Math.ceil(error.retryAfterSeconds))
+  if (error.code === 'UNAUTHENTICATED') {
+    const isTooSmall = error.cause instanceof Error && error.cause.name === 'InsufficientScope'
+    const origin = `${asked.protocol}://${asked.host}`
+    headers['WWW-Authenticate'] = challenges(origin, protocol.scopeOf(asked), isTooSmall)
+  }
+  if (error.status === 416) Object.assign(headers, rangeHeaders(error, asked.url.split('?', 1)[0] ?? ''))
+  return { headers, body }
 }
 
 /** Clients begin every session with a request without credentials; that is no refusal worth keeping. */
-function reportDenial(deps: RegistryRouteDeps, request: FastifyRequest, error: AppError): void {
+function note(
+  log: FastifyBaseLogger,
+  deps: RegistryRouteDeps,
+  request: { method: string; requestId: string; clientAddress: string },
+  error: AppError,
+): void {
+  const { requestId, clientAddress, method } = request
+  if (error.status >= 500)
+    log.error({ err: error.cause ?? error, code: error.code, request_id: requestId }, 'request failed')
   if (!isDenial(error)) return
   if (error.code === 'UNAUTHENTICATED' && !(error.cause instanceof RefusedLogin)) return
   deps.onDenied({
     context: undefined,
-    request_id: request.id,
-    client_address: request.ip,
-    action: `registry ${request.method}`,
+    request_id: requestId,
+    client_address: clientAddress,
+    action: `registry ${method}`,
     error,
   })
 }

@@ -14,15 +14,18 @@ import { createContentCache } from './content-cache.ts'
 import { createControlOperations, type ControlOperations } from './control-operations.ts'
 import { createRequireRoom } from './disk-room.ts'
 import { createFileHasher } from '../../lib/file-hasher.ts'
+import { createSharedBlocks } from '../../lib/shared-blocks.ts'
 import { createKeyedLock } from './keyed-lock.ts'
 import { createListingOperations } from './listing-operations.ts'
 import { createManifestOperations } from './manifest-operations.ts'
 import { createManifestStore } from './manifest-store.ts'
+import { createPinStore } from './pin-store.ts'
 import { createRegistryAuth } from './registry-auth.ts'
 import { createRegistryProtocol, type RegistryProtocol } from './registry-operations.ts'
 import { createRegistryRules } from './registry-rules.ts'
-import { createRegistryStore } from './registry-store.ts'
+import { createRegistryStore, type RepositoryRow } from './registry-store.ts'
 import { createRegistryTree } from './registry-tree.ts'
+import { createReleaseImages, type ReleaseImages } from './release-images.ts'
 import { createRepositoryAccess } from './repository-access.ts'
 import { createRuleStore } from './rule-store.ts'
 import { createScrub } from './scrub.ts'
@@ -38,8 +41,10 @@ export interface RegistryDeps {
   identity: Pick<IdentityOperations, 'authenticate' | 'principals' | 'sessions'>
   /** Rises whenever someone's access may have changed. */
   accessRevision: () => number
-  /** Who needs a manifest now, a line for people each: `service web`. */
-  usersOf: (repository: string, digest: string) => string[]
+  /** A deployment that holds an image, for people: `service web (release 3)`. */
+  describeHolder: (deploymentId: string) => string
+  /** Whether a service is there and not being deleted. */
+  hasService: (serviceId: string) => boolean
   /** Told of every blob that is found damaged, and of what collections and checks skip. */
   onProblem: (problem: string, details: Record<string, unknown>) => void
   onError: (error: unknown) => void
@@ -58,6 +63,8 @@ export interface RegistryDeps {
 export interface Registry {
   protocol: RegistryProtocol
   control: ControlOperations
+  /** What deployments ask of it. */
+  images: ReleaseImages
   workers: readonly Worker[]
   /** What a project still has in the registry, one line each. */
   describeContents(projectId: string): string[]
@@ -70,11 +77,15 @@ export async function createRegistry(deps: RegistryDeps): Promise<Registry> {
   const base = await openBase(deps)
   const { system, settings } = deps
   const { store, blobs, manifests, queue, cache, rules, tree, sessions, keeper, hasher } = base
+  const pins = createPinStore(deps.database)
+  const usersOf = ({ id }: RepositoryRow, digest: string): string[] =>
+    pins.holders(id, digest).map(deps.describeHolder)
   const access = createRepositoryAccess({ store, queue, system })
   // An answer to someone who may push is written down when the last one is older than a quarter of the time that it protects.
   const touchEveryMs = settings.registry_grace_seconds * 250
   const manifestOperations = createManifestOperations({
     system,
+    blocks: base.blocks,
     access,
     store,
     manifests,
@@ -84,7 +95,7 @@ export async function createRegistry(deps: RegistryDeps): Promise<Registry> {
     rules,
     touchEveryMs,
     recordAudit: deps.recordAudit,
-    usersOf: deps.usersOf,
+    usersOf,
   })
   const signer = createTokenSigner(await ensureSigningKey(tree.key, system))
   const { principals } = deps.identity
@@ -94,6 +105,7 @@ export async function createRegistry(deps: RegistryDeps): Promise<Registry> {
     signer,
     accessRevision: deps.accessRevision,
     authenticate: deps.identity.authenticate,
+    hasService: deps.hasService,
     verifyPassword: deps.identity.sessions.verifyPassword,
   })
   const collections = createCollectionStore(deps.database)
@@ -109,14 +121,13 @@ export async function createRegistry(deps: RegistryDeps): Promise<Registry> {
     rules,
     cache,
     locks: base.locks,
-    usersOf: deps.usersOf,
+    usersOf,
     graceMs: settings.registry_grace_seconds * 1000,
     uploadTtlMs: settings.registry_upload_ttl_seconds * 1000,
     onProblem: deps.onProblem,
   })
   const scrub = createScrub({ system, blobs, keeper, queue, everyMs: settings.registry_scrub_days * DAY_MS })
   const protocol = createRegistryProtocol({
-    system,
     auth,
     tokens: createTokenOperations({ system, auth, principals, signer, store }),
     blobs: createBlobOperations({ system, access, store: blobs, keeper, queue, touchEveryMs }),
@@ -147,12 +158,13 @@ export async function createRegistry(deps: RegistryDeps): Promise<Registry> {
     ruleStore: base.ruleStore,
     removal: manifestOperations,
     recordAudit: deps.recordAudit,
-    usersOf: deps.usersOf,
+    usersIn: ({ id }) => pins.holdersIn(id).map(deps.describeHolder),
     directory: tree.root,
   })
   return {
     protocol,
     control,
+    images: createReleaseImages({ database: deps.database, system, store, manifests, pins, signer }),
     workers: [
       createWorker({
         name: 'registry-collection',
@@ -187,6 +199,7 @@ async function openBase({ database, system, settings, onProblem }: RegistryDeps)
   const queue = createCommitQueue(database)
   const cache = createContentCache()
   const hasher = createFileHasher()
+  const blocks = createSharedBlocks(system, hasher.forgetBlocks)
   const locks = createKeyedLock()
   const requireRoom = createRequireRoom({
     system,
@@ -201,6 +214,7 @@ async function openBase({ database, system, settings, onProblem }: RegistryDeps)
     queue,
     cache,
     hasher,
+    blocks,
     locks,
     manifests: createManifestStore(database),
     rules: createRegistryRules({ rules: ruleStore, store }),
@@ -208,6 +222,7 @@ async function openBase({ database, system, settings, onProblem }: RegistryDeps)
       system,
       tree,
       hasher,
+      blocks,
       requireRoom,
       maxBytes: settings.registry_blob_max_bytes,
     }),

@@ -9,7 +9,7 @@ import { isRepositoryName } from './registry-path.ts'
 import type { RegistryStore } from './registry-store.ts'
 import { PERMISSION_OF } from './repository-access.ts'
 import type { TokenSigner } from './token-signer.ts'
-import type { Readable } from 'node:stream'
+import type { BodySource } from '../../lib/body-source.ts'
 
 export interface TokenDeps {
   system: System
@@ -86,9 +86,10 @@ export function createTokenOperations(deps: TokenDeps) {
 
   const forRefresh = (refreshToken: string, scopes: string[]): RegistryAnswer => {
     const claims = signer.read(refreshToken, system.now())
-    const actor = claims?.kind === 'refresh' ? principals.actorOf(claims.principal) : undefined
-    if (!claims || !actor) throw new AppError('UNAUTHENTICATED')
-    return answer(actor, claims.principal, {
+    const principal = claims?.kind === 'refresh' ? claims.principal : null
+    const actor = principal && principals.actorOf(principal)
+    if (!claims || !principal || !actor) throw new AppError('UNAUTHENTICATED')
+    return answer(actor, principal, {
       scopes,
       refresh: false,
       refreshToken,
@@ -105,7 +106,7 @@ export function createTokenOperations(deps: TokenDeps) {
       forProven(await auth.prove(clues), scopesOf(query), false),
 
     /** POST with a form: `grant_type=password` or `refresh_token`. */
-    postToken: async (clues: CallerClues, body: Readable): Promise<RegistryAnswer> => {
+    postToken: async (clues: CallerClues, body: BodySource): Promise<RegistryAnswer> => {
       const form = new URLSearchParams(await readForm(body))
       const scopes = scopesOf(form)
       if (form.get('grant_type') === 'refresh_token')
@@ -122,14 +123,21 @@ export function createTokenOperations(deps: TokenDeps) {
   }
 }
 
-async function readForm(body: Readable): Promise<string> {
-  let size = 0
+async function readForm(body: BodySource): Promise<string> {
   const pieces: Buffer[] = []
-  for await (const piece of body as AsyncIterable<Buffer>) {
-    size += piece.length
-    if (size > MAX_FORM_BYTES) throw new AppError('PAYLOAD_TOO_LARGE')
-    pieces.push(piece)
-  }
+  let size = 0
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  body.start({
+    room: () => undefined,
+    filled: () => {},
+    take: (bytes) => {
+      size += bytes.length
+      if (size <= MAX_FORM_BYTES) pieces.push(Buffer.from(bytes))
+      else reject(new AppError('PAYLOAD_TOO_LARGE'))
+    },
+    end: (error) => (error ? reject(new AppError('BAD_REQUEST', { cause: error })) : resolve()),
+  })
+  await promise
   return Buffer.concat(pieces).toString()
 }
 

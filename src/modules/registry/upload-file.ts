@@ -2,25 +2,14 @@ import { constants } from 'node:fs'
 import { type FileHandle, open, rm, stat } from 'node:fs/promises'
 import { AppError, systemCodeOf } from '../../lib/errors.ts'
 
-/** Writes pieces at an offset, all of them; a disk that is full answers DISK_FULL. */
-export async function writePieces(handle: FileHandle, pieces: Buffer[], offset: number): Promise<void> {
-  let rest = pieces
-  let at = offset
-  while (rest.length > 0) {
-    const { bytesWritten } = await handle.writev(rest, at).catch(asDiskFull)
-    at += bytesWritten
-    rest = skip(rest, bytesWritten)
+/** Writes all of the bytes at an offset; a disk that is full answers DISK_FULL. */
+export async function writeWhole(handle: FileHandle, bytes: Buffer, offset: number): Promise<void> {
+  for (let done = 0; done < bytes.length;) {
+    const { bytesWritten } = await handle
+      .write(bytes, done, bytes.length - done, offset + done)
+      .catch(asDiskFull)
+    done += bytesWritten
   }
-}
-
-/** writev(2) may write less than it was given. */
-function skip(pieces: Buffer[], bytes: number): Buffer[] {
-  let left = bytes
-  for (const [index, piece] of pieces.entries()) {
-    if (left < piece.length) return [piece.subarray(left), ...pieces.slice(index + 1)]
-    left -= piece.length
-  }
-  return []
 }
 
 export function asDiskFull(error: unknown): never {

@@ -1,6 +1,7 @@
 import type { FileHandle } from 'node:fs/promises'
-import type { Readable } from 'node:stream'
+import type { BodySource } from '../../lib/body-source.ts'
 import { AppError } from '../../lib/errors.ts'
+import type { SharedBlock, SharedBlocks } from '../../lib/shared-blocks.ts'
 import type { System } from '../../lib/system.ts'
 import { digestOf } from './digest.ts'
 import { EarlySync } from './early-sync.ts'
@@ -8,8 +9,9 @@ import type { RequireRoom } from './disk-room.ts'
 import type { Following, FileHasher } from '../../lib/file-hasher.ts'
 import { DIGEST_ALGORITHMS, type DigestAlgorithm } from './registry-path.ts'
 import type { RegistryTree } from './registry-tree.ts'
+import { createPieceLine } from './piece-line.ts'
 import { takeBody } from './request-body.ts'
-import { openUploadFile, removeFile, sizeOf, writePieces } from './upload-file.ts'
+import { asDiskFull, openUploadFile, removeFile, sizeOf, writeWhole } from './upload-file.ts'
 
 /** A blob that is being pushed. Its size so far is what the client may go on from. */
 export interface UploadSession {
@@ -30,6 +32,7 @@ export interface UploadSessionDeps {
   system: System
   tree: RegistryTree
   hasher: FileHasher
+  blocks: SharedBlocks
   requireRoom: RequireRoom
   maxBytes: number
 }
@@ -53,7 +56,7 @@ export function createUploadSessions(deps: UploadSessionDeps) {
 
   const follow = (session: UploadSession): void => {
     if (session.following || followed >= MAX_FOLLOWED) return
-    session.following = hasher.follow(session.path, session.algorithm ?? 'sha256')
+    session.following = hasher.follow(session.path, session.algorithm ?? 'sha256', { isWriter: true })
     followed += 1
   }
   const unfollow = (session: UploadSession): Following | undefined => {
@@ -75,49 +78,77 @@ export function createUploadSessions(deps: UploadSessionDeps) {
     if (hasFile) await removeFile(session.path)
   }
 
-  const append = async (session: UploadSession, handle: FileHandle, pieces: Buffer[], bytes: number) => {
-    await deps.requireRoom(bytes)
-    await writePieces(handle, pieces, session.size)
-    session.size += bytes
-    follow(session)
-    session.following?.advance(session.size)
-  }
-
   /** Moves what is held in memory into a file. */
   const spill = async (session: UploadSession, handle: FileHandle): Promise<void> => {
     const { parts, size } = session
     if (!parts) return
     if (size > 0) {
       await deps.requireRoom(size)
-      await writePieces(handle, parts, 0)
-      follow(session)
-      session.following?.advance(size)
+      await writeWhole(handle, Buffer.concat(parts), 0)
     }
+    follow(session)
+    session.following?.advance(size)
     heldBytes -= size
     session.parts = undefined
   }
 
-  const hold = (session: UploadSession, pieces: Buffer[], bytes: number): void => {
-    // A copy: the pieces are on loan, or slices of larger buffers.
-    if (bytes > 0) session.parts?.push(Buffer.concat(pieces))
-    session.size += bytes
-    heldBytes += bytes
+  const hold = (session: UploadSession, piece: Buffer): void => {
+    session.parts?.push(piece)
+    session.size += piece.length
+    heldBytes += piece.length
   }
 
-  const receive = async (session: UploadSession, body: Readable): Promise<number> => {
+  /** Writes a piece behind the others; a block by the thread that hashes it, while the next one is on its way there. */
+  const append = async (
+    session: UploadSession,
+    handle: FileHandle,
+    piece: Buffer,
+    at: number,
+    block: SharedBlock | undefined,
+  ): Promise<void> => {
+    if (session.following && block) {
+      await session.following.write(block, piece.length, at).catch((error: unknown) => {
+        unfollow(session)?.drop()
+        asDiskFull(error)
+      })
+      session.size = at + piece.length
+      return
+    }
+    await writeWhole(handle, piece, at)
+    session.size = at + piece.length
+    session.following?.advance(session.size)
+  }
+
+  const receive = async (session: UploadSession, body: BodySource): Promise<number> => {
     let handle: FileHandle | undefined
     let early: EarlySync | undefined
-    const take = async (pieces: Buffer[], bytes: number): Promise<void> => {
-      const isSmall = session.size + bytes <= SMALL_BYTES && heldBytes + bytes <= MAX_HELD_BYTES
-      if (session.parts && isSmall) {
-        hold(session, pieces, bytes)
-        return
-      }
+    let isFile = session.parts === undefined
+    let next = session.size
+    const line = createPieceLine()
+
+    const admit = async (bytes: number): Promise<FileHandle> => {
       handle ??= await openUploadFile(session.path)
       early ??= new EarlySync(handle)
       await spill(session, handle)
-      await append(session, handle, pieces, bytes)
-      early.wrote(bytes)
+      await deps.requireRoom(bytes)
+      follow(session)
+      return handle
+    }
+    const take = async (piece: Buffer, block: SharedBlock | undefined): Promise<void> => {
+      const at = next
+      next += piece.length
+      isFile ||= next > SMALL_BYTES || heldBytes + piece.length > MAX_HELD_BYTES
+      if (!isFile) {
+        hold(session, piece)
+        return
+      }
+      await line.pass(
+        () => admit(piece.length),
+        // Only what the hash thread writes is written in order by itself.
+        () => block !== undefined && session.following !== undefined,
+        (file) => append(session, file, piece, at, block),
+      )
+      early?.wrote(piece.length)
     }
     const close = async (): Promise<void> => {
       try {
@@ -133,7 +164,7 @@ export function createUploadSessions(deps: UploadSessionDeps) {
     }
     let received: number
     try {
-      received = await takeBody(body, take, deps.maxBytes - session.size, system)
+      received = await takeBody(body, take, deps.maxBytes - session.size, deps)
     } catch (error) {
       await close()
       throw error

@@ -1,6 +1,6 @@
 import type { RouteRules } from '../../ingress/rules/route-rules.ts'
 import type { Route } from '../../ingress/route-table.ts'
-import type { ReplicaRow } from './replica-schema.ts'
+import type { ReplicaRow, ReplicaState } from './replica-schema.ts'
 
 /** A service with a live release, as far as routing goes. */
 export interface RoutedService {
@@ -15,7 +15,16 @@ export interface RoutedService {
   deployment_id: string
   port: number
   running: boolean
+  /** Its replicas write into volumes, so that there are none for a moment whenever they are replaced. */
+  stops_first: boolean
+  /** A deployment has begun to stop it. */
+  taken_over: boolean
 }
+
+/** Longer than a replacement usually takes; then it is better to be told. */
+const HOLD_MS = 120_000
+/** What does not get well by waiting. */
+const TROUBLED: ReadonlySet<ReplicaState> = new Set(['CrashLoop', 'Exited', 'Unhealthy'])
 
 /** The routes that follow from what is live and well: a pure function, in a fixed order. */
 export function planRoutes(services: readonly RoutedService[], replicas: readonly ReplicaRow[]): Route[] {
@@ -31,6 +40,7 @@ export function planRoutes(services: readonly RoutedService[], replicas: readonl
         service_id: service.service_id,
         ...(service.https_only.includes(hostname) && { https_only: true }),
         ...withRules(service.rules.get(hostname)),
+        ...(isReplaced(service, replicas) && { hold_ms: HOLD_MS }),
         upstreams: service.running
           ? (byDeployment.get(service.deployment_id) ?? []).map((replica) => ({
               id: replica.container_name,
@@ -46,4 +56,14 @@ export function planRoutes(services: readonly RoutedService[], replicas: readonl
 
 function withRules(rules: RouteRules | undefined): Pick<Route, 'rules'> {
   return rules === undefined ? {} : { rules }
+}
+
+/** Whether requests are to wait when it has no replica: another one is coming, as far as anyone knows. */
+function isReplaced(service: RoutedService, replicas: readonly ReplicaRow[]): boolean {
+  if (!service.running) return false
+  if (service.taken_over) return true
+  return (
+    service.stops_first &&
+    !replicas.some((row) => row.deployment_id === service.deployment_id && TROUBLED.has(row.status))
+  )
 }

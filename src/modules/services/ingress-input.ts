@@ -27,11 +27,13 @@ export function readIngress(
   return {
     https_redirect: sent.https_redirect ?? base.https_redirect,
     canonical: sent.canonical === undefined ? base.canonical : sent.canonical,
-    redirects: redirects?.map((each) => ({ exact: false, status: 308, ...each })) ?? base.redirects,
+    redirects:
+      redirects?.map(({ path, exact = false, to, status = 308 }) => ({ path, exact, to, status })) ??
+      base.redirects,
     basic_auth: auth === undefined ? base.basic_auth : auth && readUsers(auth, known, problems),
     request_headers: readHeaders(sent.request_headers, base.request_headers),
     response_headers: readHeaders(sent.response_headers, base.response_headers),
-    paths: paths?.map((each) => ({ strip: false, ...each })) ?? base.paths,
+    paths: paths?.map(({ prefix, service, strip = false }) => ({ prefix, service, strip })) ?? base.paths,
     max_body_bytes: sent.max_body_bytes === undefined ? base.max_body_bytes : sent.max_body_bytes,
     allow: sent.allow ?? base.allow,
     deny: sent.deny ?? base.deny,

@@ -32,6 +32,7 @@ export interface RunningProxy {
 export interface ProxyOptions {
   limits?: Partial<IngressLimits>
   trusted?: string[]
+  proxyProtocolPeers?: string[]
   /** By hostname, as in a CertificateSet. */
   certificates?: Record<string, CertificatePair>
 }
@@ -45,12 +46,16 @@ export async function startProxy(t: Test, options: ProxyOptions = {}): Promise<R
   t.teardown(() => rm(directory, { recursive: true, force: true }))
   const key = system.randomBytes(32)
   const certificates = new CertificateIndex({ directory, key, log: context.log, maxContexts: 4 })
-  const proxy = createProxy(context, certificates, createAddressList(options.trusted ?? []))
-  for (const server of [proxy.server, proxy.tls.server]) {
+  const proxy = createProxy(context, certificates, {
+    isTrusted: createAddressList(options.trusted ?? []),
+    sendsProxyHeader: createAddressList(options.proxyProtocolPeers ?? []),
+    expectsProxyHeaders: options.proxyProtocolPeers !== undefined,
+  })
+  for (const server of [proxy.listeners.http, proxy.listeners.https]) {
     server.listen(0, '127.0.0.1')
     await once(server, 'listening')
   }
-  context.httpsPort = portOf(proxy.tls.server)
+  context.httpsPort = portOf(proxy.listeners.https)
   proxy.tls.useTicketKey(system.randomBytes(48))
   const stop = new AbortController()
   const ticking = keepTicking(proxy, limits.tick_ms, stop.signal)
@@ -74,8 +79,8 @@ export async function startProxy(t: Test, options: ProxyOptions = {}): Promise<R
     for (const upstream of context.routes.states()) for (const each of upstream.connections) each.destroy()
   })
   return {
-    port: portOf(proxy.server),
-    tlsPort: portOf(proxy.tls.server),
+    port: portOf(proxy.listeners.http),
+    tlsPort: portOf(proxy.listeners.https),
     certify,
     proxy,
     context,

@@ -241,6 +241,8 @@ test('workers with other settings are replaced without a refused connection or a
       if (/Connection: close/i.test(response)) client = await RawClient.open(t, port)
     }
   }
+  const sockets = await listeningSockets(port)
+  t.equal(sockets.length, 2)
   const load = [newConnections(), newConnections(), oneConnection(), oneConnection()]
   const second = await startIngress(t, dataDir, {
     limits: { response_head_ms: 123_000, drain_idle_ms: 1000 },
@@ -253,7 +255,18 @@ test('workers with other settings are replaced without a refused connection or a
   t.same(failures, [])
   t.equal((await second.status()).ready_workers, 2)
   t.equal((await second.status()).lost_workers, 0, 'they were retired, not lost')
+  t.same(await listeningSockets(port), sockets, 'the new workers listen on the very sockets of the old ones')
 })
+
+/** The inodes of the sockets that listen on a port of 127.0.0.1. */
+async function listeningSockets(port: number): Promise<string[]> {
+  const local = `0100007F:${port.toString(16).toUpperCase().padStart(4, '0')}`
+  const rows = (await readFile('/proc/net/tcp', 'utf8')).split('\n').map((line) => line.trim().split(/\s+/))
+  return rows
+    .filter(([, address, , state]) => address === local && state === '0A')
+    .map((row) => row[9] ?? '')
+    .toSorted()
+}
 
 test('workers end themselves when their data directory is gone', async (t) => {
   const dataDir = await makeDataDir(t)

@@ -1,20 +1,42 @@
 import { orAborted } from '../../../lib/abortable.ts'
 import { isAppError } from '../../../lib/errors.ts'
 import { LABELS } from '../../../runtime/labels.ts'
-import { ContainerRefused, type ContainerInfo, type Runtime } from '../../../runtime/runtime.ts'
+import {
+  ContainerRefused,
+  type ContainerInfo,
+  type ContainerSpec,
+  type MountSpec,
+  type Runtime,
+} from '../../../runtime/runtime.ts'
 import { containerName, networkName, replicaSpec } from '../../replicas/container-spec.ts'
 import { wellAt } from '../../replicas/replica-plan.ts'
 import type { ReplicaRow } from '../../replicas/replica-schema.ts'
 import type { DeploymentRow } from '../deployment-schema.ts'
+import type { ReleaseLibrary } from '../release-library.ts'
+import { restoreImage } from './image-restoration.ts'
+import { writesVolumes } from '../../services/service-schema.ts'
 import { createReplicaCheck } from './replica-check.ts'
+import { createStopFirst, type StopFirstDeps } from './stop-first.ts'
 import { DeploymentFailed, type ReplicaRows, type StepContext, type StepWork } from './step.ts'
 
-export interface StartStepDeps {
+export interface StartStepDeps extends StopFirstDeps {
   runtime: Runtime
   replicas: ReplicaRows
+  library: Pick<ReleaseLibrary, 'restore'>
   openEnv: (sealed: string) => Promise<Readonly<Record<string, string>>>
   /** How many replicas the service wants. */
-  wantedReplicas: (serviceId: string) => number
+  wantedReplicas: (deployment: DeploymentRow) => number
+  /** Starts replicas with their volumes; false when another release has them. */
+  startAlone: (
+    deployment: DeploymentRow,
+    start: (mounts: readonly MountSpec[]) => Promise<void>,
+  ) => Promise<boolean>
+  /** Lets every other release of the service that has volumes leave, then starts. */
+  takeOver: (
+    deployment: DeploymentRow,
+    leave: (rival: ContainerInfo) => Promise<void>,
+    start: (mounts: readonly MountSpec[]) => Promise<void>,
+  ) => Promise<void>
   hostnameOf: (serviceId: string) => string
 }
 
@@ -22,16 +44,21 @@ export interface StartStepDeps {
 export function createStartSteps(deps: StartStepDeps): Record<'start' | 'check', StepWork> {
   const { runtime, replicas } = deps
   const checkReplica = createReplicaCheck(deps)
+  const stopFirst = createStopFirst(deps)
 
   const startReplica = async (
     context: StepContext,
     index: number,
     env: Readonly<Record<string, string>>,
+    mounts: readonly MountSpec[],
   ): Promise<void> => {
     const { deployment, service_name, signal, system } = context
-    const spec = replicaSpec({ service_name, deployment, env }, index)
+    const spec = replicaSpec({ service_name, deployment, env, mounts }, index)
     signal.throwIfAborted()
-    await orAborted(ensureRunning(runtime, spec), signal)
+    // Not left alone when the signal aborts: the turn of the service must not end before it.
+    await ensureContainer(deps, spec, context)
+    signal.throwIfAborted()
+    await startContainer(runtime, spec)
     replicas.save(startedRow(deployment, index, system.nowIso()))
     context.log(`Replica ${index} started.`)
   }
@@ -54,8 +81,17 @@ export function createStartSteps(deps: StartStepDeps): Record<'start' | 'check',
       }
       await orAborted(runtime.ensureNetwork(network), signal)
       const env = deployment.env_sealed === null ? {} : await deps.openEnv(deployment.env_sealed)
-      for (const index of indexesOf(deps.wantedReplicas(deployment.service_id)))
-        await startReplica(context, index, env)
+      const start = async (mounts: readonly MountSpec[]): Promise<void> => {
+        for (const index of indexesOf(deps.wantedReplicas(deployment)))
+          await startReplica(context, index, env, mounts)
+      }
+      if (!writesVolumes(deployment.config))
+        return orAborted(deps.startAlone(deployment, start).then(requireStarted), signal)
+      await stopFirst.drain(context)
+      await orAborted(
+        deps.takeOver(deployment, (rival) => stopFirst.leave(context, rival), start),
+        signal,
+      )
     },
 
     check: async (context) => {
@@ -81,6 +117,10 @@ export function createStartSteps(deps: StartStepDeps): Record<'start' | 'check',
   }
 }
 
+function requireStarted(started: boolean): void {
+  if (!started) throw new DeploymentFailed('Another release of the service has its volumes.')
+}
+
 /** A service that is scaled to nothing still proves its release with one replica, which goes when it is routed. */
 function indexesOf(wantedReplicas: number): number[] {
   return Array.from({ length: Math.max(1, wantedReplicas) }, (_, index) => index)
@@ -101,16 +141,32 @@ function startedRow(deployment: DeploymentRow, index: number, now: string): Repl
   }
 }
 
-async function ensureRunning(runtime: Runtime, spec: ReturnType<typeof replicaSpec>): Promise<void> {
-  const what = `Replica ${spec.labels[LABELS.replica]}`
+async function ensureContainer(
+  deps: StartStepDeps,
+  spec: ContainerSpec,
+  context: StepContext,
+): Promise<void> {
   try {
-    await runtime.ensureContainer(spec)
+    await deps.runtime.ensureContainer(spec)
+  } catch (error) {
+    if (!isAppError(error, 'NOT_FOUND')) throw refusalOf(spec, error)
+    await restoreImage(deps.library, { id: context.deployment.id, image: spec.image }, context.signal)
+    context.log('The engine had lost the image; it is back from the registry of this node.')
+    await deps.runtime.ensureContainer(spec).catch((again: unknown) => {
+      throw refusalOf(spec, again)
+    })
+  }
+}
+
+async function startContainer(runtime: Runtime, spec: ContainerSpec): Promise<void> {
+  try {
     await runtime.startContainer(spec.name)
   } catch (error) {
-    if (error instanceof ContainerRefused)
-      throw new DeploymentFailed(`${what} could not start: ${error.message}`)
-    if (isAppError(error, 'NOT_FOUND'))
-      throw new DeploymentFailed('The image is no longer in the engine. Deploy the source again.')
-    throw error
+    throw refusalOf(spec, error)
   }
+}
+
+function refusalOf(spec: ContainerSpec, error: unknown): unknown {
+  if (!(error instanceof ContainerRefused)) return error
+  return new DeploymentFailed(`Replica ${spec.labels[LABELS.replica]} could not start: ${error.message}`)
 }

@@ -1,0 +1,226 @@
+import {
+  type ClientHttp2Stream,
+  constants,
+  type IncomingHttpHeaders,
+  type IncomingHttpStatusHeader,
+  type OutgoingHttpHeaders,
+} from 'node:http2'
+import type { Answer, RequestClient, ServedRequest } from './answer.ts'
+import { AccessRecord, CLIENT_GONE } from './access-record.ts'
+import { Attempts } from './attempts.ts'
+import type { HeldRequest } from './hold.ts'
+import type { Incoming } from './incoming.ts'
+import type { BodySource } from './request-body.ts'
+import type { RequestHead } from './request-head.ts'
+import type { ResponseHead } from './response-head.ts'
+import type { UpstreamSession } from './upstream-session.ts'
+import type { WorkerContext } from './worker-context.ts'
+
+/**
+ * One gRPC call on its way. Its servers speak nothing but HTTP/2, here without TLS and by prior knowledge (RFC 9113, section 3.3);
+ * messages flow both ways at once, and the trailers say how it went.
+ */
+export class GrpcExchange implements ServedRequest, HeldRequest {
+  private readonly context: WorkerContext
+  private readonly client: RequestClient
+  private readonly answer: Answer
+  private readonly head: RequestHead
+  private readonly source: BodySource | null
+  private readonly attempts: Attempts
+  private readonly record: AccessRecord
+  private session: UpstreamSession | null = null
+  private stream: ClientHttp2Stream | null = null
+  private heldUntil: number | undefined
+  private trailers: readonly string[] = []
+  private flowing = false
+  private done = false
+
+  constructor(context: WorkerContext, { client, answer, head, source }: Incoming) {
+    this.context = context
+    this.client = client
+    this.answer = answer
+    this.head = head
+    this.source = source
+    this.record = new AccessRecord(context, head)
+    this.attempts = new Attempts(context, head, this.record)
+  }
+
+  get hostname(): string {
+    return this.head.routeName
+  }
+
+  start(): void {
+    if (!this.attempt()) this.failUnlessHeld(503, 'no_replica')
+  }
+
+  retry(): boolean {
+    this.attempts.begin()
+    return this.attempt()
+  }
+
+  giveUp(): void {
+    this.fail(503, 'held_in_vain')
+  }
+
+  abandon(): void {
+    if (this.done) return
+    this.done = true
+    this.record.end(CLIENT_GONE)
+    if (this.heldUntil !== undefined) this.context.holds.remove(this)
+    this.leave(constants.NGHTTP2_CANCEL)
+  }
+
+  private failUnlessHeld(status: number, reason: string): void {
+    const until = this.context.holds.add(this, this.context.clock.now, this.heldUntil)
+    if (until === undefined) this.fail(status, reason)
+    else this.heldUntil = until
+  }
+
+  private attempt(): boolean {
+    const upstream = this.attempts.nextUpstream()
+    if (upstream === undefined) return false
+    const session = upstream.http2Session(this.context)
+    this.session = session
+    upstream.requests += 1
+    session.whenConnected((connected) => {
+      if (this.session !== session || this.done) return
+      if (connected) this.send(session)
+      else this.refused()
+    })
+    return true
+  }
+
+  /** Nothing has been sent: another replica may be tried. */
+  private refused(): void {
+    const upstream = this.session?.upstream
+    this.leave(constants.NGHTTP2_CANCEL)
+    if (upstream === undefined || !this.attempts.afterRefusal(upstream) || !this.attempt())
+      this.failUnlessHeld(502, 'connection_refused')
+  }
+
+  private send(session: UpstreamSession): void {
+    const { limits } = this.context
+    const stream = session.request(requestFields(this.head), this.source === null)
+    if (stream === undefined) {
+      this.refused()
+      return
+    }
+    this.stream = stream
+    stream.setTimeout(limits.response_body_idle_ms, () => this.fail(504, 'response_timeout'))
+    stream.on('response', (headers, flags, raw: string[]) => this.begin(headers, flags, raw))
+    stream.on('trailers', (_headers: IncomingHttpHeaders, _flags: number, raw: string[]) => {
+      this.trailers = raw
+    })
+    stream.on('data', (piece: Buffer) => {
+      this.record.bytes += piece.length
+      if (this.answer.write({ bytes: piece, release: undefined }, () => stream.resume())) stream.pause()
+    })
+    stream.on('end', () => this.end())
+    stream.on('error', ignore)
+    stream.on('close', () => {
+      if (!this.done && this.stream === stream) this.fail(502, `reset_${stream.rstCode}`)
+    })
+    if (this.source !== null && !this.flowing) this.carry(this.source)
+  }
+
+  /** Carries the client's messages to wherever the call is now, no faster than they are taken. */
+  private carry({ stream: from }: BodySource): void {
+    this.flowing = true
+    from.on('error', ignore)
+    from.on('data', (piece: Buffer) => {
+      const { stream } = this
+      if (stream === null || stream.destroyed || stream.write(piece)) return
+      from.pause()
+      stream.once('drain', () => from.resume())
+    })
+    from.on('end', () => this.stream?.end())
+  }
+
+  private begin(
+    headers: IncomingHttpHeaders & IncomingHttpStatusHeader,
+    flags: number,
+    raw: readonly string[],
+  ): void {
+    if (this.done) return
+    const hasBody = (flags & constants.NGHTTP2_FLAG_END_STREAM) === 0
+    const head: ResponseHead = {
+      status: headers[':status'] ?? 502,
+      reason: '',
+      headers: withoutPseudo(raw),
+      contentLength: -1,
+      chunked: true,
+      reusable: true,
+      keepAliveMs: -1,
+      upgrade: '',
+      trailer: '',
+    }
+    this.attempts.answered(head)
+    this.answer.begin(head, hasBody)
+  }
+
+  private end(): void {
+    if (this.done) return
+    if (!this.answer.begun) {
+      this.fail(502, 'no_answer')
+      return
+    }
+    this.done = true
+    this.record.end()
+    this.answer.end('', this.trailers)
+    // A server may answer before it has read everything: what still comes is not wanted any more.
+    this.leave(constants.NGHTTP2_NO_ERROR)
+    this.source?.discard()
+    this.client.served(this)
+  }
+
+  private fail(status: number, reason: string): void {
+    if (this.done) return
+    this.done = true
+    const { context, head } = this
+    this.leave(constants.NGHTTP2_CANCEL)
+    const { hostname: host, requestId: request_id } = head
+    context.log('request_failed', { status, reason, host, upstream: this.attempts.upstreamId, request_id })
+    this.answer.fail(status, head.requestId)
+    this.record.end(status)
+    this.source?.discard()
+    this.client.served(this)
+  }
+
+  /** The replica is rid of the call. */
+  private leave(code: number): void {
+    const { session, stream } = this
+    this.session = null
+    this.stream = null
+    if (session !== null) session.upstream.requests -= 1
+    if (stream !== null && !stream.closed) stream.close(code)
+  }
+}
+
+/** The checked header section, as fields of HTTP/2: what belonged to one connection of HTTP/1 is left out. */
+function requestFields({ method, text }: RequestHead): OutgoingHttpHeaders {
+  // A rule may have changed it.
+  const [, path = '/'] = text.split(' ', 2)
+  const fields: Record<string, string | string[]> = { ':method': method, ':path': path, ':scheme': 'http' }
+  for (const line of text.split('\r\n').slice(1)) {
+    const colon = line.indexOf(':')
+    if (colon === -1) continue
+    const name = line.slice(0, colon).toLowerCase()
+    const value = line.slice(colon + 2)
+    const present = fields[name]
+    if (name === 'host') fields[':authority'] = value
+    else if (name === 'transfer-encoding' || name === 'connection' || name === 'expect') continue
+    else fields[name] = present === undefined ? value : [present, value].flat()
+  }
+  return fields
+}
+
+function withoutPseudo(raw: readonly string[]): string[] {
+  const fields: string[] = []
+  for (let index = 0; index < raw.length; index += 2) {
+    const name = raw[index] as string
+    if (!name.startsWith(':')) fields.push(name, raw[index + 1] as string)
+  }
+  return fields
+}
+
+function ignore(): void {}

@@ -1,0 +1,153 @@
+import { once } from 'node:events'
+import { connect, createServer, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2'
+import type { AddressInfo } from 'node:net'
+import { test } from 'tap'
+import type { Test } from 'tap'
+import { makeCertificate } from '../../support/certificate.ts'
+import { closedPort, eventually, HOST, route, startProxy } from './proxy-fixture.ts'
+
+const certificate = makeCertificate(HOST)
+
+/** A server of gRPC's kind: HTTP/2 without TLS. */
+async function startH2c(
+  t: Test,
+  serve: (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => void,
+): Promise<number> {
+  const server = createServer()
+  const sessions = new Set<{ destroy(): void }>()
+  server.on('session', (session) => sessions.add(session))
+  server.on('stream', serve)
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => {
+    for (const session of sessions) session.destroy()
+    server.close()
+  })
+  return (server.address() as AddressInfo).port
+}
+
+async function setUp(t: Test) {
+  const { chain_pem, key_pem } = await certificate
+  const proxy = await startProxy(t, { certificates: { [HOST]: { chain_pem, key_pem } } })
+  const session = connect(`https://${HOST}:${proxy.tlsPort}`, {
+    ca: chain_pem,
+    lookup: (_name, _options, done) => done(null, [{ address: '127.0.0.1', family: 4 }] as never, 4),
+  })
+  session.on('error', () => {})
+  t.teardown(() => session.destroy())
+  const call = (type = 'application/grpc+proto') =>
+    session.request({ ':method': 'POST', ':path': '/pkg.Service/Call', 'content-type': type, te: 'trailers' })
+  return { ...proxy, call }
+}
+
+test('messages of a call flow both ways at once, and its trailers arrive', async (t) => {
+  const { call, publish, context } = await setUp(t)
+  let seen: IncomingHttpHeaders = {}
+  const replica = await startH2c(t, (stream, headers) => {
+    seen = headers
+    stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true })
+    stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0', 'grpc-message': 'fine' }))
+    stream.on('data', (piece: Buffer) => stream.write(`echo ${piece.toString()}`))
+    stream.on('end', () => stream.end())
+  })
+  publish(route(HOST, replica))
+  const stream = call()
+  stream.write('one')
+  await once(stream, 'response')
+  t.equal(
+    String((await once(stream, 'data'))[0]),
+    'echo one',
+    'the first answer comes before the last message',
+  )
+  t.equal(context.routes.loads()[0]?.requests, 1)
+  const trailers = once(stream, 'trailers')
+  stream.end('two')
+  t.equal(String((await once(stream, 'data'))[0]), 'echo two')
+  const [fields] = (await trailers) as [IncomingHttpHeaders]
+  t.equal(fields['grpc-status'], '0')
+  t.equal(fields['grpc-message'], 'fine')
+  t.equal(seen['te'], 'trailers')
+  t.equal(seen['x-forwarded-proto'], 'https')
+  t.match(seen[':authority'], HOST)
+  await eventually(() => context.routes.loads().length === 0)
+  t.equal(context.counters.exceptions, 0)
+})
+
+test('an answer of trailers only, a reset, and a client that cancels', async (t) => {
+  const { call, publish, context } = await setUp(t)
+  let cancelled = 0
+  const replica = await startH2c(t, (stream, headers) => {
+    stream.on('error', () => {})
+    if (headers['content-type'] === 'application/grpc+only')
+      stream.respond({ ':status': 200, 'grpc-status': '12' }, { endStream: true })
+    else if (headers['content-type'] === 'application/grpc+reset') stream.close(2)
+    else {
+      stream.respond({ ':status': 200 })
+      stream.on('close', () => (cancelled += 1))
+    }
+  })
+  publish(route(HOST, replica))
+  const only = call('application/grpc+only')
+  only.end()
+  const [headers] = (await once(only, 'response')) as [IncomingHttpHeaders]
+  t.equal(headers['grpc-status'], '12')
+  const reset = call('application/grpc+reset')
+  reset.end()
+  const [failed] = (await once(reset, 'response')) as [IncomingHttpHeaders & { ':status'?: number }]
+  t.equal(failed[':status'], 502)
+  const left = call()
+  await once(left, 'response')
+  left.close()
+  await eventually(() => cancelled === 1)
+  await eventually(() => context.routes.loads().length === 0)
+})
+
+test('a call goes to another replica when one refuses, waits where it may, and is told else', async (t) => {
+  const { call, publish, context } = await setUp(t)
+  const replica = await startH2c(t, (stream) =>
+    stream.respond({ ':status': 200, 'grpc-status': '0' }, { endStream: true }),
+  )
+  const ask = async (): Promise<number | undefined> => {
+    const stream = call()
+    stream.end('x')
+    const [headers] = (await once(stream, 'response')) as [IncomingHttpHeaders & { ':status'?: number }]
+    stream.resume()
+    return headers[':status']
+  }
+  publish(route(HOST, await closedPort(), replica))
+  for (let count = 0; count < 4; count += 1) t.equal(await ask(), 200)
+  publish(route(HOST, await closedPort()))
+  t.equal(await ask(), 502)
+  publish({ ...route(HOST), hold_ms: 60_000 })
+  const waiting = ask()
+  await eventually(() => context.holds.counts().length === 1)
+  publish(route(HOST, replica))
+  t.equal(await waiting, 200)
+})
+
+test('a replica that leaves the table finishes its calls and gets no more', async (t) => {
+  const { call, publish } = await setUp(t)
+  const names: string[] = []
+  const start = (name: string) =>
+    startH2c(t, (stream) => {
+      names.push(name)
+      stream.respond({ ':status': 200 })
+      stream.on('data', (piece: Buffer) => stream.write(piece))
+      stream.on('end', () => stream.end())
+    })
+  const [old, fresh] = [await start('old'), await start('fresh')]
+  publish(route(HOST, old))
+  const running = call()
+  await once(running, 'response')
+  publish(route(HOST, fresh))
+  const next = call()
+  await once(next, 'response')
+  t.same(names, ['old', 'fresh'])
+  running.write('still')
+  t.equal(String((await once(running, 'data'))[0]), 'still')
+  running.end()
+  next.end()
+  running.resume()
+  next.resume()
+  await Promise.all([once(running, 'end'), once(next, 'end')])
+})
