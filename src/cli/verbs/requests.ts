@@ -1,5 +1,5 @@
 import { UsageError } from '../cli-error.ts'
-import { segment } from '../client.ts'
+import { targetOf } from '../../api-client/route.ts'
 import { followEvents, parseObject } from '../event-follow.ts'
 import { noteLost } from '../log-lines.ts'
 import { cell } from '../output.ts'
@@ -29,17 +29,21 @@ export const requests = defineVerb({
     if (!/^\d{1,3}$|^1000$/.test(tail)) throw new UsageError(`--tail ${tail} is not a number up to 1000`)
     const client = await call.connect()
     const service = await requireService(call, client, operands[0], flags.project)
-    const path = `/v1/services/${segment(service.id)}/requests`
+    const params = { id: service.id }
     const { deployment: deploymentId } = flags
     if (!flags.follow) {
       if (tail === '0') return
-      const query = { limit: tail, deployment_id: deploymentId }
-      for (const each of (await client.get<RequestEntry[]>(path, query)).toReversed()) show(call, each)
+      const query = {
+        limit: Number(tail),
+        ...(deploymentId !== undefined && { deployment_id: deploymentId }),
+      }
+      const found = await client.call('GET /v1/services/{id}/requests', { params, query })
+      for (const each of found.toReversed()) show(call, each)
       return
     }
     const events = followEvents({
       client,
-      path: `${path}/stream`,
+      path: targetOf('GET /v1/services/{id}/requests/stream', { params }).path,
       query: { tail, deployment_id: deploymentId },
       surroundings: call,
       onCut: (reason) => output.note(`${reason}; trying again ...`),
