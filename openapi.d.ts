@@ -199,6 +199,7 @@ export type CreateDeploymentBody = {
     commit?: string
   } | {
     type: "external_image"
+    /** In full; default: the service's. */
     image?: string
   }
 }
@@ -250,7 +251,7 @@ export type CreateServiceBody = {
   name: string
   /** May be left out by who may create services in the project default: it is made there then. */
   project_id?: string
-  /** Where deployments come from. This version knows {"type":"upload"} and {"type":"git","repo_url":...}. */
+  /** Where deployments come from. {"type":"upload"}, {"type":"git","repo_url":...}, or {"type":"external_image"} with image, or with registry_id and image_ref. */
   source?: {
     type: 'upload' | 'git' | 'external_image'
     repo_url?: string
@@ -261,6 +262,8 @@ export type CreateServiceBody = {
     image?: string
     registry_id?: string
     image_ref?: string
+    /** Of an image in the registry of this node, named by a tag: a push of the tag deploys it. */
+    auto_deploy?: boolean
   }
   /** auto (the default): the Dockerfile, else package.json, else static files. */
   builder?: 'auto' | 'dockerfile' | 'node' | 'static'
@@ -270,6 +273,8 @@ export type CreateServiceBody = {
   context_path?: string | null
   /** Stage of the Dockerfile; null (the default): the last. */
   target?: string | null
+  /** A file of variables in the source (lines of NAME=value, .json or .yaml) that SOPS encrypted for the key of `GET /v1/secrets/recipient`. Its values come before those of the project and after those of the service. */
+  env_file?: string | null
   /** Build arguments of the Dockerfile, named by letters, digits and underscores. They are readable by everyone who sees the service: no place for secrets. */
   build_args?: Record<string, string>
   /** Where the service listens (default 8080), given to it as PORT; null: it listens on nothing. */
@@ -311,6 +316,7 @@ export type CreateServiceBody = {
   build_secrets?: unknown[] | null
   /** Whether certificates are obtained for its domains. Default true. */
   tls_enabled?: boolean
+  ingress?: IngressInput
   /** The hostnames that it is to have: new ones are claimed, absent ones removed. Left out or null: they stay as they are. */
   domains?: string[] | null
 }
@@ -321,6 +327,21 @@ export type CreateUserBody = {
   /** At least 12 characters */
   password: string
   is_super_admin?: boolean
+}
+
+export type CreateWebhookBody = {
+  name?: string
+  enabled?: boolean
+  /** A secret of your own; left out, one is made. */
+  secret?: string
+  /** Branches that are deployed, such as main or release/*; null (the default): the one that the service deploys. */
+  branches?: string[] | null
+  /** Tags that are deployed, such as v*; none by default. */
+  tags?: string[]
+  /** Deploys only when a file was added, changed or removed that matches, such as web/** or !docs/**. */
+  paths?: string[]
+  /** Whether [skip ci], [skip deploy] and their like are obeyed. Default true. */
+  skip_markers?: boolean
 }
 
 export type Deployment = {
@@ -344,6 +365,8 @@ export type Deployment = {
     /** The commit that was asked for. */
     commit?: string | null
     submodules?: boolean
+    image?: string
+    registry_id?: string | null
     deployment_id?: string
     number?: number
   }
@@ -464,6 +487,33 @@ export type Error = {
   request_id: string
 }
 
+export type ExternalRegistry = {
+  id: string
+  project_id: string
+  name: string
+  endpoint: string
+  auth_kind: 'anonymous' | 'basic' | 'token' | 'ecr_token' | 'gar_token'
+  /** RFC 3339 UTC with milliseconds */
+  created_at: string
+  /** RFC 3339 UTC with milliseconds */
+  updated_at: string
+}
+
+export type ExternalRegistryBody = {
+  /** Unique in the project. */
+  name: string
+  /** Where it answers: ghcr.io, or https://registry.example.com:5000. Plain http:// is for hosts on loopback only. */
+  endpoint: string
+  /** basic: username and password. token: a bearer token, or one that the token service takes for it. ecr_token and gar_token: what aws ecr get-login-password and gcloud auth print-access-token answer. */
+  auth_kind: 'anonymous' | 'basic' | 'token' | 'ecr_token' | 'gar_token'
+  /** For basic. */
+  username?: string
+  /** For basic. Sealed, never read back. */
+  password?: string
+  /** For the kinds of token. Sealed, never read back. */
+  token?: string
+}
+
 export type Freeze = {
   /** Whether deployments are refused. */
   frozen: boolean
@@ -555,6 +605,97 @@ export type HealthCheckInput = {
   /** Bad probes in a row after which a replica gets no requests and is replaced. Default 3. */
   live_failures?: number
 }
+
+/** What happens to requests before the service gets them. */
+export type Ingress = {
+  https_redirect: boolean
+  canonical: string | null
+  redirects: ({
+    path: string
+    exact: boolean
+    to: string
+    status: number
+  })[]
+  basic_auth: {
+    realm: string
+    users: ({
+      username: string
+    })[]
+  } | null
+  request_headers: {
+    set: Record<string, string>
+    remove: string[]
+  } | null
+  response_headers: {
+    set: Record<string, string>
+    remove: string[]
+  } | null
+  paths: ({
+    prefix: string
+    service: string
+    strip: boolean
+  })[]
+  max_body_bytes: number | null
+  allow: string[]
+  deny: string[]
+  maintenance: {
+    message: string
+    retry_after_seconds: number
+  } | null
+  sticky: boolean
+}
+
+export type IngressInput = {
+  /** Send http on to https where there is a certificate. Default true. */
+  https_redirect?: boolean
+  /** Of a domain that is attached with and without www., the one that requests are sent on to. */
+  canonical?: 'www' | 'apex' | null
+  redirects?: ({
+    /** This path and what is below it; the rest of the path and the query go along. */
+    path: string
+    /** Only this very path. Default false. */
+    exact?: boolean
+    /** An http(s) URL or a path. */
+    to: string
+    /** Default 308. */
+    status?: 301 | 302 | 303 | 307 | 308
+  })[]
+  basic_auth?: {
+    realm?: string
+    users: ({
+      username: string
+      /** Stored as a salted hash and never answered. Left out: it stays. */
+      password?: string
+    })[]
+  } | null
+  request_headers?: {
+    set?: Record<string, string>
+    remove?: string[]
+  } | null
+  response_headers?: {
+    set?: Record<string, string>
+    remove?: string[]
+  } | null
+  paths?: ({
+    /** Requests for this path and what is below it go to another service of the project. */
+    prefix: string
+    /** Its name. */
+    service: string
+    /** Whether the prefix is taken off. Default false. */
+    strip?: boolean
+  })[]
+  max_body_bytes?: number | null
+  /** When there are any, only these. */
+  allow?: string[]
+  /** Not these, whatever allow says. */
+  deny?: string[]
+  maintenance?: {
+    message?: string
+    retry_after_seconds?: number
+  } | null
+  /** Whether a client keeps its replica, by a cookie. Default false. */
+  sticky?: boolean
+} | null
 
 export type IngressRoute = {
   hostname: string
@@ -714,10 +855,25 @@ export type PatchEnvBody = {
   unset?: string[]
 }
 
+export type PatchExternalRegistryBody = {
+  /** Unique in the project. */
+  name?: string
+  /** Where it answers: ghcr.io, or https://registry.example.com:5000. Plain http:// is for hosts on loopback only. */
+  endpoint?: string
+  /** basic: username and password. token: a bearer token, or one that the token service takes for it. ecr_token and gar_token: what aws ecr get-login-password and gcloud auth print-access-token answer. */
+  auth_kind?: 'anonymous' | 'basic' | 'token' | 'ecr_token' | 'gar_token'
+  /** For basic. */
+  username?: string
+  /** For basic. Sealed, never read back. */
+  password?: string
+  /** For the kinds of token. Sealed, never read back. */
+  token?: string
+}
+
 export type PatchServiceBody = {
   /** Lower-case letters, digits and inner hyphens, at most 40 characters. */
   name?: string
-  /** Where deployments come from. This version knows {"type":"upload"} and {"type":"git","repo_url":...}. */
+  /** Where deployments come from. {"type":"upload"}, {"type":"git","repo_url":...}, or {"type":"external_image"} with image, or with registry_id and image_ref. */
   source?: {
     type: 'upload' | 'git' | 'external_image'
     repo_url?: string
@@ -728,6 +884,8 @@ export type PatchServiceBody = {
     image?: string
     registry_id?: string
     image_ref?: string
+    /** Of an image in the registry of this node, named by a tag: a push of the tag deploys it. */
+    auto_deploy?: boolean
   }
   /** auto (the default): the Dockerfile, else package.json, else static files. */
   builder?: 'auto' | 'dockerfile' | 'node' | 'static'
@@ -737,6 +895,8 @@ export type PatchServiceBody = {
   context_path?: string | null
   /** Stage of the Dockerfile; null (the default): the last. */
   target?: string | null
+  /** A file of variables in the source (lines of NAME=value, .json or .yaml) that SOPS encrypted for the key of `GET /v1/secrets/recipient`. Its values come before those of the project and after those of the service. */
+  env_file?: string | null
   /** Build arguments of the Dockerfile, named by letters, digits and underscores. They are readable by everyone who sees the service: no place for secrets. */
   build_args?: Record<string, string>
   /** Where the service listens (default 8080), given to it as PORT; null: it listens on nothing. */
@@ -778,8 +938,22 @@ export type PatchServiceBody = {
   build_secrets?: unknown[] | null
   /** Whether certificates are obtained for its domains. Default true. */
   tls_enabled?: boolean
+  ingress?: IngressInput
   /** The hostnames that it is to have: new ones are claimed, absent ones removed. Left out or null: they stay as they are. */
   domains?: string[] | null
+}
+
+export type PatchWebhookBody = {
+  name?: string
+  enabled?: boolean
+  /** Branches that are deployed, such as main or release/*; null (the default): the one that the service deploys. */
+  branches?: string[] | null
+  /** Tags that are deployed, such as v*; none by default. */
+  tags?: string[]
+  /** Deploys only when a file was added, changed or removed that matches, such as web/** or !docs/**. */
+  paths?: string[]
+  /** Whether [skip ci], [skip deploy] and their like are obeyed. Default true. */
+  skip_markers?: boolean
 }
 
 export type Permission = 'projects.read' | 'projects.write' | 'members.write' | 'services.read' | 'services.write' | 'domains.read' | 'domains.write' | 'certificates.write' | 'env.read' | 'env.write' | 'uploads.create' | 'volumes.read' | 'volumes.write' | 'deployments.read' | 'deployments.create' | 'deployments.cancel' | 'logs.read' | 'credentials.read' | 'credentials.write' | 'registry.pull' | 'registry.push' | 'registry.delete' | 'audit.read' | 'tokens.mint'
@@ -849,7 +1023,7 @@ export type ReplaceProjectBody = {
 export type ReplaceServiceBody = {
   /** Lower-case letters, digits and inner hyphens, at most 40 characters. */
   name: string
-  /** Where deployments come from. This version knows {"type":"upload"} and {"type":"git","repo_url":...}. */
+  /** Where deployments come from. {"type":"upload"}, {"type":"git","repo_url":...}, or {"type":"external_image"} with image, or with registry_id and image_ref. */
   source?: {
     type: 'upload' | 'git' | 'external_image'
     repo_url?: string
@@ -860,6 +1034,8 @@ export type ReplaceServiceBody = {
     image?: string
     registry_id?: string
     image_ref?: string
+    /** Of an image in the registry of this node, named by a tag: a push of the tag deploys it. */
+    auto_deploy?: boolean
   }
   /** auto (the default): the Dockerfile, else package.json, else static files. */
   builder?: 'auto' | 'dockerfile' | 'node' | 'static'
@@ -869,6 +1045,8 @@ export type ReplaceServiceBody = {
   context_path?: string | null
   /** Stage of the Dockerfile; null (the default): the last. */
   target?: string | null
+  /** A file of variables in the source (lines of NAME=value, .json or .yaml) that SOPS encrypted for the key of `GET /v1/secrets/recipient`. Its values come before those of the project and after those of the service. */
+  env_file?: string | null
   /** Build arguments of the Dockerfile, named by letters, digits and underscores. They are readable by everyone who sees the service: no place for secrets. */
   build_args?: Record<string, string>
   /** Where the service listens (default 8080), given to it as PORT; null: it listens on nothing. */
@@ -910,8 +1088,35 @@ export type ReplaceServiceBody = {
   build_secrets?: unknown[] | null
   /** Whether certificates are obtained for its domains. Default true. */
   tls_enabled?: boolean
+  ingress?: IngressInput
   /** The hostnames that it is to have: new ones are claimed, absent ones removed. Left out or null: they stay as they are. */
   domains?: string[] | null
+}
+
+export type RequestEntry = {
+  /** Where it stands in the log; rises with every entry. */
+  id: string
+  /** RFC 3339 UTC with milliseconds */
+  ts: string
+  /** The X-Request-Id that the application got. */
+  request_id: string
+  method: string
+  hostname: string
+  /** Without its query, at most 512 characters. */
+  path: string
+  /** 499: the client left before it was answered. */
+  status: number
+  /** Of the body of the answer. */
+  bytes: number
+  /** From the request until the end of the answer; of a WebSocket until it was open. */
+  duration_ms: number
+  /** Until the application began to answer; null: it did not. */
+  upstream_ms: number | null
+  /** The release that answered; null: none was asked. */
+  deployment_id: string | null
+  /** The name of its container. */
+  replica: string | null
+  client_address: string
 }
 
 export type RevokeCertificateBody = {
@@ -932,6 +1137,11 @@ export type RollbackServiceBody = {
   deployment_id?: string
 }
 
+export type RotateWebhookSecretBody = {
+  /** A secret of your own; left out, one is made. */
+  secret?: string
+}
+
 export type ScaleServiceBody = {
   replicas: number
 }
@@ -949,6 +1159,8 @@ export type Service = {
   /** Stage of the Dockerfile; null: the last. */
   target: string | null
   build_args: Record<string, string>
+  /** A file of variables in the source that SOPS encrypted for this node. */
+  env_file: string | null
   /** Where the service listens; null: nowhere. */
   internal_port: number | null
   command: string[] | null
@@ -979,6 +1191,7 @@ export type Service = {
   domains: string[]
   /** Whether certificates are obtained for its domains. */
   tls_enabled: boolean
+  ingress: Ingress
   build_secrets: unknown[]
   status: 'Running' | 'Degraded' | 'Deploying' | 'CrashLoop' | 'Sleeping' | 'Stopped' | 'New'
   url: string
@@ -1001,7 +1214,11 @@ export type ServiceLogLine = {
 }
 
 export type ServiceSource = {
-  type: 'upload' | 'git'
+  type: 'upload' | 'git' | 'external_image'
+  image?: string
+  registry_id?: string
+  image_ref?: string
+  auto_deploy?: boolean
   repo_url?: string
   /** A branch, a tag, a commit or refs/...; null: the default branch. */
   git_ref?: string | null
@@ -1105,6 +1322,94 @@ export type VolumeMountInput = {
   mount_path: string
   /** Default false. */
   read_only?: boolean
+}
+
+export type Webhook = {
+  /** UUIDv7 */
+  id: string
+  /** UUIDv7 */
+  service_id: string
+  name: string
+  enabled: boolean
+  branches: string[] | null
+  tags: string[]
+  paths: string[]
+  skip_markers: boolean
+  /** Where the forge sends to, on this API's address. */
+  path: string
+  /** The same under the control domain; null when the node has none. */
+  url: string | null
+  created_by: {
+    kind: string
+    name: string
+  }
+  /** RFC 3339 UTC with milliseconds */
+  created_at: string
+  /** RFC 3339 UTC with milliseconds */
+  updated_at: string
+}
+
+export type WebhookDelivery = {
+  /** UUIDv7 */
+  id: string
+  /** UUIDv7 */
+  webhook_id: string
+  /** As the forge counts it. */
+  delivery_key: string
+  provider: 'github' | 'gitlab' | 'gitea'
+  event: string
+  ref: string | null
+  commit: string | null
+  author: string | null
+  /** First line of the newest commit. */
+  message: string | null
+  outcome: 'pending' | 'deployed' | 'skipped' | 'failed'
+  /** Why it was skipped or failed. */
+  reason: string | null
+  /** UUIDv7 */
+  deployment_id: string | null
+  /** UUIDv7 */
+  replays_id: string | null
+  /** RFC 3339 UTC with milliseconds */
+  received_at: string
+  /** RFC 3339 UTC with milliseconds */
+  finished_at: string | null
+}
+
+export type WebhookReceipt = {
+  /** UUIDv7 */
+  id: string
+  outcome: 'pending' | 'deployed' | 'skipped' | 'failed'
+  reason: string | null
+  /** It had arrived before; nothing was done again. */
+  duplicate: boolean
+}
+
+export type WebhookWithSecret = {
+  /** UUIDv7 */
+  id: string
+  /** UUIDv7 */
+  service_id: string
+  name: string
+  enabled: boolean
+  branches: string[] | null
+  tags: string[]
+  paths: string[]
+  skip_markers: boolean
+  /** Where the forge sends to, on this API's address. */
+  path: string
+  /** The same under the control domain; null when the node has none. */
+  url: string | null
+  created_by: {
+    kind: string
+    name: string
+  }
+  /** RFC 3339 UTC with milliseconds */
+  created_at: string
+  /** RFC 3339 UTC with milliseconds */
+  updated_at: string
+  /** Shown this once. */
+  secret: string
 }
 
 export type WorkerStatus = {
@@ -1338,7 +1643,7 @@ export interface Operations {
     body: RevokeCertificateBody
     answer: Certificate
   }
-  /** Deploy an upload, the live release again, or an earlier release */
+  /** Deploy an upload, a commit of the repository, the live release again, or an earlier release */
   createDeployment: {
     method: 'POST'
     path: '/v1/deployments'
@@ -1391,6 +1696,15 @@ export interface Operations {
     query: { since?: string; project_id?: string; format?: 'json' | 'text' }
     body: undefined
     answer: string
+  }
+  /** Where GitHub, GitLab, Gitea and Forgejo send pushes to */
+  receiveWebhook: {
+    method: 'POST'
+    path: '/v1/hooks/{webhook_id}'
+    params: { webhook_id: string }
+    query: Record<never, never>
+    body: ReadableStream | Uint8Array
+    answer: WebhookReceipt
   }
   /** List the routes that the ingress serves now, by hostname */
   listIngressRoutes: {
@@ -1640,6 +1954,60 @@ export interface Operations {
     method: 'DELETE'
     path: '/v1/projects/{id}/members/{user_id}'
     params: { id: string; user_id: string }
+    query: Record<never, never>
+    body: undefined
+    answer: undefined
+  }
+  /** List a project's external registries, newest first; what is shown to them is never read back */
+  listExternalRegistries: {
+    method: 'GET'
+    path: '/v1/projects/{id}/registries'
+    params: { id: string }
+    query: { limit?: number; cursor?: string }
+    body: undefined
+    answer: ExternalRegistry[]
+  }
+  /** Add an external registry with what it is shown */
+  createExternalRegistry: {
+    method: 'POST'
+    path: '/v1/projects/{id}/registries'
+    params: { id: string }
+    query: Record<never, never>
+    body: ExternalRegistryBody
+    answer: ExternalRegistry
+  }
+  /** Read an external registry */
+  getExternalRegistry: {
+    method: 'GET'
+    path: '/v1/projects/{id}/registries/{registry_id}'
+    params: { id: string; registry_id: string }
+    query: Record<never, never>
+    body: undefined
+    answer: ExternalRegistry
+  }
+  /** Replace an external registry, what it is shown too */
+  replaceExternalRegistry: {
+    method: 'PUT'
+    path: '/v1/projects/{id}/registries/{registry_id}'
+    params: { id: string; registry_id: string }
+    query: Record<never, never>
+    body: ExternalRegistryBody
+    answer: ExternalRegistry
+  }
+  /** Change an external registry; another endpoint or auth_kind wants what it is shown anew */
+  updateExternalRegistry: {
+    method: 'PATCH'
+    path: '/v1/projects/{id}/registries/{registry_id}'
+    params: { id: string; registry_id: string }
+    query: Record<never, never>
+    body: PatchExternalRegistryBody
+    answer: ExternalRegistry
+  }
+  /** Remove an external registry; refused while it is the source of a service */
+  deleteExternalRegistry: {
+    method: 'DELETE'
+    path: '/v1/projects/{id}/registries/{registry_id}'
+    params: { id: string; registry_id: string }
     query: Record<never, never>
     body: undefined
     answer: undefined
@@ -2091,6 +2459,24 @@ export interface Operations {
     body: undefined
     answer: string
   }
+  /** List the requests that came for a service, newest first */
+  listRequests: {
+    method: 'GET'
+    path: '/v1/services/{id}/requests'
+    params: { id: string }
+    query: { limit?: number; cursor?: string; deployment_id?: string; since?: string; until?: string; grep?: string }
+    body: undefined
+    answer: RequestEntry[]
+  }
+  /** Follow the requests that come for a service */
+  streamRequests: {
+    method: 'GET'
+    path: '/v1/services/{id}/requests/stream'
+    params: { id: string }
+    query: { deployment_id?: string; tail?: number }
+    body: undefined
+    answer: string
+  }
   /** Replace all replicas without a gap; Location names the deployment that does it */
   restartService: {
     method: 'POST'
@@ -2180,6 +2566,78 @@ export interface Operations {
     query: Record<never, never>
     body: ReadableStream | Uint8Array
     answer: Volume
+  }
+  /** List the webhooks of a service, newest first */
+  listWebhooks: {
+    method: 'GET'
+    path: '/v1/services/{id}/webhooks'
+    params: { id: string }
+    query: { limit?: number; cursor?: string }
+    body: undefined
+    answer: Webhook[]
+  }
+  /** Make a webhook that deploys what is pushed; its secret is answered this once */
+  createWebhook: {
+    method: 'POST'
+    path: '/v1/services/{id}/webhooks'
+    params: { id: string }
+    query: Record<never, never>
+    body: CreateWebhookBody
+    answer: WebhookWithSecret
+  }
+  /** Read a webhook, without its secret */
+  getWebhook: {
+    method: 'GET'
+    path: '/v1/services/{id}/webhooks/{webhook_id}'
+    params: { id: string; webhook_id: string }
+    query: Record<never, never>
+    body: undefined
+    answer: Webhook
+  }
+  /** Change which pushes a webhook deploys, or switch it off */
+  updateWebhook: {
+    method: 'PATCH'
+    path: '/v1/services/{id}/webhooks/{webhook_id}'
+    params: { id: string; webhook_id: string }
+    query: Record<never, never>
+    body: PatchWebhookBody
+    answer: Webhook
+  }
+  /** Delete a webhook and what it received */
+  deleteWebhook: {
+    method: 'DELETE'
+    path: '/v1/services/{id}/webhooks/{webhook_id}'
+    params: { id: string; webhook_id: string }
+    query: Record<never, never>
+    body: undefined
+    answer: undefined
+  }
+  /** List what a webhook received and what became of it, newest first */
+  listWebhookDeliveries: {
+    method: 'GET'
+    path: '/v1/services/{id}/webhooks/{webhook_id}/deliveries'
+    params: { id: string; webhook_id: string }
+    query: { limit?: number; cursor?: string }
+    body: undefined
+    answer: WebhookDelivery[]
+  }
+  /** Act on a push that arrived once more, by the filters of today */
+  replayWebhookDelivery: {
+    method: 'POST'
+    path: '/v1/services/{id}/webhooks/{webhook_id}/deliveries/{delivery_id}/replay'
+    params: { id: string; webhook_id: string; delivery_id: string }
+    query: Record<never, never>
+    body: undefined
+    answer: WebhookDelivery
+  }
+  /** Replace the secret of a webhook; the new one is answered this once */
+  rotateWebhookSecret: {
+    method: 'POST'
+    path: '/v1/services/{id}/webhooks/{webhook_id}/rotate-secret'
+    params: { id: string; webhook_id: string }
+    query: Record<never, never>
+    body: RotateWebhookSecretBody
+    answer: WebhookWithSecret
   }
   /** List the background loops, by name: last run, duration and error */
   listWorkers: {

@@ -7,6 +7,7 @@ import { type Access, composeAccess } from './composition/access.ts'
 import { composeImages } from './composition/images.ts'
 import { composeRegistry, type RegistryPart } from './composition/registry.ts'
 import { type Certificates, composeCertificates } from './composition/certificates.ts'
+import { composeRequests, type Requests } from './composition/requests.ts'
 import { composeDomains, type Domains } from './composition/domains.ts'
 import { type Traffic, composeTraffic } from './composition/traffic.ts'
 import { type Delivery, composeDelivery } from './composition/delivery.ts'
@@ -48,6 +49,7 @@ async function composeApp(base: Base): Promise<App> {
   const certificates = composeCertificates(base, access, traffic)
   const domains = composeDomains(base, access, traffic, certificates)
   const webhooks = composeWebhooks(base, access, delivery)
+  const requests = composeRequests(base, traffic, delivery)
   const workers = composeWorkers(
     base,
     access,
@@ -59,6 +61,7 @@ async function composeApp(base: Base): Promise<App> {
     domains,
     webhooks,
     certificates,
+    requests,
   )
   const server = composeServer(
     base,
@@ -73,8 +76,20 @@ async function composeApp(base: Base): Promise<App> {
     domains,
     webhooks,
     certificates,
+    requests,
   )
-  return lifecycle(base, access, traffic, delivery, workers, registry, domains, certificates, server)
+  return lifecycle(
+    base,
+    access,
+    traffic,
+    delivery,
+    workers,
+    registry,
+    domains,
+    certificates,
+    requests,
+    server,
+  )
 }
 
 function lifecycle(
@@ -86,6 +101,7 @@ function lifecycle(
   registry: RegistryPart,
   domains: Domains,
   certificates: Certificates,
+  requests: Requests,
   server: Server,
 ): App {
   const { config, state } = base
@@ -114,6 +130,8 @@ function lifecycle(
       for (const worker of [workers.removal, ...workers.upkeep]) worker.start()
       stack.defer(() => domains.stop())
       domains.start()
+      stack.defer(() => requests.stop())
+      requests.worker.start()
       stack.defer(() => certificates.worker.stop())
       certificates.worker.start()
       stack.defer(() => delivery.logs.stop())

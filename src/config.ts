@@ -77,12 +77,7 @@ export const SETTINGS = {
     'Whether domains may point to private and loopback addresses: for nodes that serve a private network.',
   ),
   domain_claim_days: read.integer(7, 1, 365, 'A domain that is not verified is removed after this time.'),
-  domain_grace_hours: read.integer(
-    72,
-    0,
-    24 * 365,
-    'A verified domain whose checks fail for so long is not routed any more.',
-  ),
+  domain_grace_hours: read.integer(72, 0, 8760, 'A failing domain is not routed after this time.'),
   public_addresses: read.list(
     'Addresses under which the world reaches this node, if they are not those of its network interfaces; named where a domain points elsewhere.',
   ),
@@ -186,6 +181,8 @@ export const SETTINGS = {
   ),
   log_max_bytes: read.bytes(100 * MIB, MIB, 1024 * GIB, 'Kept output of each service.'),
   log_max_days: read.integer(14, 1, 3650, 'Age at which kept output goes.'),
+  request_log_max_bytes: read.bytes(50 * MIB, MIB, 1024 * GIB, 'Kept access log of each service.'),
+  request_log_max_days: read.integer(14, 1, 3650, 'Age at which entries of the access log go.'),
   rate_limit_per_minute: read.integer(600, 1, 10_000_000, 'API calls of one principal in a minute.'),
   registry_blob_max_bytes: read.bytes(32 * GIB, MIB, 4096 * GIB, 'Largest blob that the registry takes.'),
   registry_upload_ttl_seconds: read.integer(

@@ -30,6 +30,10 @@ export const VERBS: Readonly<Record<string, Entry>> = {
   },
   ps: { about: 'How services are', load: async () => (await import('./verbs/ps.ts')).ps },
   logs: { about: 'Show what a service writes', load: async () => (await import('./verbs/logs.ts')).logs },
+  requests: {
+    about: 'Requests that came for a service',
+    load: async () => (await import('./verbs/requests.ts')).requests,
+  },
   releases: {
     about: 'Deployments of a service',
     load: async () => (await import('./verbs/releases.ts')).releases,

@@ -17,6 +17,7 @@ export type {
   MintedToken,
   Permission,
   Project,
+  RequestEntry,
   Service,
   Upload,
   User,

@@ -4,6 +4,7 @@ import { openApiRoutes } from '../http/openapi/openapi-routes.ts'
 import { createServer, type Server } from '../http/server.ts'
 import { AppError } from '../lib/errors.ts'
 import { auditRoutes } from '../modules/audit/audit-routes.ts'
+import { requestRoutes } from '../modules/requests/request-routes.ts'
 import { certificateRoutes } from '../modules/certificates/certificate-routes.ts'
 import { domainRoutes } from '../modules/domains/domain-routes.ts'
 import { deploymentRoutes } from '../modules/deployments/deployment-routes.ts'
@@ -37,6 +38,7 @@ import type { Access } from './access.ts'
 import type { Traffic } from './traffic.ts'
 import type { Delivery } from './delivery.ts'
 import type { Certificates } from './certificates.ts'
+import type { Requests } from './requests.ts'
 import type { Domains } from './domains.ts'
 import type { ImagesPart } from './images.ts'
 import type { RegistryPart } from './registry.ts'
@@ -58,6 +60,7 @@ export function composeServer(
   domains: Domains,
   webhooks: Webhooks,
   certificates: Certificates,
+  requests: Requests,
 ): Server {
   const { config, log, system, stores, state } = base
   const { database } = state
@@ -141,6 +144,7 @@ export function composeServer(
   manifestRoutes(server, describeManifest({ ...others, ...build, ...runs, ...routing }))
   domainRoutes(server, domains.operations)
   certificateRoutes(server, certificates.operations)
+  requestRoutes(server, requests.operations)
   uploadRoutes(server, delivery.uploads)
   volumeRoutes(server, delivery.volumes)
   deploymentRoutes(server, delivery.deployments)

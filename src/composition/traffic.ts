@@ -3,8 +3,9 @@ import type { Challenge } from '../ingress/challenge-table.ts'
 import { createIngress } from '../modules/ingress/ingress-control.ts'
 import { createReplicaIntents } from '../modules/replicas/replica-intent.ts'
 import { createRoutePublisher } from '../modules/replicas/route-publisher.ts'
-import { serviceHostnames, serviceUrl } from '../modules/services/service-hostname.ts'
-import type { ServiceSummary } from '../modules/services/service-schema.ts'
+import { routeRules } from '../modules/services/ingress-rules.ts'
+import { LOCAL_DOMAIN, serviceHostnames, serviceUrl } from '../modules/services/service-hostname.ts'
+import { readRouting, type ServiceSummary } from '../modules/services/service-schema.ts'
 import { expectedMounts } from '../modules/volumes/volume-mounts.ts'
 import { type Base, reporter } from './base.ts'
 import { controlRoutes } from './control-route.ts'
@@ -38,7 +39,15 @@ export function composeTraffic(base: Base) {
     listOpenDeployments: stores.deployments.listOpen,
     projectNameOf,
     hostnamesOf,
-    isSecured: (hostname) => secured.has(hostname),
+    isSecured: (hostname, { routing }) =>
+      secured.has(hostname) && readRouting(routing).ingress.https_redirect,
+    rulesOf: ({ routing }, hostname, hostnames, projectName) =>
+      routeRules(
+        readRouting(routing).ingress,
+        hostname,
+        hostnames,
+        (name) => `${name}.${projectName}.${LOCAL_DOMAIN}`,
+      ),
     mountsOf: (deployment) => expectedMounts(stores.volumes, deployment),
     replicas: stores.replicas,
   })

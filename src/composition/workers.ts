@@ -17,6 +17,7 @@ import type { ImagesPart } from './images.ts'
 import type { RegistryPart } from './registry.ts'
 import type { Sealing } from './secrets.ts'
 import type { Certificates } from './certificates.ts'
+import type { Requests } from './requests.ts'
 import type { Domains } from './domains.ts'
 import type { Webhooks } from './webhooks.ts'
 
@@ -34,6 +35,7 @@ export function composeWorkers(
   domains: Domains,
   webhooks: Webhooks,
   certificates: Certificates,
+  requests: Requests,
 ) {
   const { config, system, stores } = base
   const { runtime, engine, logs } = delivery
@@ -83,6 +85,7 @@ export function composeWorkers(
       sweepReleaseCommands(runtime, stores.deployments.isInReleaseCommand),
     ),
     make('logs', 10 * MINUTE_MS, logs.expire),
+    make('request-logs', 10 * MINUTE_MS, requests.expire),
     ...registry.workers,
     autoDeploy,
     sealing.worker,
@@ -99,7 +102,10 @@ export function composeWorkers(
           delivery.deployments.cancelOfService(serviceId, 'The service was deleted.')
           await engine.idle(serviceId)
         },
-        removeLogs: (serviceId) => logs.removeService(serviceId),
+        removeLogs: async (serviceId) => {
+          await logs.removeService(serviceId)
+          await requests.remove(serviceId)
+        },
         networkOf: networkName,
         removeVolumes: (serviceId) => removeVolumesOfService(runtime, serviceId),
         foreignImages: stores.deploymentImages.listImagesOfService,
@@ -122,6 +128,7 @@ export function composeWorkers(
     delivery.logs.worker,
     ...domains.workers,
     certificates.worker,
+    requests.worker,
     ...upkeep,
   ]
   return { all, removal, upkeep }

@@ -1,5 +1,8 @@
+import type { AccessRecord } from './access-record.ts'
 import type { RequestHead } from './request-head.ts'
-import { pickUpstream } from './route-index.ts'
+import type { ResponseHead } from './response-head.ts'
+import { pickUpstream, type RouteState } from './route-index.ts'
+import { keptUpstream, rewriteResponse } from './rules/rewrite.ts'
 import { UpstreamConnection } from './upstream-connection.ts'
 import type { UpstreamState } from './upstream.ts'
 import type { WorkerContext } from './worker-context.ts'
@@ -15,15 +18,18 @@ export class Attempts {
   upstreamId = ''
   private readonly context: WorkerContext
   private readonly head: RequestHead
+  private readonly record: AccessRecord
   /** It may reach an application twice: safe to repeat by its method, and nothing of it is consumed by sending it. */
   private readonly repeatable: boolean
   private tried: UpstreamState[] = NONE
+  private upstream: UpstreamState | undefined
   private count = 0
   private repeated = false
 
-  constructor(context: WorkerContext, head: RequestHead) {
+  constructor(context: WorkerContext, head: RequestHead, record: AccessRecord) {
     this.context = context
     this.head = head
+    this.record = record
     this.repeatable = head.idempotent && head.body === 'none'
   }
 
@@ -46,13 +52,29 @@ export class Attempts {
   nextUpstream(): UpstreamState | undefined {
     const { context, head } = this
     // Looked up anew each time: a replica that has left the table gets no new request.
-    const route = context.routes.find(head.hostname)
-    const upstream = route && pickUpstream(route, this.tried, context.clock.now)
+    const route = context.routes.find(head.routeName)
+    const upstream = route && this.pick(route)
+    if (route !== undefined) this.record.attempt(route, upstream)
     if (upstream === undefined) return undefined
     this.upstreamId = upstream.id
     if (this.count > 0) context.counters.retries += 1
     this.count += 1
     return upstream
+  }
+
+  /** A replica's header section has come. */
+  answered(response: ResponseHead): void {
+    this.record.answer(response.status)
+    const { head } = this
+    if (head.rules !== undefined) rewriteResponse(head.rules, head, response, this.upstream)
+  }
+
+  private pick(route: RouteState): UpstreamState | undefined {
+    const { context, head, tried } = this
+    const { now } = context.clock
+    const kept = head.rules && keptUpstream(head.rules, head, route, tried, now)
+    this.upstream = kept ?? pickUpstream(route, tried, now)
+    return this.upstream
   }
 
   /** A replica took no connection. Nothing has been sent, so that any request may try another one. */

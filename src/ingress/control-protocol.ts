@@ -11,6 +11,8 @@ export type ControlRequest =
   /** The key for session tickets was written anew; a worker reads it from its file. */
   | { type: 'tickets' }
   | { type: 'status' }
+  /** Takes notes of about so many requests out of the worker. */
+  | { type: 'requests'; limit: number }
   /** Starts this program with the listening sockets as descriptors 3 and 4: who waits in their queues is served by either. */
   | { type: 'hand_over'; command: string[]; env: Record<string, string> }
   /** Ends the worker: no new connections, and at most so long for what is running. */
@@ -38,9 +40,45 @@ export type ControlReply =
   | { type: 'ack'; version: number }
   | ({ type: 'status' } & IngressWorkerStatus)
   | { type: 'stopping' }
+  | ({ type: 'requests' } & AccessNotes)
   | { type: 'done' }
   | { type: 'handed_over'; pid: number }
   | { type: 'error'; message: string }
+
+/** One request that is over, as the access log has it. */
+export interface AccessEntry {
+  service_id: string
+  /** When it was over, in milliseconds since the epoch. */
+  ts: number
+  request_id: string
+  method: string
+  hostname: string
+  /** Without its query. */
+  path: string
+  status: number
+  /** Of the answer's body. */
+  bytes: number
+  duration_ms: number
+  /** From the last attempt to the application's header section; null: there was none. */
+  upstream_ms: number | null
+  deployment_id: string | null
+  /** Of the container. */
+  replica: string | null
+  client_address: string
+}
+
+/** Requests that were not noted because there were too many. */
+export interface LostEntries {
+  service_id: string
+  requests: number
+}
+
+export interface AccessNotes {
+  entries: AccessEntry[]
+  lost: LostEntries[]
+  /** There are others. */
+  more: boolean
+}
 
 /** What a worker says of itself. */
 export interface IngressWorkerStatus {

@@ -6,9 +6,15 @@ interface Fault {
 
 const FAULTS: ReadonlyMap<number, Fault> = new Map([
   [400, fault('BAD_REQUEST', 'Bad request', 'The request could not be understood.')],
+  [401, fault('UNAUTHENTICATED', 'Sign in', 'A user name and a password are needed.')],
+  [403, fault('FORBIDDEN', 'Not allowed', 'Requests from this address are not let in.')],
   [404, fault('UNKNOWN_HOST', 'Nothing here', 'No service answers to this host name.')],
   [405, fault('METHOD_NOT_ALLOWED', 'Method not allowed', 'This method is not passed on.')],
   [408, fault('REQUEST_TIMEOUT', 'Too slow', 'The request did not arrive in time.')],
+  [
+    413,
+    fault('PAYLOAD_TOO_LARGE', 'Too large', 'The body of the request is larger than this service takes.'),
+  ],
   [414, fault('URI_TOO_LONG', 'Address too long', 'The address of the request is too long.')],
   [417, fault('EXPECTATION_FAILED', 'Expectation failed', 'The expectation of the request cannot be met.')],
   [431, fault('HEADERS_TOO_LARGE', 'Headers too large', 'The header fields of the request are too large.')],
@@ -25,7 +31,13 @@ function fault(error: string, title: string, message: string): Fault {
   return { error, title, message }
 }
 
-const RETRY_AFTER_SECONDS = '5'
+/** What a rule of the service says instead of the usual. */
+export interface OwnWords {
+  message: string
+  retryAfter: number
+}
+
+const RETRY_AFTER_SECONDS = 5
 
 /** An answer of the ingress itself: names and values of its fields in turn, and its body. */
 export interface ErrorPage {
@@ -34,8 +46,18 @@ export interface ErrorPage {
 }
 
 /** The page for a status: JSON for a client that asks for it, else plain HTML without anything to fetch. */
-export function errorPage(status: number, requestId: string, accept: string | undefined): ErrorPage {
-  const { error, title, message } = FAULTS.get(status) ?? fault('ERROR', 'Error', 'The request failed.')
+export function errorPage(
+  status: number,
+  requestId: string,
+  accept: string | undefined,
+  own?: OwnWords,
+): ErrorPage {
+  const {
+    error,
+    title,
+    message: usual,
+  } = FAULTS.get(status) ?? fault('ERROR', 'Error', 'The request failed.')
+  const message = own?.message ?? usual
   const asJson = accept !== undefined && /[/+]json\b/i.test(accept)
   const body = asJson
     ? `${JSON.stringify({ error, message, request_id: requestId })}\n`
@@ -51,7 +73,7 @@ export function errorPage(status: number, requestId: string, accept: string | un
     requestId,
   ]
   if (!asJson) headers.push('Content-Security-Policy', "default-src 'none'; style-src 'unsafe-inline'")
-  if (status === 503) headers.push('Retry-After', RETRY_AFTER_SECONDS)
+  if (status === 503) headers.push('Retry-After', String(own?.retryAfter ?? RETRY_AFTER_SECONDS))
   if (status === 405) headers.push('Allow', 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS')
   headers.push('Content-Length', String(Buffer.byteLength(body)))
   return { headers, body }
@@ -81,8 +103,16 @@ p { margin: 0 0 1.5rem }
 small { opacity: .65 }
 </style>
 <h1>${status} ${title}</h1>
-<p>${message}</p>
+<p>${escapeHtml(message)}</p>
 <small>Berth &middot; request ${requestId}</small>
 </html>
 `
+}
+
+function escapeHtml(text: string): string {
+  return text
+    .replaceAll('&', '&amp;')
+    .replaceAll('<', '&lt;')
+    .replaceAll('>', '&gt;')
+    .replaceAll('"', '&quot;')
 }

@@ -1,7 +1,8 @@
 import { systemCodeOf } from '../lib/errors.ts'
+import { AccessRecord, CLIENT_GONE } from './access-record.ts'
 import { type Answer, NO_TRAILERS, type RequestClient, type ServedRequest } from './answer.ts'
 import { Attempts } from './attempts.ts'
-import { ANSWERING, ASKING, CONNECTING, SENDING, WAITING } from './exchange-phase.ts'
+import { ANSWERING, ASKING, CONNECTING, SENDING, timeoutOf, WAITING } from './exchange-phase.ts'
 import type { HeldRequest } from './hold.ts'
 import type { Incoming } from './incoming.ts'
 import type { RequestBody } from './request-body.ts'
@@ -16,6 +17,7 @@ const LARGE_READ_BYTES = 16 * 1024
 
 /** One request on its way: to a replica, and the answer back. */
 export class Exchange implements ServedRequest, HeldRequest, ConnectionUser, ResponseSink {
+  readonly hostname: string
   private readonly context: WorkerContext
   private readonly client: RequestClient
   private readonly answer: Answer
@@ -23,6 +25,7 @@ export class Exchange implements ServedRequest, HeldRequest, ConnectionUser, Res
   private readonly upgrade: UpgradeRequest | null
   private readonly body: RequestBody | null
   private readonly attempts: Attempts
+  private readonly record: AccessRecord
   private connection: UpstreamConnection | null = null
   private phase: number = CONNECTING
   private deadline = Number.POSITIVE_INFINITY
@@ -34,16 +37,14 @@ export class Exchange implements ServedRequest, HeldRequest, ConnectionUser, Res
 
   constructor(context: WorkerContext, incoming: Incoming) {
     this.context = context
+    this.hostname = incoming.head.routeName
     this.client = incoming.client
     this.answer = incoming.answer
     this.head = incoming.head
     this.upgrade = incoming.upgrade
     this.body = incoming.body
-    this.attempts = new Attempts(context, incoming.head)
-  }
-
-  get hostname(): string {
-    return this.head.hostname
+    this.record = new AccessRecord(context, incoming.head)
+    this.attempts = new Attempts(context, incoming.head, this.record)
   }
 
   start(): void {
@@ -70,6 +71,7 @@ export class Exchange implements ServedRequest, HeldRequest, ConnectionUser, Res
   abandon(): void {
     if (this.done) return
     this.done = true
+    this.record.end(CLIENT_GONE)
     if (this.heldUntil !== undefined) this.context.holds.remove(this)
     this.detach()?.destroy()
   }
@@ -119,6 +121,7 @@ export class Exchange implements ServedRequest, HeldRequest, ConnectionUser, Res
 
   private bodyMoved(body: RequestBody): void {
     const { limits } = this.context
+    if (body.overflowed) return this.fail(413, 'body_too_long')
     if (this.phase === ANSWERING) this.enter(ANSWERING, limits.response_body_idle_ms)
     else if (body.complete) this.enter(WAITING, limits.response_head_ms)
     else this.enter(SENDING, body.held ? limits.response_head_ms : limits.request_body_idle_ms)
@@ -167,6 +170,7 @@ export class Exchange implements ServedRequest, HeldRequest, ConnectionUser, Res
 
   private beginAnswer(head: ResponseHead, hasBody: boolean): void {
     this.reusable = head.reusable
+    this.attempts.answered(head)
     this.connection?.heedHint(head.keepAliveMs)
     this.answer.begin(head, hasBody)
   }
@@ -174,6 +178,7 @@ export class Exchange implements ServedRequest, HeldRequest, ConnectionUser, Res
   bodyPiece(buffer: Buffer, start: number, end: number): void {
     const { connection, answer } = this
     if (this.done || connection === null) return
+    this.record.bytes += end - start
     if (end - start >= LARGE_READ_BYTES) connection.expectBulk(Number.POSITIVE_INFINITY)
     if (!answer.write(connection.buffer.keep(buffer, start, end), () => this.clientDrained())) return
     connection.pause()
@@ -194,6 +199,7 @@ export class Exchange implements ServedRequest, HeldRequest, ConnectionUser, Res
   private endAnswer(clean: boolean, body: string, trailers: readonly string[]): void {
     const sent = this.body === null || this.body.complete
     this.detach()?.release(this.reusable && clean && sent)
+    this.record.bytes += body.length
     this.answer.end(body, trailers)
     this.finish()
   }
@@ -207,6 +213,7 @@ export class Exchange implements ServedRequest, HeldRequest, ConnectionUser, Res
     }
     this.detach()
     this.done = true
+    this.record.switched(head.status)
     this.answer.handOver()
     client.served(this)
     const behind = Buffer.from(buffer.subarray(start, end))
@@ -245,21 +252,13 @@ export class Exchange implements ServedRequest, HeldRequest, ConnectionUser, Res
   }
 
   private expire(): void {
-    const { connection, body } = this
+    const { body, phase, connection } = this
     if (connection === null) return
-    switch (this.phase) {
-      case CONNECTING:
-        this.detach()?.destroy()
-        return this.refused(connection, 'connect_timeout', 504)
-      case ASKING:
-        return body === null ? undefined : this.askForBody(connection, body)
-      case SENDING:
-        return body?.held === true ? this.fail(504, 'body_stalled') : this.fail(408, 'client_slow')
-      case WAITING:
-        return this.fail(504, 'response_timeout')
-      default:
-        return this.fail(504, this.answer.stalled ? 'client_stalled' : 'body_timeout')
-    }
+    if (phase === CONNECTING) {
+      this.detach()?.destroy()
+      this.refused(connection, 'connect_timeout', 504)
+    } else if (phase !== ASKING) this.fail(...timeoutOf(phase, body?.held === true, this.answer.stalled))
+    else if (body !== null) this.askForBody(connection, body)
   }
 
   private refuse(fault: ResponseFault): void {
@@ -279,7 +278,7 @@ export class Exchange implements ServedRequest, HeldRequest, ConnectionUser, Res
       request_id: head.requestId,
     })
     this.answer.fail(status, head.requestId)
-    this.finish()
+    this.finish(status)
   }
 
   /** Gives the connection up, for the caller to close or keep. */
@@ -292,8 +291,9 @@ export class Exchange implements ServedRequest, HeldRequest, ConnectionUser, Res
     return connection
   }
 
-  private finish(): void {
+  private finish(failed?: number): void {
     this.done = true
+    this.record.end(failed)
     this.body?.stop()
     this.client.served(this)
   }

@@ -6,6 +6,7 @@ import {
   type OutgoingHttpHeaders,
 } from 'node:http2'
 import type { Answer, RequestClient, ServedRequest } from './answer.ts'
+import { AccessRecord, CLIENT_GONE } from './access-record.ts'
 import { Attempts } from './attempts.ts'
 import type { HeldRequest } from './hold.ts'
 import type { Incoming } from './incoming.ts'
@@ -26,6 +27,7 @@ export class GrpcExchange implements ServedRequest, HeldRequest {
   private readonly head: RequestHead
   private readonly source: BodySource | null
   private readonly attempts: Attempts
+  private readonly record: AccessRecord
   private session: UpstreamSession | null = null
   private stream: ClientHttp2Stream | null = null
   private heldUntil: number | undefined
@@ -39,11 +41,12 @@ export class GrpcExchange implements ServedRequest, HeldRequest {
     this.answer = answer
     this.head = head
     this.source = source
-    this.attempts = new Attempts(context, head)
+    this.record = new AccessRecord(context, head)
+    this.attempts = new Attempts(context, head, this.record)
   }
 
   get hostname(): string {
-    return this.head.hostname
+    return this.head.routeName
   }
 
   start(): void {
@@ -62,6 +65,7 @@ export class GrpcExchange implements ServedRequest, HeldRequest {
   abandon(): void {
     if (this.done) return
     this.done = true
+    this.record.end(CLIENT_GONE)
     if (this.heldUntil !== undefined) this.context.holds.remove(this)
     this.leave(constants.NGHTTP2_CANCEL)
   }
@@ -108,6 +112,7 @@ export class GrpcExchange implements ServedRequest, HeldRequest {
       this.trailers = raw
     })
     stream.on('data', (piece: Buffer) => {
+      this.record.bytes += piece.length
       if (this.answer.write({ bytes: piece, release: undefined }, () => stream.resume())) stream.pause()
     })
     stream.on('end', () => this.end())
@@ -149,6 +154,7 @@ export class GrpcExchange implements ServedRequest, HeldRequest {
       upgrade: '',
       trailer: '',
     }
+    this.attempts.answered(head)
     this.answer.begin(head, hasBody)
   }
 
@@ -159,6 +165,7 @@ export class GrpcExchange implements ServedRequest, HeldRequest {
       return
     }
     this.done = true
+    this.record.end()
     this.answer.end('', this.trailers)
     // A server may answer before it has read everything: what still comes is not wanted any more.
     this.leave(constants.NGHTTP2_NO_ERROR)
@@ -174,6 +181,7 @@ export class GrpcExchange implements ServedRequest, HeldRequest {
     const { hostname: host, requestId: request_id } = head
     context.log('request_failed', { status, reason, host, upstream: this.attempts.upstreamId, request_id })
     this.answer.fail(status, head.requestId)
+    this.record.end(status)
     this.source?.discard()
     this.client.served(this)
   }
@@ -189,7 +197,9 @@ export class GrpcExchange implements ServedRequest, HeldRequest {
 }
 
 /** The checked header section, as fields of HTTP/2: what belonged to one connection of HTTP/1 is left out. */
-function requestFields({ method, path, text }: RequestHead): OutgoingHttpHeaders {
+function requestFields({ method, text }: RequestHead): OutgoingHttpHeaders {
+  // A rule may have changed it.
+  const [, path = '/'] = text.split(' ', 2)
   const fields: Record<string, string | string[]> = { ':method': method, ':path': path, ':scheme': 'http' }
   for (const line of text.split('\r\n').slice(1)) {
     const colon = line.indexOf(':')

@@ -1,4 +1,4 @@
-import { errorPage } from './error-page.ts'
+import { errorPage, type OwnWords } from './error-page.ts'
 import type { RequestHead } from './request-head.ts'
 
 /** An answer that the ingress gives itself: names and values of its fields in turn, and a body whose length is among them. */
@@ -9,8 +9,13 @@ export interface LocalAnswer {
 }
 
 /** An error page, in the form that the client asks for. */
-export function errorAnswer(status: number, requestId: string, accept: string | undefined): LocalAnswer {
-  return { status, ...errorPage(status, requestId, accept) }
+export function errorAnswer(
+  status: number,
+  requestId: string,
+  accept: string | undefined,
+  own?: OwnWords,
+): LocalAnswer {
+  return { status, ...errorPage(status, requestId, accept, own) }
 }
 
 /** Plain text that nobody may keep. */

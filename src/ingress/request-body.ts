@@ -20,6 +20,9 @@ export interface BodySource {
 export class RequestBody {
   /** The last byte has been handed to the connection. */
   complete = false
+  /** More has come than `limit`: nothing more is passed on. */
+  overflowed = false
+  limit = Number.POSITIVE_INFINITY
   /** The client is held back because the replica is slow. */
   held = false
   private readonly source: BodySource
@@ -66,7 +69,10 @@ export class RequestBody {
 
   private take(piece: Buffer): void {
     const { connection } = this
-    if (connection === null) return
+    if (connection === null || this.overflowed) return
+    this.limit -= piece.length
+    this.overflowed = this.limit < 0
+    if (this.overflowed) return this.moved()
     const { socket } = connection
     let room: boolean
     if (this.chunked) {

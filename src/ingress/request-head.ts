@@ -2,12 +2,17 @@ import type { IncomingMessage } from 'node:http'
 import { claimsScheme, type ForwardedClaims, NO_CLAIMS } from './forwarded.ts'
 import { HeaderKind, headerKind, listHas, listTokens } from './header-names.ts'
 import type { IngressLimits } from './limits.ts'
+import type { CompiledRules } from './rules/compiled-rules.ts'
 import type { Peer } from './peer.ts'
 import { parseLength } from './response-head.ts'
 
 /** A request that may be passed on: what the proxy needs to know of it, and the bytes for the application. */
 export interface RequestHead {
   hostname: string
+  /** Under which its route is looked up: its hostname, unless a rule leads it to another service. */
+  routeName: string
+  /** Of its route, if there are any. */
+  rules: CompiledRules | undefined
   method: string
   /** With its query; `*` for a server as a whole. */
   path: string
@@ -102,8 +107,11 @@ export function writeHead(
     connectionLines(fields, manner) +
     peer.forwardedLines(target.host, claims) +
     `X-Request-Id: ${requestId}\r\n\r\n`
+  const hostname = hostnameOf(target.host)
   return {
-    hostname: hostnameOf(target.host),
+    hostname,
+    routeName: hostname,
+    rules: undefined,
     method,
     path: target.path,
     secure: (claimsScheme(claims) ?? (peer.secure ? 'https' : 'http')) === 'https',

@@ -1,4 +1,5 @@
 import { isIP } from 'node:net'
+import { isRouteRules, type RouteRules } from './rules/route-rules.ts'
 
 /**
  * The table that the control plane hands to the data plane, whole, by version. The only type that the two share.
@@ -21,6 +22,8 @@ export interface Route {
   hold_ms?: number
   /** Requests that come without TLS are sent to the same address with it. */
   https_only?: boolean
+  /** What its operator has said of its requests. */
+  rules?: RouteRules
 }
 
 export interface Upstream {
@@ -60,6 +63,7 @@ function isRoute(value: unknown): value is Route {
     Array.isArray(value['upstreams']) &&
     value['upstreams'].every(isUpstream) &&
     isOptional(value['hold_ms'], isHold) &&
+    isOptional(value['rules'], isRouteRules) &&
     isOptional(value['https_only'], (flag) => typeof flag === 'boolean')
   )
 }

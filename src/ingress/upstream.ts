@@ -9,6 +9,7 @@ import type { WorkerContext } from './worker-context.ts'
  */
 export class UpstreamState {
   readonly id: string
+  readonly deploymentId: string
   readonly address: string
   readonly port: number
   /** Undefined: it is reached by TCP. */
@@ -31,6 +32,7 @@ export class UpstreamState {
 
   constructor(upstream: Upstream) {
     this.id = upstream.id
+    this.deploymentId = upstream.deployment_id
     this.address = upstream.address
     this.port = upstream.port
     this.socketPath = upstream.socket_path

@@ -1,4 +1,5 @@
 import type { System } from '../lib/system.ts'
+import { AccessRings } from './access-ring.ts'
 import { ChallengeIndex } from './challenge-index.ts'
 import { Holds } from './hold.ts'
 import type { IngressLimits } from './limits.ts'
@@ -39,6 +40,8 @@ export interface WorkerContext {
   readonly routes: RouteIndex
   readonly holds: Holds
   readonly challenges: ChallengeIndex
+  /** Notes for the access log. */
+  readonly access: AccessRings
   /** Where clients are sent that must speak TLS. */
   httpsPort: number
   /** Answers tell the client to close its connection. */
@@ -77,6 +80,7 @@ export function createWorkerContext(
     routes,
     holds: new Holds(routes, limits),
     challenges: new ChallengeIndex(),
+    access: new AccessRings(),
     httpsPort: 443,
     draining: false,
     newRequestId: createRequestIds(system),

@@ -150,6 +150,8 @@ function answer(
       return handOverTo(worker, request.command, request.env)
     case 'status':
       return { type: 'status', ...statusOf(worker) }
+    case 'requests':
+      return { type: 'requests', ...context.access.take(request.limit) }
     case 'stop':
       end(request.requests_ms, request.upgraded_ms)
       return { type: 'stopping' }

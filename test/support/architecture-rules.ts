@@ -119,7 +119,7 @@ const PLACES: [RegExp, Layer][] = [
   [/^src\/modules\/[^/]+\//, 'module'],
   [/^src\/runtime\/(runtime|labels)\.ts$/, 'port'],
   [
-    /^src\/ingress\/(route-table|certificate-table|certificate-file|challenge-table|ticket-key|control-protocol|limits)\.ts$/,
+    /^src\/ingress\/(route-table|rules\/route-rules|certificate-table|certificate-file|challenge-table|ticket-key|control-protocol|limits)\.ts$/,
     'ingress contract',
   ],
   [/^src\/(http|ingress|runtime|store|lib|api-client|cli|web)\//, 'lib'],

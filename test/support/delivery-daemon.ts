@@ -78,6 +78,7 @@ export function bootDaemon(world: DeliveryWorld) {
     listOpenDeployments: stores.deployments.listOpen,
     projectNameOf,
     isSecured: () => false,
+    rulesOf: () => undefined,
     hostnamesOf: (service, projectName) => serviceHostnames(service.name, projectName, undefined),
     mountsOf: (deployment) => expectedMounts(stores.volumes, deployment),
     replicas: stores.replicas,

@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os'
 import { join, resolve } from 'node:path'
-import type { IngressWorkerStatus } from '../../ingress/control-protocol.ts'
+import type { AccessNotes, IngressWorkerStatus } from '../../ingress/control-protocol.ts'
 import { DEFAULT_LIMITS, type IngressLimits } from '../../ingress/limits.ts'
 import type { CertificateEntry } from '../../ingress/certificate-table.ts'
 import { CERTIFICATES_DIRECTORY } from '../../ingress/certificate-file.ts'
@@ -98,6 +98,8 @@ export interface Ingress {
    * once a second for each worker while any wait. The result ends it.
    */
   onHeld(listener: (serviceId: string) => void): () => void
+  /** Takes what the workers have noted of requests since the last time. */
+  collectRequests(): Promise<Pick<AccessNotes, 'entries' | 'lost'>>
   /** The table that was published last. */
   routes(): RouteTable
   /** Lets go of the workers, which serve on, or ends them. */
@@ -227,6 +229,7 @@ export function createIngress(options: IngressOptions): Ingress {
       heldListeners.add(listener)
       return () => heldListeners.delete(listener)
     },
+    collectRequests: () => collectRequests(fleet),
     routes: routes.current,
     stop: async ({ keepWorkers }) => {
       const closing = Promise.all(sets.map((set) => set.close()))
@@ -236,6 +239,25 @@ export function createIngress(options: IngressOptions): Ingress {
       fleet.hangUp()
     },
   }
+}
+
+/** Notes that a worker is asked for at once: a millisecond of its time. */
+const NOTES_AT_ONCE = 1000
+/** What comes faster is lost in the end, and counted. */
+const TURNS = 16
+
+async function collectRequests(fleet: WorkerFleet): Promise<Pick<AccessNotes, 'entries' | 'lost'>> {
+  const notes: Pick<AccessNotes, 'entries' | 'lost'> = { entries: [], lost: [] }
+  for (const link of fleet.links()) {
+    for (let turn = 0, more = true; more && turn < TURNS; turn += 1) {
+      // One that ends takes its last notes with it.
+      const taken = await link.takeRequests(NOTES_AT_ONCE).catch(() => undefined)
+      notes.entries.push(...(taken?.entries ?? []))
+      notes.lost.push(...(taken?.lost ?? []))
+      more = taken?.more ?? false
+    }
+  }
+  return notes
 }
 
 /** A worker that cannot be told goes on with the key that it has. */

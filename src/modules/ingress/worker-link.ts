@@ -1,5 +1,6 @@
 import { connect, type Socket } from 'node:net'
 import {
+  type AccessNotes,
   type ControlEvent,
   type ControlReply,
   type ControlRequest,
@@ -94,6 +95,12 @@ export class WorkerLink {
   async renewTickets(): Promise<void> {
     const reply = await this.ask({ type: 'tickets' })
     if (reply.type !== 'done') throw unexpected(this.pid, reply)
+  }
+
+  /** Takes notes of about so many requests out of the worker; none from one of an earlier Berth. */
+  async takeRequests(limit: number): Promise<AccessNotes> {
+    const reply = await this.ask({ type: 'requests', limit })
+    return reply.type === 'requests' ? reply : { entries: [], lost: [], more: false }
   }
 
   /** Tells the worker to take nothing new and to end within these bounds. */

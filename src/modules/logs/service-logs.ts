@@ -6,6 +6,8 @@ import { ServiceLog } from './service-log.ts'
 
 export interface ServiceLogsDeps {
   dataDir: string
+  /** Below `<data_dir>/logs`; default `services`. */
+  folder?: string
   system: System
   /** Kept of each service, on the disk. */
   maxBytes: number
@@ -19,9 +21,9 @@ export type ServiceLogs = ReturnType<typeof createServiceLogs>
 const CACHED_SEGMENTS = 4
 const DIRECTORY_NAME = /^[0-9a-zA-Z-]{1,64}$/
 
-/** The output of services: `<data_dir>/logs/services/<service_id>/`. */
+/** Lines of services, such as their output: `<data_dir>/logs/<folder>/<service_id>/`. */
 export function createServiceLogs(deps: ServiceLogsDeps) {
-  const root = join(deps.dataDir, 'logs', 'services')
+  const root = join(deps.dataDir, 'logs', deps.folder ?? 'services')
   const open = new Map<string, Promise<ServiceLog>>()
   const removed = new Set<string>()
   const readClosed = createSegmentCache()

@@ -1,3 +1,4 @@
+import type { RouteRules } from '../../ingress/rules/route-rules.ts'
 import type { DeploymentRow } from '../deployments/deployment-schema.ts'
 import { replicasOf, type ServiceSummary, writesVolumes } from '../services/service-schema.ts'
 import type { Observation } from '../services/service-status.ts'
@@ -14,8 +15,15 @@ export interface ReplicaSources {
   listOpenDeployments: () => readonly DeploymentRow[]
   projectNameOf: (projectId: string) => string | undefined
   hostnamesOf: (service: ServiceSummary, projectName: string) => readonly string[]
-  /** Whether the ingress has a certificate for a hostname. */
-  isSecured: (hostname: string) => boolean
+  /** Whether plain requests for a hostname are sent on to TLS. */
+  isSecured: (hostname: string, service: ServiceSummary) => boolean
+  /** What the operator has said of requests for a hostname. */
+  rulesOf: (
+    service: ServiceSummary,
+    hostname: string,
+    hostnames: readonly string[],
+    projectName: string,
+  ) => RouteRules | undefined
   /** Which volumes replicas of a release are to have, as their label says it. */
   mountsOf: (deployment: DeploymentRow) => string
   replicas: ReplicaStore
@@ -62,7 +70,10 @@ export function createReplicaIntents(sources: ReplicaSources) {
             service_id: service.id,
             label: `${projectName}/${service.name}`,
             hostnames,
-            https_only: hostnames.filter(sources.isSecured),
+            https_only: hostnames.filter((each) => sources.isSecured(each, service)),
+            rules: new Map(
+              hostnames.map((each) => [each, sources.rulesOf(service, each, hostnames, projectName)]),
+            ),
             deployment_id: release.id,
             port: release.config.internal_port,
             running: service.desired_state === 'running',

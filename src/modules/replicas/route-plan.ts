@@ -1,3 +1,4 @@
+import type { RouteRules } from '../../ingress/rules/route-rules.ts'
 import type { Route } from '../../ingress/route-table.ts'
 import type { ReplicaRow, ReplicaState } from './replica-schema.ts'
 
@@ -9,6 +10,8 @@ export interface RoutedService {
   hostnames: readonly string[]
   /** Those of them whose plain requests are sent on to TLS. */
   https_only: readonly string[]
+  /** By hostname. */
+  rules: ReadonlyMap<string, RouteRules | undefined>
   deployment_id: string
   port: number
   running: boolean
@@ -40,6 +43,7 @@ export function planRoutes(services: readonly RoutedService[], replicas: readonl
         label: service.label,
         service_id: service.service_id,
         ...(service.https_only.includes(hostname) && { https_only: true }),
+        ...withRules(service.rules.get(hostname)),
         ...holdOf(service, replicas),
         upstreams: service.running
           ? (byDeployment.get(service.deployment_id) ?? []).map((replica) => ({
@@ -52,6 +56,10 @@ export function planRoutes(services: readonly RoutedService[], replicas: readonl
       })),
     )
     .toSorted((one, other) => (one.hostname < other.hostname ? -1 : 1))
+}
+
+function withRules(rules: RouteRules | undefined): Pick<Route, 'rules'> {
+  return rules === undefined ? {} : { rules }
 }
 
 /** How long requests wait when it has no replica, if they do: another one is coming, as far as anyone knows. */

@@ -1,8 +1,10 @@
 import { type Static, Type } from 'typebox'
 import { ResourceName } from '../projects/project-schema.ts'
+import { nullable as nullableObject } from '../../http/schema.ts'
 import { ResourceLimitsInput } from '../projects/resource-limits-schema.ts'
 import { EnvInput } from '../secrets/env-schema.ts'
 import { AutoscaleInput } from './autoscale-schema.ts'
+import { IngressInput } from './ingress-schema.ts'
 import { BUILDERS, RESTART_POLICIES } from './service-schema.ts'
 
 /*
@@ -222,6 +224,7 @@ const Fields = {
   tls_enabled: Type.Optional(
     Type.Boolean({ description: 'Whether certificates are obtained for its domains. Default true.' }),
   ),
+  ingress: Type.Optional(nullableObject(IngressInput)),
   domains: Type.Optional(
     nullable<string[]>({
       type: 'array',

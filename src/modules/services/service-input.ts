@@ -13,6 +13,8 @@ import {
   type ServiceConfig,
   type ServiceRow,
 } from './service-schema.ts'
+import { readIngress } from './ingress-input.ts'
+import { DEFAULT_INGRESS } from './ingress-schema.ts'
 import { ONE_WRITER, readVolumes } from './service-volumes.ts'
 import { readSource } from './service-source.ts'
 
@@ -46,6 +48,7 @@ export const DEFAULT_SETTINGS: ServiceSettings = {
 export function applyServiceInput(
   base: ServiceSettings,
   sent: Omit<ServicePatch, 'name' | 'env'>,
+  present: ServiceSettings['routing'] = base.routing,
 ): ServiceSettings {
   refuseUnsupported(sent)
   const problems: ErrorDetail[] = []
@@ -55,7 +58,7 @@ export function applyServiceInput(
     source: readSource(base.source, sent.source, problems),
     build,
     config,
-    routing: { ...base.routing, ...(sent.tls_enabled !== undefined && { tls_enabled: sent.tls_enabled }) },
+    routing: readRoutingInput(base.routing, sent, present, problems),
     replicas: sent.replicas ?? base.replicas,
     autoscale: readAutoscale(base.autoscale, sent.autoscale, config.internal_port, problems),
   }
@@ -80,6 +83,23 @@ function refuseUnsupported(sent: Omit<ServicePatch, 'name' | 'env'>): void {
       })
   }
   if (details.length > 0) throw new AppError('NOT_SUPPORTED', { details })
+}
+
+/** `present`: passwords that were set before need not be sent again, also where everything is replaced. */
+function readRoutingInput(
+  base: ServiceSettings['routing'],
+  sent: ServicePatch,
+  present: ServiceSettings['routing'],
+  problems: ErrorDetail[],
+): ServiceSettings['routing'] {
+  const known = present.ingress?.basic_auth?.users ?? []
+  return {
+    ...base,
+    ...(sent.tls_enabled !== undefined && { tls_enabled: sent.tls_enabled }),
+    ...(sent.ingress !== undefined && {
+      ingress: readIngress(base.ingress ?? DEFAULT_INGRESS, sent.ingress, known, problems),
+    }),
+  }
 }
 
 const BUILD_ARG_NAME = /^[A-Za-z_][A-Za-z0-9_]{0,254}$/

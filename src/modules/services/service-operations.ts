@@ -16,7 +16,7 @@ import type { ServiceCreate, ServicePatch, ServiceReplace } from './service-inpu
 import { createServiceRecords, type ServiceDeps } from './service-record.ts'
 import { createRunOperations } from './service-run-operations.ts'
 import {
-  readRouting,
+  showRouting,
   type ServiceRow,
   type ServiceSummary,
   type ServiceView,
@@ -65,6 +65,7 @@ export function createServiceOperations(deps: ServiceDeps) {
       const name = input.name ?? service.name
       records.requireNameFree(service.project_id, name, id)
       if (input.domains) deps.domains.setHostnames(context, service, input.domains)
+      records.requirePaths(service.project_id, settings.routing)
       const row = {
         ...service,
         ...settings,
@@ -131,6 +132,7 @@ export function createServiceOperations(deps: ServiceDeps) {
         }
         store.insert(row)
         if (input.domains) deps.domains.setHostnames(context, row, input.domains)
+        records.requirePaths(projectId, row.routing)
         deps.recordAudit(context, {
           action: 'createService',
           resource_kind: 'service',
@@ -150,7 +152,9 @@ export function createServiceOperations(deps: ServiceDeps) {
 
     /** Replaces all settings of a service; variables stay when they are left out. How it runs changes with the next deployment. */
     replaceService: async (context: Context, id: string, input: ServiceReplace): Promise<ServiceView> =>
-      write(context, id, 'replaceService', input, () => applyServiceInput(DEFAULT_SETTINGS, input)),
+      write(context, id, 'replaceService', input, (service) =>
+        applyServiceInput(DEFAULT_SETTINGS, input, service.routing),
+      ),
 
     /** Changes the settings that are sent. How it runs changes with the next deployment; name and replicas act at once. */
     updateService: async (context: Context, id: string, input: ServicePatch): Promise<ServiceView> =>
@@ -206,7 +210,7 @@ function changedFields(before: ServiceRow, after: ServiceRow): string[] {
     ...row.config,
     source: row.source,
     autoscale: row.autoscale,
-    ...readRouting(row.routing),
+    ...showRouting(row.routing),
     replicas: row.replicas,
     name: row.name,
   })

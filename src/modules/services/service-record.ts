@@ -13,7 +13,7 @@ import type { Secrets } from '../secrets/secrets.ts'
 import { serviceUrl } from './service-hostname.ts'
 import {
   NOT_YET_VALUES,
-  readRouting,
+  showRouting,
   type ServiceRow,
   type ServiceSummary,
   type ServiceView,
@@ -94,7 +94,7 @@ export function createServiceRecords(deps: ServiceDeps) {
       ...build,
       ...config,
       ...NOT_YET_VALUES,
-      ...readRouting(routing),
+      ...showRouting(routing),
       domains: deps.domains.hostnamesOf(service.id),
       env,
       status: serviceStatus(service, observed),
@@ -119,6 +119,16 @@ export function createServiceRecords(deps: ServiceDeps) {
       const holder = store.findByName(projectId, name)
       if (!holder || holder.id === except) return
       throw new AppError('NAME_TAKEN', { details: [{ field: 'name', message: 'is taken in this project' }] })
+    },
+
+    /** Throws VALIDATION_ERROR when a path is to lead to a service that the project does not have. */
+    requirePaths: (projectId: string, routing: ServiceRow['routing']): void => {
+      const missing = (routing.ingress?.paths ?? []).flatMap(({ service }, index) =>
+        store.findByName(projectId, service)
+          ? []
+          : [{ field: `ingress.paths.${index}.service`, message: 'is no service of this project' }],
+      )
+      if (missing.length > 0) throw new AppError('VALIDATION_ERROR', { details: missing })
     },
 
     /**

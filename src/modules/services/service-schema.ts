@@ -1,6 +1,7 @@
 import { type Static, Type } from 'typebox'
 import { type ResourceLimits, ResourceLimitsView } from '../projects/resource-limits-schema.ts'
 import { type Autoscale, AutoscaleView } from './autoscale-schema.ts'
+import { DEFAULT_INGRESS, type IngressSettings, IngressView } from './ingress-schema.ts'
 import { EnvView } from '../secrets/env-schema.ts'
 
 export const BUILDERS = ['auto', 'dockerfile', 'node', 'static'] as const
@@ -76,11 +77,20 @@ export interface ServiceConfig {
 export interface ServiceRouting {
   /** Certificates are obtained for its domains. */
   tls_enabled: boolean
+  ingress: IngressSettings
 }
 
 /** The routing of a row, complete. */
 export function readRouting(stored: Partial<ServiceRouting>): ServiceRouting {
-  return { tls_enabled: true, ...stored }
+  return { tls_enabled: true, ingress: DEFAULT_INGRESS, ...stored }
+}
+
+/** The same as it is answered: whose passwords there are, not what is known of them. */
+export function showRouting(stored: Partial<ServiceRouting>) {
+  const { tls_enabled, ingress } = readRouting(stored)
+  const { basic_auth: auth } = ingress
+  const users = auth?.users.map(({ username }) => ({ username })) ?? []
+  return { tls_enabled, ingress: { ...ingress, basic_auth: auth && { realm: auth.realm, users } } }
 }
 
 /** Column `build`: how an image is made from the source. Paths are relative, normalised, without `..`; null: the default. */
@@ -269,6 +279,7 @@ export const ServiceView = Type.Object(
       description: 'The hostnames attached to it, proven or not; see /v1/services/{id}/domains.',
     }),
     tls_enabled: Type.Boolean({ description: 'Whether certificates are obtained for its domains.' }),
+    ingress: IngressView,
     ...NotYet,
     status: Type.Enum(SERVICE_STATUSES),
     url: Type.String(),

@@ -7,6 +7,7 @@ const web: RoutedService = {
   service_id: 'service',
   label: 'shop/web',
   https_only: [],
+  rules: new Map(),
   hostnames: ['web.shop.localhost'],
   deployment_id: 'live',
   port: 8080,

@@ -1,4 +1,5 @@
 import { test } from 'tap'
+import { DEFAULT_INGRESS } from '../../../src/modules/services/ingress-schema.ts'
 import { openServiceApi } from './service-api.ts'
 
 const MIB = 1024 ** 2
@@ -39,6 +40,7 @@ test('a service with a name only gets the documented defaults', async (t) => {
     env: {},
     domains: [],
     tls_enabled: true,
+    ingress: DEFAULT_INGRESS,
     volumes: [],
     autoscale: null,
     restart: 'always',

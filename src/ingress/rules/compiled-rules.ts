@@ -1,0 +1,66 @@
+import { createHash } from 'node:crypto'
+import { createAddressList } from '../../lib/address-list.ts'
+import type { PathRule, RedirectRule, RouteRules } from './route-rules.ts'
+
+/** Rules in the form in which they are asked. */
+export interface CompiledRules extends Omit<RouteRules, 'allow' | 'deny'> {
+  mayPass: ((address: string) => boolean) | undefined
+  redirects: RedirectRule[]
+  /** Longest prefix first. */
+  paths: PathRule[]
+  /** Field names in lower case that applications are not given, and lines that they are. */
+  requestRemove: ReadonlySet<string>
+  requestLines: string
+  responseRemove: ReadonlySet<string>
+  /** Names and values in turn. */
+  responseAdd: string[]
+}
+
+const compiled = new WeakMap<RouteRules, CompiledRules>()
+
+/** Made when the first request needs them, and kept as long as the table. */
+export function compileRules(rules: RouteRules): CompiledRules {
+  const present = compiled.get(rules)
+  if (present) return present
+  const { allow, deny, ...rest } = rules
+  const allowed = allow && createAddressList(allow)
+  const denied = deny && createAddressList(deny)
+  const request = rules.request_headers ?? { set: {}, remove: [] }
+  const response = rules.response_headers ?? { set: {}, remove: [] }
+  const made: CompiledRules = {
+    ...rest,
+    mayPass:
+      allowed || denied
+        ? (address) => denied?.(address) !== true && (allowed === undefined || allowed(address))
+        : undefined,
+    redirects: rules.redirects ?? [],
+    paths: (rules.paths ?? []).toSorted((one, other) => other.prefix.length - one.prefix.length),
+    requestRemove: lowerNames([...request.remove, ...Object.keys(request.set)]),
+    requestLines: Object.entries(request.set)
+      .map(([name, value]) => `${name}: ${value}\r\n`)
+      .join(''),
+    responseRemove: lowerNames([...response.remove, ...Object.keys(response.set)]),
+    responseAdd: Object.entries(response.set).flat(),
+  }
+  compiled.set(rules, made)
+  return made
+}
+
+function lowerNames(names: readonly string[]): Set<string> {
+  return new Set(names.map((name) => name.toLowerCase()))
+}
+
+/** Whether a path is this one, or below it. */
+export function isBelow(path: string, prefix: string): boolean {
+  return (
+    path === prefix ||
+    (path.startsWith(prefix) && (prefix.endsWith('/') || /^[/?]$/.test(path.charAt(prefix.length))))
+  )
+}
+
+/** What stands in the cookie of a client for a replica: nothing that tells of it. */
+export function stickyId(upstreamId: string): string {
+  return createHash('sha256').update(`sticky ${upstreamId}`).digest('hex').slice(0, 24)
+}
+
+export const STICKY_COOKIE = '__berth_replica'
