@@ -7,6 +7,7 @@ import type { BlobRow, BlobStore } from './blob-store.ts'
 import type { CommitQueue } from './commit-queue.ts'
 import type { ContentCache } from './content-cache.ts'
 import { matchesDigest } from './digest.ts'
+import { syncFile } from './early-sync.ts'
 import type { FileHasher } from '../../lib/file-hasher.ts'
 import type { KeyedLock } from './keyed-lock.ts'
 import { algorithmOf } from './registry-path.ts'
@@ -39,7 +40,7 @@ export function createBlobKeeper(deps: BlobKeeperDeps) {
     await tree.ensureDirectory(dirname(target)).catch(asDiskFull)
     const handle = await openUploadFile(path)
     try {
-      await handle.sync().catch(asDiskFull)
+      await syncFile(handle).catch(asDiskFull)
       await rename(path, target).catch(asDiskFull)
       await syncDirectory(dirname(target))
       return (await stampOf(handle)).stamp
