@@ -170,7 +170,7 @@ install_packages() {
   step 'System packages'
   local wanted=() package
   # busybox-static is the shell of the base image that Berth assembles.
-  for package in ca-certificates curl git iptables busybox-static; do installed "$package" || wanted+=("$package"); done
+  for package in ca-certificates curl git iptables openssh-client busybox-static; do installed "$package" || wanted+=("$package"); done
   # An engine from elsewhere (docker-ce) is as good, and conflicts with Debian's.
   has dockerd || wanted+=(docker.io)
   has npm || wanted+=(nodejs npm)

@@ -117,11 +117,33 @@ export type CreateDeploymentBody = {
     deployment_id?: string
   } | {
     type: "git"
+    /** A branch, a tag, a commit or refs/...; default: the service's. */
     git_ref?: string
+    /** This very commit, whatever git_ref leads to by then. */
+    commit?: string
   } | {
     type: "external_image"
     image?: string
   }
+}
+
+export type CreateGitCredentialBody = {
+  /** Left out with generate: a key is what can be made. */
+  kind?: 'ssh_key' | 'https_token'
+  /** Makes a new Ed25519 key here; its public half is answered, the other never. */
+  generate?: boolean
+  /** For people. */
+  name?: string
+  /** The only host that it is shown to. Required for a token; without it, a key is for every ssh host. */
+  host?: string
+  /** Only for repositories at or below this path of the host, such as acme or acme/shop. */
+  path?: string
+  /** Goes along with the token; most hosts do not care. Default x-access-token. */
+  username?: string
+  /** An access token for https. */
+  token?: string
+  /** A private key of OpenSSH (or PEM) without a passphrase. */
+  private_key?: string
 }
 
 export type CreateProjectBody = {
@@ -152,11 +174,11 @@ export type CreateServiceBody = {
   name: string
   /** May be left out by who may create services in the project default: it is made there then. */
   project_id?: string
-  /** Where deployments come from. This version knows {"type":"upload"}. */
+  /** Where deployments come from. This version knows {"type":"upload"} and {"type":"git","repo_url":...}. */
   source?: {
     type: 'upload' | 'git' | 'external_image'
     repo_url?: string
-    git_ref?: string
+    git_ref?: string | null
     dockerfile_path?: string
     context_path?: string
     submodules?: boolean
@@ -206,14 +228,14 @@ export type CreateServiceBody = {
   bake_seconds?: number
   /** Environment variables. Names are letters, digits and underscores; at most 500, values of at most 64 KiB, 512 KiB in all. */
   env?: Record<string, unknown> | unknown[]
+  /** Named volumes of the service, kept over deployments. A service that writes into one has one replica, and is replaced stop-first: requests wait meanwhile. Left out or null: they stay as they are. */
+  volumes?: VolumeMountInput[] | null
   /** Not supported by this version. */
   build_secrets?: unknown[] | null
   /** Whether certificates are obtained for its domains. Default true. */
   tls_enabled?: boolean
   /** The hostnames that it is to have: new ones are claimed, absent ones removed. Left out or null: they stay as they are. */
   domains?: string[] | null
-  /** Not supported by this version. */
-  volumes?: unknown[] | null
   /** Not supported by this version. */
   autoscale?: Record<string, unknown> | null
 }
@@ -242,6 +264,11 @@ export type Deployment = {
     upload_id?: string
     sha256?: string
     size_bytes?: number
+    repo_url?: string
+    git_ref?: string | null
+    /** The commit that was asked for. */
+    commit?: string | null
+    submodules?: boolean
     deployment_id?: string
     number?: number
   }
@@ -348,7 +375,7 @@ export type DomainChallenge = {
 /** A failure */
 export type Error = {
   /** A stable code */
-  error: 'VALIDATION_ERROR' | 'REDACTED_VALUE' | 'BAD_REQUEST' | 'BAD_JSON' | 'BAD_ARCHIVE' | 'UNAUTHENTICATED' | 'FORBIDDEN' | 'SESSION_REQUIRED' | 'ORIGIN_REFUSED' | 'NOT_FOUND' | 'METHOD_NOT_ALLOWED' | 'REQUEST_TIMEOUT' | 'CONFLICT' | 'NAME_TAKEN' | 'DOMAIN_TAKEN' | 'ALREADY_INITIALIZED' | 'LAST_ADMIN' | 'NOT_EMPTY' | 'DEPLOYMENT_OVER' | 'NOTHING_TO_DEPLOY' | 'UPLOAD_USED' | 'IDEMPOTENCY_MISMATCH' | 'IDEMPOTENCY_IN_PROGRESS' | 'PRECONDITION_FAILED' | 'PAYLOAD_TOO_LARGE' | 'UNSUPPORTED_MEDIA_TYPE' | 'POLICY_REFUSED' | 'NOT_SUPPORTED' | 'HEADERS_TOO_LARGE' | 'RATE_LIMITED' | 'INTERNAL' | 'RUNTIME_UNAVAILABLE' | 'STARTING' | 'BUSY' | 'DISK_FULL' | 'BLOB_UNKNOWN' | 'BLOB_UPLOAD_INVALID' | 'BLOB_UPLOAD_UNKNOWN' | 'BLOB_CORRUPT' | 'DIGEST_INVALID' | 'MANIFEST_BLOB_UNKNOWN' | 'MANIFEST_INVALID' | 'MANIFEST_UNKNOWN' | 'NAME_INVALID' | 'NAME_UNKNOWN' | 'SIZE_INVALID' | 'TAG_INVALID' | 'TAG_IMMUTABLE' | 'IN_USE' | 'RANGE_INVALID' | 'QUOTA_EXCEEDED'
+  error: 'VALIDATION_ERROR' | 'REDACTED_VALUE' | 'BAD_REQUEST' | 'BAD_JSON' | 'BAD_ARCHIVE' | 'UNAUTHENTICATED' | 'FORBIDDEN' | 'SESSION_REQUIRED' | 'ORIGIN_REFUSED' | 'NOT_FOUND' | 'METHOD_NOT_ALLOWED' | 'REQUEST_TIMEOUT' | 'CONFLICT' | 'NAME_TAKEN' | 'DOMAIN_TAKEN' | 'ALREADY_INITIALIZED' | 'LAST_ADMIN' | 'NOT_EMPTY' | 'DEPLOYMENT_OVER' | 'NOTHING_TO_DEPLOY' | 'UPLOAD_USED' | 'IDEMPOTENCY_MISMATCH' | 'IDEMPOTENCY_IN_PROGRESS' | 'PRECONDITION_FAILED' | 'PAYLOAD_TOO_LARGE' | 'UNSUPPORTED_MEDIA_TYPE' | 'POLICY_REFUSED' | 'GIT_FAILED' | 'NOT_SUPPORTED' | 'HEADERS_TOO_LARGE' | 'RATE_LIMITED' | 'INTERNAL' | 'RUNTIME_UNAVAILABLE' | 'STARTING' | 'BUSY' | 'DISK_FULL' | 'BLOB_UNKNOWN' | 'BLOB_UPLOAD_INVALID' | 'BLOB_UPLOAD_UNKNOWN' | 'BLOB_CORRUPT' | 'DIGEST_INVALID' | 'MANIFEST_BLOB_UNKNOWN' | 'MANIFEST_INVALID' | 'MANIFEST_UNKNOWN' | 'NAME_INVALID' | 'NAME_UNKNOWN' | 'SIZE_INVALID' | 'TAG_INVALID' | 'TAG_IMMUTABLE' | 'IN_USE' | 'RANGE_INVALID' | 'QUOTA_EXCEEDED'
   /** For people */
   message: string
   details?: ({
@@ -359,6 +386,48 @@ export type Error = {
   permission?: string
   /** Also in the X-Request-Id header and in the log */
   request_id: string
+}
+
+export type GitCredential = {
+  /** UUIDv7 */
+  id: string
+  /** UUIDv7 */
+  project_id: string
+  kind: 'ssh_key' | 'https_token'
+  name: string
+  /** The only host that it is shown to; null: every ssh host. */
+  host: string | null
+  /** Only for repositories at or below it; null: all of the host. */
+  path: string | null
+  username: string | null
+  /** To be added to the repository as a deploy key. */
+  public_key: string | null
+  /** Of the public key. */
+  fingerprint: string | null
+  created_by: {
+    kind: string
+    name: string
+  }
+  /** RFC 3339 UTC with milliseconds */
+  created_at: string
+  /** RFC 3339 UTC with milliseconds */
+  last_used_at: string | null
+}
+
+export type GitHostKey = {
+  /** UUIDv7 */
+  id: string
+  /** UUIDv7 */
+  project_id: string
+  host: string
+  /** Such as ssh-ed25519. */
+  type: string
+  /** As ssh-keygen -l shows it. */
+  fingerprint: string
+  /** As it stands in known_hosts. */
+  public_key: string
+  /** RFC 3339 UTC with milliseconds */
+  created_at: string
 }
 
 export type Health = {
@@ -535,11 +604,11 @@ export type PatchEnvBody = {
 export type PatchServiceBody = {
   /** Lower-case letters, digits and inner hyphens, at most 40 characters. */
   name?: string
-  /** Where deployments come from. This version knows {"type":"upload"}. */
+  /** Where deployments come from. This version knows {"type":"upload"} and {"type":"git","repo_url":...}. */
   source?: {
     type: 'upload' | 'git' | 'external_image'
     repo_url?: string
-    git_ref?: string
+    git_ref?: string | null
     dockerfile_path?: string
     context_path?: string
     submodules?: boolean
@@ -589,6 +658,8 @@ export type PatchServiceBody = {
   bake_seconds?: number
   /** Environment variables. Names are letters, digits and underscores; at most 500, values of at most 64 KiB, 512 KiB in all. */
   env?: Record<string, unknown> | unknown[]
+  /** Named volumes of the service, kept over deployments. A service that writes into one has one replica, and is replaced stop-first: requests wait meanwhile. Left out or null: they stay as they are. */
+  volumes?: VolumeMountInput[] | null
   /** Not supported by this version. */
   build_secrets?: unknown[] | null
   /** Whether certificates are obtained for its domains. Default true. */
@@ -596,12 +667,10 @@ export type PatchServiceBody = {
   /** The hostnames that it is to have: new ones are claimed, absent ones removed. Left out or null: they stay as they are. */
   domains?: string[] | null
   /** Not supported by this version. */
-  volumes?: unknown[] | null
-  /** Not supported by this version. */
   autoscale?: Record<string, unknown> | null
 }
 
-export type Permission = 'projects.read' | 'projects.write' | 'members.write' | 'services.read' | 'services.write' | 'domains.read' | 'domains.write' | 'env.read' | 'env.write' | 'uploads.create' | 'deployments.read' | 'deployments.create' | 'deployments.cancel' | 'logs.read' | 'registry.pull' | 'registry.push' | 'registry.delete' | 'audit.read' | 'tokens.mint'
+export type Permission = 'projects.read' | 'projects.write' | 'members.write' | 'services.read' | 'services.write' | 'domains.read' | 'domains.write' | 'env.read' | 'env.write' | 'uploads.create' | 'volumes.read' | 'volumes.write' | 'deployments.read' | 'deployments.create' | 'deployments.cancel' | 'logs.read' | 'credentials.read' | 'credentials.write' | 'registry.pull' | 'registry.push' | 'registry.delete' | 'audit.read' | 'tokens.mint'
 
 export type PermissionEntry = {
   name: Permission
@@ -668,11 +737,11 @@ export type ReplaceProjectBody = {
 export type ReplaceServiceBody = {
   /** Lower-case letters, digits and inner hyphens, at most 40 characters. */
   name: string
-  /** Where deployments come from. This version knows {"type":"upload"}. */
+  /** Where deployments come from. This version knows {"type":"upload"} and {"type":"git","repo_url":...}. */
   source?: {
     type: 'upload' | 'git' | 'external_image'
     repo_url?: string
-    git_ref?: string
+    git_ref?: string | null
     dockerfile_path?: string
     context_path?: string
     submodules?: boolean
@@ -722,14 +791,14 @@ export type ReplaceServiceBody = {
   bake_seconds?: number
   /** Environment variables. Names are letters, digits and underscores; at most 500, values of at most 64 KiB, 512 KiB in all. */
   env?: Record<string, unknown> | unknown[]
+  /** Named volumes of the service, kept over deployments. A service that writes into one has one replica, and is replaced stop-first: requests wait meanwhile. Left out or null: they stay as they are. */
+  volumes?: VolumeMountInput[] | null
   /** Not supported by this version. */
   build_secrets?: unknown[] | null
   /** Whether certificates are obtained for its domains. Default true. */
   tls_enabled?: boolean
   /** The hostnames that it is to have: new ones are claimed, absent ones removed. Left out or null: they stay as they are. */
   domains?: string[] | null
-  /** Not supported by this version. */
-  volumes?: unknown[] | null
   /** Not supported by this version. */
   autoscale?: Record<string, unknown> | null
 }
@@ -787,12 +856,12 @@ export type Service = {
   release_command: string[] | null
   release_timeout_seconds: number
   bake_seconds: number
+  volumes: VolumeMount[]
   /** The hostnames attached to it, proven or not; see /v1/services/{id}/domains. */
   domains: string[]
   /** Whether certificates are obtained for its domains. */
   tls_enabled: boolean
   build_secrets: unknown[]
-  volumes: unknown[]
   autoscale: null
   status: 'Running' | 'Degraded' | 'Deploying' | 'CrashLoop' | 'Sleeping' | 'Stopped' | 'New'
   url: string
@@ -815,7 +884,13 @@ export type ServiceLogLine = {
 }
 
 export type ServiceSource = {
-  type: 'upload'
+  type: 'upload' | 'git'
+  repo_url?: string
+  /** A branch, a tag, a commit or refs/...; null: the default branch. */
+  git_ref?: string | null
+  submodules?: boolean
+  dockerfile_path?: string
+  context_path?: string
 }
 
 export type Session = {
@@ -874,6 +949,34 @@ export type User = {
   created_at: string
   /** RFC 3339 UTC with milliseconds */
   updated_at: string
+}
+
+export type Volume = {
+  name: string
+  /** Where new replicas have it; null: the service does not name it any more. */
+  mount_path: string | null
+  read_only: boolean | null
+  /** Named by the service, or by a release that runs or is being deployed. */
+  in_use: boolean
+  /** On the disk, at most a minute old; null: not known, or not there yet. */
+  size_bytes: number | null
+  /** RFC 3339 UTC with milliseconds */
+  created_at: string | null
+  /** RFC 3339 UTC with milliseconds */
+  restored_at: string | null
+}
+
+export type VolumeMount = {
+  name: string
+  mount_path: string
+  read_only: boolean
+}
+
+export type VolumeMountInput = {
+  name: string
+  mount_path: string
+  /** Default false. */
+  read_only?: boolean
 }
 
 export type WorkerStatus = {
@@ -1193,6 +1296,69 @@ export interface Operations {
     method: 'DELETE'
     path: '/v1/projects/{id}'
     params: { id: string }
+    query: Record<never, never>
+    body: undefined
+    answer: undefined
+  }
+  /** List a project's keys and tokens for Git repositories, newest first; what is secret is never read back */
+  listGitCredentials: {
+    method: 'GET'
+    path: '/v1/projects/{id}/credentials/git'
+    params: { id: string }
+    query: { limit?: number; cursor?: string }
+    body: undefined
+    answer: GitCredential[]
+  }
+  /** Store a key or a token for Git repositories, or make a key and answer its public half */
+  createGitCredential: {
+    method: 'POST'
+    path: '/v1/projects/{id}/credentials/git'
+    params: { id: string }
+    query: Record<never, never>
+    body: CreateGitCredentialBody
+    answer: GitCredential
+  }
+  /** Delete all credentials of a project for Git repositories */
+  deleteGitCredentials: {
+    method: 'DELETE'
+    path: '/v1/projects/{id}/credentials/git'
+    params: { id: string }
+    query: Record<never, never>
+    body: undefined
+    answer: undefined
+  }
+  /** Read a credential for Git repositories, without what is secret */
+  getGitCredential: {
+    method: 'GET'
+    path: '/v1/projects/{id}/credentials/git/{credential_id}'
+    params: { id: string; credential_id: string }
+    query: Record<never, never>
+    body: undefined
+    answer: GitCredential
+  }
+  /** Delete a credential for Git repositories */
+  deleteGitCredential: {
+    method: 'DELETE'
+    path: '/v1/projects/{id}/credentials/git/{credential_id}'
+    params: { id: string; credential_id: string }
+    query: Record<never, never>
+    body: undefined
+    answer: undefined
+  }
+  /** List the keys of ssh hosts that the project has pinned, newest first */
+  listGitHostKeys: {
+    method: 'GET'
+    path: '/v1/projects/{id}/git-host-keys'
+    params: { id: string }
+    query: { limit?: number; cursor?: string }
+    body: undefined
+    answer: GitHostKey[]
+  }
+  /** Forget the pinned key of an ssh host: the next connection pins the key that it shows then */
+  deleteGitHostKey: {
+    method: 'DELETE'
+    path: '/v1/projects/{id}/git-host-keys/{host_key_id}'
+    params: { id: string; host_key_id: string }
     query: Record<never, never>
     body: undefined
     answer: undefined
@@ -1568,7 +1734,7 @@ export interface Operations {
     method: 'DELETE'
     path: '/v1/services/{id}'
     params: { id: string }
-    query: { keep_images?: boolean }
+    query: { keep_images?: boolean; delete_volumes?: boolean }
     body: undefined
     answer: undefined
   }
@@ -1724,6 +1890,42 @@ export interface Operations {
     query: Record<never, never>
     body: ReadableStream | Uint8Array
     answer: Upload
+  }
+  /** List the volumes of a service with their sizes, by name */
+  listVolumes: {
+    method: 'GET'
+    path: '/v1/services/{id}/volumes'
+    params: { id: string }
+    query: { limit?: number; cursor?: string }
+    body: undefined
+    answer: Volume[]
+  }
+  /** Delete a volume that nothing uses any more, with all that is in it */
+  deleteVolume: {
+    method: 'DELETE'
+    path: '/v1/services/{id}/volumes/{name}'
+    params: { id: string; name: string }
+    query: Record<never, never>
+    body: undefined
+    answer: undefined
+  }
+  /** Download the contents of a volume as a tar archive */
+  backupVolume: {
+    method: 'GET'
+    path: '/v1/services/{id}/volumes/{name}/backup'
+    params: { id: string; name: string }
+    query: Record<never, never>
+    body: undefined
+    answer: string
+  }
+  /** Let the contents of an archive take the place of those of a volume */
+  restoreVolume: {
+    method: 'POST'
+    path: '/v1/services/{id}/volumes/{name}/restore'
+    params: { id: string; name: string }
+    query: Record<never, never>
+    body: ReadableStream | Uint8Array
+    answer: Volume
   }
   /** List the background loops: last run, duration and error */
   listWorkers: {

@@ -8,6 +8,7 @@ import { type Traffic, composeTraffic } from './composition/traffic.ts'
 import { type Delivery, composeDelivery } from './composition/delivery.ts'
 import { composeSecrets } from './composition/secrets.ts'
 import { type Workers, composeWorkers } from './composition/workers.ts'
+import { composeGit } from './composition/git.ts'
 import { composeServer } from './composition/server.ts'
 
 export interface App {
@@ -34,12 +35,13 @@ export async function createApp(options: AppOptions): Promise<App> {
 async function composeApp(base: Base): Promise<App> {
   const access = await composeAccess(base)
   const traffic = composeTraffic(base)
-  const delivery = await composeDelivery(base, access, traffic)
+  const git = composeGit(base, access)
+  const delivery = await composeDelivery(base, access, traffic, git)
   const registry = await composeRegistry(base, access)
   const sealing = composeSecrets(base, access)
   const domains = composeDomains(base, access, traffic)
   const workers = composeWorkers(base, access, traffic, delivery, registry, sealing, domains)
-  const server = composeServer(base, access, traffic, delivery, workers, registry, sealing, domains)
+  const server = composeServer(base, access, traffic, delivery, workers, registry, sealing, git, domains)
   return lifecycle(base, access, traffic, delivery, workers, registry, domains, server)
 }
 

@@ -119,6 +119,20 @@ export const SETTINGS = {
     64,
     'Deployments that run at once on this node, each of another service.',
   ),
+  git_max_bytes: read.bytes(GIB, MIB, 1024 * GIB, 'Largest repository as fetched, without its history.'),
+  git_timeout_seconds: read.integer(600, 10, 86_400, 'Fetching a repository that takes longer fails.'),
+  git_stall_seconds: read.integer(60, 5, 3600, 'A fetch that gets nothing for this long fails.'),
+  git_ca_file: read.text(
+    'Certificates (PEM) of authorities that hosts of repositories may have, besides those of the system.',
+    4096,
+  ),
+  git_private_ranges: read.ranges(
+    'Addresses or ranges of private networks that repositories may be fetched from, such as 10.1.2.0/24. Others are refused.',
+  ),
+  git_allow_http: read.boolean(
+    false,
+    'Whether repositories may be fetched over plain http: everyone on the way can then change them and read tokens.',
+  ),
   drain_seconds: read.integer(30, 0, 3600, 'How long replaced replicas may finish their requests.'),
   drain_upgraded_seconds: read.integer(
     60,

@@ -13,6 +13,8 @@ export interface Terminal {
   askSecret(question: string): Promise<string>
   /** Asks for yes or no; an empty answer means no. */
   confirm(question: string): Promise<boolean>
+  /** Stdin as it comes. */
+  input(): AsyncIterable<Buffer>
   /** All of stdin, at most `most` bytes. */
   readInput(most: number): Promise<string>
   /** A secret piped into stdin, without the line end behind it. */
@@ -56,12 +58,15 @@ export function createTerminal({ stdin, stderr, unattended, signal }: TerminalOp
       lines.close()
     }
   }
+  const input = (): AsyncIterable<Buffer> => {
+    signal.throwIfAborted()
+    signal.addEventListener('abort', () => stdin.destroy(signal.reason as Error))
+    return stdin.iterator({ destroyOnReturn: true }) as AsyncIterable<Buffer>
+  }
   const readInput = async (most: number): Promise<string> => {
     const chunks: Buffer[] = []
     let size = 0
-    signal.throwIfAborted()
-    signal.addEventListener('abort', () => stdin.destroy(signal.reason as Error))
-    for await (const chunk of stdin.iterator({ destroyOnReturn: true }) as AsyncIterable<Buffer>) {
+    for await (const chunk of input()) {
       size += chunk.length
       if (size > most) throw new UsageError(`more than ${most} bytes on stdin`)
       chunks.push(chunk)
@@ -80,6 +85,7 @@ export function createTerminal({ stdin, stderr, unattended, signal }: TerminalOp
       }
     },
     confirm: async (question) => /^y(es)?$/i.test(await ask(`${question} [y/N]`)),
+    input,
     readInput,
     readSecret: async () => (await readInput(LONGEST_SECRET)).replace(/\r?\n$/, ''),
   }

@@ -36,6 +36,10 @@ export const VERBS: Readonly<Record<string, Entry>> = {
     about: 'Hostnames of services',
     load: async () => (await import('./verbs/domains.ts')).domains,
   },
+  volumes: {
+    about: 'List, back up, restore and remove volumes',
+    load: async () => (await import('./verbs/volumes.ts')).volumes,
+  },
   projects: {
     about: 'List, make and remove projects',
     load: async () => (await import('./verbs/projects.ts')).projects,

@@ -19,6 +19,7 @@ export type {
   Recipient,
   Service,
   User,
+  Volume,
   Workload,
 } from '../../openapi.d.ts'
 

@@ -7,6 +7,7 @@ import { createProjectStore } from '../modules/projects/project-store.ts'
 import { createReplicaStore } from '../modules/replicas/replica-store.ts'
 import { createServiceStore } from '../modules/services/service-store.ts'
 import { createUploadStore } from '../modules/uploads/upload-store.ts'
+import { createVolumeStore } from '../modules/volumes/volume-store.ts'
 import type { Runtime } from '../runtime/runtime.ts'
 import { type State } from '../store/state.ts'
 
@@ -28,6 +29,7 @@ export function openStores(database: State['database']) {
     deployments: createDeploymentStore(database),
     replicas: createReplicaStore(database),
     uploads: createUploadStore(database),
+    volumes: createVolumeStore(database),
     domains: createDomainStore(database),
   }
 }

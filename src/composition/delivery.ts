@@ -8,13 +8,20 @@ import { createUploadFiles } from '../modules/uploads/upload-files.ts'
 import { createUploadOperations } from '../modules/uploads/upload-operations.ts'
 import { createDockerRuntime } from '../runtime/docker-runtime.ts'
 import type { DeploymentRow } from '../modules/deployments/deployment-schema.ts'
+import { composeVolumes } from './volumes.ts'
 import { composeLogs } from './logs.ts'
 import { type Base, reporter } from './base.ts'
 import type { Access } from './access.ts'
+import type { GitPart } from './git.ts'
 import type { Traffic } from './traffic.ts'
 
 /** Everything between an upload and a running replica. */
-export async function composeDelivery(base: Base, { secrets, audit, identity }: Access, traffic: Traffic) {
+export async function composeDelivery(
+  base: Base,
+  { secrets, audit, identity }: Access,
+  traffic: Traffic,
+  git: GitPart,
+) {
   const { config, log, system, stores, state } = base
   const { database, nodeId } = state
   const runtime =
@@ -44,6 +51,7 @@ export async function composeDelivery(base: Base, { secrets, audit, identity }: 
     system,
     settings: config,
   })
+  const volumes = composeVolumes(base, { secrets, audit, identity }, runtime)
   const keeper = createReplicaKeeper({
     runtime,
     system,
@@ -53,6 +61,14 @@ export async function composeDelivery(base: Base, { secrets, audit, identity }: 
     inFlight: traffic.ingress.inFlight,
     publishRoutes: traffic.routes.publish,
     routesChanged: traffic.routes.worker.nudge,
+    startAlone: (live, start) =>
+      volumes.mounts.startAlone(
+        live,
+        () =>
+          stores.services.find(live.service_id)?.live_deployment_id === live.id &&
+          !stores.deployments.isTakenOver(live.service_id, live.id),
+        start,
+      ),
     graceOf: (deploymentId) => stores.deployments.find(deploymentId)?.config.stop_grace_seconds,
     preStopOf: (deploymentId) => stores.deployments.find(deploymentId)?.config.pre_stop_seconds,
     drainSeconds: config.drain_seconds,
@@ -81,9 +97,14 @@ export async function composeDelivery(base: Base, { secrets, audit, identity }: 
     services: { ...stores.services, hostnameOf: traffic.hostnameOf },
     projectNameOf: traffic.projectNameOf,
     openEnv: secrets.open,
+    volumes: volumes.mounts,
     unpackUpload: async (id, directory, signal) => {
       const summary = await uploads.unpackUpload(id, directory, { signal })
       return { entries: summary.entries, bytes: summary.unpacked_bytes }
+    },
+    fetchGit: async (request) => {
+      await uploadFiles.requireRoom(0)
+      return git.source.fetch(request)
     },
     buildSource: async (request) => {
       // A build is the surest way to fill a disk; what is full stops everything, so it does not begin.
@@ -118,10 +139,27 @@ export async function composeDelivery(base: Base, { secrets, audit, identity }: 
       },
     }),
     takeUpload: uploads.takeUpload,
+    gitAllowsHttp: config.git_allow_http,
     hasImage: async (id) => (await runtime.findImage(id)) !== undefined,
     deploymentsChanged: engine.worker.nudge,
     over: closeLog,
   })
-  return { runtime, logs, uploadFiles, uploads, reconciler, engine, deployments }
+  const volumeOperations = volumes.operationsFor({
+    requireRoom: uploadFiles.requireRoom,
+    serviceChanged: () => {
+      traffic.routes.worker.nudge()
+      reconciler.worker.nudge()
+    },
+  })
+  return {
+    runtime,
+    logs,
+    uploadFiles,
+    uploads,
+    reconciler,
+    engine,
+    deployments,
+    volumes: { ...volumeOperations, worker: volumes.worker },
+  }
 }
 export type Delivery = Awaited<ReturnType<typeof composeDelivery>>

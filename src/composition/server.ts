@@ -9,6 +9,7 @@ import { deploymentRoutes } from '../modules/deployments/deployment-routes.ts'
 import { BERTH_ITSELF } from '../modules/identity/context.ts'
 import { identityRoutes } from '../modules/identity/identity-routes.ts'
 import { createNodeOperations } from '../modules/node/node-operations.ts'
+import { gitCredentialRoutes } from '../modules/git/git-credential-routes.ts'
 import { logRoutes } from '../modules/logs/log-routes.ts'
 import { nodeRoutes } from '../modules/node/node-routes.ts'
 import { createProjectOperations } from '../modules/projects/project-operations.ts'
@@ -19,6 +20,7 @@ import { rotationRoutes } from '../modules/secrets/rotation-routes.ts'
 import { createServiceOperations } from '../modules/services/service-operations.ts'
 import { serviceRoutes } from '../modules/services/service-routes.ts'
 import { uploadRoutes } from '../modules/uploads/upload-routes.ts'
+import { volumeRoutes } from '../modules/volumes/volume-routes.ts'
 import { VERSION } from '../lib/version.ts'
 import type { Base } from './base.ts'
 import type { Access } from './access.ts'
@@ -27,6 +29,7 @@ import type { Delivery } from './delivery.ts'
 import type { Domains } from './domains.ts'
 import type { RegistryPart } from './registry.ts'
 import type { Sealing } from './secrets.ts'
+import type { GitPart } from './git.ts'
 import type { Workers } from './workers.ts'
 
 export function composeServer(
@@ -37,6 +40,7 @@ export function composeServer(
   workers: Workers,
   registry: RegistryPart,
   sealing: Sealing,
+  git: GitPart,
   domains: Domains,
 ): Server {
   const { config, log, system, stores, state } = base
@@ -80,6 +84,7 @@ export function composeServer(
       hostnamesOf: (id) => stores.domains.hostnamesOf(id, 'all'),
     },
     cancelDeployments: delivery.deployments.cancelOfService,
+    listVolumes: (id) => stores.volumes.listByService(id).map(({ name }) => name),
     removeService: async () => {
       await traffic.routes.publish()
       workers.removal.nudge()
@@ -111,6 +116,7 @@ export function composeServer(
   serviceRoutes(server, services)
   domainRoutes(server, domains.operations)
   uploadRoutes(server, delivery.uploads)
+  volumeRoutes(server, delivery.volumes)
   deploymentRoutes(server, delivery.deployments)
   logRoutes(server, delivery.logs.operations)
   registryRoutes(server, {
@@ -120,6 +126,7 @@ export function composeServer(
   })
   registryControlRoutes(server, registry.control)
   rotationRoutes(server, sealing.rotations)
+  gitCredentialRoutes(server, git.credentials)
   openApiRoutes(server, VERSION)
   return server
 }

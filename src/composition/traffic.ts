@@ -3,6 +3,7 @@ import { createReplicaIntents } from '../modules/replicas/replica-intent.ts'
 import { createRoutePublisher } from '../modules/replicas/route-publisher.ts'
 import { serviceHostnames, serviceUrl } from '../modules/services/service-hostname.ts'
 import type { ServiceSummary } from '../modules/services/service-schema.ts'
+import { expectedMounts } from '../modules/volumes/volume-mounts.ts'
 import { type Base, reporter } from './base.ts'
 
 /** The ingress and the names under which services are found. */
@@ -32,6 +33,7 @@ export function composeTraffic(base: Base) {
     listOpenDeployments: stores.deployments.listOpen,
     projectNameOf,
     hostnamesOf,
+    mountsOf: (deployment) => expectedMounts(stores.volumes, deployment),
     replicas: stores.replicas,
   })
   const routes = createRoutePublisher({

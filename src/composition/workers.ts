@@ -5,6 +5,7 @@ import { sweepReleaseCommands } from '../modules/deployments/steps/release-comma
 import { sweepWorkFolders } from '../modules/deployments/work-folders.ts'
 import { networkName } from '../modules/replicas/container-spec.ts'
 import { removeDeletedServices } from '../modules/services/service-removal.ts'
+import { removeVolumesOfService } from '../modules/volumes/volume-removal.ts'
 import { createUploadExpiry } from '../modules/uploads/upload-expiry.ts'
 import { type Base, reporter } from './base.ts'
 import type { Access } from './access.ts'
@@ -50,6 +51,7 @@ export function composeWorkers(
     make('logs', 10 * MINUTE_MS, logs.expire),
     ...registry.workers,
     sealing.worker,
+    delivery.volumes.worker,
   ]
   const removal = make('removals', 1_000, (signal) =>
     removeDeletedServices(
@@ -63,6 +65,7 @@ export function composeWorkers(
         },
         removeLogs: (serviceId) => logs.removeService(serviceId),
         networkOf: networkName,
+        removeVolumes: (serviceId) => removeVolumesOfService(runtime, serviceId),
         removeRow: stores.services.remove,
         removed: () => upkeep[0]?.nudge(),
       },

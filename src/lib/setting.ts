@@ -1,5 +1,6 @@
 import { isIP } from 'node:net'
 import { resolve } from 'node:path'
+import { readRange } from './address-rule.ts'
 
 /** One setting: how to read a raw value (from TOML, or text from the environment), its default, and what it is for. */
 export interface Setting<T> {
@@ -185,6 +186,19 @@ export function listOf(form: RegExp, what: string, description: string): Setting
       const items = texts.read(raw)
       const wrong = items.find((item) => !form.test(item))
       if (wrong !== undefined) throw new Error(`must list ${what}, not "${wrong}"`)
+      return items
+    },
+  }
+}
+
+/** Addresses and ranges of addresses, as `list` takes them. */
+export function ranges(description: string): Setting<readonly string[]> {
+  const texts = list(description)
+  return {
+    ...texts,
+    read: (raw) => {
+      const items = texts.read(raw)
+      for (const item of items) readRange(item)
       return items
     },
   }

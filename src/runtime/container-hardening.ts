@@ -1,5 +1,5 @@
 import type { ContainerCreateOptions } from 'dockerode'
-import type { ContainerSpec } from './runtime.ts'
+import type { ContainerSpec, MountSpec } from './runtime.ts'
 
 /**
  * What is left of the engine's default capabilities. Ordinary images start as root, own their data directories (CHOWN, DAC_OVERRIDE,
@@ -54,7 +54,10 @@ export function containerOptions(
       CpuQuota: Math.max(MIN_CPU_QUOTA_US, Math.round((container.cpu_millis * CPU_PERIOD_US) / 1000)),
       PidsLimit: container.pids,
       ReadonlyRootfs: container.read_only,
-      ...(container.read_only ? { Mounts: [temporaryDirectory()] } : {}),
+      Mounts: [
+        ...(container.read_only ? [temporaryDirectory()] : []),
+        ...(container.mounts ?? []).map(toMount),
+      ],
       LogConfig: LOG_CONFIG,
       // Berth restarts with a back-off and a reason; two hands on one lever would fight.
       RestartPolicy: { Name: 'no' },
@@ -63,9 +66,14 @@ export function containerOptions(
   }
 }
 
-function temporaryDirectory(): NonNullable<
-  NonNullable<ContainerCreateOptions['HostConfig']>['Mounts']
->[number] {
+type Mount = NonNullable<NonNullable<ContainerCreateOptions['HostConfig']>['Mounts']>[number]
+
+/** Volumes of the engine only: what is mounted never names a path of the machine. */
+function toMount({ volume, path, read_only }: MountSpec): Mount {
+  return { Type: 'volume', Source: volume, Target: path, ReadOnly: read_only }
+}
+
+function temporaryDirectory(): Mount {
   return {
     Type: 'tmpfs',
     Source: '',

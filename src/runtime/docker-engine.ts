@@ -18,7 +18,7 @@ export interface CallOptions {
 
 /** A request of docker-modem's own form, for answers that are streams. */
 export interface StreamRequest {
-  method: 'GET' | 'POST'
+  method: 'GET' | 'POST' | 'PUT'
   /** Without a version. */
   path: string
   query: Record<string, string | number | boolean | undefined | string[]>

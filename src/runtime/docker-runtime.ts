@@ -6,6 +6,7 @@ import { createDockerEvents } from './docker-events.ts'
 import { createDockerImages } from './docker-images.ts'
 import { createDockerLogs } from './docker-logs.ts'
 import { createDockerNetworks } from './docker-networks.ts'
+import { createDockerVolumes } from './docker-volumes.ts'
 import type { EngineInfo, Runtime } from './runtime.ts'
 import type { System } from '../lib/system.ts'
 
@@ -48,6 +49,7 @@ export function createDockerRuntime(options: DockerRuntimeOptions): Runtime {
     ...createDockerImages(part),
     ...createDockerBuild({ ...part, builder }),
     ...createDockerContainers(part),
+    ...createDockerVolumes(part),
     ...createDockerLogs(part),
     ...createDockerEvents(part),
   }

@@ -7,6 +7,7 @@ import type {
   LogChunk,
   NetworkSpec,
   RuntimeEvent,
+  VolumeSpec,
 } from './runtime.ts'
 
 /** What a container of an image does once it is started. */
@@ -50,6 +51,8 @@ export interface FakeContainer {
 export interface FakeEngine {
   readonly networks: Map<string, NetworkSpec>
   readonly images: Map<string, ImageInfo>
+  /** With their contents as one tar. */
+  readonly volumes: Map<string, VolumeSpec & { contents: Buffer }>
   readonly containers: Map<string, FakeContainer>
   /** By image reference or id. */
   readonly programs: Map<string, FakeProgramOf>
@@ -85,6 +88,7 @@ export function createFakeEngine(system: System): FakeEngine {
   const engine: FakeEngine = {
     networks: new Map(),
     images: new Map(),
+    volumes: new Map(),
     containers: new Map(),
     programs: new Map(),
     away: false,

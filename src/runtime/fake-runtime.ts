@@ -11,6 +11,7 @@ import {
 import { createFaultyVerbs, type FakeFaults, type FaultyVerbs, type RuntimeVerb } from './fake-faults.ts'
 import { createFakeImages, type FakeBuilder } from './fake-images.ts'
 import { createFakeStreams } from './fake-streams.ts'
+import { createFakeVolumes } from './fake-volumes.ts'
 import { LABELS } from './labels.ts'
 import type { EngineInfo, ImageInfo, Runtime } from './runtime.ts'
 
@@ -60,6 +61,7 @@ export function createFakeRuntime({
     ...createFakeNetworks(engine, nodeId),
     ...createFakeImages(engine, nodeId, () => builder),
     ...createFakeContainers(engine, nodeId, system),
+    ...createFakeVolumes(engine, nodeId),
   }
   return {
     engine,

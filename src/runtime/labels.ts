@@ -6,7 +6,11 @@ export const LABELS = {
   service: 'berth.service',
   deployment: 'berth.deployment',
   replica: 'berth.replica',
-  /** What it is: `replica`, `release_command`, `image`, `network`, `base`. */
+  /** The name of a volume in its service. */
+  volume: 'berth.volume',
+  /** The volumes that a replica has, by their names in the engine. */
+  mounts: 'berth.mounts',
+  /** What it is: `replica`, `release_command`, `image`, `network`, `base`, `volume`, `carrier` (which never runs: through it volumes are read and written). */
   kind: 'berth.kind',
   /** A digest of the container's specification, so that a changed one is noticed. */
   spec: 'berth.spec',

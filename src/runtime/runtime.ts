@@ -19,6 +19,20 @@ export interface Runtime {
   /** Removes the network; absent is fine; in use throws CONFLICT. */
   removeNetwork(name: string): Promise<void>
 
+  /** Makes the volume unless it exists. */
+  ensureVolume(volume: VolumeSpec): Promise<void>
+  /** Removes the volume with all that is in it; absent is fine; in use throws CONFLICT. */
+  removeVolume(name: string): Promise<void>
+  /** Volumes that carry all of these labels. */
+  listVolumes(labels: Record<string, string>): Promise<VolumeInfo[]>
+  /** The contents of a volume as an uncompressed tar, with owners and modes, read as fast as it is taken. Absent throws NOT_FOUND. */
+  readVolume(name: string, signal: AbortSignal): Promise<Readable>
+  /**
+   * Unpacks an uncompressed tar into a volume, over what is there. When it throws, some of it may be there. The tar is destroyed in any case.
+   * Absent throws NOT_FOUND.
+   */
+  writeVolume(name: string, contents: Readable, signal: AbortSignal): Promise<void>
+
   /** The image behind a reference or id, or undefined. */
   findImage(reference: string): Promise<ImageInfo | undefined>
   /** Makes an image of one layer from a root file system as an uncompressed tar, and tags it once it is whole. Returns its id. */
@@ -79,6 +93,24 @@ export interface EngineInfo {
 export interface NetworkSpec {
   name: string
   labels: Record<string, string>
+}
+
+export interface VolumeSpec {
+  name: string
+  labels: Record<string, string>
+}
+
+export interface VolumeInfo extends VolumeSpec {
+  /** Where its contents are on the machine of the engine; null when that is nowhere. */
+  directory: string | null
+}
+
+/** A volume in a container. */
+export interface MountSpec {
+  volume: string
+  /** Absolute. An empty volume is first filled with what the image has there. */
+  path: string
+  read_only: boolean
 }
 
 export interface ImageInfo {
@@ -153,6 +185,8 @@ export interface ContainerSpec {
   pids: number
   read_only: boolean
   stop_grace_seconds: number
+  /** Left out when there are none. */
+  mounts?: MountSpec[]
 }
 
 export const CONTAINER_STATES = ['created', 'running', 'exited'] as const

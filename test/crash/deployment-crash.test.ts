@@ -68,7 +68,14 @@ for (const kind of ['first', 'replacing'] as const) {
   }
 }
 
-for (const kind of ['first', 'replacing', 'rollback', 'superseding', 'with release command'] as const) {
+for (const kind of [
+  'first',
+  'git',
+  'replacing',
+  'rollback',
+  'superseding',
+  'with release command',
+] as const) {
   test(`a ${kind} deployment converges wherever the daemon dies`, (t) => sweep(t, deployment(kind)))
 }
 

@@ -12,7 +12,7 @@ export interface DeploymentState {
   old: string | undefined
 }
 
-type Kind = 'first' | 'replacing' | 'rollback' | 'superseding' | 'with release command'
+type Kind = 'first' | 'git' | 'replacing' | 'rollback' | 'superseding' | 'with release command'
 
 /** An application whose release command takes its time, and tells when it has ended. */
 const migrating: Source = {
@@ -56,14 +56,17 @@ export function deployment(kind: Kind, options: { machineDies?: boolean } = {}):
   return {
     prepare: async (world, daemon) => {
       const release_command = kind === 'with release command' ? ['migrate'] : null
-      const service = await addService(world, daemon, 'web', { replicas: 2, release_command })
+      const source =
+        kind === 'git' ? { source: { type: 'git' as const, repo_url: 'https://host/shop.git' } } : {}
+      const service = await addService(world, daemon, 'web', { replicas: 2, release_command, ...source })
       if (kind === 'with release command') countReleaseCommands(world)
-      if (kind === 'first' || kind === 'with release command') return { service, old: undefined }
+      if (kind === 'git') world.push()
+      if (['first', 'git', 'with release command'].includes(kind)) return { service, old: undefined }
       const first = await release(world, daemon, service)
       return { service, old: kind === 'rollback' ? await release(world, daemon, service) : first }
     },
     act: async (world, daemon, { service }) => {
-      if (kind === 'rollback') return ask(daemon, service, { type: 'rollback' })
+      if (kind === 'rollback' || kind === 'git') return ask(daemon, service, { type: kind })
       const asked = [deploy(world, daemon, service, kind === 'with release command' ? migrating : {})]
       if (kind === 'superseding') asked.push(deploy(world, daemon, service), deploy(world, daemon, service))
       return Promise.all(asked)

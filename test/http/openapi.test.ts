@@ -127,8 +127,12 @@ const OTHER_OUTCOMES: Readonly<Record<string, string>> = {
   rollbackService: 'NOTHING_TO_DEPLOY',
   deleteProject: 'NOT_EMPTY',
   rotateNodeKey: 'CONFLICT',
+  deleteVolume: 'IN_USE',
+  deleteService: 'NOT_EMPTY',
   // The example is not sent to the hostname that the proof is for.
   getDomainChallenge: 'NOT_FOUND',
+  // Nothing of the world has been fetched over ssh.
+  deleteGitHostKey: 'NOT_FOUND',
 }
 
 test('every example can be sent, and what comes back is as described', async (t) => {
@@ -136,6 +140,7 @@ test('every example can be sent, and what comes back is as described', async (t)
     environment: {
       BERTH_HTTP_BIND: '127.0.0.1',
       BERTH_HTTP_PORT: '0',
+      BERTH_HTTPS_PORT: '0',
       BERTH_INGRESS_WORKERS: '1',
       // Nobody answers there, and says so at once.
       BERTH_DNS_SERVERS: '127.0.0.1:9',

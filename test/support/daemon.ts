@@ -171,6 +171,7 @@ async function removeContainers(dataDir: string): Promise<void> {
   if (id === undefined) return
   const filter = `label=berth.node=${id}`
   await removeAll(['ps', '-aq', '--filter', filter], ['rm', '-f', '-v'])
+  await removeAll(['volume', 'ls', '-q', '--filter', filter], ['volume', 'rm', '-f'])
   await removeAll(['network', 'ls', '-q', '--filter', filter], ['network', 'rm'])
   await removeAll(['images', '-q', '--filter', filter, '--filter', 'label=berth.kind=image'], ['rmi', '-f'])
 }

@@ -18,6 +18,10 @@ import { createServiceOperations } from '../../src/modules/services/service-oper
 import { removeDeletedServices } from '../../src/modules/services/service-removal.ts'
 import { createServiceStore } from '../../src/modules/services/service-store.ts'
 import { serviceHostnames } from '../../src/modules/services/service-hostname.ts'
+import { createVolumeMounts, expectedMounts } from '../../src/modules/volumes/volume-mounts.ts'
+import { createVolumeOperations } from '../../src/modules/volumes/volume-operations.ts'
+import { removeVolumes, removeVolumesOfService } from '../../src/modules/volumes/volume-removal.ts'
+import { createVolumeStore } from '../../src/modules/volumes/volume-store.ts'
 import type { DeliveryWorld } from './delivery-world.ts'
 import { Life, mortalDatabase, mortalRuntime, mortalSystem } from './mortality.ts'
 
@@ -41,6 +45,7 @@ export function bootDaemon(world: DeliveryWorld) {
     services: createServiceStore(database),
     deployments: createDeploymentStore(database),
     replicas: createReplicaStore(database),
+    volumes: createVolumeStore(database),
   }
   const projectNameOf = (id: string): string | undefined => stores.projects.find(id)?.name
   const intents = createReplicaIntents({
@@ -50,8 +55,10 @@ export function bootDaemon(world: DeliveryWorld) {
     listOpenDeployments: stores.deployments.listOpen,
     projectNameOf,
     hostnamesOf: (service, projectName) => serviceHostnames(service.name, projectName, undefined),
+    mountsOf: (deployment) => expectedMounts(stores.volumes, deployment),
     replicas: stores.replicas,
   })
+  const volumes = createVolumeMounts({ database, system, store: stores.volumes, runtime })
   const routes = createRoutePublisher({
     system,
     replicas: stores.replicas,
@@ -79,6 +86,14 @@ export function bootDaemon(world: DeliveryWorld) {
       store: stores.replicas,
       hostnameOf,
       routesChanged: routes.worker.nudge,
+      startAlone: (live, start) =>
+        volumes.startAlone(
+          live,
+          () =>
+            stores.services.find(live.service_id)?.live_deployment_id === live.id &&
+            !stores.deployments.isTakenOver(live.service_id, live.id),
+          start,
+        ),
       graceOf: (id) => stores.deployments.find(id)?.config.stop_grace_seconds,
       preStopOf: (id) => stores.deployments.find(id)?.config.pre_stop_seconds,
     }),
@@ -103,7 +118,9 @@ export function bootDaemon(world: DeliveryWorld) {
     },
     services: { ...stores.services, hostnameOf },
     projectNameOf,
+    volumes,
     unpackUpload: (id, directory, signal) => life.act('unpack', () => world.unpack(id, directory, signal)),
+    fetchGit: (request) => life.act('fetch', () => world.fetchGit(request)),
     buildSource: (request) => life.act('build', () => world.build(request, runtime)),
     prepareLog: async () => {},
     appendLog: append,
@@ -126,6 +143,7 @@ export function bootDaemon(world: DeliveryWorld) {
       nodeLimits: { cpu_millis: 500, memory_bytes: 512, pids: 512 },
     }),
     takeUpload: world.takeUpload,
+    gitAllowsHttp: false,
     hasImage: async (id) => (await runtime.findImage(id)) !== undefined,
     deploymentsChanged: engine.worker.nudge,
     over: ({ id, status }) => world.overs.push({ id, status }),
@@ -146,6 +164,7 @@ export function bootDaemon(world: DeliveryWorld) {
             await engine.idle(id)
           },
           removeLogs: async () => {},
+          removeVolumes: (id) => removeVolumesOfService(runtime, id),
           networkOf: networkName,
           removeRow: stores.services.remove,
           removed: () => {},
@@ -163,6 +182,7 @@ export function bootDaemon(world: DeliveryWorld) {
     observe: intents.observe,
     redeploy: deployments.redeployService,
     cancelDeployments: deployments.cancelOfService,
+    listVolumes: (id) => stores.volumes.listByService(id).map(({ name }) => name),
     domains: { hostnamesOf: () => [], setHostnames: () => {}, removeOfService: () => {} },
     removeService: async () => {
       await routes.publish()
@@ -174,8 +194,38 @@ export function bootDaemon(world: DeliveryWorld) {
     },
     address: { controlDomain: undefined, httpPort: () => 80 },
   })
+  const filling = new Set<string>()
+  const volumeRemoval = createWorker({
+    name: 'volumes',
+    system,
+    everyMs: 1_000,
+    onError,
+    run: (signal) => removeVolumes({ runtime, store: stores.volumes, filling }, signal),
+  })
+  const volumeOperations = createVolumeOperations({
+    database,
+    system,
+    store: stores.volumes,
+    runtime,
+    mounts: volumes,
+    filling,
+    sizes: { measure: async () => null },
+    recordAudit: (_, entry) => void world.audited.push(entry),
+    findService: stores.services.find,
+    listReleases: (service) => {
+      const live = stores.deployments.find(service.live_deployment_id ?? '')
+      return [...(live ? [live] : []), ...stores.deployments.listOpenOfService(service.id)]
+    },
+    requireRoom: async () => {},
+    serviceChanged: () => {
+      routes.worker.nudge()
+      reconciler.worker.nudge()
+    },
+    removalsChanged: volumeRemoval.nudge,
+  })
   return {
     life,
+    volumes: volumeOperations,
     stores,
     intents,
     routes,
@@ -193,6 +243,7 @@ export function bootDaemon(world: DeliveryWorld) {
       )
       await sweepReleaseCommands(runtime, stores.deployments.isInReleaseCommand)
       removal.start()
+      volumeRemoval.start()
       reconciler.start(() => {
         routes.worker.start()
         engine.worker.start()
@@ -205,7 +256,7 @@ export function bootDaemon(world: DeliveryWorld) {
       if (life.isDead) return
       await engine.stop()
       await reconciler.stop()
-      await Promise.all([routes.worker.stop(), removal.stop()])
+      await Promise.all([routes.worker.stop(), removal.stop(), volumeRemoval.stop()])
     },
   }
 }

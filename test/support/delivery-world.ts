@@ -1,10 +1,13 @@
+import { createHash } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { readFile, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { AppError } from '../../src/lib/errors.ts'
+import type { AuditEntry } from '../../src/modules/audit/audit.ts'
 import type { BuildRequest } from '../../src/modules/deployments/steps/source-steps.ts'
+import type { GitSourceRequest } from '../../src/modules/git/git-source.ts'
 import { createProjectStore } from '../../src/modules/projects/project-store.ts'
 import type { FakeProgram } from '../../src/runtime/fake-engine.ts'
 import { createFakeRuntime } from '../../src/runtime/fake-runtime.ts'
@@ -73,6 +76,7 @@ export async function openWorld(given: Partial<DeliverySettings> = {}) {
   const replicas = await openReplicaServer()
   const sources = new Map<string, Source>()
   const taken = new Map<string, string>()
+  const commits = new Map<string, string>()
   const logs = new Map<string, LogEntry[]>()
   const project = { id: system.newId(), name: 'shop' }
   const now = system.nowIso()
@@ -113,6 +117,7 @@ export async function openWorld(given: Partial<DeliverySettings> = {}) {
     settings,
     /** What every daemon met and nobody expected. */
     errors: [] as unknown[],
+    audited: [] as AuditEntry[],
     /** Deployments in the order in which they were said to be over. */
     overs: [] as { id: string; status: string }[],
     secrets: {
@@ -143,6 +148,27 @@ export async function openWorld(given: Partial<DeliverySettings> = {}) {
       await sources.get(id)?.unpacking?.(signal)
       await writeFile(join(directory, 'source-id'), id)
       return { entries: 1, bytes: id.length }
+    },
+    /** Adds a commit to the one repository of the world; answers its sha. */
+    push: (source: Source = {}): string => {
+      const id = system.newId()
+      const sha = createHash('sha1').update(id).digest('hex')
+      sources.set(id, source)
+      commits.set(sha, id)
+      return sha
+    },
+    /** Fetches the named commit, else the newest. */
+    fetchGit: async ({ git_ref, source_dir, signal, log }: GitSourceRequest) => {
+      const head = [...commits.keys()].at(-1) ?? ''
+      const sha = git_ref !== null && /^[0-9a-f]{40}$/.test(git_ref) ? git_ref : head
+      const id = commits.get(sha)
+      if (id === undefined)
+        throw new AppError('GIT_FAILED', { message: `The repository has no commit ${sha}.` })
+      await sources.get(id)?.unpacking?.(signal)
+      await writeFile(join(source_dir, 'source-id'), id)
+      log(`Fetched ${sha}.`)
+      const ref = sha === git_ref ? null : 'refs/heads/main'
+      return { commit: { sha, ref, author: 'Olive', message: `Commit ${sha}` }, entries: 1, bytes: id.length }
     },
     /** Builds what was unpacked, in the fake engine. */
     build: async (request: BuildRequest, engineOfDaemon: Runtime) => {

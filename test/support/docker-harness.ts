@@ -43,9 +43,10 @@ export async function dockerHarness(t: Test, options: DockerHarnessOptions = {})
 async function sweep(runtime: Runtime, prefix: string): Promise<void> {
   for (const { name } of await runtime.listContainers({})) await runtime.removeContainer(name)
   for (const name of ['net', 'a', 'b']) await runtime.removeNetwork(`${prefix}-${name}`).catch(() => {})
+  for (const { name } of await runtime.listVolumes({})) await runtime.removeVolume(name).catch(() => {})
   for (const { id, tags } of await runtime.listImages({})) {
     // The base image of generated builds has one name for all nodes of an engine: another test may be about to use it.
-    if (tags.some((tag) => tag.startsWith('berth/base:'))) continue
+    if (tags.some((tag) => /^berth\/(base|carrier):/.test(tag))) continue
     for (const reference of tags.length > 0 ? tags : [id])
       await runtime.removeImage(reference).catch(() => {})
   }

@@ -139,7 +139,14 @@ export function mortalDatabase(database: Database, life: Life): Database {
   }
 }
 
-const LOOKS = ['inspectEngine', 'findImage', 'listImages', 'inspectContainer', 'listContainers'] as const
+const LOOKS = [
+  'inspectEngine',
+  'findImage',
+  'listImages',
+  'inspectContainer',
+  'listContainers',
+  'listVolumes',
+] as const
 const ACTS = [
   'ensureNetwork',
   'removeNetwork',
@@ -150,6 +157,9 @@ const ACTS = [
   'startContainer',
   'stopContainer',
   'removeContainer',
+  'ensureVolume',
+  'removeVolume',
+  'writeVolume',
 ] as const
 
 /** A runtime whose changes are instants. */

@@ -46,6 +46,9 @@ const NEEDS: readonly Need[] = [
   { package: 'openssl', why: 'certificates to serve', present: () => hasCommand('openssl') },
   { package: 'procps', why: 'pgrep', present: () => hasCommand('pgrep') },
   { package: 'git', why: 'repositories to deploy from', present: () => hasCommand('git') },
+  { package: 'openssh-client', why: 'git over ssh', present: () => hasCommand('ssh-agent') },
+  { package: 'openssh-server', why: 'a git server over ssh', present: () => hasCommand('sshd') },
+  { package: 'openssl', why: 'certificates of test servers', present: () => hasCommand('openssl') },
 ]
 
 function hasCommand(name: string): boolean {

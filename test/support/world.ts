@@ -20,6 +20,7 @@ export interface World {
   /** A session of root's that nobody uses. */
   sessionId: string
   rotationId: string
+  credentialId: string
   /** Sessions by what they may: in the project, in the other one, or nowhere. */
   sessions: Record<'viewer' | 'operator' | 'admin' | 'other_admin' | 'nobody_special', string>
 }
@@ -44,6 +45,7 @@ export async function makeWorld(app: OpenedApp): Promise<World> {
   const otherAdmin = await addUser('other-admin', otherId, 'admin')
   const plain = await addUser('plain')
   const { uploadId, deploymentId } = await deploy(app, root, serviceId)
+  await addVolume(app, root, serviceId)
   await pushIndex(app, root, 'v1')
   const digest = await pushIndex(app, root)
   return {
@@ -59,6 +61,11 @@ export async function makeWorld(app: OpenedApp): Promise<World> {
     roleId: await idOf('/v1/roles', { name: 'watcher', permissions: ['projects.read'] }),
     sessionId: await spareSession(app, root),
     rotationId: await idOf('/v1/secrets/rotations', {}),
+    credentialId: await idOf(`/v1/projects/${projectId}/credentials/git`, {
+      kind: 'https_token',
+      host: 'git.example.com',
+      token: 'of-the-world',
+    }),
     tokenId: await idOf('/v1/api-tokens', { name: 'of-the-world' }),
     sessions: {
       viewer: viewer.session,
@@ -96,6 +103,18 @@ async function deploy(app: OpenedApp, root: string, serviceId: string) {
   return { deploymentId: String(answer.body['id']), uploadId: await upload() }
 }
 
+/** A volume of the service that the engine has, too. */
+async function addVolume(app: OpenedApp, root: string, serviceId: string): Promise<void> {
+  await app.must(root, 'PATCH', `/v1/services/${serviceId}`, {
+    volumes: [{ name: 'data', mount_path: '/data' }],
+  })
+  const tar = pack()
+  tar.entry({ name: 'file' }, 'hello')
+  tar.finalize()
+  const url = `/v1/services/${serviceId}/volumes/data/restore`
+  await app.must(root, 'POST', url, await buffer(tar), { 'content-type': 'application/x-tar' })
+}
+
 /** Pushes the smallest thing there is; answers its digest. */
 async function pushIndex(app: OpenedApp, root: string, tag?: string): Promise<string> {
   const type = 'application/vnd.oci.image.index.v1+json'
@@ -115,13 +134,14 @@ async function pushIndex(app: OpenedApp, root: string, tag?: string): Promise<st
 export function parameterOf(world: World, path: string, name: string): string {
   if (name === 'user_id') return world.userId
   if (name === 'token_id') return world.tokenId
+  if (name === 'credential_id') return world.credentialId
   if (name === 'domain_id') return world.domainId
   if (path.startsWith('/v1/auth/sessions/')) return world.sessionId
   const noun = path.split('/')[2]
   if (noun === 'registry')
     return { project: 'store', service: 'front', tag: world.tag, digest: world.digest }[name] ?? ''
   if (noun === 'projects') return world.projectId
-  if (noun === 'services') return world.serviceId
+  if (noun === 'services') return name === 'name' ? 'data' : world.serviceId
   if (noun === 'deployments') return world.deploymentId
   if (noun === 'roles') return world.roleId
   if (noun === 'secrets') return world.rotationId

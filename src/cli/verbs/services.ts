@@ -56,14 +56,19 @@ const show = defineVerb({
 const remove = defineVerb({
   usage: 'services rm SERVICE',
   about: 'Removes a service with its replicas, releases, images and addresses. This cannot be taken back.',
-  options: { project: PROJECT, yes: { type: 'boolean', short: 'y', about: 'Do not ask' } },
+  options: {
+    project: PROJECT,
+    yes: { type: 'boolean', short: 'y', about: 'Do not ask' },
+    volumes: { type: 'boolean', about: 'Its volumes, too, with all that is in them' },
+  },
   operands: [1, 1],
-  examples: ['berth services rm hello', 'berth services rm shop/web --yes'],
+  examples: ['berth services rm hello', 'berth services rm shop/db --volumes --yes'],
   run: async (call) => {
     const client = await call.connect()
     const service = await requireService(call, client, call.operands[0], call.flags.project)
     await confirmRemoval(call, call.flags.yes, `service ${service.name} and all that belongs to it`)
-    await client.send('DELETE', `/v1/services/${segment(service.id)}`)
+    const query = call.flags.volumes ? '?delete_volumes=true' : ''
+    await client.send('DELETE', `/v1/services/${segment(service.id)}${query}`)
     call.output.note(`${service.name} is gone.`)
   },
 })

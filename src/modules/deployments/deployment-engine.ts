@@ -4,7 +4,9 @@ import type { System } from '../../lib/system.ts'
 import type { Runtime } from '../../runtime/runtime.ts'
 import type { Database } from '../../store/database.ts'
 import type { RecordAudit } from '../audit/audit.ts'
-import type { DesiredState, ServiceRow } from '../services/service-schema.ts'
+import type { GitSource } from '../git/git-source.ts'
+import { type DesiredState, replicasOf, type ServiceRow, writesVolumes } from '../services/service-schema.ts'
+import type { VolumeMounts } from '../volumes/volume-mounts.ts'
 import { createDeploymentQueue, type DeploymentQueue, type DeploymentQueueDeps } from './deployment-queue.ts'
 import type { DeploymentRow, Step } from './deployment-schema.ts'
 import type { DeploymentStore } from './deployment-store.ts'
@@ -17,6 +19,7 @@ import { createSourceSteps, type SourceStepDeps } from './steps/source-steps.ts'
 import { createStartSteps } from './steps/start-steps.ts'
 import type { ReplicaRows } from './steps/step.ts'
 import { builds, type SourceFetchers } from './sources/source-fetch.ts'
+import { createGitFetcher } from './sources/git-source.ts'
 import { createReleaseFetcher } from './sources/release-source.ts'
 import { createUploadFetcher, type UploadFetchDeps } from './sources/upload-source.ts'
 import { createWorkFolders } from './work-folders.ts'
@@ -37,7 +40,9 @@ export interface DeploymentEngineDeps {
   }
   projectNameOf: (projectId: string) => string | undefined
   openEnv: (sealed: string) => Promise<Readonly<Record<string, string>>>
+  volumes: Pick<VolumeMounts, 'startAlone' | 'takeOver'>
   unpackUpload: UploadFetchDeps['unpackUpload']
+  fetchGit: GitSource['fetch']
   buildSource: SourceStepDeps['buildSource']
   publishRoutes: CutoverStepDeps['publishRoutes']
   inFlight: CutoverStepDeps['inFlight']
@@ -50,6 +55,8 @@ export interface DeploymentEngineDeps {
 
 const FETCH_MS = 15 * 60_000
 const START_MS = 3 * 60_000
+/** What the longest pre-stop and grace times take of a release that is stopped first. */
+const LEAVE_MS = 10 * 60_000
 const ROUTE_MS = 60_000
 /** Beyond the time that a step grants to others. */
 const SLACK_MS = 30_000
@@ -61,8 +68,15 @@ export function createDeploymentEngine(deps: DeploymentEngineDeps): DeploymentQu
   const release = createReleaseFetcher(deps.runtime)
   const fetchers: SourceFetchers = {
     upload: createUploadFetcher(deps),
+    git: createGitFetcher(deps),
     redeploy: release,
     rollback: release,
+  }
+  const leaving = {
+    graceOf: (id: string) => store.find(id)?.config.stop_grace_seconds ?? 0,
+    preStopOf: (id: string) => store.find(id)?.config.pre_stop_seconds ?? 0,
+    drainSeconds: settings.drain_seconds,
+    drainUpgradedSeconds: settings.drain_upgraded_seconds,
   }
   const folders = createWorkFolders({ workDir, fetchers })
   const isOver = (deployment: DeploymentRow): void => {
@@ -90,8 +104,13 @@ export function createDeploymentEngine(deps: DeploymentEngineDeps): DeploymentQu
       }),
       ...createStartSteps({
         ...deps,
-        wantedReplicas: (id) => services.find(id)?.replicas ?? 1,
+        wantedReplicas: ({ service_id, config }) =>
+          replicasOf(config, services.find(service_id)?.replicas ?? 1),
         hostnameOf: services.hostnameOf,
+        ...leaving,
+        startAlone: (deployment, start) => deps.volumes.startAlone(deployment, () => true, start),
+        takeOver: deps.volumes.takeOver,
+        claim: store.setStopFirst,
       }),
       ...createCutoverSteps({
         ...deps,
@@ -106,11 +125,8 @@ export function createDeploymentEngine(deps: DeploymentEngineDeps): DeploymentQu
             swapBack({ ...deps, markDraining: deps.replicas.markDraining, over: tellOver }, id, well, reason),
           onError: deps.onInternalError,
         }),
-        graceOf: (id) => store.find(id)?.config.stop_grace_seconds ?? 0,
-        preStopOf: (id) => store.find(id)?.config.pre_stop_seconds ?? 0,
+        ...leaving,
         isAwaited: store.hasOtherOpen,
-        drainSeconds: settings.drain_seconds,
-        drainUpgradedSeconds: settings.drain_upgraded_seconds,
       }),
     },
     builds: (deployment) => builds(fetchers, deployment),
@@ -136,14 +152,15 @@ function timeoutOf(
 ): number | null {
   switch (step) {
     case 'fetch':
-      return FETCH_MS
+      // A repository has the time that the settings give it.
+      return deployment.source.type === 'git' ? null : FETCH_MS
     case 'build':
       // It waits in a queue first, for as long as it takes; the build itself has its own time.
       return null
     case 'release_command':
       return deployment.config.release_timeout_seconds * 1000
     case 'start':
-      return START_MS
+      return START_MS + (writesVolumes(deployment.config) ? settings.drain_seconds * 1000 + LEAVE_MS : 0)
     case 'check':
       return checkSeconds(deployment.config) * 1000 + SLACK_MS
     case 'route':

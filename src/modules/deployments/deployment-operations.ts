@@ -10,10 +10,11 @@ import type {
   DeploymentView,
 } from './deployment-schema.ts'
 import { createReleasePlanners, type ReleasePlanDeps } from './sources/release-source.ts'
+import { createGitPlanner, type GitPlanDeps } from './sources/git-source.ts'
 import type { Draft } from './sources/source-plan.ts'
 import { createUploadPlanner, type UploadPlanDeps } from './sources/upload-source.ts'
 
-export type DeploymentDeps = DeploymentRecordDeps & UploadPlanDeps & ReleasePlanDeps
+export type DeploymentDeps = DeploymentRecordDeps & UploadPlanDeps & GitPlanDeps & ReleasePlanDeps
 
 export type DeploymentOperations = ReturnType<typeof createDeploymentOperations>
 
@@ -30,12 +31,18 @@ export function createDeploymentOperations(deps: DeploymentDeps) {
     return view
   }
 
-  const planners = { upload: createUploadPlanner(deps), ...createReleasePlanners(deps) }
+  const planners = {
+    upload: createUploadPlanner(deps),
+    git: createGitPlanner(deps),
+    ...createReleasePlanners(deps),
+  }
 
   const plan = (service: ServiceRow, source: RequestedSource): Promise<Draft> => {
     switch (source.type) {
       case 'upload':
         return planners.upload(service, source)
+      case 'git':
+        return planners.git(service, source)
       case 'redeploy':
         return planners.redeploy(service, source)
       case 'rollback':

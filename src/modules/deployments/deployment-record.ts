@@ -127,6 +127,7 @@ export function createDeploymentRecords(deps: DeploymentRecordDeps) {
         created_by: recordActor(context.actor),
         cancel_requested: false,
         replaces_id: null,
+        stop_first_at: null,
         routed_at: null,
         revision: 1,
         created_at: now,

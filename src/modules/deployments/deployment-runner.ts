@@ -151,11 +151,13 @@ function recordDone(
 
 function finish(
   { database, store, system, appendLog, over }: RunnerDeps,
-  { id, step }: DeploymentRow,
+  { id, step }: Pick<DeploymentRow, 'id' | 'step'>,
   how: 'failed' | 'cancelled',
   reason: string,
 ): void {
   appendLog(id, { step, stream: 'status', line: how === 'failed' ? `Failed: ${reason}` : reason })
+  if ((store.find(id)?.stop_first_at ?? null) !== null)
+    appendLog(id, { step, stream: 'status', line: 'What was stopped for it, if anything, is started again.' })
   database.transact(() => {
     const now = system.nowIso()
     if (step !== null) store.endStep(id, step, how, now)

@@ -25,6 +25,14 @@ export type StepState = (typeof STEP_STATES)[number]
 /** What a release is made from: an upload, or the image of an earlier release. Each kind has a planner and a fetcher in `sources/`. */
 export type DeploymentSource =
   | { type: 'upload'; upload_id: string; sha256: string; size_bytes: number }
+  | {
+      type: 'git'
+      repo_url: string
+      git_ref: string | null
+      /** The commit that was asked for, if one was; `git_ref` then only says what led to it. */
+      commit: string | null
+      submodules: boolean
+    }
   | { type: 'redeploy' | 'rollback'; deployment_id: string; number: number }
 
 /** What of a repository a release was built from. Null: not known. */
@@ -68,6 +76,8 @@ export interface DeploymentRow {
   created_by: ActorRecord
   cancel_requested: boolean
   replaces_id: string | null
+  /** When it began to stop the live release before it starts its own replicas. */
+  stop_first_at: string | null
   /** When it became live. */
   routed_at: string | null
   revision: number
@@ -107,7 +117,21 @@ export const DeploymentRequest = Type.Object(
         { additionalProperties: false },
       ),
       Type.Object(
-        { type: Type.Literal('git'), git_ref: Type.Optional(Type.String({ maxLength: 255 })) },
+        {
+          type: Type.Literal('git'),
+          git_ref: Type.Optional(
+            Type.String({
+              maxLength: 255,
+              description: "A branch, a tag, a commit or refs/...; default: the service's.",
+            }),
+          ),
+          commit: Type.Optional(
+            Type.String({
+              pattern: '^([0-9a-f]{40}|[0-9a-f]{64})$',
+              description: 'This very commit, whatever git_ref leads to by then.',
+            }),
+          ),
+        },
         { additionalProperties: false },
       ),
       Type.Object(
@@ -157,6 +181,12 @@ export const DeploymentView = Type.Object(
       upload_id: Type.Optional(Type.String()),
       sha256: Type.Optional(Type.String()),
       size_bytes: Type.Optional(Type.Integer()),
+      repo_url: Type.Optional(Type.String()),
+      git_ref: Type.Optional(Type.Union([Type.String(), Type.Null()])),
+      commit: Type.Optional(
+        Type.Union([Type.String(), Type.Null()], { description: 'The commit that was asked for.' }),
+      ),
+      submodules: Type.Optional(Type.Boolean()),
       deployment_id: Type.Optional(Type.String()),
       number: Type.Optional(Type.Integer()),
     }),

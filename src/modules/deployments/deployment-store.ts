@@ -209,6 +209,20 @@ export function createDeploymentStore(database: Database) {
         commit: JSON.stringify(commit),
       }),
 
+    /** Records that it begins to stop the live release first; repeating it changes nothing. */
+    setStopFirst: (id: string, now: string) =>
+      database.run(
+        'UPDATE deployments SET stop_first_at = $now WHERE id = $id AND step IS NOT NULL AND stop_first_at IS NULL',
+        { id, now },
+      ),
+
+    /** Whether a deployment that is under way has begun to stop this release of its service. */
+    isTakenOver: (serviceId: string, liveId: string): boolean =>
+      database.get(
+        `SELECT 1 FROM deployments WHERE service_id = $serviceId AND step IS NOT NULL AND stop_first_at IS NOT NULL AND id <> $liveId`,
+        { serviceId, liveId },
+      ) !== undefined,
+
     /** Records that it became live instead of the release `replacesId`. */
     setRouted: (id: string, replacesId: string | null, now: string) =>
       database.run('UPDATE deployments SET replaces_id = $replacesId, routed_at = $now WHERE id = $id', {

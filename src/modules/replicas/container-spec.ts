@@ -1,5 +1,5 @@
 import { AppError } from '../../lib/errors.ts'
-import type { ContainerSpec } from '../../runtime/runtime.ts'
+import type { ContainerSpec, MountSpec } from '../../runtime/runtime.ts'
 import { LABELS } from '../../runtime/labels.ts'
 import type { DeploymentRow } from '../deployments/deployment-schema.ts'
 
@@ -18,6 +18,8 @@ export interface ReplicaOwner {
   deployment: DeploymentRow
   /** The release's variables, opened. */
   env: Readonly<Record<string, string>>
+  /** The volumes of a replica; a release command has none, because replicas may be writing into them. */
+  mounts?: readonly MountSpec[]
 }
 
 /** The name of the container in which a deployment's release command runs. */
@@ -28,13 +30,24 @@ export function releaseCommandName(deploymentId: string): string {
 /** What the engine is asked to run for one replica of a release. */
 export function replicaSpec(owner: ReplicaOwner, index: number): ContainerSpec {
   const { command } = owner.deployment.config
+  const { mounts = [] } = owner
   return {
     ...releaseSpec(owner),
     name: containerName(owner.deployment.id, index),
     ...(command !== null && { command }),
-    labels: { ...labelsOf(owner, 'replica'), [LABELS.replica]: String(index) },
+    labels: {
+      ...labelsOf(owner, 'replica'),
+      [LABELS.replica]: String(index),
+      ...(mounts.length > 0 && { [LABELS.mounts]: mountsLabel(mounts) }),
+    },
+    ...(mounts.length > 0 && { mounts: [...mounts] }),
     aliases: [owner.service_name],
   }
+}
+
+/** Which volumes of the engine a replica has, as its label says it. */
+export function mountsLabel(mounts: readonly Pick<MountSpec, 'volume'>[]): string {
+  return mounts.map(({ volume }) => volume).join(',')
 }
 
 /** What the engine is asked to run before a release gets traffic. It is found under no name: nobody is to send it requests. */

@@ -1,7 +1,7 @@
 import type { DeploymentRow } from '../deployments/deployment-schema.ts'
-import type { ServiceSummary } from '../services/service-schema.ts'
+import { replicasOf, type ServiceSummary, writesVolumes } from '../services/service-schema.ts'
 import type { Observation } from '../services/service-status.ts'
-import type { ReplicaIntent } from './replica-plan.ts'
+import { isTakenOver, type ReplicaIntent } from './replica-plan.ts'
 import type { ReplicaStore } from './replica-store.ts'
 import type { RoutedService } from './route-plan.ts'
 
@@ -14,6 +14,8 @@ export interface ReplicaSources {
   listOpenDeployments: () => readonly DeploymentRow[]
   projectNameOf: (projectId: string) => string | undefined
   hostnamesOf: (service: ServiceSummary, projectName: string) => readonly string[]
+  /** Which volumes replicas of a release are to have, as their label says it. */
+  mountsOf: (deployment: DeploymentRow) => string
   replicas: ReplicaStore
 }
 
@@ -27,19 +29,24 @@ export function createReplicaIntents(sources: ReplicaSources) {
     listIntents: (): ReplicaIntent[] => {
       const open = Map.groupBy(sources.listOpenDeployments(), (deployment) => deployment.service_id)
       const live = liveById()
-      return [...sources.listServices(), ...sources.listDeleting()].map((service) => ({
-        service_id: service.id,
-        service_name: service.name,
-        desired_state: service.desired_state,
-        replicas: service.replicas,
-        live: live.get(service.live_deployment_id ?? '') ?? null,
-        open: open.get(service.id) ?? [],
-      }))
+      return [...sources.listServices(), ...sources.listDeleting()].map((service) => {
+        const release = live.get(service.live_deployment_id ?? '') ?? null
+        return {
+          service_id: service.id,
+          service_name: service.name,
+          desired_state: service.desired_state,
+          replicas: release === null ? service.replicas : replicasOf(release.config, service.replicas),
+          live: release,
+          open: open.get(service.id) ?? [],
+          mounts: release === null ? '' : sources.mountsOf(release),
+        }
+      })
     },
 
     /** The services that have routes: those with a release that listens. */
     listRouted: (): RoutedService[] => {
       const live = liveById()
+      const open = Map.groupBy(sources.listOpenDeployments(), (deployment) => deployment.service_id)
       const projectNames = new Map<string, string>()
       return sources.listServices().flatMap((service) => {
         const release = live.get(service.live_deployment_id ?? '')
@@ -55,6 +62,8 @@ export function createReplicaIntents(sources: ReplicaSources) {
             deployment_id: release.id,
             port: release.config.internal_port,
             running: service.desired_state === 'running',
+            stops_first: writesVolumes(release.config),
+            taken_over: isTakenOver({ open: open.get(service.id) ?? [], live: release }),
           },
         ]
       })

@@ -1,7 +1,8 @@
 import { AppError, isAppError, messageOf } from '../../lib/errors.ts'
 import type { System } from '../../lib/system.ts'
 import { LABELS } from '../../runtime/labels.ts'
-import { type ContainerInfo, ContainerRefused, type Runtime } from '../../runtime/runtime.ts'
+import { type ContainerInfo, ContainerRefused, type MountSpec, type Runtime } from '../../runtime/runtime.ts'
+import type { DeploymentRow } from '../deployments/deployment-schema.ts'
 import { networkName, replicaSpec } from './container-spec.ts'
 import { exitReason } from './exit-reason.ts'
 import { probe, type ProbeResult } from './health-probe.ts'
@@ -18,6 +19,11 @@ export interface ReplicaKeeperDeps extends ReplicaDepartureDeps {
   store: ReplicaStore
   openEnv: (sealed: string) => Promise<Readonly<Record<string, string>>>
   hostnameOf: (serviceId: string) => string
+  /** Starts a replica with its volumes, or answers false when another release has them or is about to. */
+  startAlone: (
+    live: DeploymentRow,
+    start: (mounts: readonly MountSpec[]) => Promise<void>,
+  ) => Promise<boolean>
 }
 
 /** One that has had its time to become well is looked at less often. */
@@ -38,10 +44,12 @@ export function createReplicaKeeper(deps: ReplicaKeeperDeps) {
       labels: { [LABELS.kind]: 'network', [LABELS.project]: live.project_id },
     })
     const env = live.env_sealed === null ? {} : await deps.openEnv(live.env_sealed)
-    await runtime.ensureContainer(
-      replicaSpec({ service_name: intent.service_name, deployment: live, env }, index),
-    )
-    await runtime.startContainer(name)
+    await deps.startAlone(live, async (mounts) => {
+      await runtime.ensureContainer(
+        replicaSpec({ service_name: intent.service_name, deployment: live, env, mounts }, index),
+      )
+      await runtime.startContainer(name)
+    })
   }
 
   const run = async (wanted: Wanted): Promise<void> => {

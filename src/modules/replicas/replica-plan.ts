@@ -13,7 +13,9 @@ export interface ReplicaIntent {
   replicas: number
   live: DeploymentRow | null
   /** Deployments that are not over. */
-  open: readonly Pick<DeploymentRow, 'id' | 'replaces_id'>[]
+  open: readonly Pick<DeploymentRow, 'id' | 'replaces_id' | 'stop_first_at'>[]
+  /** Which volumes replicas of the live release are to have, as their label says it. */
+  mounts: string
 }
 
 /** A replica of a live release that ought to run. */
@@ -64,9 +66,11 @@ export function planReplicas(world: ReplicaWorld): ReplicaAction[] {
 
   for (const intent of world.intents) {
     const { live } = intent
-    if (live === null || intent.desired_state !== 'running') continue
+    if (live === null || intent.desired_state !== 'running' || isTakenOver(intent)) continue
     for (let index = 0; index < intent.replicas; index += 1) {
       const name = containerName(live.id, index)
+      // It has a volume that another one took the place of.
+      if (hasOldVolumes(containers.get(name), intent)) continue
       wanted.add(name)
       const replica = { name, intent, live, index, row: rows.get(name) }
       const action = planWanted(replica, containers.get(name), world.now)
@@ -91,11 +95,21 @@ function deploymentsUnderWay(intents: readonly ReplicaIntent[]): Set<string> {
   const ids = new Set<string>()
   for (const { open, live } of intents) {
     for (const deployment of open) {
+      if (live !== null && isTakenOver({ open, live })) ids.add(live.id)
       if (deployment.id !== live?.id) ids.add(deployment.id)
       if (deployment.replaces_id !== null) ids.add(deployment.replaces_id)
     }
   }
   return ids
+}
+
+/** A deployment has begun to stop the live release before it starts its own replicas. */
+export function isTakenOver({ open, live }: Pick<ReplicaIntent, 'open' | 'live'>): boolean {
+  return open.some((deployment) => deployment.stop_first_at !== null && deployment.id !== live?.id)
+}
+
+function hasOldVolumes(container: ContainerInfo | undefined, { mounts }: ReplicaIntent): boolean {
+  return container !== undefined && (container.labels[LABELS.mounts] ?? '') !== mounts
 }
 
 function planWanted(

@@ -16,6 +16,14 @@ export function createReplicaStore(database: Database) {
         },
       ),
 
+    listByService: (serviceId: string) =>
+      database.all<ReplicaRow>(
+        'SELECT * FROM replicas WHERE service_id = $serviceId ORDER BY container_name',
+        {
+          serviceId,
+        },
+      ),
+
     /** Replicas of the live releases of these services, without those on their way out. */
     listLive: (serviceIds: readonly string[]) =>
       database.all<ReplicaRow>(

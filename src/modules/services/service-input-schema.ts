@@ -95,7 +95,7 @@ export const SourceInput = Type.Object(
   {
     type: Type.Enum(['upload', 'git', 'external_image']),
     repo_url: Type.Optional(Type.String({ maxLength: 2048 })),
-    git_ref: Type.Optional(Type.String({ maxLength: 255 })),
+    git_ref: Type.Optional(nullable<string>({ type: 'string', maxLength: 255 })),
     dockerfile_path: Type.Optional(Type.String({ maxLength: 1024 })),
     context_path: Type.Optional(Type.String({ maxLength: 1024 })),
     submodules: Type.Optional(Type.Boolean()),
@@ -103,9 +103,23 @@ export const SourceInput = Type.Object(
     registry_id: Type.Optional(Type.String({ maxLength: 64 })),
     image_ref: Type.Optional(Type.String({ maxLength: 512 })),
   },
-  { ...closed, description: 'Where deployments come from. This version knows {"type":"upload"}.' },
+  {
+    ...closed,
+    description:
+      'Where deployments come from. This version knows {"type":"upload"} and {"type":"git","repo_url":...}.',
+  },
 )
 export type SourceInput = Static<typeof SourceInput>
+
+const VolumeMountInput = Type.Object(
+  {
+    name: Type.String({ pattern: '^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$' }),
+    mount_path: Type.String({ minLength: 2, maxLength: 255 }),
+    read_only: Type.Optional(Type.Boolean({ description: 'Default false.' })),
+  },
+  { ...closed, title: 'VolumeMountInput' },
+)
+type VolumeMountInput = Static<typeof VolumeMountInput>
 
 const NotYet = (type: string | string[]) =>
   Type.Optional(Type.Unsafe<unknown>({ type, description: 'Not supported by this version.' }))
@@ -184,6 +198,15 @@ const Fields = {
     }),
   ),
   env: Type.Optional(EnvInput),
+  volumes: Type.Optional(
+    nullable<VolumeMountInput[]>({
+      type: 'array',
+      items: VolumeMountInput,
+      maxItems: 16,
+      description:
+        'Named volumes of the service, kept over deployments. A service that writes into one has one replica, and is replaced stop-first: requests wait meanwhile. Left out or null: they stay as they are.',
+    }),
+  ),
   build_secrets: NotYet(['array', 'null']),
   tls_enabled: Type.Optional(
     Type.Boolean({ description: 'Whether certificates are obtained for its domains. Default true.' }),
@@ -197,7 +220,6 @@ const Fields = {
         'The hostnames that it is to have: new ones are claimed, absent ones removed. Left out or null: they stay as they are.',
     }),
   ),
-  volumes: NotYet(['array', 'null']),
   autoscale: NotYet(['object', 'null']),
 }
 

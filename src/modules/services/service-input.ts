@@ -7,10 +7,12 @@ import {
   DEFAULT_CONFIG,
   type HealthCheck,
   NOT_YET_VALUES,
+  replicasOf,
   type ServiceBuild,
   type ServiceConfig,
   type ServiceRow,
 } from './service-schema.ts'
+import { ONE_WRITER, readVolumes } from './service-volumes.ts'
 import { isSupported, readSource } from './service-source.ts'
 
 /** What a caller may set of a service, but for env. */
@@ -42,8 +44,13 @@ export function applyServiceInput(
     routing: { ...base.routing, ...(sent.tls_enabled !== undefined && { tls_enabled: sent.tls_enabled }) },
     replicas: sent.replicas ?? base.replicas,
   }
+  refuseTwoWriters(settings, problems)
   if (problems.length > 0) throw new AppError('VALIDATION_ERROR', { details: problems })
   return settings
+}
+
+function refuseTwoWriters({ config, replicas }: ServiceSettings, problems: ErrorDetail[]): void {
+  if (replicasOf(config, replicas) < replicas) problems.push({ field: 'replicas', message: ONE_WRITER })
 }
 
 function refuseUnsupported(sent: Omit<ServicePatch, 'name' | 'env'>): void {
@@ -129,6 +136,7 @@ function readConfig(base: ServiceConfig, sent: ServicePatch, problems: ErrorDeta
         : mergeLimits(base.resource_limits, sent.resource_limits),
     restart: sent.restart ?? base.restart,
     stop_grace_seconds: sent.stop_grace_seconds ?? base.stop_grace_seconds,
+    volumes: sent.volumes ? readVolumes(sent.volumes, problems) : base.volumes,
     pre_stop_seconds: sent.pre_stop_seconds ?? base.pre_stop_seconds,
     read_only: sent.read_only ?? base.read_only,
     release_command: sent.release_command === undefined ? base.release_command : sent.release_command,

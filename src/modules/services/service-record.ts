@@ -43,6 +43,8 @@ export interface ServiceDeps {
    * removed in the background, also after a crash.
    */
   removeService: (serviceId: string) => Promise<void>
+  /** Names of the volumes that a service has. */
+  listVolumes: (serviceId: string) => readonly string[]
   /** The hostnames attached to services; its verbs run inside the caller's transaction. */
   domains: {
     hostnamesOf: (serviceId: string) => string[]

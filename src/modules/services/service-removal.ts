@@ -12,6 +12,8 @@ export interface ServiceRemovalDeps {
   endDeployments: (serviceId: string) => Promise<void>
   /** Removes the output that was kept of the service and of its deployments. */
   removeLogs: (serviceId: string) => Promise<void>
+  /** Removes the volumes of the service; false when one cannot go yet. */
+  removeVolumes: (serviceId: string) => Promise<boolean>
   networkOf: (projectId: string) => string
   /** Removes the row: the last thing that happens. */
   removeRow: (serviceId: string) => void
@@ -20,7 +22,7 @@ export interface ServiceRemovalDeps {
 
 /**
  * The body of a worker: removes what services that are being deleted left behind. Their containers go by the reconciler, because nobody wants
- * them any more; when they are gone, so do images, logs, the project's network if it was the last service, and then the row. A crash anywhere
+ * them any more; when they are gone, so do images, volumes, logs, the project's network if it was the last service, and then the row. A crash anywhere
  * leaves the row, and the next run goes on.
  */
 export async function removeDeletedServices(deps: ServiceRemovalDeps, signal: AbortSignal): Promise<void> {
@@ -32,6 +34,7 @@ export async function removeDeletedServices(deps: ServiceRemovalDeps, signal: Ab
     for (const { name } of others) await deps.runtime.removeContainer(name)
     if (containers.length > others.length) continue
     if (!(await removeImages(deps.runtime, service.id))) continue
+    if (!(await deps.removeVolumes(service.id))) continue
     await deps.removeLogs(service.id)
     if (deps.countByProject(service.project_id) === 1)
       await removeNetwork(deps.runtime, deps.networkOf(service.project_id))

@@ -138,13 +138,19 @@ function resourceRoutes(server: Server, operations: ServiceOperations): void {
           'Delete a service: it takes no request from the answer on, what it left is removed in the background',
         tags,
         params: IdParams,
-        querystring: strictObject({ keep_images: Type.Optional(Type.Boolean()) }),
+        querystring: strictObject({
+          keep_images: Type.Optional(Type.Boolean()),
+          delete_volumes: Type.Optional(
+            Type.Boolean({ description: 'Needed when it has volumes: what is in them is lost.' }),
+          ),
+        }),
         response: { 204: Type.Null() },
       },
     },
     async (request, reply) => {
       await operations.deleteService(request.context, request.params.id, {
         keepImages: request.query.keep_images === true,
+        deleteVolumes: request.query.delete_volumes === true,
       })
       return reply.code(204).send(null)
     },

@@ -1,6 +1,7 @@
 import { AppError } from '../../lib/errors.ts'
 import type { Context } from '../identity/context.ts'
 import type { ServiceDeps, ServiceRecords } from './service-record.ts'
+import { requireOneWriter } from './service-volumes.ts'
 import type { ServiceRow, ServiceView } from './service-schema.ts'
 
 /** The verbs that change how much of a service runs. They record the wish; the reconciler fulfils it. */
@@ -19,9 +20,12 @@ export function createRunOperations(deps: ServiceDeps, records: ServiceRecords) 
   }
 
   return {
-    /** Sets how many replicas ought to run. */
+    /** Sets how many replicas ought to run. Throws VALIDATION_ERROR for several that would write into one volume. */
     scaleService: async (context: Context, id: string, replicas: number): Promise<ServiceView> =>
-      wish(context, id, 'scaleService', () => ({ replicas })),
+      wish(context, id, 'scaleService', ({ config }) => {
+        requireOneWriter(config, replicas)
+        return { replicas }
+      }),
 
     /** Lets the live release run again. Throws NOTHING_TO_DEPLOY when there is none. */
     startService: async (context: Context, id: string): Promise<ServiceView> =>

@@ -40,6 +40,14 @@ export interface HealthCheck {
   live_failures: number
 }
 
+/** A volume of the service and where its replicas have it. */
+export interface VolumeMount {
+  name: string
+  /** Absolute, normalised. */
+  mount_path: string
+  read_only: boolean
+}
+
 /** Column `config`: how replicas run. A release keeps its own copy. */
 export interface ServiceConfig {
   /** Null: the service listens on nothing. */
@@ -60,6 +68,7 @@ export interface ServiceConfig {
   release_timeout_seconds: number
   /** How long a new release is watched, and given up for the old one when it fails. */
   bake_seconds: number
+  volumes: VolumeMount[]
 }
 
 /** Column `routing` with its defaults: how requests to a service are treated. */
@@ -83,7 +92,18 @@ export interface ServiceBuild {
 }
 
 /** Where the deployments of a service come from; `service-source.ts` reads what is sent of each kind. */
-export type ServiceSource = { type: 'upload' }
+export type ServiceSource =
+  | { type: 'upload' }
+  | {
+      type: 'git'
+      repo_url: string
+      /** A branch, a tag, a commit or a whole name (`refs/...`); null: the default branch. */
+      git_ref: string | null
+      submodules: boolean
+      /** These win over those of the build. */
+      dockerfile_path?: string
+      context_path?: string
+    }
 
 /** How replicas run when nothing else was said. Releases of before a field was there run as if it had this value, so each must change nothing. */
 export const DEFAULT_CONFIG: ServiceConfig = {
@@ -107,6 +127,17 @@ export const DEFAULT_CONFIG: ServiceConfig = {
   release_command: null,
   release_timeout_seconds: 600,
   bake_seconds: 0,
+  volumes: [],
+}
+
+/** Whether replicas write into a volume: then there is never more than one of them at a time. */
+export function writesVolumes(config: Pick<ServiceConfig, 'volumes'>): boolean {
+  return config.volumes.some((volume) => !volume.read_only)
+}
+
+/** How many replicas there are of a configuration when the service wants so many. */
+export function replicasOf(config: Pick<ServiceConfig, 'volumes'>, wanted: number): number {
+  return writesVolumes(config) ? Math.min(1, wanted) : wanted
 }
 
 /** Reads a column `config`, which may be older than some of the fields. */
@@ -151,13 +182,11 @@ const NullableInteger = (description: string) =>
 /** What later versions bring; until then each has just this one value, and sending another is NOT_SUPPORTED. */
 const NotYet = {
   build_secrets: Type.Array(Type.Unknown()),
-  volumes: Type.Array(Type.Unknown()),
   autoscale: Type.Null(),
 }
 
 export const NOT_YET_VALUES = {
   build_secrets: [],
-  volumes: [],
   autoscale: null,
 } satisfies { [K in keyof typeof NotYet]: Static<(typeof NotYet)[K]> }
 
@@ -175,8 +204,23 @@ export const HealthCheckView = Type.Object(
   { title: 'HealthCheck' },
 )
 
+const VolumeMount = Type.Object(
+  { name: Type.String(), mount_path: Type.String(), read_only: Type.Boolean() },
+  { title: 'VolumeMount' },
+)
+
 /** One object for every kind of source: what belongs to another kind is not there. */
-const SourceView = Type.Object({ type: Type.Enum(['upload']) }, { title: 'ServiceSource' })
+const SourceView = Type.Object(
+  {
+    type: Type.Enum(['upload', 'git']),
+    repo_url: Type.Optional(Type.String()),
+    git_ref: Type.Optional(NullableText('A branch, a tag, a commit or refs/...; null: the default branch.')),
+    submodules: Type.Optional(Type.Boolean()),
+    dockerfile_path: Type.Optional(Type.String()),
+    context_path: Type.Optional(Type.String()),
+  },
+  { title: 'ServiceSource' },
+)
 
 export const ServiceView = Type.Object(
   {
@@ -202,6 +246,7 @@ export const ServiceView = Type.Object(
     release_command: Type.Unsafe<string[] | null>({ type: ['array', 'null'], items: { type: 'string' } }),
     release_timeout_seconds: Type.Integer(),
     bake_seconds: Type.Integer(),
+    volumes: Type.Array(VolumeMount),
     domains: Type.Array(Type.String(), {
       description: 'The hostnames attached to it, proven or not; see /v1/services/{id}/domains.',
     }),

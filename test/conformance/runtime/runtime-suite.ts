@@ -4,6 +4,7 @@ import type { System } from '../../../src/lib/system.ts'
 import { BuildFailed, ContainerRefused } from '../../../src/runtime/runtime.ts'
 import type { BuildLine, BuildSpec, ContainerSpec, LogChunk, Runtime } from '../../../src/runtime/runtime.ts'
 import { busyboxRootfs } from '../../support/busybox-image.ts'
+import { volumes } from './volume-suite.ts'
 
 /** What a container of the suite does. */
 export interface Program {
@@ -35,6 +36,7 @@ type Factory = (t: Test) => Promise<RuntimeHarness>
 export function runtimeConformance(name: string, create: Factory): void {
   const each = eachWith(name, create)
   networks(each)
+  volumes(each, specOf)
   images(each)
   builds(each)
   containers(each)

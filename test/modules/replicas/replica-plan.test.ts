@@ -159,7 +159,7 @@ const TABLE: [title: string, world: Partial<ReplicaWorld>, actions: string[]][] 
   [
     'a deployment is under way beside the live release',
     {
-      intents: [intent({ open: [{ id: 'next', replaces_id: null }] })],
+      intents: [intent({ open: [{ id: 'next', replaces_id: null, stop_first_at: null }] })],
       containers: [container('live'), container('next')],
       rows: [row('live'), row('next', 0, { status: 'Starting' })],
     },
@@ -168,7 +168,7 @@ const TABLE: [title: string, world: Partial<ReplicaWorld>, actions: string[]][] 
   [
     'the live release loses its container while a deployment is under way',
     {
-      intents: [intent({ open: [{ id: 'next', replaces_id: null }] })],
+      intents: [intent({ open: [{ id: 'next', replaces_id: null, stop_first_at: null }] })],
       containers: [container('next')],
       rows: [],
     },
@@ -177,7 +177,7 @@ const TABLE: [title: string, world: Partial<ReplicaWorld>, actions: string[]][] 
   [
     'a deployment is live and still retires what it replaced',
     {
-      intents: [intent({ open: [{ id: 'live', replaces_id: 'old' }] })],
+      intents: [intent({ open: [{ id: 'live', replaces_id: 'old', stop_first_at: null }] })],
       containers: [container('live'), container('old')],
       rows: [row('live'), row('old', 0, { status: 'Draining' })],
     },
@@ -186,7 +186,7 @@ const TABLE: [title: string, world: Partial<ReplicaWorld>, actions: string[]][] 
   [
     'a deployment that is still retiring loses its own container',
     {
-      intents: [intent({ open: [{ id: 'live', replaces_id: 'old' }] })],
+      intents: [intent({ open: [{ id: 'live', replaces_id: 'old', stop_first_at: null }] })],
       containers: [container('old')],
       rows: [row('live'), row('old', 0, { status: 'Draining' })],
     },
@@ -203,7 +203,7 @@ const TABLE: [title: string, world: Partial<ReplicaWorld>, actions: string[]][] 
   [
     'the first deployment is under way',
     {
-      intents: [intent({ live: null, open: [{ id: 'next', replaces_id: null }] })],
+      intents: [intent({ live: null, open: [{ id: 'next', replaces_id: null, stop_first_at: null }] })],
       containers: [container('next')],
     },
     [],

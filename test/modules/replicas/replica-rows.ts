@@ -36,6 +36,7 @@ export function deployment(id: string, fields: Partial<DeploymentRow> = {}): Dep
     created_by: { kind: 'session', user_id: 'user', token_id: null, name: 'olive' },
     cancel_requested: false,
     replaces_id: null,
+    stop_first_at: null,
     routed_at: null,
     revision: 1,
     created_at: EARLIER,
@@ -54,6 +55,7 @@ export function intent(fields: Partial<ReplicaIntent> = {}): ReplicaIntent {
     replicas: 1,
     live: deployment('live'),
     open: [],
+    mounts: '',
     ...fields,
   }
 }

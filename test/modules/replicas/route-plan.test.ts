@@ -10,6 +10,8 @@ const web: RoutedService = {
   deployment_id: 'live',
   port: 8080,
   running: true,
+  stops_first: false,
+  taken_over: false,
 }
 const upstream = (index: number, address: string) => ({
   id: `berth-live-${index}`,
@@ -58,4 +60,19 @@ test('the routes of all host names come in one order, whatever the order of serv
   const sorted = ['a.shop.localhost', 'web.shop.localhost', 'z.shop.localhost']
   t.same(names([web, other]), sorted)
   t.same(names([other, web]), sorted)
+})
+
+const holdOf = (fields: Partial<RoutedService>, rows: ReturnType<typeof row>[]): number | undefined =>
+  planRoutes([{ ...web, ...fields }], rows)[0]?.hold_ms
+
+test('requests wait for a replica that is being replaced, and only then', (t) => {
+  t.equal(holdOf({}, []), undefined, 'it does not write into volumes')
+  t.equal(holdOf({ stops_first: true }, []), 120_000)
+  t.equal(holdOf({ stops_first: true }, [row('live')]), 120_000)
+  t.equal(holdOf({ stops_first: true }, [row('live', 0, { status: 'Starting' })]), 120_000)
+  for (const status of ['CrashLoop', 'Exited', 'Unhealthy'] as const)
+    t.equal(holdOf({ stops_first: true }, [row('live', 0, { status })]), undefined, status)
+  t.equal(holdOf({ taken_over: true }, [row('live', 0, { status: 'Exited' })]), 120_000)
+  t.equal(holdOf({ taken_over: true, running: false }, []), undefined, 'it is stopped')
+  t.end()
 })

@@ -255,14 +255,9 @@ test('every field is refused outside its bounds, by name, and nothing is stored'
 
 /** What a later version brings. */
 const NOT_YET: [sent: Record<string, unknown>, field: string][] = [
-  [
-    { source: { type: 'git', repo_url: 'https://example.com/a.git', git_ref: 'main', submodules: true } },
-    'source.type',
-  ],
   [{ source: { type: 'external_image', image: 'nginx:1' } }, 'source.type'],
   [{ source: { type: 'external_image', registry_id: 'x', image_ref: 'a:1' } }, 'source.type'],
   [{ build_secrets: ['TOKEN'] }, 'build_secrets'],
-  [{ volumes: [{ name: 'data', path: '/data' }] }, 'volumes'],
   [{ autoscale: { min_replicas: 0, max_replicas: 3 } }, 'autoscale'],
   [{ autoscale: {} }, 'autoscale'],
 ]
@@ -283,6 +278,40 @@ for (const [sent, field] of NOT_YET) {
   })
 }
 
+test('a source from git is read, and what cannot be is named', async (t) => {
+  const api = await openServiceApi(t)
+  const source = {
+    type: 'git',
+    repo_url: 'https://Example.com/a.git',
+    context_path: './web/',
+    submodules: true,
+  }
+  const made = await api.root('POST', '/v1/services', { name: 'new', source })
+  t.same(made.body['source'], {
+    type: 'git',
+    repo_url: 'https://example.com/a.git',
+    git_ref: null,
+    submodules: true,
+    context_path: 'web',
+  })
+  const id = String(made.body['id'])
+  t.same((await api.root('GET', `/v1/services/${id}`)).body['source'], made.body['source'])
+  for (const [sent, field] of [
+    [{ type: 'git' }, 'source.repo_url'],
+    [{ type: 'git', repo_url: 'ext::sh -c id' }, 'source.repo_url'],
+    [{ type: 'git', repo_url: 'https://me:secret@h/x' }, 'source.repo_url'],
+    [{ ...source, git_ref: '--upload-pack=id' }, 'source.git_ref'],
+    [{ ...source, dockerfile_path: '../Dockerfile' }, 'source.dockerfile_path'],
+    [{ ...source, image: 'nginx' }, 'source.image'],
+    [{ type: 'upload', repo_url: 'https://h/x' }, 'source.repo_url'],
+  ] as const) {
+    const answer = await api.root('PATCH', `/v1/services/${id}`, { source: sent })
+    t.equal(answer.status, 400, answer.text)
+    t.equal(answer.body.details?.[0]?.field, field)
+    t.notMatch(answer.text, 'secret')
+  }
+})
+
 test('two wrong fields are both named', async (t) => {
   const api = await openServiceApi(t)
   const shape = await api.root('POST', '/v1/services', { name: 'new', replicas: -1, colour: 'red' })
@@ -292,10 +321,10 @@ test('two wrong fields are both named', async (t) => {
     meaning.body.details?.map((each) => each.field),
     ['context_path', 'command.0'],
   )
-  const later = await api.root('POST', '/v1/services', { name: 'new', volumes: [1], autoscale: {} })
+  const later = await api.root('POST', '/v1/services', { name: 'new', build_secrets: [1], autoscale: {} })
   t.same(
     later.body.details?.map((each) => each.field),
-    ['volumes', 'autoscale'],
+    ['build_secrets', 'autoscale'],
   )
 })
 

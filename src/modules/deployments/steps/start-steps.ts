@@ -1,20 +1,39 @@
 import { orAborted } from '../../../lib/abortable.ts'
 import { isAppError } from '../../../lib/errors.ts'
 import { LABELS } from '../../../runtime/labels.ts'
-import { ContainerRefused, type ContainerInfo, type Runtime } from '../../../runtime/runtime.ts'
+import {
+  ContainerRefused,
+  type ContainerInfo,
+  type ContainerSpec,
+  type MountSpec,
+  type Runtime,
+} from '../../../runtime/runtime.ts'
 import { containerName, networkName, replicaSpec } from '../../replicas/container-spec.ts'
 import { wellAt } from '../../replicas/replica-plan.ts'
 import type { ReplicaRow } from '../../replicas/replica-schema.ts'
 import type { DeploymentRow } from '../deployment-schema.ts'
+import { writesVolumes } from '../../services/service-schema.ts'
 import { createReplicaCheck } from './replica-check.ts'
+import { createStopFirst, type StopFirstDeps } from './stop-first.ts'
 import { DeploymentFailed, type ReplicaRows, type StepContext, type StepWork } from './step.ts'
 
-export interface StartStepDeps {
+export interface StartStepDeps extends StopFirstDeps {
   runtime: Runtime
   replicas: ReplicaRows
   openEnv: (sealed: string) => Promise<Readonly<Record<string, string>>>
   /** How many replicas the service wants. */
-  wantedReplicas: (serviceId: string) => number
+  wantedReplicas: (deployment: DeploymentRow) => number
+  /** Starts replicas with their volumes; false when another release has them. */
+  startAlone: (
+    deployment: DeploymentRow,
+    start: (mounts: readonly MountSpec[]) => Promise<void>,
+  ) => Promise<boolean>
+  /** Lets every other release of the service that has volumes leave, then starts. */
+  takeOver: (
+    deployment: DeploymentRow,
+    leave: (rival: ContainerInfo) => Promise<void>,
+    start: (mounts: readonly MountSpec[]) => Promise<void>,
+  ) => Promise<void>
   hostnameOf: (serviceId: string) => string
 }
 
@@ -22,16 +41,19 @@ export interface StartStepDeps {
 export function createStartSteps(deps: StartStepDeps): Record<'start' | 'check', StepWork> {
   const { runtime, replicas } = deps
   const checkReplica = createReplicaCheck(deps)
+  const stopFirst = createStopFirst(deps)
 
   const startReplica = async (
     context: StepContext,
     index: number,
     env: Readonly<Record<string, string>>,
+    mounts: readonly MountSpec[],
   ): Promise<void> => {
     const { deployment, service_name, signal, system } = context
-    const spec = replicaSpec({ service_name, deployment, env }, index)
+    const spec = replicaSpec({ service_name, deployment, env, mounts }, index)
     signal.throwIfAborted()
-    await orAborted(ensureRunning(runtime, spec), signal)
+    // Not left alone when the signal aborts: the turn of the service must not end before it.
+    await ensureRunning(runtime, spec, signal)
     replicas.save(startedRow(deployment, index, system.nowIso()))
     context.log(`Replica ${index} started.`)
   }
@@ -54,8 +76,17 @@ export function createStartSteps(deps: StartStepDeps): Record<'start' | 'check',
       }
       await orAborted(runtime.ensureNetwork(network), signal)
       const env = deployment.env_sealed === null ? {} : await deps.openEnv(deployment.env_sealed)
-      for (const index of indexesOf(deps.wantedReplicas(deployment.service_id)))
-        await startReplica(context, index, env)
+      const start = async (mounts: readonly MountSpec[]): Promise<void> => {
+        for (const index of indexesOf(deps.wantedReplicas(deployment)))
+          await startReplica(context, index, env, mounts)
+      }
+      if (!writesVolumes(deployment.config))
+        return orAborted(deps.startAlone(deployment, start).then(requireStarted), signal)
+      await stopFirst.drain(context)
+      await orAborted(
+        deps.takeOver(deployment, (rival) => stopFirst.leave(context, rival), start),
+        signal,
+      )
     },
 
     check: async (context) => {
@@ -81,6 +112,10 @@ export function createStartSteps(deps: StartStepDeps): Record<'start' | 'check',
   }
 }
 
+function requireStarted(started: boolean): void {
+  if (!started) throw new DeploymentFailed('Another release of the service has its volumes.')
+}
+
 /** A service that is scaled to nothing still proves its release with one replica, which goes when it is routed. */
 function indexesOf(wantedReplicas: number): number[] {
   return Array.from({ length: Math.max(1, wantedReplicas) }, (_, index) => index)
@@ -101,10 +136,11 @@ function startedRow(deployment: DeploymentRow, index: number, now: string): Repl
   }
 }
 
-async function ensureRunning(runtime: Runtime, spec: ReturnType<typeof replicaSpec>): Promise<void> {
+async function ensureRunning(runtime: Runtime, spec: ContainerSpec, signal: AbortSignal): Promise<void> {
   const what = `Replica ${spec.labels[LABELS.replica]}`
   try {
     await runtime.ensureContainer(spec)
+    signal.throwIfAborted()
     await runtime.startContainer(spec.name)
   } catch (error) {
     if (error instanceof ContainerRefused)

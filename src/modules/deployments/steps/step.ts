@@ -23,6 +23,7 @@ export type StepWork = (context: StepContext) => Promise<(() => void) | void>
 /** The rows of replicas, as far as deployments write them. */
 export interface ReplicaRows {
   listByDeployment: (deploymentId: string) => ReplicaRow[]
+  listByService: (serviceId: string) => ReplicaRow[]
   save: (replica: ReplicaRow) => void
   /** Takes the replicas of a release out of the routes. */
   markDraining: (deploymentId: string, now: string) => void

@@ -1,0 +1,135 @@
+import { createReadStream, createWriteStream } from 'node:fs'
+import { rm } from 'node:fs/promises'
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { messageOf } from '../../lib/errors.ts'
+import { ApiError, CliError, UsageError } from '../cli-error.ts'
+import { type Client, segment } from '../client.ts'
+import { confirmRemoval } from '../confirmation.ts'
+import { readFailure } from '../http-answer.ts'
+import { cell } from '../output.ts'
+import { formatBytes } from '../progress-bar.ts'
+import { requireService } from '../service-reference.ts'
+import { type Call, defineVerb, type Options, type VerbGroup } from '../verb.ts'
+import type { Service, Volume } from '../wire.ts'
+
+const PROJECT = { type: 'string', short: 'p', value: 'PROJECT', about: 'The project of the service' } as const
+const YES = { type: 'boolean', short: 'y', about: 'Do not ask' } as const
+
+type VolumeCall = Call<{ project: typeof PROJECT } & Options>
+
+/** The service and the path of one of its volumes, from `SERVICE VOLUME`. */
+async function findVolume(
+  call: VolumeCall,
+  client: Client,
+): Promise<{ service: Service; name: string; path: string }> {
+  const [reference, name = ''] = call.operands
+  const service = await requireService(call, client, reference, call.flags.project)
+  return { service, name, path: `/v1/services/${segment(service.id)}/volumes/${segment(name)}` }
+}
+
+const list = defineVerb({
+  usage: 'volumes ls [SERVICE]',
+  about: 'Lists the volumes of a service. Without SERVICE: of the one that this folder is linked to.',
+  options: { project: PROJECT },
+  operands: [0, 1],
+  examples: ['berth volumes ls db', 'berth volumes ls shop/db -o json'],
+  run: async (call) => {
+    const client = await call.connect()
+    const service = await requireService(call, client, call.operands[0], call.flags.project)
+    const volumes = await client.list<Volume>(`/v1/services/${segment(service.id)}/volumes`)
+    call.output.data(volumes, () => {
+      if (volumes.length === 0) return ''
+      const rows = volumes.map((each) => [
+        cell(each.name),
+        cell(each.mount_path ?? '-'),
+        each.size_bytes === null ? '-' : formatBytes(each.size_bytes),
+        each.in_use ? 'yes' : 'no',
+        cell(each.restored_at ?? each.created_at ?? '-'),
+      ])
+      return call.output.table(['VOLUME', 'PATH', 'SIZE', 'IN USE', 'SINCE'], rows)
+    })
+    if (volumes.length === 0) call.output.note('The service has no volumes.')
+  },
+})
+
+const backup = defineVerb({
+  usage: 'volumes backup SERVICE VOLUME [FILE]',
+  about:
+    'Writes the contents of a volume into a tar archive, or to standard output. Stop the service first when its files must fit each other.',
+  options: { project: PROJECT },
+  operands: [2, 3],
+  examples: ['berth volumes backup db data db.tar', 'berth volumes backup shop/db data | zstd > db.tar.zst'],
+  run: async (call) => {
+    const file = call.operands[2]
+    if (file === undefined && call.output.coloursOut)
+      throw new UsageError('name a FILE, or send standard output somewhere else than to a terminal')
+    const client = await call.connect()
+    const { path } = await findVolume(call, client)
+    const response = await client.fetch('GET', `${path}/backup`, { unlimited: true })
+    if (!response.ok) throw new ApiError(await readFailure(client.origin, response))
+    const body = Readable.fromWeb(response.body as never) as AsyncIterable<Buffer>
+    try {
+      if (file === undefined) for await (const chunk of body) await call.output.raw(chunk)
+      else await pipeline(body, createWriteStream(file, { flags: 'wx', mode: 0o600 }))
+    } catch (error) {
+      if (call.signal.aborted) throw call.signal.reason
+      const exists = (error as NodeJS.ErrnoException).code === 'EEXIST'
+      // Half a backup must not be taken for one.
+      if (file !== undefined && !exists) await rm(file, { force: true })
+      throw new CliError(exists ? `${file} exists already` : `the backup broke off: ${messageOf(error)}`, {
+        cause: error,
+      })
+    }
+  },
+})
+
+const TYPES: readonly [ending: RegExp, type: string][] = [
+  [/\.(tar\.gz|tgz)$/, 'application/gzip'],
+  [/\.(tar\.zst|tzst)$/, 'application/zstd'],
+  [/\.tar$|^-$/, 'application/x-tar'],
+]
+
+const restore = defineVerb({
+  usage: 'volumes restore SERVICE VOLUME FILE',
+  about:
+    'Lets the contents of a tar archive (.tar, .tar.gz, .tar.zst; - for a tar on standard input) take the place of those of a volume. Its replicas are replaced while requests wait.',
+  options: { project: PROJECT, yes: YES },
+  operands: [3, 3],
+  examples: [
+    'berth volumes restore db data db.tar',
+    'zstd -dc db.tar.zst | berth volumes restore db data - --yes',
+  ],
+  run: async (call) => {
+    const file = call.operands[2] ?? ''
+    const type = TYPES.find(([ending]) => ending.test(file))?.[1]
+    if (type === undefined) throw new UsageError(`${file} ends in none of .tar, .tar.gz and .tar.zst`)
+    const client = await call.connect()
+    const { path, name, service } = await findVolume(call, client)
+    await confirmRemoval(call, call.flags.yes, `what is in the volume ${name} of ${service.name}`)
+    const body = file === '-' ? call.terminal.input() : createReadStream(file)
+    const restored = await client.upload<Volume>(`${path}/restore`, type, body as AsyncIterable<Buffer>)
+    call.output.data(restored, () => restored.name)
+  },
+})
+
+const remove = defineVerb({
+  usage: 'volumes rm SERVICE VOLUME',
+  about: 'Removes a volume that nothing uses any more, with all that is in it. This cannot be taken back.',
+  options: { project: PROJECT, yes: YES },
+  operands: [2, 2],
+  examples: ['berth volumes rm db old-data'],
+  run: async (call) => {
+    const client = await call.connect()
+    const { path, name, service } = await findVolume(call, client)
+    await confirmRemoval(call, call.flags.yes, `the volume ${name} of ${service.name} and all that is in it`)
+    await client.send('DELETE', path)
+    call.output.note(`${name} is gone.`)
+  },
+})
+
+export const volumes: VerbGroup = {
+  about: 'The volumes of services.',
+  verbs: { ls: list, backup, restore, rm: remove },
+  usual: 'ls',
+}

@@ -1,0 +1,139 @@
+import { isUtf8 } from 'node:buffer'
+import { mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { ChildLimits } from './child-process.ts'
+import { runGit } from './git-command.ts'
+import { gitFailed, showText } from './git-failure.ts'
+
+export interface TreeLimits {
+  max_entries: number
+  max_bytes: number
+}
+
+/** What a commit holds, seen before anything of it is written. */
+export interface SourceTree {
+  entries: number
+  bytes: number
+  submodules: { path: string; commit: string }[]
+  /** Files of attributes, which say whether Git LFS is used. */
+  attribute_files: string[]
+  /** Files that have the size of an LFS pointer. */
+  small_files: string[]
+}
+
+export interface Repository {
+  /** The bare repository. */
+  folder: string
+  env: Readonly<Record<string, string>>
+  signal: AbortSignal
+}
+
+const MEMORY_BYTES = 4 * 1024 ** 3
+const MAX_PATH_BYTES = 2048
+const MAX_DEPTH = 100
+/** A pointer has three lines and at most 1023 bytes (specification of Git LFS). */
+const POINTER_BYTES = { least: 100, most: 1023 } as const
+const LINE = /^(\d{6}) (blob|commit|tree) ([0-9a-f]{40,64}) +(\d+|-)\t(.*)$/s
+
+/** Lists the tree of a commit under limits. Throws when it holds too much, or names that cannot be handled everywhere. */
+export async function readTree(
+  repository: Repository,
+  commit: string,
+  limits: TreeLimits,
+): Promise<SourceTree> {
+  const tree: SourceTree = { entries: 0, bytes: 0, submodules: [], attribute_files: [], small_files: [] }
+  let rest = Buffer.alloc(0)
+  const stop = new AbortController()
+  const take = (chunk: Buffer): void => {
+    rest = Buffer.concat([rest, chunk])
+    for (let end = rest.indexOf(0); end !== -1; end = rest.indexOf(0)) {
+      addEntry(tree, rest.subarray(0, end), limits)
+      rest = rest.subarray(end + 1)
+    }
+  }
+  await runGit({
+    args: ['ls-tree', '-r', '-l', '-z', '--full-tree', '--end-of-options', commit],
+    cwd: repository.folder,
+    env: repository.env,
+    limits: { memory_bytes: MEMORY_BYTES, file_bytes: 0 },
+    signal: AbortSignal.any([repository.signal, stop.signal]),
+    onOutput: (chunk) => {
+      if (stop.signal.aborted) return
+      try {
+        take(chunk)
+      } catch (error) {
+        stop.abort(error)
+      }
+    },
+  })
+  return tree
+}
+
+function addEntry(tree: SourceTree, line: Buffer, limits: TreeLimits): void {
+  const text = line.toString()
+  const [, mode = '', kind = '', object = '', size = '', path = ''] = LINE.exec(text) ?? []
+  if (path === '' || !isUtf8(line))
+    throw gitFailed(`The repository has a name that is not UTF-8: ${showText(text)}.`)
+  checkPath(path)
+  tree.entries += 1
+  if (tree.entries > limits.max_entries)
+    throw gitFailed(
+      `The repository has more than ${limits.max_entries} files (setting unpacked_max_entries).`,
+    )
+  if (kind === 'commit') {
+    tree.submodules.push({ path, commit: object })
+    return
+  }
+  tree.bytes += Number(size)
+  if (tree.bytes > limits.max_bytes)
+    throw gitFailed(
+      `The files of the repository have more than ${limits.max_bytes} bytes (setting unpacked_max_bytes).`,
+    )
+  if (mode === '120000') return
+  if (path === '.gitattributes' || path.endsWith('/.gitattributes')) tree.attribute_files.push(path)
+  else if (Number(size) >= POINTER_BYTES.least && Number(size) <= POINTER_BYTES.most)
+    tree.small_files.push(path)
+}
+
+function checkPath(path: string): void {
+  const names = path.split('/')
+  if (/\p{Cc}/u.test(path))
+    throw gitFailed(`The repository has a name with control characters: ${showText(path)}.`)
+  if (Buffer.byteLength(path) > MAX_PATH_BYTES || names.length > MAX_DEPTH)
+    throw gitFailed(`The repository has a path that is too long or too deep: ${showText(path)}.`)
+  // git refuses these itself; a slip there must not be one here.
+  if (names.some((name) => name === '' || name === '.' || name === '..' || name.toLowerCase() === '.git'))
+    throw gitFailed(`The repository has a path that leads elsewhere: ${showText(path)}.`)
+}
+
+/** Attributes that win over those of the repository: no filter, no conversion; every file has the bytes that were committed. */
+const ATTRIBUTES = '* -filter -text -eol -ident -working-tree-encoding -merge\n'
+
+/** Writes the files of a commit into an empty folder that is outside of the repository. */
+export async function checkOut(
+  repository: Repository,
+  commit: string,
+  folder: string,
+  maxBytes: number,
+): Promise<void> {
+  await mkdir(join(repository.folder, 'info'), { recursive: true })
+  await writeFile(join(repository.folder, 'info', 'attributes'), ATTRIBUTES)
+  const limits: ChildLimits = { memory_bytes: MEMORY_BYTES, file_bytes: maxBytes }
+  await runGit({
+    args: [
+      `--git-dir=${repository.folder}`,
+      `--work-tree=${folder}`,
+      'checkout',
+      '-q',
+      '--force',
+      '--detach',
+      '--no-recurse-submodules',
+      commit,
+      '--',
+    ],
+    cwd: folder,
+    env: repository.env,
+    limits,
+    signal: repository.signal,
+  })
+}

@@ -1,0 +1,125 @@
+import { createKeyedTurns } from '../../lib/keyed-turns.ts'
+import type { System } from '../../lib/system.ts'
+import { LABELS } from '../../runtime/labels.ts'
+import type { ContainerInfo, MountSpec, Runtime } from '../../runtime/runtime.ts'
+import type { Database } from '../../store/database.ts'
+import type { DeploymentRow } from '../deployments/deployment-schema.ts'
+import { mountsLabel } from '../replicas/container-spec.ts'
+import { writesVolumes } from '../services/service-schema.ts'
+import { engineName, type VolumeRow } from './volume-schema.ts'
+import type { VolumeStore } from './volume-store.ts'
+
+export interface VolumeMountsDeps {
+  database: Database
+  system: System
+  store: VolumeStore
+  runtime: Runtime
+}
+
+type Release = Pick<DeploymentRow, 'id' | 'service_id' | 'project_id' | 'config'>
+
+/** What the label `berth.mounts` of a release's replicas says, were they made now; empty without volumes. */
+export function expectedMounts(
+  store: Pick<VolumeStore, 'listByService'>,
+  { service_id, config }: Pick<Release, 'service_id' | 'config'>,
+): string {
+  if (config.volumes.length === 0) return ''
+  const rows = new Map(store.listByService(service_id).map((row) => [row.name, row]))
+  const known = config.volumes.flatMap(({ name }) => rows.get(name) ?? [])
+  return mountsLabel(known.map((row) => ({ volume: engineName(row) })))
+}
+
+export type VolumeMounts = ReturnType<typeof createVolumeMounts>
+
+/**
+ * The volumes of replicas, and who may start with them: whatever starts a replica that writes into a volume does so in a turn of its service,
+ * in which nobody else of the service runs with one of them.
+ */
+export function createVolumeMounts(deps: VolumeMountsDeps) {
+  const { database, system, store, runtime } = deps
+  const turns = createKeyedTurns()
+
+  const ensureRow = (serviceId: string, name: string): VolumeRow =>
+    database.transact(() => {
+      const found = store.find(serviceId, name)
+      if (found) return found
+      const row: VolumeRow = {
+        id: system.newId(),
+        service_id: serviceId,
+        name,
+        generation: 1,
+        created_at: system.nowIso(),
+        restored_at: null,
+      }
+      store.insert(row)
+      return row
+    })
+
+  const ensureVolume = (row: VolumeRow, projectId: string, generation = row.generation): Promise<void> =>
+    runtime.ensureVolume({
+      name: engineName({ ...row, generation }),
+      labels: {
+        [LABELS.kind]: 'volume',
+        [LABELS.project]: projectId,
+        [LABELS.service]: row.service_id,
+        [LABELS.volume]: row.name,
+      },
+    })
+
+  const ensureMounts = async ({ service_id, project_id, config }: Release): Promise<MountSpec[]> => {
+    const mounts: MountSpec[] = []
+    for (const { name, mount_path, read_only } of config.volumes) {
+      const row = ensureRow(service_id, name)
+      await ensureVolume(row, project_id)
+      mounts.push({ volume: engineName(row), path: mount_path, read_only })
+    }
+    return mounts
+  }
+
+  /** Containers of other releases of the service that have volumes. */
+  const listRivals = async (release: Release): Promise<ContainerInfo[]> => {
+    const found = await runtime.listContainers({
+      [LABELS.kind]: 'replica',
+      [LABELS.service]: release.service_id,
+    })
+    return found.filter(
+      ({ labels }) => labels[LABELS.deployment] !== release.id && (labels[LABELS.mounts] ?? '') !== '',
+    )
+  }
+
+  return {
+    ensureRow,
+    ensureVolume,
+
+    /**
+     * Starts a replica with its volumes, unless it writes into one and a container of another release is there: then it answers false and nothing
+     * was started. `mayStart` is asked once nobody else can start any more.
+     */
+    startAlone: async (
+      release: Release,
+      mayStart: () => boolean,
+      start: (mounts: readonly MountSpec[]) => Promise<void>,
+    ): Promise<boolean> => {
+      if (release.config.volumes.length === 0) return start([]).then(() => true)
+      return turns.take(release.service_id, async () => {
+        if (!mayStart()) return false
+        const rivals = writesVolumes(release.config) ? await listRivals(release) : []
+        // One that was only made may be starting: an earlier daemon asked for that.
+        if (rivals.some(({ phase }) => phase !== 'exited')) return false
+        await start(await ensureMounts(release))
+        return true
+      })
+    },
+
+    /** Lets `leave` take away each container of another release that has volumes of the service, then starts. */
+    takeOver: (
+      release: Release,
+      leave: (rival: ContainerInfo) => Promise<void>,
+      start: (mounts: readonly MountSpec[]) => Promise<void>,
+    ): Promise<void> =>
+      turns.take(release.service_id, async () => {
+        for (const rival of await listRivals(release)) await leave(rival)
+        await start(await ensureMounts(release))
+      }),
+  }
+}

@@ -1,0 +1,170 @@
+import type { Readable } from 'node:stream'
+import type { ArchiveFormat } from '../../lib/archive-decode.ts'
+import { AppError } from '../../lib/errors.ts'
+import { type Page, pageOf, type PageRequest } from '../../lib/page.ts'
+import type { System } from '../../lib/system.ts'
+import { LABELS } from '../../runtime/labels.ts'
+import type { Runtime } from '../../runtime/runtime.ts'
+import type { Database } from '../../store/database.ts'
+import type { RecordAudit } from '../audit/audit.ts'
+import type { DeploymentRow } from '../deployments/deployment-schema.ts'
+import type { Actor } from '../identity/actor.ts'
+import { requirePermission } from '../identity/authorize.ts'
+import type { Context } from '../identity/context.ts'
+import type { Permission } from '../identity/permissions.ts'
+import type { ServiceRow } from '../services/service-schema.ts'
+import type { VolumeMounts } from './volume-mounts.ts'
+import { engineName, type VolumeRow, type VolumeView } from './volume-schema.ts'
+import type { VolumeSizes } from './volume-size.ts'
+import type { VolumeStore } from './volume-store.ts'
+import { createVolumeRestore, type VolumeRestoreDeps } from './volume-restore.ts'
+
+export interface VolumeDeps extends Omit<VolumeRestoreDeps, 'requireVolume'> {
+  database: Database
+  system: System
+  store: VolumeStore
+  runtime: Runtime
+  mounts: VolumeMounts
+  sizes: VolumeSizes
+  recordAudit: RecordAudit
+  findService: (id: string) => ServiceRow | undefined
+  /** The live release of a service, and those that are being deployed. */
+  listReleases: (service: ServiceRow) => readonly Pick<DeploymentRow, 'config'>[]
+}
+
+export interface SentArchive {
+  stream: Readable
+  format: ArchiveFormat
+}
+
+export type VolumeOperations = ReturnType<typeof createVolumeOperations>
+
+/** The verbs on volumes. */
+export function createVolumeOperations(deps: VolumeDeps) {
+  const { database, store, runtime, system } = deps
+
+  const requireService = (actor: Actor, permission: Permission, id: string): ServiceRow => {
+    const service = deps.findService(id)
+    requirePermission(actor, permission, service?.project_id)
+    if (!service) throw new AppError('NOT_FOUND')
+    return service
+  }
+  const usedNames = (service: ServiceRow): Set<string> =>
+    new Set(
+      [service, ...deps.listReleases(service)].flatMap(({ config }) =>
+        config.volumes.map(({ name }) => name),
+      ),
+    )
+
+  /** One that the service names need not be there yet. */
+  const requireVolume = (service: ServiceRow, name: string): VolumeRow => {
+    const row = store.find(service.id, name)
+    if (row) return row
+    if (!usedNames(service).has(name)) throw new AppError('NOT_FOUND')
+    return deps.mounts.ensureRow(service.id, name)
+  }
+
+  const view = (service: ServiceRow, name: string, size_bytes: number | null): VolumeView => {
+    const row = store.find(service.id, name)
+    const named = service.config.volumes.find((volume) => volume.name === name)
+    return {
+      name,
+      mount_path: named?.mount_path ?? null,
+      read_only: named?.read_only ?? null,
+      in_use: usedNames(service).has(name),
+      size_bytes,
+      created_at: row?.created_at ?? null,
+      restored_at: row?.restored_at ?? null,
+    }
+  }
+  const restore = createVolumeRestore({ ...deps, requireVolume })
+
+  return {
+    /** The volumes of a service, by name: those that it names, and those that are left of earlier times. */
+    listVolumes: async (
+      context: Context,
+      serviceId: string,
+      page: PageRequest,
+    ): Promise<Page<VolumeView>> => {
+      const service = requireService(context.actor, 'services.read', serviceId)
+      const rows = new Map(store.listByService(serviceId).map((row) => [row.name, row]))
+      const names = [
+        ...new Set([...rows.keys(), ...service.config.volumes.map(({ name }) => name)]),
+      ].toSorted()
+      const { items, ...rest } = pageOf(
+        names.filter((name) => page.after === undefined || name > page.after).slice(0, page.limit + 1),
+        page.limit,
+        (name) => name,
+      )
+      const found = await runtime.listVolumes({ [LABELS.kind]: 'volume', [LABELS.service]: serviceId })
+      const directories = new Map(found.map(({ name, directory }) => [name, directory]))
+      const views: VolumeView[] = []
+      for (const name of items) {
+        const row = rows.get(name)
+        const directory = row && directories.get(engineName(row))
+        views.push(view(service, name, directory ? await deps.sizes.measure(directory) : null))
+      }
+      return { ...rest, items: views }
+    },
+
+    /** The contents of a volume as a tar stream. Audited, because it hands out all that is in it. Throws NOT_FOUND when nothing is there yet. */
+    backupVolume: async (
+      context: Context,
+      serviceId: string,
+      name: string,
+      signal: AbortSignal,
+    ): Promise<{ stream: Readable; file_name: string }> => {
+      const service = requireService(context.actor, 'volumes.read', serviceId)
+      const row = store.find(serviceId, name)
+      if (!row) throw new AppError('NOT_FOUND')
+      const stream = await runtime.readVolume(engineName(row), signal)
+      deps.recordAudit(context, entry('backupVolume', service, name))
+      const day = system.nowIso().slice(0, 10)
+      return { stream, file_name: `${service.name}-${name}-${day}.tar` }
+    },
+
+    /**
+     * Lets the contents of an archive take the place of a volume's. They are unpacked beside it while the service goes on; then its replicas are
+     * replaced by ones that have the new volume, while requests wait. When it throws, nothing has changed. Throws CONFLICT while another restore
+     * of the volume runs, and BAD_ARCHIVE.
+     */
+    restoreVolume: async (
+      context: Context,
+      serviceId: string,
+      name: string,
+      archive: SentArchive,
+      signal: AbortSignal,
+    ): Promise<VolumeView> => {
+      const service = requireService(context.actor, 'volumes.write', serviceId)
+      const { entries, bytes } = await restore(context, service, name, archive, signal)
+      deps.serviceChanged()
+      return { ...view(service, name, null), ...(entries > 0 && { size_bytes: bytes }) }
+    },
+
+    /** Removes a volume with all that is in it. Throws IN_USE while the service or a release of it that runs names it. */
+    deleteVolume: (context: Context, serviceId: string, name: string): void =>
+      database.transact(() => {
+        const service = requireService(context.actor, 'volumes.write', serviceId)
+        const row = store.find(serviceId, name)
+        if (usedNames(service).has(name))
+          throw new AppError('IN_USE', {
+            details: [{ field: 'name', message: 'is named by the service or by a release of it that runs' }],
+          })
+        if (!row) throw new AppError('NOT_FOUND')
+        store.addRemoval(engineName(row), system.nowIso())
+        store.remove(row.id)
+        deps.recordAudit(context, entry('deleteVolume', service, name))
+        database.afterCommit(deps.removalsChanged)
+      }),
+  }
+}
+
+function entry(action: string, service: ServiceRow, volume: string) {
+  return {
+    action,
+    resource_kind: 'service',
+    resource_id: service.id,
+    project_id: service.project_id,
+    details: { service: service.name, volume },
+  }
+}

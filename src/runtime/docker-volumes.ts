@@ -1,0 +1,210 @@
+import { once } from 'node:events'
+import { finished, Readable } from 'node:stream'
+import type { VolumeInspectInfo } from 'dockerode'
+import { AppError, isAppError } from '../lib/errors.ts'
+import type { System } from '../lib/system.ts'
+import { createDockerImages, labelFilter } from './docker-images.ts'
+import type { DockerEngine } from './docker-engine.ts'
+import { engineStatusOf } from './docker-errors.ts'
+import { LABELS } from './labels.ts'
+import type { Runtime, VolumeInfo } from './runtime.ts'
+
+type VolumeVerbs = Pick<
+  Runtime,
+  'ensureVolume' | 'removeVolume' | 'listVolumes' | 'readVolume' | 'writeVolume'
+>
+
+export interface DockerVolumesOptions {
+  engine: DockerEngine
+  nodeId: string
+  system: System
+}
+
+/** An image of nothing, for carriers. */
+const CARRIER_IMAGE = 'berth/carrier:1'
+/** Where a carrier has its volume. */
+const CARRIED = '/volume'
+/** A tar of nothing. */
+const EMPTY_TAR_BYTES = 1024
+const REMOVE_TIMEOUT_MS = 60_000
+const REMOVE_TRIES = 10
+const RETRY_MS = 100
+
+/**
+ * Volumes of the engine. They are read and written through the engine's archive calls on a carrier: a container that has the volume and is never
+ * started, so that neither a program nor a path of the machine is needed, and owners and modes stay.
+ */
+export function createDockerVolumes(options: DockerVolumesOptions): VolumeVerbs {
+  const { engine, nodeId, system } = options
+  const images = createDockerImages(options)
+  /** What an earlier daemon left: carriers of this one are removed by whoever made them. */
+  let swept: Promise<void> | undefined
+
+  const find = (name: string): Promise<VolumeInspectInfo | undefined> =>
+    engine.call('inspect volume', async (docker, abortSignal) => {
+      try {
+        return await docker.getVolume(requireName(name)).inspect({ abortSignal })
+      } catch (error) {
+        if (engineStatusOf(error) === 404) return undefined
+        throw error
+      }
+    })
+  const isOwn = (found: VolumeInspectInfo): boolean => found.Labels?.[LABELS.node] === nodeId
+  const findOwn = async (name: string): Promise<VolumeInspectInfo | undefined> => {
+    const found = await find(name)
+    if (!found || isOwn(found)) return found
+    throw new AppError('CONFLICT', { message: `A volume named ${name} exists that this node did not make.` })
+  }
+
+  const removeOnce = (name: string): Promise<void> =>
+    engine.call('remove volume', async (docker, abortSignal) => {
+      try {
+        await docker.getVolume(name).remove({ abortSignal })
+      } catch (error) {
+        if (engineStatusOf(error) === 404) return
+        if (engineStatusOf(error) === 409)
+          throw new AppError('CONFLICT', { message: 'The volume is in use.', cause: error })
+        throw error
+      }
+    })
+
+  const removeCarrier = (id: string): Promise<void> =>
+    engine.call(
+      'remove carrier',
+      async (docker, abortSignal) => {
+        try {
+          await docker.getContainer(id).remove({ force: true, abortSignal })
+        } catch (error) {
+          if (engineStatusOf(error) !== 404 && engineStatusOf(error) !== 409) throw error
+        }
+      },
+      { timeoutMs: REMOVE_TIMEOUT_MS },
+    )
+
+  const sweep = async (): Promise<void> => {
+    const filters = { label: labelFilter({ [LABELS.kind]: 'carrier', [LABELS.node]: nodeId }) }
+    const left = await engine.call('list carriers', (docker, abortSignal) =>
+      docker.listContainers({ all: true, filters, abortSignal }),
+    )
+    for (const { Id } of left) await removeCarrier(Id)
+  }
+  const ensureSwept = (): Promise<void> => {
+    swept ??= sweep().catch((error: unknown) => {
+      swept = undefined
+      throw error
+    })
+    return swept
+  }
+
+  const makeCarrier = async (volume: string): Promise<string> => {
+    await ensureSwept()
+    if (!(await findOwn(volume))) throw new AppError('NOT_FOUND', { cause: new Error(`no volume ${volume}`) })
+    const image = { tag: CARRIER_IMAGE, labels: { [LABELS.kind]: 'base' }, env: {} }
+    if (!(await images.findImage(CARRIER_IMAGE)))
+      await images.importImage(Readable.from([Buffer.alloc(EMPTY_TAR_BYTES)]), image)
+    const container = await engine.call('create carrier', (docker, abortSignal) =>
+      docker.createContainer({
+        name: `berth-carrier-${system.newId()}`,
+        Image: CARRIER_IMAGE,
+        Cmd: ['/none'],
+        Labels: { [LABELS.kind]: 'carrier', [LABELS.node]: nodeId },
+        HostConfig: {
+          NetworkMode: 'none',
+          Mounts: [
+            { Type: 'volume', Source: volume, Target: CARRIED, VolumeOptions: { NoCopy: true } as never },
+          ],
+        },
+        abortSignal,
+      }),
+    )
+    return container.id
+  }
+
+  return {
+    ensureVolume: async ({ name, labels }) => {
+      if (await findOwn(name)) return
+      await engine.call('create volume', async (docker, abortSignal) => {
+        await docker.createVolume({
+          Name: requireName(name),
+          Driver: 'local',
+          Labels: { ...labels, [LABELS.node]: nodeId },
+          abortSignal,
+        })
+      })
+    },
+
+    removeVolume: async (name) => {
+      await ensureSwept()
+      if (!(await findOwn(name))) return
+      for (let attempt = 1; ; attempt += 1) {
+        try {
+          return await removeOnce(name)
+        } catch (error) {
+          // The carrier of a read that has just ended may still be leaving.
+          if (!isAppError(error, 'CONFLICT') || attempt === REMOVE_TRIES) throw error
+          await system.sleep(RETRY_MS)
+        }
+      }
+    },
+
+    listVolumes: async (labels) => {
+      const filters = JSON.stringify({ label: labelFilter({ ...labels, [LABELS.node]: nodeId }) })
+      const { Volumes } = await engine.call('list volumes', (docker, abortSignal) =>
+        docker.listVolumes({ filters, abortSignal }),
+      )
+      return Volumes.map(toVolumeInfo)
+    },
+
+    readVolume: async (name, signal) => {
+      const carrier = await makeCarrier(name)
+      try {
+        const request = {
+          method: 'GET',
+          path: `/containers/${carrier}/archive`,
+          query: { path: `${CARRIED}/.` },
+        } as const
+        const contents = await engine.open('read volume', request, { signal })
+        finished(contents, () => void removeCarrier(carrier).catch(() => (swept = undefined)))
+        return contents
+      } catch (error) {
+        await removeCarrier(carrier).catch(() => (swept = undefined))
+        throw error
+      }
+    },
+
+    writeVolume: async (name, contents, signal) => {
+      const broken = new AbortController()
+      contents.once('error', (error) => broken.abort(error))
+      let carrier: string | undefined
+      try {
+        carrier = await makeCarrier(name)
+        const request = {
+          method: 'PUT',
+          path: `/containers/${carrier}/archive`,
+          query: { path: CARRIED, noOverwriteDirNonDir: '1' },
+          body: contents,
+        } as const
+        const both = AbortSignal.any([signal, broken.signal])
+        const answer = await engine.open('write volume', request, { signal: both, timeoutMs: null })
+        answer.resume()
+        if (!answer.readableEnded) await once(answer, 'end', { signal: both })
+      } catch (error) {
+        signal.throwIfAborted()
+        throw broken.signal.aborted ? broken.signal.reason : error
+      } finally {
+        contents.destroy()
+        if (carrier !== undefined) await removeCarrier(carrier).catch(() => (swept = undefined))
+      }
+    },
+  }
+}
+
+function toVolumeInfo(found: VolumeInspectInfo): VolumeInfo {
+  return { name: found.Name, labels: found.Labels ?? {}, directory: found.Mountpoint || null }
+}
+
+/** dockerode puts names into paths as they are. */
+function requireName(name: string): string {
+  if (/^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}$/.test(name)) return name
+  throw new AppError('INTERNAL', { cause: new Error(`not a volume name: ${JSON.stringify(name)}`) })
+}

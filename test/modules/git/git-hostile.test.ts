@@ -1,0 +1,144 @@
+import { randomBytes } from 'node:crypto'
+import { access, lstat, readFile, readlink, writeFile, chmod, mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { test } from 'tap'
+import { serveGitHttps } from '../../support/git-https-server.ts'
+import { openGitWorld } from './git-world.ts'
+import type { Test } from 'tap'
+
+async function openHostile(t: Test) {
+  const world = await openGitWorld(t)
+  const repository = await world.repositories.create('evil.git')
+  const server = await serveGitHttps(world.repositories.root, world.authority)
+  t.teardown(server.close)
+  return { world, repository, server, repo_url: `${server.url}/evil.git` }
+}
+
+test('links stay links, filters and conversions do nothing, odd names arrive', async (t) => {
+  const { world, repository, repo_url } = await openHostile(t)
+  const marker = join(world.repositories.root, 'ran')
+  await mkdir(join(repository.bare, 'hooks'))
+  for (const hook of ['post-checkout', 'upload-pack']) {
+    await writeFile(join(repository.bare, 'hooks', hook), `#!/bin/sh\ntouch ${marker}\n`)
+    await chmod(join(repository.bare, 'hooks', hook), 0o755)
+  }
+  await repository.commit({
+    Dockerfile: '-> /etc/passwd',
+    'out/link': '-> ../../../../etc',
+    'a b\'"$(id)`id`;&.txt': 'odd',
+    '-rf': 'option-like',
+    'ünïcödé/💥.txt': 'unicode',
+    'file.txt': 'line\n$Id$\n',
+    'file.enc': Buffer.from('\ufeffplain\n', 'utf16le'),
+    'file.run': 'as it is\n',
+  })
+  await repository.commit({
+    '.gitattributes': '* text eol=crlf ident\n*.enc working-tree-encoding=UTF-16\n*.run filter=run\n',
+  })
+  const { folder } = await world.fetch({ repo_url })
+  t.equal(await readlink(join(folder, 'Dockerfile')), '/etc/passwd')
+  t.ok((await lstat(join(folder, 'out/link'))).isSymbolicLink())
+  t.equal(await readFile(join(folder, 'file.txt'), 'utf8'), 'line\n$Id$\n')
+  t.equal(await readFile(join(folder, 'file.enc'), 'utf8'), 'plain\n')
+  t.equal(await readFile(join(folder, '-rf'), 'utf8'), 'option-like')
+  t.equal(await readFile(join(folder, 'ünïcödé/💥.txt'), 'utf8'), 'unicode')
+  await t.rejects(access(marker), 'no hook ran')
+})
+
+test('names that lead elsewhere or cannot be shown are refused', async (t) => {
+  const { world, repository, repo_url } = await openHostile(t)
+  await repository.commit({ 'app.txt': 'one' })
+  const blob = await repository.git('rev-parse', 'HEAD:app.txt')
+  const trees: [name: string, refusal: RegExp][] = [
+    ['.git', /what git refuses|leads elsewhere/],
+    ['..', /what git refuses|leads elsewhere/],
+    ['.GIT', /what git refuses|leads elsewhere/],
+    ['new\nline', /control characters/],
+    ['\xff\xfe', /not UTF-8/],
+  ]
+  for (const [name, refusal] of trees) {
+    const entry = Buffer.concat([
+      Buffer.from('100644 '),
+      Buffer.from(name, 'latin1'),
+      Buffer.from([0]),
+      Buffer.from(blob, 'hex'),
+    ])
+    const file = join(world.repositories.root, 'tree')
+    await writeFile(file, entry)
+    const tree = await repository.git('hash-object', '-t', 'tree', '-w', '--literally', file)
+    const commit = await repository.git('commit-tree', tree, '-m', 'evil')
+    await repository.git(
+      '-c',
+      'receive.fsckObjects=false',
+      'push',
+      '-q',
+      '--force',
+      repository.bare,
+      `${commit}:refs/heads/main`,
+    )
+    t.match(await world.refusal({ repo_url }), refusal, JSON.stringify(name))
+  }
+})
+
+test('.gitmodules cannot run anything, climb out or reach a private host', async (t) => {
+  const { world, repository, repo_url } = await openHostile(t)
+  const sha = await repository.commit({ 'app.txt': 'one' })
+  const submodule = async (modules: string): Promise<string> => {
+    await writeFile(join(repository.bare, '..', 'modules'), modules)
+    const blob = await repository.git('hash-object', '-w', join(repository.bare, '..', 'modules'))
+    await repository.git('read-tree', '--empty')
+    await repository.git('update-index', '--add', '--cacheinfo', `100644,${blob},.gitmodules`)
+    await repository.git('update-index', '--add', '--cacheinfo', `160000,${sha},lib`)
+    const tree = await repository.git('write-tree')
+    const commit = await repository.git('commit-tree', tree, '-m', 'submodule')
+    await repository.git('push', '-q', '--force', repository.bare, `${commit}:refs/heads/main`)
+    return world.refusal({ repo_url, submodules: true }, { git_private_ranges: ['127.0.0.0/16', '::1'] })
+  }
+  const of = (url: string): string => `[submodule "lib"]\n\tpath = lib\n\turl = ${url}\n`
+  t.match(await submodule(of('ext::sh -c id')), /URL of the submodule lib must/)
+  t.match(await submodule(of('file:///etc')), /URL of the submodule lib must/)
+  t.match(await submodule(of('/etc/passwd')), /URL of the submodule lib must/)
+  t.match(await submodule(of('-u./evil')), /what git refuses|URL of the submodule lib must/)
+  t.match(await submodule(of('../../../evil')), /leads above the root|no repository/)
+  t.match(await submodule(of('https://169.254.169.254/latest.git')), /private address/)
+  t.match(await submodule(of('https://user:pass@localhost/x.git')), /must not hold credentials/)
+  t.match(
+    await submodule('[submodule "other"]\n\tpath = other\n\turl = https://localhost/x\n'),
+    /has no URL in .gitmodules/,
+  )
+  t.match(await submodule('[submodule "lib"\n'), /what git refuses|no .gitmodules that git can read/)
+  t.match(await submodule('[include]\n\tpath = /etc/passwd\n'), /has no URL in .gitmodules/)
+  t.match(
+    await submodule(of('../evil.git')),
+    /it was not refused/,
+    'a relative URL starts from that of its repository',
+  )
+})
+
+test('what is too large is refused before it is written', async (t) => {
+  const { world, repository, repo_url } = await openHostile(t)
+  await repository.commit({ 'zeros.bin': Buffer.alloc(8 * 1024 ** 2) })
+  t.match(
+    await world.refusal({ repo_url }, { unpacked_max_bytes: 1024 ** 2 }),
+    'have more than 1048576 bytes',
+  )
+  await repository.commit({ 'zeros.bin': null, 'random.bin': randomBytes(4 * 1024 ** 2) })
+  t.match(
+    await world.refusal({ repo_url }, { git_max_bytes: 1024 ** 2 }),
+    /larger than (1048576 bytes|git_max_bytes allows)/,
+  )
+  const many = Object.fromEntries(Array.from({ length: 50 }, (_, index) => [`f/${index}`, 'x']))
+  await repository.commit({ 'random.bin': null, ...many })
+  t.match(await world.refusal({ repo_url }, { unpacked_max_entries: 20 }), 'more than 20 files')
+  t.same(await world.leftovers(), [])
+})
+
+test('pointers of Git LFS are refused, where they would be built', async (t) => {
+  const { world, repository, repo_url } = await openHostile(t)
+  const pointer = `version https://git-lfs.github.com/spec/v1\noid sha256:${'a'.repeat(64)}\nsize 12345\n`
+  await repository.commit({ 'app/index.html': 'hello', 'media/film.mp4': pointer })
+  await world.fetch({ repo_url })
+  await repository.commit({ '.gitattributes': '*.mp4 filter=lfs diff=lfs merge=lfs -text\n' })
+  t.match(await world.refusal({ repo_url }), 'media/film.mp4 is kept by Git LFS')
+  await world.fetch({ repo_url, context_path: 'app' })
+})
