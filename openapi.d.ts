@@ -256,7 +256,7 @@ export type Deployment = {
   number: number
   status: 'Pending' | 'Building' | 'Starting' | 'Healthy' | 'Failed' | 'Stopped' | 'Inactive' | 'Cancelled'
   /** What is under way or next; null when it is over. */
-  step: 'fetch' | 'build' | 'release_command' | 'start' | 'check' | 'route' | 'retire' | null
+  step: 'fetch' | 'build' | 'publish' | 'release_command' | 'start' | 'check' | 'route' | 'retire' | null
   /** Why it failed or was cancelled. */
   reason: string | null
   source: {
@@ -317,7 +317,7 @@ export type DeploymentLogLine = {
 }
 
 export type DeploymentStep = {
-  step: 'fetch' | 'build' | 'release_command' | 'start' | 'check' | 'route' | 'retire'
+  step: 'fetch' | 'build' | 'publish' | 'release_command' | 'start' | 'check' | 'route' | 'retire'
   status: 'running' | 'done' | 'failed' | 'skipped' | 'cancelled'
   attempts: number
   started_at: string
@@ -501,7 +501,7 @@ export type LoginBody = {
 export type Me = {
   principal: {
     kind: 'user' | 'admin_token'
-    via: 'admin_token' | 'session' | 'cookie' | 'api_token'
+    via: 'admin_token' | 'session' | 'cookie' | 'api_token' | 'system'
     /** UUIDv7 */
     id: string | null
     username: string

@@ -36,8 +36,8 @@ async function composeApp(base: Base): Promise<App> {
   const access = await composeAccess(base)
   const traffic = composeTraffic(base)
   const git = composeGit(base, access)
-  const delivery = await composeDelivery(base, access, traffic, git)
   const registry = await composeRegistry(base, access)
+  const delivery = await composeDelivery(base, access, traffic, registry, git)
   const sealing = composeSecrets(base, access)
   const domains = composeDomains(base, access, traffic)
   const workers = composeWorkers(base, access, traffic, delivery, registry, sealing, domains)
@@ -70,6 +70,8 @@ function lifecycle(
       Object.assign(traffic.ports, { http: http_port, https: https_port })
       stack.defer(() => server.close())
       const api = await server.listen({ host: config.bind.host, port: config.bind.port })
+      stack.defer(() => registry.entry.close())
+      await registry.entry.open(server.server)
       stack.defer(async () => {
         await Promise.all(
           [workers.removal, traffic.routes.worker, ...workers.upkeep].map((worker) => worker.stop()),
@@ -80,6 +82,7 @@ function lifecycle(
       domains.worker.start()
       stack.defer(() => delivery.logs.stop())
       delivery.logs.worker.start()
+      stack.defer(() => delivery.recovery.stop())
       stack.defer(() => delivery.reconciler.stop())
       stack.defer(() => delivery.engine.stop())
       delivery.reconciler.start(() => {

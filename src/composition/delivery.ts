@@ -1,5 +1,7 @@
 import { createBuilds } from '../modules/builds/build-operations.ts'
 import { createDeploymentEngine } from '../modules/deployments/deployment-engine.ts'
+import { createImageRecovery } from '../modules/deployments/image-recovery.ts'
+import { createReleaseLibrary } from '../modules/deployments/release-library.ts'
 import { createDeploymentOperations } from '../modules/deployments/deployment-operations.ts'
 import { createReleaseSettings } from '../modules/deployments/release-settings.ts'
 import { createReplicaKeeper } from '../modules/replicas/replica-keeper.ts'
@@ -8,6 +10,7 @@ import { createUploadFiles } from '../modules/uploads/upload-files.ts'
 import { createUploadOperations } from '../modules/uploads/upload-operations.ts'
 import { createDockerRuntime } from '../runtime/docker-runtime.ts'
 import type { DeploymentRow } from '../modules/deployments/deployment-schema.ts'
+import type { RegistryPart } from './registry.ts'
 import { composeVolumes } from './volumes.ts'
 import { composeLogs } from './logs.ts'
 import { type Base, reporter } from './base.ts'
@@ -20,6 +23,7 @@ export async function composeDelivery(
   base: Base,
   { secrets, audit, identity }: Access,
   traffic: Traffic,
+  registry: RegistryPart,
   git: GitPart,
 ) {
   const { config, log, system, stores, state } = base
@@ -51,8 +55,15 @@ export async function composeDelivery(
     system,
     settings: config,
   })
+  const library = createReleaseLibrary({
+    runtime,
+    images: registry.images,
+    registryHost: () => registry.entry.host(),
+  })
+  const recovery = createImageRecovery({ library, onError: reporter(base, 'images') })
   const volumes = composeVolumes(base, { secrets, audit, identity }, runtime)
   const keeper = createReplicaKeeper({
+    recoverImage: recovery.recover,
     runtime,
     system,
     store: stores.replicas,
@@ -111,6 +122,7 @@ export async function composeDelivery(
       await uploadFiles.requireRoom(0)
       return builds.buildSource(request)
     },
+    library,
     publishRoutes: traffic.routes.publish,
     inFlight: traffic.ingress.inFlight,
     prepareLog: logs.prepare,
@@ -139,6 +151,7 @@ export async function composeDelivery(
       },
     }),
     takeUpload: uploads.takeUpload,
+    library,
     gitAllowsHttp: config.git_allow_http,
     hasImage: async (id) => (await runtime.findImage(id)) !== undefined,
     deploymentsChanged: engine.worker.nudge,
@@ -154,6 +167,8 @@ export async function composeDelivery(
   return {
     runtime,
     logs,
+    library,
+    recovery,
     uploadFiles,
     uploads,
     reconciler,

@@ -1,21 +1,27 @@
+import { createEngineEntry } from '../http/engine-entry.ts'
 import { createRegistry } from '../modules/registry/registry.ts'
 import type { Access } from './access.ts'
 import { type Base, reporter } from './base.ts'
 
 /** The hosted OCI registry. */
-export function composeRegistry(base: Base, { audit, identity }: Access) {
-  const { config, log, system, state } = base
-  return createRegistry({
+export async function composeRegistry(base: Base, { audit, identity }: Access) {
+  const { config, log, system, state, stores } = base
+  const registry = await createRegistry({
     database: state.database,
     system,
     identity,
     recordAudit: audit.record,
     accessRevision: audit.accessRevision,
-    // No release is made from an image of the registry yet.
-    usersOf: () => [],
+    describeHolder: (id) => {
+      const deployment = stores.deployments.find(id)
+      const service = deployment && stores.services.findAny(deployment.service_id)
+      return service ? `service ${service.name} (release ${deployment.number})` : `deployment ${id}`
+    },
+    hasService: (id) => stores.services.find(id) !== undefined,
     onProblem: (problem, details) => log.warn({ ...details, part: 'registry' }, problem),
     onError: reporter(base, 'registry'),
     settings: config,
   })
+  return { ...registry, entry: createEngineEntry() }
 }
 export type RegistryPart = Awaited<ReturnType<typeof composeRegistry>>

@@ -84,6 +84,10 @@ export function composeServer(
       hostnamesOf: (id) => stores.domains.hostnamesOf(id, 'all'),
     },
     cancelDeployments: delivery.deployments.cancelOfService,
+    hideImages: (service) => {
+      const own = new Set(stores.deployments.listIdsOfService(service.id))
+      registry.images.hideRepositories(service, (deploymentId) => own.has(deploymentId))
+    },
     listVolumes: (id) => stores.volumes.listByService(id).map(({ name }) => name),
     removeService: async () => {
       await traffic.routes.publish()

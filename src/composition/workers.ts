@@ -41,7 +41,16 @@ export function composeWorkers(
   const upkeep = [
     make('uploads', 5 * MINUTE_MS, expiry.run),
     make('images', 10 * MINUTE_MS, (signal) =>
-      removeExpiredImages({ runtime, store: stores.deployments, keep: config.keep_releases }, signal),
+      removeExpiredImages(
+        {
+          runtime,
+          database: base.state.database,
+          store: stores.deployments,
+          library: delivery.library,
+          keep: config.keep_releases,
+        },
+        signal,
+      ),
     ),
     make('identity', 10 * MINUTE_MS, async () => identity.removeExpired()),
     make('work-folders', 60 * MINUTE_MS, () => sweepWorkFolders(join(config.data_dir, 'work'), isOpen)),
@@ -66,7 +75,12 @@ export function composeWorkers(
         removeLogs: (serviceId) => logs.removeService(serviceId),
         networkOf: networkName,
         removeVolumes: (serviceId) => removeVolumesOfService(runtime, serviceId),
-        removeRow: stores.services.remove,
+        foreignImages: stores.deployments.listImagesOfService,
+        removeRow: (service) =>
+          base.state.database.transact(() => {
+            stores.services.remove(service.id)
+            registry.images.removeHidden(service)
+          }),
         removed: () => upkeep[0]?.nudge(),
       },
       signal,

@@ -24,6 +24,8 @@ export interface StreamRequest {
   query: Record<string, string | number | boolean | undefined | string[]>
   /** The body, sent as it is read. */
   body?: Readable
+  /** What the engine shows to a registry (`X-Registry-Auth`). */
+  registryAuth?: Record<string, string>
 }
 
 /** One connection to one engine: version, deadlines and errors are dealt with here and nowhere else. */
@@ -135,6 +137,7 @@ function dialStream(docker: Docker, request: StreamRequest, signal: AbortSignal)
         path: `${request.path}?`,
         method: request.method,
         options: { _query: request.query, _body: {} },
+        authconfig: request.registryAuth,
         file: request.body,
         isStream: true,
         abortSignal: signal,

@@ -1,5 +1,5 @@
 import { AppError, isAppError, messageOf, systemCodeOf } from '../lib/errors.ts'
-import { BuildFailed, ContainerRefused } from './runtime.ts'
+import { BuildFailed, ContainerRefused, TransferFailed } from './runtime.ts'
 
 /** What the socket says when no engine listens, it refuses us, or it dies in the middle of an answer. */
 const AWAY_CODES = new Set([
@@ -15,6 +15,8 @@ const AWAY_CODES = new Set([
   'ERR_STREAM_PREMATURE_CLOSE',
   'ERR_HTTP_INVALID_STATUS_CODE',
 ])
+
+const OURS = [BuildFailed, ContainerRefused, TransferFailed]
 
 /** The HTTP status that the engine answered with, when it did answer. */
 export function engineStatusOf(error: unknown): number | undefined {
@@ -41,7 +43,7 @@ export function engineMessageOf(error: unknown): string {
  * refused a request that we made wrongly. What is ours already passes through.
  */
 export function translateEngineError(error: unknown, verb: string): unknown {
-  if (isAppError(error) || error instanceof BuildFailed || error instanceof ContainerRefused) return error
+  if (isAppError(error) || OURS.some((kind) => error instanceof kind)) return error
   const cause = new Error(`docker: ${verb}: ${engineMessageOf(error)}`, { cause: error })
   const status = engineStatusOf(error)
   if (status === undefined) return isAway(error) ? new AppError('RUNTIME_UNAVAILABLE', { cause }) : error

@@ -11,7 +11,7 @@ import type { ImageInfo, ImportSpec, Runtime } from './runtime.ts'
 
 const INSPECTS_AT_ONCE = 8
 
-type ImageVerbs = Pick<Runtime, 'findImage' | 'importImage' | 'listImages' | 'removeImage'>
+type ImageVerbs = Pick<Runtime, 'findImage' | 'importImage' | 'listImages' | 'listTags' | 'removeImage'>
 
 export function createDockerImages({ engine, nodeId }: { engine: DockerEngine; nodeId: string }): ImageVerbs {
   const findImage: ImageVerbs['findImage'] = (reference) =>
@@ -40,6 +40,13 @@ export function createDockerImages({ engine, nodeId }: { engine: DockerEngine; n
       return images.filter((image) => image !== undefined)
     },
 
+    listTags: async (prefix) => {
+      const found = await engine.call('list tags', (docker, abortSignal) =>
+        docker.listImages({ abortSignal }),
+      )
+      return found.flatMap(({ RepoTags }) => (RepoTags ?? []).filter((tag) => tag.startsWith(prefix)))
+    },
+
     removeImage: (reference) =>
       engine.call('remove image', async (docker, abortSignal) => {
         try {
@@ -60,7 +67,7 @@ export function labelFilter(labels: Record<string, string>): string[] {
 }
 
 /** dockerode puts references into paths as they are. */
-function requireReference(reference: string): string {
+export function requireReference(reference: string): string {
   if (/^[\w][\w.:/@+-]*$/.test(reference) && !reference.includes('..')) return reference
   throw new AppError('NOT_FOUND', {
     cause: new Error(`not an image reference: ${JSON.stringify(reference)}`),
@@ -135,7 +142,7 @@ function quote(word: string): string {
   return `"${word.replace(/[\\"$]/g, String.raw`\$&`)}"`
 }
 
-function toImageInfo(image: ImageInspectInfo): ImageInfo {
+export function toImageInfo(image: ImageInspectInfo): ImageInfo {
   const config = image.Config
   return {
     id: image.Id,

@@ -6,6 +6,7 @@ import { createDockerEvents } from './docker-events.ts'
 import { createDockerImages } from './docker-images.ts'
 import { createDockerLogs } from './docker-logs.ts'
 import { createDockerNetworks } from './docker-networks.ts'
+import { createDockerTransfers } from './docker-transfers.ts'
 import { createDockerVolumes } from './docker-volumes.ts'
 import type { EngineInfo, Runtime } from './runtime.ts'
 import type { System } from '../lib/system.ts'
@@ -47,6 +48,7 @@ export function createDockerRuntime(options: DockerRuntimeOptions): Runtime {
     inspectEngine: inspect,
     ...createDockerNetworks({ ...part, pool: options.networkPool ?? DEFAULT_NETWORK_POOL }),
     ...createDockerImages(part),
+    ...createDockerTransfers(part),
     ...createDockerBuild({ ...part, builder }),
     ...createDockerContainers(part),
     ...createDockerVolumes(part),

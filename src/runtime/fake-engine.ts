@@ -56,6 +56,10 @@ export interface FakeEngine {
   readonly containers: Map<string, FakeContainer>
   /** By image reference or id. */
   readonly programs: Map<string, FakeProgramOf>
+  /** What was pushed to the registry in memory, by repository and digest. */
+  readonly pushed: Map<string, ImageInfo>
+  /** Told of each push to it. */
+  onPush: (to: { repository: string; tag: string; digest: string }) => void
   away: boolean
   /** Runs a container's program. */
   start(container: FakeContainer): Promise<void>
@@ -91,6 +95,8 @@ export function createFakeEngine(system: System): FakeEngine {
     volumes: new Map(),
     containers: new Map(),
     programs: new Map(),
+    pushed: new Map(),
+    onPush: () => {},
     away: false,
     onEvent: news.onEvent,
     notify: news.notify,

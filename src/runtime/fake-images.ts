@@ -20,7 +20,10 @@ export interface FakeBuild {
 
 export type FakeBuilder = (build: BuildSpec) => FakeBuild
 
-type ImageVerbs = Pick<Runtime, 'findImage' | 'importImage' | 'buildImage' | 'listImages' | 'removeImage'>
+type ImageVerbs = Pick<
+  Runtime,
+  'findImage' | 'importImage' | 'buildImage' | 'listImages' | 'listTags' | 'removeImage'
+>
 
 /** The verbs of images over an engine in memory. `builder` says what a build does. */
 export function createFakeImages(engine: FakeEngine, nodeId: string, builder: () => FakeBuilder): ImageVerbs {
@@ -61,6 +64,9 @@ export function createFakeImages(engine: FakeEngine, nodeId: string, builder: ()
         wanted.every(([name, value]) => image.labels[name] === value),
       )
     },
+
+    listTags: async (prefix) =>
+      [...engine.images.values()].flatMap(({ tags }) => tags.filter((tag) => tag.startsWith(prefix))),
 
     removeImage: async (reference) => {
       const image = findFakeImage(engine, reference)

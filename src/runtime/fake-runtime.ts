@@ -10,6 +10,7 @@ import {
 } from './fake-engine.ts'
 import { createFaultyVerbs, type FakeFaults, type FaultyVerbs, type RuntimeVerb } from './fake-faults.ts'
 import { createFakeImages, type FakeBuilder } from './fake-images.ts'
+import { createFakeTransfers } from './fake-transfers.ts'
 import { createFakeStreams } from './fake-streams.ts'
 import { createFakeVolumes } from './fake-volumes.ts'
 import { LABELS } from './labels.ts'
@@ -60,6 +61,7 @@ export function createFakeRuntime({
     inspectEngine: async () => ENGINE_INFO,
     ...createFakeNetworks(engine, nodeId),
     ...createFakeImages(engine, nodeId, () => builder),
+    ...createFakeTransfers(engine),
     ...createFakeContainers(engine, nodeId, system),
     ...createFakeVolumes(engine, nodeId),
   }

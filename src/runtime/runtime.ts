@@ -46,8 +46,18 @@ export interface Runtime {
     onLine: (line: BuildLine) => void,
     signal: AbortSignal,
   ): Promise<{ image_id: string }>
+  /**
+   * Pushes an image to a registry under a tag and answers the manifest's digest there; pushing again is fine and sends what is missing. The
+   * engine keeps no name of the registry's. An image that is absent throws NOT_FOUND; what the registry or the way to it refuses throws
+   * TransferFailed.
+   */
+  pushImage(image: string, to: ImagePlace & { tag: string }, signal: AbortSignal): Promise<{ digest: string }>
+  /** Pulls a manifest by its digest and names its image `tag`; the engine keeps no other name of it. Throws TransferFailed. */
+  pullImage(from: ImagePlace & { digest: string }, tag: string, signal: AbortSignal): Promise<ImageInfo>
   /** Images that carry all of these labels. */
   listImages(labels: Record<string, string>): Promise<ImageInfo[]>
+  /** All tags of the engine, also other nodes', that begin with the prefix. */
+  listTags(prefix: string): Promise<string[]>
   /** Removes a tag or image; absent is fine; in use throws CONFLICT. */
   removeImage(reference: string): Promise<void>
 
@@ -148,6 +158,15 @@ export interface BuildSpec {
   cpu_millis: number
 }
 
+/** A repository of a registry, with what lets the engine in. */
+export interface ImagePlace {
+  /** Address as the engine reaches it, `127.0.0.1:7180`: on loopback it speaks plain HTTP. */
+  host: string
+  repository: string
+  /** A bearer token of the registry, good for this repository. */
+  token: string
+}
+
 export interface BuildLine {
   /** `status` is the builder's own word; the others are output of a step. */
   stream: 'stdout' | 'stderr' | 'status'
@@ -159,6 +178,14 @@ export class BuildFailed extends Error {
   constructor(message: string) {
     super(message)
     this.name = 'BuildFailed'
+  }
+}
+
+/** A push or pull that the registry refused or that did not get through; `message` is for the deployment log. */
+export class TransferFailed extends Error {
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.name = 'TransferFailed'
   }
 }
 

@@ -120,6 +120,8 @@ async function archive(): Promise<Buffer> {
 
 /** Where it depends on how far the deployment of the world has come, what the example may also get. */
 const OTHER_OUTCOMES: Readonly<Record<string, string>> = {
+  // Releases run from what is in it.
+  deleteRepository: 'IN_USE',
   bootstrap: 'ALREADY_INITIALIZED',
   cancelDeployment: 'DEPLOYMENT_OVER',
   startService: 'NOTHING_TO_DEPLOY',

@@ -3,6 +3,14 @@ import { createWorker } from '../../src/lib/worker.ts'
 import { createDeploymentEngine } from '../../src/modules/deployments/deployment-engine.ts'
 import { createDeploymentOperations } from '../../src/modules/deployments/deployment-operations.ts'
 import { createDeploymentStore } from '../../src/modules/deployments/deployment-store.ts'
+import { createImageRecovery } from '../../src/modules/deployments/image-recovery.ts'
+import { createReleaseLibrary } from '../../src/modules/deployments/release-library.ts'
+import { createManifestStore } from '../../src/modules/registry/manifest-store.ts'
+import { createPinStore } from '../../src/modules/registry/pin-store.ts'
+import { createRegistryStore } from '../../src/modules/registry/registry-store.ts'
+import { createReleaseImages } from '../../src/modules/registry/release-images.ts'
+import { createTokenSigner } from '../../src/modules/registry/token-signer.ts'
+import { MEMORY_REGISTRY } from '../../src/runtime/fake-transfers.ts'
 import { removeExpiredImages } from '../../src/modules/deployments/image-retention.ts'
 import { createReleaseSettings } from '../../src/modules/deployments/release-settings.ts'
 import { sweepReleaseCommands } from '../../src/modules/deployments/steps/release-command.ts'
@@ -47,6 +55,16 @@ export function bootDaemon(world: DeliveryWorld) {
     replicas: createReplicaStore(database),
     volumes: createVolumeStore(database),
   }
+  const images = createReleaseImages({
+    database,
+    system,
+    store: createRegistryStore(database),
+    manifests: createManifestStore(database),
+    pins: createPinStore(database),
+    signer: createTokenSigner(Buffer.alloc(32)),
+  })
+  const library = createReleaseLibrary({ runtime, images, registryHost: () => MEMORY_REGISTRY })
+  const recovery = createImageRecovery({ library, onError })
   const projectNameOf = (id: string): string | undefined => stores.projects.find(id)?.name
   const intents = createReplicaIntents({
     listServices: stores.services.listAll,
@@ -83,6 +101,7 @@ export function bootDaemon(world: DeliveryWorld) {
     keeper: createReplicaKeeper({
       ...common,
       ...drain,
+      recoverImage: recovery.recover,
       store: stores.replicas,
       hostnameOf,
       routesChanged: routes.worker.nudge,
@@ -106,6 +125,7 @@ export function bootDaemon(world: DeliveryWorld) {
   }
   const engine = createDeploymentEngine({
     ...common,
+    library,
     inFlight: drain.inFlight,
     store: stores.deployments,
     replicas: stores.replicas,
@@ -143,6 +163,7 @@ export function bootDaemon(world: DeliveryWorld) {
       nodeLimits: { cpu_millis: 500, memory_bytes: 512, pids: 512 },
     }),
     takeUpload: world.takeUpload,
+    library,
     gitAllowsHttp: false,
     hasImage: async (id) => (await runtime.findImage(id)) !== undefined,
     deploymentsChanged: engine.worker.nudge,
@@ -166,7 +187,12 @@ export function bootDaemon(world: DeliveryWorld) {
           removeLogs: async () => {},
           removeVolumes: (id) => removeVolumesOfService(runtime, id),
           networkOf: networkName,
-          removeRow: stores.services.remove,
+          foreignImages: stores.deployments.listImagesOfService,
+          removeRow: (service) =>
+            database.transact(() => {
+              stores.services.remove(service.id)
+              images.removeHidden(service)
+            }),
           removed: () => {},
         },
         signal,
@@ -182,6 +208,10 @@ export function bootDaemon(world: DeliveryWorld) {
     observe: intents.observe,
     redeploy: deployments.redeployService,
     cancelDeployments: deployments.cancelOfService,
+    hideImages: (service) => {
+      const own = stores.deployments.listIdsOfService(service.id)
+      images.hideRepositories(service, (id) => own.includes(id))
+    },
     listVolumes: (id) => stores.volumes.listByService(id).map(({ name }) => name),
     domains: { hostnamesOf: () => [], setHostnames: () => {}, removeOfService: () => {} },
     removeService: async () => {
@@ -233,6 +263,7 @@ export function bootDaemon(world: DeliveryWorld) {
     engine,
     deployments,
     services,
+    images,
     /** What nobody expected. */
     errors,
     /** Begins the background work, as the daemon does at its start. */
@@ -250,11 +281,15 @@ export function bootDaemon(world: DeliveryWorld) {
       })
     },
     expireImages: (keep: number) =>
-      removeExpiredImages({ runtime, store: stores.deployments, keep }, new AbortController().signal),
+      removeExpiredImages(
+        { runtime, database, store: stores.deployments, library, keep },
+        new AbortController().signal,
+      ),
     /** An orderly stop. */
     stop: async (): Promise<void> => {
       if (life.isDead) return
       await engine.stop()
+      await recovery.stop()
       await reconciler.stop()
       await Promise.all([routes.worker.stop(), removal.stop(), volumeRemoval.stop()])
     },

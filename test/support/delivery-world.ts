@@ -7,12 +7,15 @@ import { Readable } from 'node:stream'
 import { AppError } from '../../src/lib/errors.ts'
 import type { AuditEntry } from '../../src/modules/audit/audit.ts'
 import type { BuildRequest } from '../../src/modules/deployments/steps/source-steps.ts'
+import type { System } from '../../src/lib/system.ts'
 import type { GitSourceRequest } from '../../src/modules/git/git-source.ts'
 import { createProjectStore } from '../../src/modules/projects/project-store.ts'
-import type { FakeProgram } from '../../src/runtime/fake-engine.ts'
+import { createManifestStore } from '../../src/modules/registry/manifest-store.ts'
+import { createRegistryStore } from '../../src/modules/registry/registry-store.ts'
+import type { FakeEngine, FakeProgram } from '../../src/runtime/fake-engine.ts'
 import { createFakeRuntime } from '../../src/runtime/fake-runtime.ts'
 import type { ContainerSpec, Runtime } from '../../src/runtime/runtime.ts'
-import { openDatabase } from '../../src/store/database.ts'
+import { type Database, openDatabase } from '../../src/store/database.ts'
 import { migrate, readMigrations } from '../../src/store/migrate.ts'
 import { createFakeIngress } from './fake-ingress.ts'
 import { createHurriedSystem } from './hurried-system.ts'
@@ -50,6 +53,28 @@ export interface LogEntry {
   line: string
 }
 
+/** What the registry would keep of a push, as far as releases ask for it. */
+function createPushedManifests(database: Database, projectId: string, system: System): FakeEngine['onPush'] {
+  const [store, manifests] = [createRegistryStore(database), createManifestStore(database)]
+  return ({ repository: name, tag, digest }) => {
+    const path = name.slice(name.indexOf('/') + 1)
+    store.ensure(projectId, path, system.now())
+    const repository = store.find('shop', path)
+    if (!repository) throw new Error(`there is no repository ${name}`)
+    const row = {
+      repository_id: repository.id,
+      digest,
+      media_type: 'application/vnd.docker.distribution.manifest.v2+json',
+      size_bytes: 2,
+      subject: null,
+      artifact_type: null,
+      annotations: null,
+      content: Buffer.from('{}'),
+    }
+    store.setTag(repository.id, tag, manifests.put(row, [], system.now()), system.now())
+  }
+}
+
 export type DeliveryWorld = Awaited<ReturnType<typeof openWorld>>
 
 /**
@@ -71,14 +96,16 @@ export async function openWorld(given: Partial<DeliverySettings> = {}) {
     ...given,
   }
   const system = createHurriedSystem(settings.speed)
+  const project = { id: system.newId(), name: 'shop' }
   const { runtime, controls, engine } = createFakeRuntime({ system, nodeId: 'node' })
+  const keepPushed = createPushedManifests(database, project.id, system)
+  engine.onPush = keepPushed
   const ingress = createFakeIngress()
   const replicas = await openReplicaServer()
   const sources = new Map<string, Source>()
   const taken = new Map<string, string>()
   const commits = new Map<string, string>()
   const logs = new Map<string, LogEntry[]>()
-  const project = { id: system.newId(), name: 'shop' }
   const now = system.nowIso()
   createProjectStore(database).insert({
     ...project,

@@ -23,7 +23,6 @@ export interface RegistryApiOptions {
   system?: System
   port?: number
   settings?: Partial<Parameters<typeof createRegistry>[0]['settings']>
-  usersOf?: (repository: string, digest: string) => string[]
   /** The background loops run only then. */
   workers?: boolean
 }
@@ -55,7 +54,8 @@ export async function openRegistryApi(options: RegistryApiOptions) {
     identity,
     recordAudit: audit.record,
     accessRevision: audit.accessRevision,
-    usersOf: options.usersOf ?? (() => []),
+    hasService: () => true,
+    describeHolder: (id) => `deployment ${id}`,
     onProblem: note,
     onError: (error) => note(error instanceof Error ? `${error.stack}` : String(error), {}),
     settings: {
@@ -126,7 +126,24 @@ export async function openRegistryApi(options: RegistryApiOptions) {
   const session = await login()
   const projectId = addProject(PROJECT)
 
+  /** A release that may hold an image. */
+  const addDeployment = (): string => {
+    const [service, id, now] = [system.newId(), system.newId(), system.nowIso()]
+    database.run(
+      `INSERT INTO services (id, project_id, name, source, build, config, replicas, desired_state, created_at, updated_at)
+       VALUES ($service, $projectId, $service, '{}', '{}', '{}', 1, 'running', $now, $now)`,
+      { service, projectId, now },
+    )
+    database.run(
+      `INSERT INTO deployments (id, service_id, project_id, number, status, source, build, config, created_by, created_at, updated_at)
+       VALUES ($id, $service, $projectId, 1, 'Healthy', '{}', '{}', '{}', '{}', $now, $now)`,
+      { id, service, projectId, now },
+    )
+    return id
+  }
+
   return {
+    addDeployment,
     server,
     database,
     system,

@@ -17,7 +17,9 @@ import { createReleaseCommand } from './steps/release-command.ts'
 import { checkSeconds } from './steps/replica-check.ts'
 import { createSourceSteps, type SourceStepDeps } from './steps/source-steps.ts'
 import { createStartSteps } from './steps/start-steps.ts'
+import { createPublishStep } from './steps/publish-step.ts'
 import type { ReplicaRows } from './steps/step.ts'
+import type { ReleaseLibrary } from './release-library.ts'
 import { builds, type SourceFetchers } from './sources/source-fetch.ts'
 import { createGitFetcher } from './sources/git-source.ts'
 import { createReleaseFetcher } from './sources/release-source.ts'
@@ -44,6 +46,8 @@ export interface DeploymentEngineDeps {
   unpackUpload: UploadFetchDeps['unpackUpload']
   fetchGit: GitSource['fetch']
   buildSource: SourceStepDeps['buildSource']
+  /** Where releases are kept besides the engine. */
+  library: ReleaseLibrary
   publishRoutes: CutoverStepDeps['publishRoutes']
   inFlight: CutoverStepDeps['inFlight']
   prepareLog: DeploymentQueueDeps['prepareLog']
@@ -54,6 +58,8 @@ export interface DeploymentEngineDeps {
 }
 
 const FETCH_MS = 15 * 60_000
+/** Of the whole image, however large. */
+const PUBLISH_MS = 60 * 60_000
 const START_MS = 3 * 60_000
 /** What the longest pre-stop and grace times take of a release that is stopped first. */
 const LEAVE_MS = 10 * 60_000
@@ -65,7 +71,7 @@ const SLACK_MS = 30_000
 export function createDeploymentEngine(deps: DeploymentEngineDeps): DeploymentQueue {
   const { store, settings, services } = deps
   const workDir = join(settings.data_dir, 'work')
-  const release = createReleaseFetcher(deps.runtime)
+  const release = createReleaseFetcher(deps)
   const fetchers: SourceFetchers = {
     upload: createUploadFetcher(deps),
     git: createGitFetcher(deps),
@@ -96,6 +102,10 @@ export function createDeploymentEngine(deps: DeploymentEngineDeps): DeploymentQu
         folders,
         setArtifact: (id, found) => store.setArtifact(id, found, deps.system.nowIso()),
         setCommit: store.setCommit,
+      }),
+      ...createPublishStep({
+        library: deps.library,
+        setArtifact: (id, found) => store.setArtifact(id, found, deps.system.nowIso()),
       }),
       ...createReleaseCommand({
         ...deps,
@@ -157,6 +167,8 @@ function timeoutOf(
     case 'build':
       // It waits in a queue first, for as long as it takes; the build itself has its own time.
       return null
+    case 'publish':
+      return PUBLISH_MS
     case 'release_command':
       return deployment.config.release_timeout_seconds * 1000
     case 'start':

@@ -25,6 +25,7 @@ export interface RunnerDeps extends Omit<StepRunDeps, 'isLive'> {
 const STATE_DURING: Readonly<Record<Step, DeploymentState>> = {
   fetch: 'Building',
   build: 'Building',
+  publish: 'Building',
   release_command: 'Starting',
   start: 'Starting',
   check: 'Starting',

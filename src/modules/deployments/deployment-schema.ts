@@ -16,7 +16,16 @@ export const DEPLOYMENT_STATES = [
 export type DeploymentState = (typeof DEPLOYMENT_STATES)[number]
 
 /** In the order in which they run. Each is recorded before it begins and can run again. */
-export const STEPS = ['fetch', 'build', 'release_command', 'start', 'check', 'route', 'retire'] as const
+export const STEPS = [
+  'fetch',
+  'build',
+  'publish',
+  'release_command',
+  'start',
+  'check',
+  'route',
+  'retire',
+] as const
 export type Step = (typeof STEPS)[number]
 
 export const STEP_STATES = ['running', 'done', 'failed', 'skipped', 'cancelled'] as const

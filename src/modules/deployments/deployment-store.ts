@@ -118,6 +118,15 @@ export function createDeploymentStore(database: Database) {
         .all<{ id: string }>('SELECT id FROM deployments WHERE service_id = $serviceId', { serviceId })
         .map((found) => found.id),
 
+    /** What the engine knows the images of a service's deployments by. */
+    listImagesOfService: (serviceId: string): string[] =>
+      database
+        .all<{ image: string }>(
+          'SELECT DISTINCT image FROM deployments WHERE service_id = $serviceId AND image IS NOT NULL',
+          { serviceId },
+        )
+        .map(({ image }) => image),
+
     /** Newest first, those before the cursor id. */
     listByService: (serviceId: string, before: string | null, limit: number) =>
       rows(
@@ -135,11 +144,12 @@ export function createDeploymentStore(database: Database) {
 
     /**
      * Gives up the images of releases that are not kept any more: neither live nor under way, nor among the `keep` newest images of other
-     * releases of their service, nor the image that was built last, from whose layers the next build starts.
+     * releases of their service, nor the image that was built last, from whose layers the next build starts. Answers whose they were.
      */
-    forgetExpiredImages: (keep: number) =>
-      database.run(
-        `WITH releases AS (
+    forgetExpiredImages: (keep: number): string[] =>
+      database
+        .all<{ id: string }>(
+          `WITH releases AS (
            SELECT service_id, image, max(number) AS newest FROM deployments
            WHERE image IS NOT NULL AND status IN ('Healthy', 'Inactive', 'Stopped') GROUP BY service_id, image
          ), live AS (
@@ -154,9 +164,19 @@ export function createDeploymentStore(database: Database) {
            UNION SELECT image FROM deployments WHERE step IS NOT NULL
          )
          UPDATE deployments SET image = NULL, image_id = NULL
-         WHERE image NOT IN (SELECT image FROM kept WHERE image IS NOT NULL)`,
-        { keep },
-      ),
+         WHERE image NOT IN (SELECT image FROM kept WHERE image IS NOT NULL) RETURNING id`,
+          { keep },
+        )
+        .map(({ id }) => id),
+
+    /** Of these deployments, those that are over and have given up their image. */
+    listWithoutImage: (ids: readonly string[]): string[] =>
+      database
+        .all<{ id: string }>(
+          'SELECT id FROM deployments WHERE id IN (SELECT value FROM json_each($ids)) AND image IS NULL AND step IS NULL',
+          { ids: JSON.stringify(ids) },
+        )
+        .map(({ id }) => id),
 
     /** All images that a release or a deployment under way has, by tag and by id. */
     listImages: (): { image: string; image_id: string }[] =>

@@ -1,11 +1,16 @@
 import { isAppError } from '../../lib/errors.ts'
+import type { Database } from '../../store/database.ts'
 import { LABELS } from '../../runtime/labels.ts'
 import type { ImageInfo, Runtime } from '../../runtime/runtime.ts'
 import type { DeploymentStore } from './deployment-store.ts'
+import { ENGINE_PREFIX } from './engine-image.ts'
+import type { ReleaseLibrary } from './release-library.ts'
 
 export interface ImageRetentionDeps {
   runtime: Runtime
+  database: Database
   store: DeploymentStore
+  library: Pick<ReleaseLibrary, 'unpin'>
   /** How many earlier releases of each service can be gone back to. */
   keep: number
 }
@@ -16,10 +21,14 @@ export interface ImageRetentionDeps {
  */
 export async function removeExpiredImages(deps: ImageRetentionDeps, signal: AbortSignal): Promise<void> {
   const { runtime, store } = deps
-  store.forgetExpiredImages(deps.keep)
+  deps.database.transact(() => deps.library.unpin(store.forgetExpiredImages(deps.keep)))
   const images = await runtime.listImages({ [LABELS.kind]: 'image' })
   // Read after the list: what was built meanwhile belongs to a deployment that is open or recorded by now.
-  for (const reference of planRemovals(images, store.listImages(), store.listOpen())) {
+  const references = [
+    ...planRemovals(images, store.listImages(), store.listOpen()),
+    ...(await listGivenUp(deps)),
+  ]
+  for (const reference of references) {
     if (signal.aborted) return
     try {
       await runtime.removeImage(reference)
@@ -28,6 +37,20 @@ export async function removeExpiredImages(deps: ImageRetentionDeps, signal: Abor
       if (!isAppError(error, 'CONFLICT')) throw error
     }
   }
+}
+
+/**
+ * The names of images that came from elsewhere and so carry no label of ours: they end in the id of the deployment that had them brought.
+ * Ids that we do not know are another node's.
+ */
+async function listGivenUp({ runtime, store }: ImageRetentionDeps): Promise<string[]> {
+  const tags = await runtime.listTags(ENGINE_PREFIX)
+  const byId = new Map(tags.map((tag) => [tag.slice(tag.lastIndexOf(':') + 1), tag]))
+  const kept = new Set(store.listImages().map(({ image }) => image))
+  return store.listWithoutImage([...byId.keys()]).flatMap((id) => {
+    const tag = byId.get(id)
+    return tag === undefined || kept.has(tag) ? [] : [tag]
+  })
 }
 
 /** The tags, and ids of images without any, that belong to nothing. */

@@ -1,13 +1,15 @@
 import type { Permission } from './permissions.ts'
 
 export type CredentialKind = 'admin_token' | 'session' | 'cookie' | 'api_token'
+/** How someone acts: with credentials, or as Berth itself. */
+export type ActorKind = CredentialKind | 'system'
 
 /**
  * Who makes a request, with all that is needed to decide what they may do; made anew for each request from rows, so that a
  * revoked role acts at once.
  */
 export interface Actor {
-  readonly via: CredentialKind
+  readonly via: ActorKind
   /** Null for the install admin token, which belongs to no user. */
   readonly user_id: string | null
   /** For records and messages: the user's name, or `install-admin`. */
@@ -42,7 +44,7 @@ export type Authenticate = (credentials: Credentials) => Authentication | undefi
 
 /** Who made something, as stored beside it. */
 export interface ActorRecord {
-  kind: CredentialKind
+  kind: ActorKind
   user_id: string | null
   token_id: string | null
   name: string

@@ -122,7 +122,7 @@ export const Me = Type.Object(
   {
     principal: Type.Object({
       kind: Type.Enum(['user', 'admin_token']),
-      via: Type.Enum(['admin_token', 'session', 'cookie', 'api_token']),
+      via: Type.Enum(['admin_token', 'session', 'cookie', 'api_token', 'system']),
       id: nullable(Id),
       username: Type.String(),
       session_id: nullable(Id),

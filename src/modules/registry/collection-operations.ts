@@ -28,7 +28,7 @@ export interface CollectionDeps {
   tree: RegistryTree
   sessions: UploadSessions
   rules: RegistryRules
-  usersOf: (repository: string, digest: string) => string[]
+  usersOf: (repository: RepositoryRow, digest: string) => string[]
   /** What was pushed, mounted or asked for within this time stays. */
   graceMs: number
   uploadTtlMs: number
@@ -149,7 +149,7 @@ class Collection {
       const isImmutable = rules
         .rulesFor(repository)
         .some((rule) => rule.immutable_tags?.some((each) => matchesPattern(each, tag.name)) === true)
-      if (isImmutable || usersOf(repository.name, tag.digest).length > 0) continue
+      if (isImmutable || usersOf(repository, tag.digest).length > 0) continue
       this.#report.deleted_tags += 1
       if (this.#report.dry_run) continue
       await queue.commit(() => {
@@ -180,7 +180,7 @@ class Collection {
       if (fresh.length === 0) return
       for (const { id, digest, size_bytes } of fresh) {
         seen.add(id)
-        if (usersOf(repository.name, digest).length > 0) continue
+        if (usersOf(repository, digest).length > 0) continue
         if (!this.#report.dry_run && !(await queue.commit(() => collections.removeUntagged(id, beforeMs))))
           continue
         this.#report.deleted_manifests += 1

@@ -21,8 +21,9 @@ const IS_UNUSED = `b.touched_ms < $beforeMs
   AND NOT EXISTS (SELECT 1 FROM registry_edges e WHERE e.digest = b.digest AND e.kind = 'blob')
   AND NOT EXISTS (SELECT 1 FROM registry_blob_links l WHERE l.blob_id = b.id AND l.touched_ms >= $beforeMs)`
 
-/** Neither a tag nor an index leads to the manifest, and what it refers to is gone. */
+/** No release holds the manifest, neither a tag nor an index leads to it, and what it refers to is gone. */
 const IS_UNTAGGED = `m.touched_ms < $beforeMs
+  AND NOT EXISTS (SELECT 1 FROM registry_pins n WHERE n.manifest_id = m.id)
   AND NOT EXISTS (SELECT 1 FROM registry_tags t WHERE t.manifest_id = m.id)
   AND NOT EXISTS (SELECT 1 FROM registry_edges e JOIN registry_manifests i ON i.id = e.manifest_id
     WHERE e.digest = m.digest AND e.kind = 'manifest' AND i.repository_id = m.repository_id)

@@ -40,7 +40,8 @@ export interface ControlDeps {
   collections: CollectionStore
   removal: Pick<ManifestOperations, 'removeTag' | 'removeManifest'>
   recordAudit: RecordAudit
-  usersOf: (repository: string, digest: string) => string[]
+  /** Who needs a manifest of the repository now, a line for people each. */
+  usersIn: (repository: RepositoryRow) => string[]
   /** Where the disk is looked at. */
   directory: string
 }
@@ -96,12 +97,12 @@ export function createControlOperations(deps: ControlDeps) {
   }
 
   const requireUnused = (repository: RepositoryRow): void => {
+    const users = deps.usersIn(repository)
+    if (users.length > 0) throw new AppError('IN_USE', { details: users.map((message) => ({ message })) })
     let after: string | undefined
     for (;;) {
       const tags = store.listTags(repository.id, 1000, after)
-      for (const { name, digest } of tags) {
-        const users = deps.usersOf(repository.name, digest)
-        if (users.length > 0) throw new AppError('IN_USE', { details: users.map((message) => ({ message })) })
+      for (const { name } of tags) {
         deps.rules.requireMutable(repository, name)
         after = name
       }

@@ -29,7 +29,7 @@ export interface ManifestDeps {
   rules: RegistryRules
   recordAudit: RecordAudit
   /** Who needs this manifest now, a line each: a release, a running replica. */
-  usersOf: (repository: string, digest: string) => string[]
+  usersOf: (repository: RepositoryRow, digest: string) => string[]
   touchEveryMs: number
 }
 
@@ -148,7 +148,7 @@ export function createManifestOperations(deps: ManifestDeps) {
   }
 
   const requireUnused = (repository: RepositoryRow, digest: string): void => {
-    const users = deps.usersOf(repository.name, digest)
+    const users = deps.usersOf(repository, digest)
     if (users.length > 0) throw new AppError('IN_USE', { details: users.map((message) => ({ message })) })
   }
 

@@ -29,6 +29,8 @@ export interface RegistryAuthDeps {
   principals: Principals
   verifyPassword: SessionOperations['verifyPassword']
   signer: TokenSigner
+  /** Whether a service is there and not being deleted. */
+  hasService: (serviceId: string) => boolean
   /** Rises whenever someone's access may have changed. */
   accessRevision: () => number
 }
@@ -93,7 +95,7 @@ export function createRegistryAuth(deps: RegistryAuthDeps) {
   const ownerOf = (claims: TokenClaims, now: string): Actor => {
     const before = rechecked.get(claims)
     if (before?.epoch === now) return before.actor
-    const actor = principals.actorOf(claims.principal)
+    const actor = claims.principal && principals.actorOf(claims.principal)
     if (!actor) throw new AppError('UNAUTHENTICATED')
     rechecked.set(claims, { epoch: now, actor })
     return actor
@@ -127,7 +129,9 @@ export function createRegistryAuth(deps: RegistryAuthDeps) {
       if (bearer?.startsWith(SIGNED_PREFIX) === true) {
         const claims = signer.read(bearer, system.now())
         if (claims?.kind !== 'access') throw new AppError('UNAUTHENTICATED')
-        return signedCaller(claims, clues)
+        return claims.principal === null
+          ? ownCaller(claims, clues, deps.hasService)
+          : signedCaller(claims, clues)
       }
       const proven = bearer === undefined ? await prove(clues) : fromToken(clues, bearer)
       if (!proven) throw new AppError('UNAUTHENTICATED')
@@ -138,6 +142,35 @@ export function createRegistryAuth(deps: RegistryAuthDeps) {
 
 function contextOf(actor: Actor, clues: CallerClues): Caller['context'] {
   return { actor, request_id: clues.requestId, client_address: clues.clientAddress }
+}
+
+/** Berth itself: what the token says and nothing else. */
+function ownCaller(
+  { grants, name, service_id = '' }: TokenClaims,
+  clues: CallerClues,
+  hasService: (serviceId: string) => boolean,
+): Caller {
+  const actor: Actor = {
+    via: 'system',
+    user_id: null,
+    name,
+    session_id: null,
+    token_id: null,
+    is_super_admin: false,
+    can: () => false,
+    sees: () => false,
+    visibleProjects: () => [],
+  }
+  return {
+    isSigned: false,
+    context: contextOf(actor, clues),
+    allows: (action, repository) =>
+      Object.hasOwn(grants, repository.name) &&
+      grants[repository.name]?.includes(action) === true &&
+      // What a deleted service's last deployment still pushes must not make its repository anew.
+      (action !== 'push' || hasService(service_id)),
+    pullProjects: () => [],
+  }
 }
 
 function actorCaller(actor: Actor, clues: CallerClues): Caller {

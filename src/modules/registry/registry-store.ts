@@ -17,6 +17,9 @@ export interface TagRow {
 
 export type RegistryStore = ReturnType<typeof createRegistryStore>
 
+/** Begins the paths of repositories that nobody can name: what deleted services leave until they are gone. */
+export const HIDDEN = '~'
+
 const REPOSITORY = `SELECT r.id, r.project_id, p.name || '/' || r.path AS name, r.created_ms, r.pushed_ms
   FROM registry_repositories r JOIN projects p ON p.id = r.project_id`
 
@@ -32,6 +35,18 @@ export function createRegistryStore(database: Database) {
         project,
         path,
       }),
+
+    /** The repository of this path in a project and those below it, hidden ones too. */
+    listUnder: (projectId: string, path: string): { id: number; path: string }[] =>
+      database.all(
+        `SELECT id, path FROM registry_repositories
+         WHERE project_id = $projectId AND (path = $path OR (path > $path || '/' AND path < $path || '0'))`,
+        { projectId, path },
+      ),
+
+    rename: (id: number, path: string): void => {
+      database.run('UPDATE registry_repositories SET path = $path WHERE id = $id', { id, path })
+    },
 
     findById: (id: number) => database.get<RepositoryRow>(`${REPOSITORY} WHERE r.id = $id`, { id }),
 
@@ -55,7 +70,7 @@ export function createRegistryStore(database: Database) {
     /** Repositories behind `after` in the order of their names' bytes, of these projects. */
     list: (projects: readonly string[] | 'all', limit: number, after = ''): RepositoryRow[] =>
       database.all<RepositoryRow>(
-        `SELECT * FROM (${REPOSITORY} WHERE $projects IS NULL OR r.project_id IN (SELECT value FROM json_each($projects)))
+        `SELECT * FROM (${REPOSITORY} WHERE r.path < '${HIDDEN}' AND ($projects IS NULL OR r.project_id IN (SELECT value FROM json_each($projects))))
          WHERE name > $after ORDER BY name LIMIT $limit`,
         { projects: projects === 'all' ? null : JSON.stringify(projects), limit, after },
       ),
@@ -63,7 +78,7 @@ export function createRegistryStore(database: Database) {
     /** Every repository of a project; a project holds few enough. */
     listOfProject: (projectId: string): RepositoryRow[] =>
       database.all<RepositoryRow>(
-        `${REPOSITORY} WHERE r.project_id = $projectId ORDER BY r.path LIMIT 10000`,
+        `${REPOSITORY} WHERE r.project_id = $projectId AND r.path < '${HIDDEN}' ORDER BY r.path LIMIT 10000`,
         {
           projectId,
         },
@@ -121,7 +136,9 @@ export function createRegistryStore(database: Database) {
       ) ?? { tags: 0, manifests: 0, size_bytes: 0 },
 
     count: (): number =>
-      database.get<{ count: number }>('SELECT count(*) AS count FROM registry_repositories')?.count ?? 0,
+      database.get<{ count: number }>(
+        `SELECT count(*) AS count FROM registry_repositories WHERE path < '${HIDDEN}'`,
+      )?.count ?? 0,
 
     /** What the manifests and the linked blobs of a project's repositories take, each once. */
     usedBytes: (projectId: string): number =>

@@ -19,11 +19,13 @@ import { createKeyedLock } from './keyed-lock.ts'
 import { createListingOperations } from './listing-operations.ts'
 import { createManifestOperations } from './manifest-operations.ts'
 import { createManifestStore } from './manifest-store.ts'
+import { createPinStore } from './pin-store.ts'
 import { createRegistryAuth } from './registry-auth.ts'
 import { createRegistryProtocol, type RegistryProtocol } from './registry-operations.ts'
 import { createRegistryRules } from './registry-rules.ts'
-import { createRegistryStore } from './registry-store.ts'
+import { createRegistryStore, type RepositoryRow } from './registry-store.ts'
 import { createRegistryTree } from './registry-tree.ts'
+import { createReleaseImages, type ReleaseImages } from './release-images.ts'
 import { createRepositoryAccess } from './repository-access.ts'
 import { createRuleStore } from './rule-store.ts'
 import { createScrub } from './scrub.ts'
@@ -39,8 +41,10 @@ export interface RegistryDeps {
   identity: Pick<IdentityOperations, 'authenticate' | 'principals' | 'sessions'>
   /** Rises whenever someone's access may have changed. */
   accessRevision: () => number
-  /** Who needs a manifest now, a line for people each: `service web`. */
-  usersOf: (repository: string, digest: string) => string[]
+  /** A deployment that holds an image, for people: `service web (release 3)`. */
+  describeHolder: (deploymentId: string) => string
+  /** Whether a service is there and not being deleted. */
+  hasService: (serviceId: string) => boolean
   /** Told of every blob that is found damaged, and of what collections and checks skip. */
   onProblem: (problem: string, details: Record<string, unknown>) => void
   onError: (error: unknown) => void
@@ -59,6 +63,8 @@ export interface RegistryDeps {
 export interface Registry {
   protocol: RegistryProtocol
   control: ControlOperations
+  /** What deployments ask of it. */
+  images: ReleaseImages
   workers: readonly Worker[]
   /** What a project still has in the registry, one line each. */
   describeContents(projectId: string): string[]
@@ -71,6 +77,9 @@ export async function createRegistry(deps: RegistryDeps): Promise<Registry> {
   const base = await openBase(deps)
   const { system, settings } = deps
   const { store, blobs, manifests, queue, cache, rules, tree, sessions, keeper, hasher } = base
+  const pins = createPinStore(deps.database)
+  const usersOf = ({ id }: RepositoryRow, digest: string): string[] =>
+    pins.holders(id, digest).map(deps.describeHolder)
   const access = createRepositoryAccess({ store, queue, system })
   // An answer to someone who may push is written down when the last one is older than a quarter of the time that it protects.
   const touchEveryMs = settings.registry_grace_seconds * 250
@@ -86,7 +95,7 @@ export async function createRegistry(deps: RegistryDeps): Promise<Registry> {
     rules,
     touchEveryMs,
     recordAudit: deps.recordAudit,
-    usersOf: deps.usersOf,
+    usersOf,
   })
   const signer = createTokenSigner(await ensureSigningKey(tree.key, system))
   const { principals } = deps.identity
@@ -96,6 +105,7 @@ export async function createRegistry(deps: RegistryDeps): Promise<Registry> {
     signer,
     accessRevision: deps.accessRevision,
     authenticate: deps.identity.authenticate,
+    hasService: deps.hasService,
     verifyPassword: deps.identity.sessions.verifyPassword,
   })
   const collections = createCollectionStore(deps.database)
@@ -111,7 +121,7 @@ export async function createRegistry(deps: RegistryDeps): Promise<Registry> {
     rules,
     cache,
     locks: base.locks,
-    usersOf: deps.usersOf,
+    usersOf,
     graceMs: settings.registry_grace_seconds * 1000,
     uploadTtlMs: settings.registry_upload_ttl_seconds * 1000,
     onProblem: deps.onProblem,
@@ -148,12 +158,13 @@ export async function createRegistry(deps: RegistryDeps): Promise<Registry> {
     ruleStore: base.ruleStore,
     removal: manifestOperations,
     recordAudit: deps.recordAudit,
-    usersOf: deps.usersOf,
+    usersIn: ({ id }) => pins.holdersIn(id).map(deps.describeHolder),
     directory: tree.root,
   })
   return {
     protocol,
     control,
+    images: createReleaseImages({ database: deps.database, system, store, manifests, pins, signer }),
     workers: [
       createWorker({
         name: 'registry-collection',

@@ -86,9 +86,10 @@ export function createTokenOperations(deps: TokenDeps) {
 
   const forRefresh = (refreshToken: string, scopes: string[]): RegistryAnswer => {
     const claims = signer.read(refreshToken, system.now())
-    const actor = claims?.kind === 'refresh' ? principals.actorOf(claims.principal) : undefined
-    if (!claims || !actor) throw new AppError('UNAUTHENTICATED')
-    return answer(actor, claims.principal, {
+    const principal = claims?.kind === 'refresh' ? claims.principal : null
+    const actor = principal && principals.actorOf(principal)
+    if (!claims || !principal || !actor) throw new AppError('UNAUTHENTICATED')
+    return answer(actor, principal, {
       scopes,
       refresh: false,
       refreshToken,

@@ -9,7 +9,10 @@ import type { RegistryAction } from './caller.ts'
 /** What a registry token says. Whoever holds it need not be looked up to pull. */
 export interface TokenClaims {
   kind: 'access' | 'refresh'
-  principal: Principal
+  /** Null: Berth itself, for what an engine does in its name. */
+  principal: Principal | null
+  /** Of Berth's own: good only while this service is there. */
+  service_id?: string
   /** For records: who it is. */
   name: string
   /** What may be done with which repository; of a refresh token nothing. */

@@ -19,6 +19,8 @@ export interface ReplicaKeeperDeps extends ReplicaDepartureDeps {
   store: ReplicaStore
   openEnv: (sealed: string) => Promise<Readonly<Record<string, string>>>
   hostnameOf: (serviceId: string) => string
+  /** Begins to bring back an image that the engine has lost; false when that has failed. */
+  recoverImage: (deployment: { id: string; image: string | null }) => boolean
   /** Starts a replica with its volumes, or answers false when another release has them or is about to. */
   startAlone: (
     live: DeploymentRow,
@@ -26,6 +28,8 @@ export interface ReplicaKeeperDeps extends ReplicaDepartureDeps {
   ) => Promise<boolean>
 }
 
+/** How soon one whose image is being brought back is tried again. */
+const RECOVERY_LOOK_MS = 1_000
 /** One that has had its time to become well is looked at less often. */
 const UNHEALTHY_LOOK_MS = 5_000
 
@@ -37,6 +41,16 @@ export function createReplicaKeeper(deps: ReplicaKeeperDeps) {
   const liveness = createReplicaLiveness(deps, records)
   const { rowOf, save, isStill, restartsOf, saveBackoff } = records
   const goodProbes = new Map<string, number>()
+
+  /** Waits for an image that is being brought back, which is no fault of the replica's. */
+  const awaitImage = (row: ReplicaRow): void =>
+    save({
+      ...row,
+      status: 'Exited',
+      address: null,
+      reason: 'the engine has lost its image, which is being taken from the registry again',
+      next_start_at: new Date(system.now() + RECOVERY_LOOK_MS).toISOString(),
+    })
 
   const start = async ({ name, intent, live, index }: Wanted): Promise<void> => {
     await runtime.ensureNetwork({
@@ -63,7 +77,10 @@ export function createReplicaKeeper(deps: ReplicaKeeperDeps) {
       await start(wanted)
     } catch (error) {
       if (isAppError(error, 'RUNTIME_UNAVAILABLE')) throw error
-      if (isStill(wanted.name, 'Starting')) saveBackoff(row, refusalOf(error))
+      const isComing = isAppError(error, 'NOT_FOUND') && deps.recoverImage(wanted.live)
+      if (!isStill(wanted.name, 'Starting')) return
+      if (isComing) return awaitImage(row)
+      saveBackoff(row, refusalOf(error))
       if (!(error instanceof ContainerRefused) && !(error instanceof AppError)) throw error
     }
   }

@@ -157,24 +157,23 @@ export function createServiceOperations(deps: ServiceDeps) {
     /**
      * Deletes a service. From the commit on it is invisible and its name is free; when this returns no request reaches it any more; its
      * containers, images, volumes, logs and uploads go in the background, also after a crash. Throws NOT_EMPTY when it has volumes and their
-     * deletion was not asked for.
+     * deletion was not asked for. With `keepImages` what the registry has of it stays.
      */
     deleteService: async (
       context: Context,
       id: string,
       options: { keepImages: boolean; deleteVolumes?: boolean },
     ): Promise<void> => {
-      if (options.keepImages) {
-        throw new AppError('NOT_SUPPORTED', {
-          details: [{ field: 'keep_images', message: 'is not supported by this version' }],
-        })
-      }
       records.save(context, 'services.write', id, 'deleteService', (service) => {
         const volumes = deps.listVolumes(id)
         if (volumes.length > 0 && !options.deleteVolumes) throw hasVolumes(volumes)
         // Its hostnames are free from the commit on, like its name.
         deps.domains.removeOfService(context, id)
-        return { row: { ...service, name: `~${id}`, desired_state: 'deleting' }, details: { volumes } }
+        if (!options.keepImages) deps.hideImages(service)
+        return {
+          row: { ...service, name: `~${id}`, desired_state: 'deleting' },
+          details: { volumes, keep_images: options.keepImages },
+        }
       })
       await deps.removeService(id)
     },

@@ -43,6 +43,8 @@ export interface ServiceDeps {
    * removed in the background, also after a crash.
    */
   removeService: (serviceId: string) => Promise<void>
+  /** Takes what the registry has of a service out of sight, inside the transaction that deletes it. */
+  hideImages: (service: ServiceSummary) => void
   /** Names of the volumes that a service has. */
   listVolumes: (serviceId: string) => readonly string[]
   /** The hostnames attached to services; its verbs run inside the caller's transaction. */

@@ -10,13 +10,15 @@ export interface ServiceRemovalDeps {
   countByProject: (projectId: string) => number
   /** Cancels what is under way and waits until it has ended. */
   endDeployments: (serviceId: string) => Promise<void>
+  /** The names in the engine of images that came from elsewhere. */
+  foreignImages: (serviceId: string) => readonly string[]
   /** Removes the output that was kept of the service and of its deployments. */
   removeLogs: (serviceId: string) => Promise<void>
   /** Removes the volumes of the service; false when one cannot go yet. */
   removeVolumes: (serviceId: string) => Promise<boolean>
   networkOf: (projectId: string) => string
-  /** Removes the row: the last thing that happens. */
-  removeRow: (serviceId: string) => void
+  /** Removes the row and what only it kept in the registry: the last thing that happens. */
+  removeRow: (service: ServiceSummary) => void
   removed: (serviceId: string) => void
 }
 
@@ -33,21 +35,25 @@ export async function removeDeletedServices(deps: ServiceRemovalDeps, signal: Ab
     const others = containers.filter(({ labels }) => labels[LABELS.kind] === 'release_command')
     for (const { name } of others) await deps.runtime.removeContainer(name)
     if (containers.length > others.length) continue
-    if (!(await removeImages(deps.runtime, service.id))) continue
+    if (!(await removeImages(deps, service.id))) continue
     if (!(await deps.removeVolumes(service.id))) continue
     await deps.removeLogs(service.id)
     if (deps.countByProject(service.project_id) === 1)
       await removeNetwork(deps.runtime, deps.networkOf(service.project_id))
-    deps.removeRow(service.id)
+    deps.removeRow(service)
     deps.removed(service.id)
   }
 }
 
-async function removeImages(runtime: Runtime, serviceId: string): Promise<boolean> {
-  for (const image of await runtime.listImages({ [LABELS.kind]: 'image', [LABELS.service]: serviceId })) {
+async function removeImages(
+  { runtime, foreignImages }: Pick<ServiceRemovalDeps, 'runtime' | 'foreignImages'>,
+  serviceId: string,
+): Promise<boolean> {
+  const labels = { [LABELS.kind]: 'image', [LABELS.service]: serviceId }
+  const made = (await runtime.listImages(labels)).flatMap(({ id, tags }) => (tags.length > 0 ? tags : [id]))
+  for (const reference of new Set([...made, ...foreignImages(serviceId)])) {
     try {
-      for (const reference of image.tags.length > 0 ? image.tags : [image.id])
-        await runtime.removeImage(reference)
+      await runtime.removeImage(reference)
     } catch (error) {
       if (isAppError(error, 'CONFLICT')) return false
       throw error

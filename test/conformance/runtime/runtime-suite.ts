@@ -1,8 +1,12 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import type { Test } from 'tap'
 import { test } from 'tap'
 import type { System } from '../../../src/lib/system.ts'
-import { BuildFailed, ContainerRefused } from '../../../src/runtime/runtime.ts'
+import { BuildFailed, ContainerRefused, TransferFailed } from '../../../src/runtime/runtime.ts'
 import type { BuildLine, BuildSpec, ContainerSpec, LogChunk, Runtime } from '../../../src/runtime/runtime.ts'
+import { openRegistryApi, PROJECT } from '../../support/registry-api.ts'
 import { busyboxRootfs } from '../../support/busybox-image.ts'
 import { volumes } from './volume-suite.ts'
 
@@ -38,6 +42,7 @@ export function runtimeConformance(name: string, create: Factory): void {
   networks(each)
   volumes(each, specOf)
   images(each)
+  transfers(each)
   builds(each)
   containers(each)
   ends(each)
@@ -174,6 +179,71 @@ function images(each: Each): void {
     await run(harness, 'user')
     await t.rejects(harness.runtime.removeImage(harness.image), { code: 'CONFLICT' })
   })
+}
+
+function transfers(each: Each): void {
+  each(
+    'a pushed image comes back by its digest after the engine has lost it, and no name of the registry stays',
+    async (t, harness) => {
+      const { runtime, prefix } = harness
+      const { host, tokenFor, repository } = await openImageRegistry(t)
+      const token = tokenFor(['pull', 'push'])
+      const tag = `${prefix}/pushed:1`
+      const rootfs = await busyboxRootfs()
+      const id = await runtime.importImage(rootfs, { tag, labels: { owner: prefix }, env: {}, cmd: ['sh'] })
+      const place = { host, repository, token }
+      const { digest } = await runtime.pushImage(tag, { ...place, tag: 'release-1' }, patience())
+      t.match(digest, /^sha256:[0-9a-f]{64}$/)
+      t.same(await runtime.pushImage(tag, { ...place, tag: 'release-1' }, patience()), { digest }, 'again')
+      t.same((await runtime.findImage(id))?.tags, [tag])
+      await runtime.removeImage(tag)
+      t.equal(await runtime.findImage(id), undefined)
+      const from = { host, repository, token: tokenFor(['pull']), digest }
+      const pulled = await runtime.pullImage(from, tag, patience())
+      t.match(pulled, { id, tags: [tag], has_command: true })
+      t.match(pulled.labels, { owner: prefix })
+      t.same(await runtime.pullImage(from, `${prefix}/pushed:2`, patience()).then((each) => each.id), id)
+      for (const each of [tag, `${prefix}/pushed:2`]) await runtime.removeImage(each)
+      t.equal(await runtime.findImage(id), undefined, 'with its last name it goes')
+    },
+  )
+
+  each('what the registry refuses or lacks fails with its words', async (t, { runtime, prefix, image }) => {
+    const { host, tokenFor, repository } = await openImageRegistry(t)
+    const to = { host, repository, tag: 'v1' }
+    await t.rejects(
+      runtime.pushImage(image, { ...to, token: tokenFor(['pull']) }, patience()),
+      TransferFailed,
+    )
+    await t.rejects(runtime.pushImage(`${prefix}/none:1`, { ...to, token: 'x' }, patience()), {
+      code: 'NOT_FOUND',
+    })
+    const absent = { host, repository, token: tokenFor(['pull']), digest: `sha256:${'0'.repeat(64)}` }
+    await t.rejects(runtime.pullImage(absent, `${prefix}/absent:1`, patience()), TransferFailed)
+    await t.rejects(
+      runtime.pullImage({ ...absent, host: '127.0.0.1:1' }, `${prefix}/absent:1`, patience()),
+      TransferFailed,
+      'nobody listens there',
+    )
+    t.equal(await runtime.findImage(`${prefix}/absent:1`), undefined)
+    t.same((await runtime.findImage(image))?.tags.length, 1, 'no name of the registry stays')
+  })
+}
+
+/** Berth's own registry on a real port, as the engine meets it. */
+async function openImageRegistry(t: Test) {
+  const dataDir = mkdtempSync(join(tmpdir(), 'berth-transfers-'))
+  const api = await openRegistryApi({ dataDir })
+  t.teardown(async () => {
+    await api.close()
+    rmSync(dataDir, { recursive: true, force: true })
+  })
+  const repository = `${PROJECT}/web`
+  return {
+    host: api.host,
+    repository,
+    tokenFor: (actions: ('pull' | 'push')[]) => api.registry.images.grant(repository, actions, 'a service'),
+  }
 }
 
 async function buildOf(harness: RuntimeHarness, kind: 'succeeds' | 'fails' | 'hangs'): Promise<BuildSpec> {

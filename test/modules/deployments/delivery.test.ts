@@ -21,7 +21,11 @@ test('an upload becomes a running, routed release, and every step is recorded', 
     daemon.stores.deployments
       .listSteps([first])
       .map(({ step, status, attempts }) => [step, status, attempts]),
-    ['fetch', 'build', 'start', 'check', 'route', 'retire'].map((step) => [step, 'done', 1]),
+    ['fetch', 'build', 'publish', 'release_command', 'start', 'check', 'route', 'retire'].map((step) => [
+      step,
+      step === 'release_command' ? 'skipped' : 'done',
+      1,
+    ]),
   )
   t.same(world.running(), [containerName(first, 0)])
   t.same(world.ingress.upstreamsOf(HOST), [containerName(first, 0)])
@@ -31,6 +35,7 @@ test('an upload becomes a running, routed release, and every step is recorded', 
     'Unpacked 1 entries, ….',
     'compiled it',
     `Built berth/shop/web:${first} (…).`,
+    'Published shop/web@….',
     'Replica 0 started.',
     'Replica 0: GET /: 200 (good)',
     'Replica 0: GET /: 200 (good)',
@@ -94,7 +99,7 @@ test('a build that fails ends the deployment and leaves the old release alone', 
   t.match(world.logText(bad), /npm ERR! no\nFailed: RUN npm ci failed/)
   t.same(
     daemon.stores.deployments.listSteps([bad]).map(({ step, status }) => `${step} ${status}`),
-    ['fetch done', 'build failed'],
+    ['fetch done', 'build failed', 'release_command skipped'],
   )
   t.same(world.containers(), [containerName(old, 0)])
   t.same(world.ingress.historyOf(HOST).at(-1), [containerName(old, 0)])

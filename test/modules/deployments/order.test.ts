@@ -113,7 +113,7 @@ test('answers say how far a deployment is, also in lists', async (t) => {
   t.same(items[0], daemon.deployments.getDeployment(OPERATOR, second))
   t.same(
     items[0]?.steps.map(({ step }) => step),
-    ['fetch', 'build', 'release_command', 'start', 'check', 'route', 'retire'],
+    ['fetch', 'build', 'publish', 'release_command', 'start', 'check', 'route', 'retire'],
   )
   t.equal(
     items[0]?.steps.every(({ duration_ms }) => (duration_ms ?? -1) >= 0),

@@ -1,13 +1,16 @@
 import { test } from 'tap'
 import { containerName } from '../../../src/modules/replicas/container-spec.ts'
+import { TransferFailed } from '../../../src/runtime/runtime.ts'
 import {
   addService,
   ask,
+  deploy,
   type Delivery,
   openDelivery,
   OPERATOR,
   over,
   release,
+  until,
 } from '../../support/delivery.ts'
 
 const specOf = (world: Delivery, id: string) => world.controls.container(containerName(id, 0))?.spec
@@ -33,6 +36,7 @@ test('a redeployment takes the image of the live release and the settings of tod
     [
       'fetch done',
       'build skipped',
+      'publish skipped',
       'release_command skipped',
       'start done',
       'check done',
@@ -73,33 +77,88 @@ test('a rollback restores image, settings and variables of the release that it g
   t.match(await over(daemon, named.id), { status: 'Healthy' })
 })
 
-test('a release whose image is gone cannot be deployed again', async (t) => {
+/** Every image of the engine that no container uses, as `docker image prune -a` takes it. */
+function prune(world: Delivery): void {
+  const used = new Set([...world.fakeEngine.containers.values()].map(({ spec }) => spec.image))
+  for (const [id, { tags }] of world.fakeEngine.images)
+    if (!used.has(id) && !tags.some((tag) => used.has(tag))) world.fakeEngine.images.delete(id)
+}
+
+test('what was built is published, and a release comes back after the engine has lost its image', async (t) => {
   const world = await openDelivery(t)
   const daemon = await world.start()
   const service = await addService(world, daemon)
   await t.rejects(ask(daemon, service, { type: 'redeploy' }), { code: 'NOTHING_TO_DEPLOY' })
   const first = await release(world, daemon, service)
-  const second = await release(world, daemon, service)
-  world.fakeEngine.images.delete(daemon.stores.deployments.find(first)?.image_id ?? '')
-  await t.rejects(ask(daemon, service, { type: 'rollback', deployment_id: first }), {
-    code: 'NOTHING_TO_DEPLOY',
-    message: /deployment 1 is no longer kept/,
-  })
-  t.match(daemon.stores.deployments.find(second), { status: 'Healthy' })
+  const { digest, number } = daemon.stores.deployments.find(first) ?? {}
+  t.match(daemon.images.find('shop/web', `release-${number}-${first.slice(-8)}`), { digest })
+  t.match(daemon.deployments.getDeployment(OPERATOR, first), { artifact: { digest } })
+  await release(world, daemon, service)
+  prune(world)
+  t.equal(world.fakeEngine.images.size, 1)
+  const builds = world.controls.calls('buildImage')
+  const back = await ask(daemon, service, { type: 'rollback', deployment_id: first })
+  t.match(await over(daemon, back), { status: 'Healthy', digest, image: `berth/shop/web:${first}` })
+  t.match(world.logText(back), `it is back from shop/web@${digest}`)
+  t.equal(world.controls.calls('buildImage'), builds, 'nothing was built')
+  t.match(daemon.images.pinned(back), { digest })
 })
 
-test('an image that vanishes before it is started fails the deployment with advice', async (t) => {
+test('an image that vanishes before it is started comes back, too', async (t) => {
+  const world = await openDelivery(t)
+  const daemon = await world.start()
+  const service = await addService(world, daemon)
+  await release(world, daemon, service)
+  world.controls.before('ensureNetwork', () => world.fakeEngine.images.clear())
+  const again = await ask(daemon, service, { type: 'redeploy' })
+  t.match(await over(daemon, again), { status: 'Healthy' })
+  t.match(world.logText(again), /it is back from the registry of this node/)
+})
+
+test('a container that is removed by hand comes back also after its image has gone', async (t) => {
+  const world = await openDelivery(t)
+  const daemon = await world.start()
+  const service = await addService(world, daemon)
+  const id = await release(world, daemon, service)
+  world.fakeEngine.images.clear()
+  world.controls.removeByHand(containerName(id, 0))
+  await until('it runs again', () => world.running().includes(containerName(id, 0)))
+  await until('it is healthy', () => daemon.stores.replicas.listAll()[0]?.status === 'Healthy')
+  t.equal(daemon.stores.replicas.listAll()[0]?.restarts, 0, 'which is no fault of its own')
+  t.same(daemon.errors, [])
+})
+
+test('a release of before there was a registry needs its image in the engine, and is published when it is deployed again', async (t) => {
+  const world = await openDelivery(t)
+  const daemon = await world.start()
+  const service = await addService(world, daemon)
+  const [first, second] = [await release(world, daemon, service), await release(world, daemon, service)]
+  world.database.run('DELETE FROM registry_pins')
+  const back = await ask(daemon, service, { type: 'rollback', deployment_id: first })
+  t.match(await over(daemon, back), { status: 'Healthy' })
+  t.match(daemon.images.pinned(back), { repository: 'shop/web' })
+  prune(world)
+  await t.rejects(ask(daemon, service, { type: 'rollback', deployment_id: second }), {
+    code: 'NOTHING_TO_DEPLOY',
+    message: /deployment 2 is no longer kept/,
+  })
+})
+
+test('a push that the registry refuses fails the deployment with its words, and the old release serves on', async (t) => {
   const world = await openDelivery(t)
   const daemon = await world.start()
   const service = await addService(world, daemon)
   const first = await release(world, daemon, service)
-  const { image_id } = daemon.stores.deployments.find(first) ?? {}
-  world.controls.before('ensureNetwork', () => void world.fakeEngine.images.delete(image_id ?? ''))
-  const again = await ask(daemon, service, { type: 'redeploy' })
-  t.match(await over(daemon, again), {
+  world.controls.fail(
+    'pushImage',
+    new TransferFailed('denied: The registry quota of the project is used up.'),
+  )
+  const second = await deploy(world, daemon, service)
+  t.match(await over(daemon, second), {
     status: 'Failed',
-    reason: 'The image is no longer in the engine. Deploy the source again.',
+    reason: /could not be pushed to the registry of this node: denied: .* quota/,
   })
+  t.same(world.running(), [containerName(first, 0)])
 })
 
 test('images beyond those that are kept go, and so do those that belong to no release', async (t) => {
@@ -114,6 +173,9 @@ test('images beyond those that are kept go, and so do those that belong to no re
   t.same(kept, [false, false, true, true])
   const tags = [...world.fakeEngine.images.values()].flatMap((image) => image.tags).toSorted()
   t.same(tags, [`berth/shop/web:${ids[2]}`, `berth/shop/web:${ids[3]}`, 'someone-elses:1'])
+  for (const [index, id] of ids.entries())
+    t.equal(daemon.images.pinned(id) !== undefined, index >= 2, 'the registry keeps as many')
+  t.equal(world.database.get<{ count: number }>('SELECT count(*) AS count FROM registry_manifests')?.count, 2)
   t.match(await over(daemon, await ask(daemon, service, { type: 'rollback' })), { status: 'Healthy' })
   await daemon.services.deleteService(OPERATOR, service, { keepImages: false })
 })
@@ -124,6 +186,7 @@ test('an image that is given up while a rollback to it is asked for is not deplo
   const service = await addService(world, daemon)
   const first = await release(world, daemon, service)
   for (let count = 0; count < 3; count += 1) await release(world, daemon, service)
+  world.database.run('DELETE FROM registry_pins')
   world.controls.after('findImage', () => void daemon.stores.deployments.forgetExpiredImages(1))
   await t.rejects(ask(daemon, service, { type: 'rollback', deployment_id: first }), {
     code: 'NOTHING_TO_DEPLOY',

@@ -34,6 +34,11 @@ test('a deleted service leaves no container, image, network, route or row', asyn
     [other],
   )
   for (const id of [first, second]) t.equal(daemon.stores.deployments.find(id), undefined)
+  t.same(
+    world.database.all('SELECT path FROM registry_repositories'),
+    [{ path: 'other' }],
+    'nor a repository',
+  )
   await daemon.services.deleteService(OPERATOR, other, remove)
   await until('the other one is gone', () => daemon.stores.services.findAny(other) === undefined)
   t.same([world.fakeEngine.networks.size, world.fakeEngine.images.size, world.containers().length], [0, 0, 0])

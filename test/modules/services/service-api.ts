@@ -131,6 +131,7 @@ export async function openServiceApi(t: Test) {
         removeOfService: (_, id) => void hostnames.delete(id),
       },
       cancelDeployments: (id) => void nudged.push(`cancel ${id}`),
+      hideImages: ({ name }) => void nudged.push(`hide ${name}`),
       listVolumes: () => [],
       removeService,
       serviceChanged: (id) => void nudged.push(id),

@@ -172,15 +172,23 @@ test('restarting names the deployment that does it', async (t) => {
   t.equal(answer.body['id'], id)
 })
 
+test('a deleted service leaves its images in the registry when asked to', async (t) => {
+  const api = await openServiceApi(t)
+  const id = await api.addService('web')
+  t.equal((await api.root('DELETE', `/v1/services/${id}?keep_images=true`)).status, 204)
+  t.notOk(api.nudged.includes('hide web'))
+  t.match(api.audited.at(-1), { details: { keep_images: true } })
+})
+
 test('a deleted service is gone at once, its name is free, and its removal is recorded', async (t) => {
   const api = await openServiceApi(t)
   const id = await api.addService('web', { env: { A: '1' } })
   const url = `/v1/services/${id}`
-  t.equal((await api.root('DELETE', `${url}?keep_images=true`)).body.error, 'NOT_SUPPORTED')
   const deleted = await api.root('DELETE', `${url}?keep_images=false`)
   t.equal(deleted.status, 204)
   t.equal(deleted.text, '')
   t.ok(api.nudged.includes(`remove ${id}`))
+  t.ok(api.nudged.includes('hide web'))
   t.match(api.audited.at(-1), { action: 'deleteService', resource_id: id, details: { name: 'web' } })
   t.same(
     api.store.listDeleting().map((service) => service.id),

@@ -4,7 +4,9 @@ import type { ServiceRow } from '../../services/service-schema.ts'
 import type { DeploymentRow, DeploymentSource } from '../deployment-schema.ts'
 import type { DeploymentStore } from '../deployment-store.ts'
 import { createReleaseChoice } from '../release-choice.ts'
+import type { ReleaseLibrary } from '../release-library.ts'
 import type { ReleaseSettings } from '../release-settings.ts'
+import { restoreImage } from '../steps/image-restoration.ts'
 import { DeploymentFailed } from '../steps/step.ts'
 import type { SourceFetcher } from './source-fetch.ts'
 import type { Draft, SourcePlanner } from './source-plan.ts'
@@ -12,8 +14,9 @@ import type { Draft, SourcePlanner } from './source-plan.ts'
 export interface ReleasePlanDeps {
   store: DeploymentStore
   settings: ReleaseSettings
-  /** Whether a release's image is still there; asked before a release is deployed again. */
+  /** Whether the engine still has the image of a release that was never published. */
   hasImage: (imageId: string) => Promise<boolean>
+  library: Pick<ReleaseLibrary, 'pinned' | 'pinSame'>
 }
 
 type ReleaseSource = Extract<DeploymentSource, { type: 'redeploy' | 'rollback' }>
@@ -39,17 +42,19 @@ export function createReleasePlanners(deps: ReleasePlanDeps): {
     release: DeploymentRow,
     source: ReleaseSource,
   ): Promise<Draft> => {
-    if (release.image_id === null || !(await deps.hasImage(release.image_id))) throw notKept(release)
+    const isHere = deps.library.pinned(release.id) !== undefined
+    if (!isHere && (release.image_id === null || !(await deps.hasImage(release.image_id))))
+      throw notKept(release)
     const settings =
       source.type === 'rollback'
         ? { config: release.config, env_sealed: release.env_sealed }
         : await deps.settings.snapshot(service)
-    return () => ({
+    return (deploymentId) => ({
       ...settings,
       source,
       build: release.build,
       artifact: { ...imageOf(release), digest: release.digest, commit: release.commit },
-      skips: ['build'],
+      skips: deps.library.pinSame(deploymentId, release.id) ? ['build', 'publish'] : ['build'],
     })
   }
 
@@ -76,15 +81,21 @@ function notKept({ number }: DeploymentRow): AppError {
   })
 }
 
-/** Finds the image that a release left in the engine. */
-export function createReleaseFetcher(runtime: Pick<Runtime, 'findImage'>): SourceFetcher {
+/** Finds the image that a release left in the engine, or has the engine take it from the registry again. */
+export function createReleaseFetcher(deps: {
+  runtime: Pick<Runtime, 'findImage'>
+  library: Pick<ReleaseLibrary, 'restore'>
+}): SourceFetcher {
   return {
     gives: 'image',
-    fetch: async ({ deployment: { image, image_id } }) => {
-      const found = image_id === null ? undefined : await runtime.findImage(image_id)
-      if (image === null || !found)
-        throw new DeploymentFailed('The image is no longer in the engine. Deploy the source again.')
-      return { image, image_id: found.id }
+    fetch: async ({ deployment: { id, image, image_id }, signal, log }) => {
+      if (image === null || image_id === null)
+        throw new DeploymentFailed('The image is no longer kept. Deploy the source again.')
+      const found = await deps.runtime.findImage(image)
+      if (found?.id === image_id) return { image, image_id }
+      const restored = await restoreImage(deps.library, { id, image }, signal)
+      log(`The engine had lost the image; it is back from ${restored.repository}@${restored.digest}.`)
+      return { image, image_id: restored.id, digest: restored.digest }
     },
   }
 }

@@ -2,6 +2,7 @@ import { LABELS } from '../../../runtime/labels.ts'
 import { type BuildLine, BuildFailed, type ImageInfo, type Runtime } from '../../../runtime/runtime.ts'
 import type { ServiceBuild } from '../../services/service-schema.ts'
 import type { DeploymentCommit } from '../deployment-schema.ts'
+import { engineImage } from '../engine-image.ts'
 import type { FoundImage, SourceFetchers } from '../sources/source-fetch.ts'
 import type { WorkFolders } from '../work-folders.ts'
 import { DeploymentFailed, type StepContext, type StepWork } from './step.ts'
@@ -68,7 +69,7 @@ export function createSourceSteps(deps: SourceStepDeps): Record<'fetch' | 'build
 
     build: async (context) => {
       const { deployment } = context
-      const tag = imageTag(context)
+      const tag = engineImage(context)
       const image = await ensureImage(context, tag)
       context.log(`Built ${tag} (${image.id}).`)
       notePort(context, image.exposed_ports)
@@ -76,11 +77,6 @@ export function createSourceSteps(deps: SourceStepDeps): Record<'fetch' | 'build
       return () => deps.setArtifact(deployment.id, { image: tag, image_id: image.id })
     },
   }
-}
-
-/** Derived from the deployment's id, so that no two builds ever share one. */
-function imageTag(context: StepContext): string {
-  return `berth/${context.project_name}/${context.service_name}:${context.deployment.id}`
 }
 
 function imageLabels({ deployment }: StepContext): Record<string, string> {

@@ -12,6 +12,8 @@ import { containerName, networkName, replicaSpec } from '../../replicas/containe
 import { wellAt } from '../../replicas/replica-plan.ts'
 import type { ReplicaRow } from '../../replicas/replica-schema.ts'
 import type { DeploymentRow } from '../deployment-schema.ts'
+import type { ReleaseLibrary } from '../release-library.ts'
+import { restoreImage } from './image-restoration.ts'
 import { writesVolumes } from '../../services/service-schema.ts'
 import { createReplicaCheck } from './replica-check.ts'
 import { createStopFirst, type StopFirstDeps } from './stop-first.ts'
@@ -20,6 +22,7 @@ import { DeploymentFailed, type ReplicaRows, type StepContext, type StepWork } f
 export interface StartStepDeps extends StopFirstDeps {
   runtime: Runtime
   replicas: ReplicaRows
+  library: Pick<ReleaseLibrary, 'restore'>
   openEnv: (sealed: string) => Promise<Readonly<Record<string, string>>>
   /** How many replicas the service wants. */
   wantedReplicas: (deployment: DeploymentRow) => number
@@ -53,7 +56,9 @@ export function createStartSteps(deps: StartStepDeps): Record<'start' | 'check',
     const spec = replicaSpec({ service_name, deployment, env, mounts }, index)
     signal.throwIfAborted()
     // Not left alone when the signal aborts: the turn of the service must not end before it.
-    await ensureRunning(runtime, spec, signal)
+    await ensureContainer(deps, spec, context)
+    signal.throwIfAborted()
+    await startContainer(runtime, spec)
     replicas.save(startedRow(deployment, index, system.nowIso()))
     context.log(`Replica ${index} started.`)
   }
@@ -136,17 +141,32 @@ function startedRow(deployment: DeploymentRow, index: number, now: string): Repl
   }
 }
 
-async function ensureRunning(runtime: Runtime, spec: ContainerSpec, signal: AbortSignal): Promise<void> {
-  const what = `Replica ${spec.labels[LABELS.replica]}`
+async function ensureContainer(
+  deps: StartStepDeps,
+  spec: ContainerSpec,
+  context: StepContext,
+): Promise<void> {
   try {
-    await runtime.ensureContainer(spec)
-    signal.throwIfAborted()
+    await deps.runtime.ensureContainer(spec)
+  } catch (error) {
+    if (!isAppError(error, 'NOT_FOUND')) throw refusalOf(spec, error)
+    await restoreImage(deps.library, { id: context.deployment.id, image: spec.image }, context.signal)
+    context.log('The engine had lost the image; it is back from the registry of this node.')
+    await deps.runtime.ensureContainer(spec).catch((again: unknown) => {
+      throw refusalOf(spec, again)
+    })
+  }
+}
+
+async function startContainer(runtime: Runtime, spec: ContainerSpec): Promise<void> {
+  try {
     await runtime.startContainer(spec.name)
   } catch (error) {
-    if (error instanceof ContainerRefused)
-      throw new DeploymentFailed(`${what} could not start: ${error.message}`)
-    if (isAppError(error, 'NOT_FOUND'))
-      throw new DeploymentFailed('The image is no longer in the engine. Deploy the source again.')
-    throw error
+    throw refusalOf(spec, error)
   }
+}
+
+function refusalOf(spec: ContainerSpec, error: unknown): unknown {
+  if (!(error instanceof ContainerRefused)) return error
+  return new DeploymentFailed(`Replica ${spec.labels[LABELS.replica]} could not start: ${error.message}`)
 }

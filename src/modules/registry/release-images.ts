@@ -1,0 +1,148 @@
+import { AppError } from '../../lib/errors.ts'
+import type { System } from '../../lib/system.ts'
+import type { Database } from '../../store/database.ts'
+import { SYSTEM_ACTOR_NAME } from '../identity/actor.ts'
+import type { RegistryAction } from './caller.ts'
+import type { ManifestStore } from './manifest-store.ts'
+import type { PinStore } from './pin-store.ts'
+import { isDigest, isTag } from './registry-path.ts'
+import { HIDDEN, type RegistryStore, type RepositoryRow } from './registry-store.ts'
+import type { TokenSigner } from './token-signer.ts'
+
+/** An image in the registry, named so that it can never be another one. */
+export interface StoredImage {
+  /** `<project>/<service>`, without a host. */
+  repository: string
+  digest: string
+  media_type: string
+}
+
+/** What deployments ask of the registry. */
+export interface ReleaseImages {
+  /** A token for the engine or for a copy, good for one repository and a short time, and no longer than there is the service. */
+  grant(repository: string, actions: readonly RegistryAction[], serviceId: string): string
+  /** The image behind a tag or digest, and the project that it belongs to. */
+  find(repository: string, reference: string): (StoredImage & { project_id: string }) | undefined
+  /**
+   * Inside the caller's transaction: has a deployment hold an image. `tag` is the name that Berth pushed it under, which goes with the
+   * last release; without one the image is someone else's. Throws MANIFEST_UNKNOWN when it is gone.
+   */
+  pin(deploymentId: string, image: { repository: string; digest: string; tag?: string }): void
+  /** Inside the caller's transaction: has a deployment hold what another one holds. Answers whether that one holds anything. */
+  pinSame(deploymentId: string, as: string): boolean
+  /** What a deployment holds, under the repository's present name. */
+  pinned(deploymentId: string): StoredImage | undefined
+  /** Inside the caller's transaction: lets go of it; what Berth alone pushed and nobody needs any more goes too. */
+  unpin(deploymentIds: readonly string[]): void
+  /**
+   * Inside the caller's transaction: takes a deleted service's repositories out of everyone's sight, unless a release of another service
+   * holds an image of theirs. Its own releases keep what they hold until `removeHidden`.
+   */
+  hideRepositories(
+    service: { id: string; project_id: string; name: string },
+    isOwn: (deploymentId: string) => boolean,
+  ): void
+  /** Inside the caller's transaction, once the service's releases are gone: removes what was hidden. */
+  removeHidden(service: { id: string; project_id: string }): void
+}
+
+export interface ReleaseImageDeps {
+  database: Database
+  system: System
+  store: RegistryStore
+  manifests: ManifestStore
+  pins: PinStore
+  signer: TokenSigner
+}
+
+/** An engine that pushes a large image asks for each of its layers anew; a request that has begun is never cut. */
+const GRANT_SECONDS = 3600
+
+/** The images of releases: how they come to be held, and how they are let go. */
+export function createReleaseImages(deps: ReleaseImageDeps): ReleaseImages {
+  const { database, system, store, manifests, pins } = deps
+
+  const findRepository = (name: string): RepositoryRow | undefined => {
+    const slash = name.indexOf('/')
+    return slash === -1 ? undefined : store.find(name.slice(0, slash), name.slice(slash + 1))
+  }
+
+  const removeLoose = (manifestId: number): void => {
+    if (!pins.isLoose(manifestId)) return
+    const children = pins.children(manifestId)
+    manifests.remove(manifestId)
+    for (const child of children) removeLoose(child)
+  }
+
+  return {
+    grant: (repository, actions, service_id) =>
+      deps.signer.sign({
+        kind: 'access',
+        principal: null,
+        name: SYSTEM_ACTOR_NAME,
+        service_id,
+        epoch: '',
+        grants: { [repository]: actions },
+        expires: Math.floor(system.now() / 1000) + GRANT_SECONDS,
+      }),
+
+    find: (name, reference) => {
+      const repository = findRepository(name)
+      if (!repository || !(isTag(reference) || isDigest(reference))) return undefined
+      const found = isDigest(reference)
+        ? manifests.findByDigest(repository.id, reference)
+        : manifests.findByTag(repository.id, reference)
+      return (
+        found && {
+          project_id: repository.project_id,
+          repository: repository.name,
+          digest: found.digest,
+          media_type: found.media_type,
+        }
+      )
+    },
+
+    pin: (deploymentId, { repository: name, digest, tag }) => {
+      const repository = findRepository(name)
+      const manifest = repository && manifests.findByDigest(repository.id, digest)
+      if (!manifest) throw new AppError('MANIFEST_UNKNOWN')
+      pins.put(deploymentId, manifest.id, tag ?? null)
+    },
+
+    pinSame: (deploymentId, as) => {
+      const pin = pins.find(as)
+      if (pin) pins.put(deploymentId, pin.manifest_id, pin.tag)
+      return pin !== undefined
+    },
+
+    pinned: (deploymentId) => {
+      const pin = pins.find(deploymentId)
+      const found = pin && manifests.findByDigest(pin.repository_id, pin.digest)
+      return found && { repository: pin.repository, digest: pin.digest, media_type: found.media_type }
+    },
+
+    unpin: (deploymentIds) =>
+      database.transact(() => {
+        for (const deploymentId of deploymentIds) {
+          const pin = pins.find(deploymentId)
+          if (!pin) continue
+          pins.remove(deploymentId)
+          if (pin.tag === null || pins.holders(pin.repository_id, pin.digest).length > 0) continue
+          if (store.findTag(pin.repository_id, pin.tag)?.digest === pin.digest)
+            store.removeTag(pin.repository_id, pin.tag)
+          removeLoose(pin.manifest_id)
+        }
+      }),
+
+    hideRepositories: ({ id, project_id, name }, isOwn) => {
+      for (const repository of store.listUnder(project_id, name)) {
+        if (!pins.holdersIn(repository.id).every(isOwn)) continue
+        store.rename(repository.id, `${HIDDEN}${id}${repository.path.slice(name.length)}`)
+      }
+    },
+
+    removeHidden: ({ id, project_id }) => {
+      for (const repository of store.listUnder(project_id, `${HIDDEN}${id}`)) store.remove(repository.id)
+    },
+  }
+}

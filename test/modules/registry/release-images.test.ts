@@ -1,0 +1,152 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test, type Test } from 'tap'
+import { describe, digest, RegistryClient, TYPES } from '../../conformance/registry/registry-client.ts'
+import { movableSystem } from '../../support/identity-api.ts'
+import { openRegistryApi, PROJECT } from '../../support/registry-api.ts'
+
+const NAME = `${PROJECT}/web`
+const DAY_MS = 86_400_000
+
+async function open(t: Test) {
+  const dataDir = mkdtempSync(join(tmpdir(), 'berth-pins-'))
+  const system = movableSystem()
+  const api = await openRegistryApi({ dataDir, system })
+  t.teardown(async () => {
+    await api.close()
+    rmSync(dataDir, { recursive: true, force: true })
+  })
+  const client = new RegistryClient(api.origin, `Bearer ${await api.mintToken()}`)
+  const status = async (reference: string) =>
+    (await client.send('GET', `/v2/${NAME}/manifests/${reference}`)).status
+  return { api, system, client, status, images: api.registry.images }
+}
+
+test('what a release holds is refused for deletion by everyone, with the name of who holds it', async (t) => {
+  const { api, client, images, status } = await open(t)
+  const { digest: wanted } = await client.pushImage(NAME, 'v1')
+  const release = api.addDeployment()
+  images.pin(release, { repository: NAME, digest: wanted })
+  t.match(images.pinned(release), { repository: NAME, digest: wanted, media_type: TYPES.image })
+  for (const reference of [wanted, 'v1']) {
+    const refused = await client.send('DELETE', `/v2/${NAME}/manifests/${reference}`)
+    t.equal(refused.status, 409)
+    t.match(refused.text, /DENIED/)
+    t.match(refused.text, `deployment ${release}`)
+  }
+  const config = (JSON.parse((await client.send('GET', `/v2/${NAME}/manifests/v1`)).text) as Image).config
+  t.not((await client.send('DELETE', `/v2/${NAME}/blobs/${config.digest}`)).status, 202, 'nor its parts')
+  for (const path of ['', `/manifests/${wanted}`, '/tags/v1']) {
+    const refused = await api.call(api.session, 'DELETE', `/v1/registry/repositories/${PROJECT}/web${path}`)
+    t.match(refused, {
+      status: 409,
+      body: { error: 'IN_USE', details: [{ message: `deployment ${release}` }] },
+    })
+  }
+  t.throws(() => api.database.run('DELETE FROM registry_repositories'), /FOREIGN KEY/, 'nor by a mistake')
+  images.unpin([release])
+  t.equal(await status('v1'), 200, 'what someone else pushed stays when it is let go')
+  t.equal((await client.send('DELETE', `/v2/${NAME}/manifests/${wanted}`)).status, 202)
+})
+
+interface Image {
+  config: { digest: string }
+}
+
+test('neither rules nor collections touch what a release holds, the parts of an index too', async (t) => {
+  const { api, client, images, status, system } = await open(t)
+  const child = await client.pushImage(NAME, '')
+  const index = JSON.stringify({
+    schemaVersion: 2,
+    mediaType: TYPES.index,
+    manifests: [describe(child.manifest, TYPES.image)],
+  })
+  t.equal((await client.putManifest(NAME, 'moving', index, TYPES.index)).status, 201)
+  const release = api.addDeployment()
+  images.pin(release, { repository: NAME, digest: digest(index) })
+  t.equal((await client.send('DELETE', `/v2/${NAME}/manifests/${child.digest}`)).status, 409)
+  const other = await client.pushImage(NAME, 'moving')
+  await api.call(api.session, 'PUT', `/v1/projects/${api.projectId}/registry-rules`, {
+    quota_bytes: null,
+    rules: [{ repositories: '*', keep_untagged_days: 0, retain: { tags: ['*'] } }],
+  })
+  system.advance(3 * DAY_MS)
+  const collect = async () => api.call(await api.login(), 'POST', '/v1/registry/gc')
+  t.match((await collect()).body, { deleted_tags: 1, deleted_manifests: 1, problems: [] })
+  t.equal(await status(other.digest), 404)
+  for (const reference of [digest(index), child.digest]) t.equal(await status(reference), 200)
+  images.unpin([release])
+  system.advance(3 * DAY_MS)
+  await collect()
+  for (const reference of [digest(index), child.digest]) t.equal(await status(reference), 404)
+})
+
+test('what Berth pushed goes with the last release that holds it, unless someone else named it', async (t) => {
+  const { api, client, images, status } = await open(t)
+  const [mine, named] = [await client.pushImage(NAME, 'release-1'), await client.pushImage(NAME, 'release-2')]
+  const releases = [api.addDeployment(), api.addDeployment(), api.addDeployment()] as const
+  images.pin(releases[0], { repository: NAME, digest: mine.digest, tag: 'release-1' })
+  t.ok(images.pinSame(releases[1], releases[0]), 'a rollback holds it as well')
+  images.pin(releases[2], { repository: NAME, digest: named.digest, tag: 'release-2' })
+  t.equal((await client.putManifest(NAME, 'stable', named.manifest)).status, 201)
+  images.unpin([releases[0]])
+  t.equal(await status('release-1'), 200)
+  images.unpin([releases[1], releases[2]])
+  t.equal(await status('release-1'), 404)
+  t.equal(await status(mine.digest), 404)
+  t.equal(await status('release-2'), 404)
+  t.equal(await status('stable'), 200)
+  t.notOk(images.pinSame(releases[1], releases[0]))
+  t.throws(() => images.pin(releases[0], { repository: NAME, digest: mine.digest }), {
+    code: 'MANIFEST_UNKNOWN',
+  })
+})
+
+test("a grant is good for its repository, for what it says and for a while, and counts as Berth's own", async (t) => {
+  const { api, client, images, system } = await open(t)
+  const own = (grant: string) => new RegistryClient(api.origin, `Bearer ${grant}`)
+  const pusher = own(images.grant(NAME, ['pull', 'push'], 'a service'))
+  const { digest: wanted } = await pusher.pushImage(NAME, 'release-1')
+  t.equal((await pusher.send('DELETE', `/v2/${NAME}/manifests/${wanted}`)).status, 404)
+  t.equal((await pusher.send('GET', `/v2/${PROJECT}/other/tags/list`)).status, 404)
+  t.same((await pusher.send('GET', '/v2/_catalog')).json['repositories'], [])
+  const puller = own(images.grant(NAME, ['pull'], 'a service'))
+  t.equal((await puller.send('GET', `/v2/${NAME}/manifests/${wanted}`)).status, 200)
+  t.equal((await puller.send('POST', `/v2/${NAME}/blobs/uploads/`)).status, 404)
+  const event = api.database.get<{ actor_kind: string; actor_name: string }>(
+    "SELECT actor_kind, actor_name FROM audit_events WHERE action = 'pushManifest'",
+  )
+  t.same(event, { actor_kind: 'system', actor_name: 'berth' })
+  await client.pushImage(`${PROJECT}/other`, 'v1')
+  system.advance(2 * 3_600_000)
+  t.equal((await puller.send('GET', `/v2/${NAME}/manifests/${wanted}`)).status, 401)
+})
+
+test("a deleted service's repositories are out of sight at once, and gone once its releases are", async (t) => {
+  const { api, client, images, status } = await open(t)
+  const service = { id: api.system.newId(), project_id: api.projectId, name: 'web' }
+  const { digest: wanted } = await client.pushImage(NAME, 'v1')
+  for (const path of ['web/cache', 'web-two', 'website']) await client.pushImage(`${PROJECT}/${path}`, 'v1')
+  const release = api.addDeployment()
+  images.pin(release, { repository: NAME, digest: wanted })
+  images.hideRepositories(service, () => false)
+  t.equal(await status('v1'), 200, "another service's release holds an image of it")
+  images.hideRepositories(service, (id) => id === release)
+  t.equal(await status('v1'), 404)
+  const left = [`${PROJECT}/web-two`, `${PROJECT}/website`]
+  t.same((await client.send('GET', '/v2/_catalog')).json['repositories'], left)
+  t.same(
+    api.registry.describeContents(api.projectId),
+    left.map((name) => `repository ${name}`),
+  )
+  t.match(images.pinned(release), { digest: wanted }, 'its releases have what they need')
+  t.equal((await client.pushImage(NAME, 'v1')).digest.length, 71, 'the name is free')
+  api.database.transact(() => {
+    api.database.run('DELETE FROM registry_pins')
+    images.removeHidden(service)
+    images.removeHidden(service)
+  })
+  t.equal(await status('v1'), 200)
+  t.match(api.database.get('SELECT count(*) AS count FROM registry_repositories'), { count: 3 })
+})
