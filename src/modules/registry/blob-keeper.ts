@@ -1,3 +1,4 @@
+import { constants } from 'node:fs'
 import { type FileHandle, open, rename } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { syncDirectory } from '../../lib/durable-file.ts'
@@ -28,6 +29,17 @@ export interface BlobKeeperDeps {
 }
 
 const VERIFY_ATTEMPTS = 5
+
+/** Past the page cache, where the file system takes that. */
+async function openToRead(path: string, isDirect: boolean): Promise<FileHandle> {
+  if (!isDirect) return open(path, 'r')
+  try {
+    return await open(path, constants.O_RDONLY | constants.O_DIRECT)
+  } catch (error) {
+    if (systemCodeOf(error) !== 'EINVAL') throw error
+    return open(path, 'r')
+  }
+}
 
 export type BlobKeeper = ReturnType<typeof createBlobKeeper>
 
@@ -80,11 +92,11 @@ export function createBlobKeeper(deps: BlobKeeperDeps) {
     throw new AppError('BUSY', { retryAfterSeconds: 5 })
   }
 
-  const openFile = async (blob: BlobRow): Promise<FileHandle> => {
+  const openFile = async (blob: BlobRow, isDirect = false): Promise<FileHandle> => {
     const path = tree.blob(blob.digest)
     let handle: FileHandle
     try {
-      handle = await open(path, 'r')
+      handle = await openToRead(path, isDirect)
     } catch (error) {
       if (systemCodeOf(error) !== 'ENOENT') throw error
       // A collection may have removed it since the row was read.
