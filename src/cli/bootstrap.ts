@@ -4,7 +4,6 @@ import { isLoopback } from './connection.ts'
 import { readNewPassword } from './new-password.ts'
 import { clientFor } from './session.ts'
 import type { Surroundings } from './verb.ts'
-import type { Me } from './wire.ts'
 
 /** Who was just made the first administrator. */
 export interface FirstAdmin {
@@ -26,7 +25,7 @@ export async function bootstrap(
     throw new UsageError('name the first administrator: --username NAME')
   const username = given.username ?? (await terminal.ask('User name of the first administrator:', USUAL_NAME))
   const password = await readNewPassword(terminal, given.passwordFromStdin, username)
-  await clientFor(call, origin, adminToken).send('POST', '/v1/bootstrap', { username, password })
+  await clientFor(call, origin, adminToken).call('POST /v1/bootstrap', { body: { username, password } })
   output.note(`${username} is the first administrator.`)
   return { username, password }
 }
@@ -55,7 +54,7 @@ async function readToken(file: string): Promise<string | undefined> {
 
 async function isFresh(call: Surroundings, origin: string, token: string): Promise<boolean> {
   try {
-    return !(await clientFor(call, origin, token).get<Me>('/v1/me')).admin_initialized
+    return !(await clientFor(call, origin, token).call('GET /v1/me')).admin_initialized
   } catch (error) {
     if (call.signal.aborted || !(error instanceof CliError)) throw error
     // It may be another server's token; the login itself will tell what is wrong.

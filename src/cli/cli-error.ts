@@ -8,6 +8,7 @@ export const EXIT = {
   conflict: 5,
   not_deployed: 6,
   unavailable: 7,
+  differs: 8,
   interrupted: 130,
   broken_pipe: 141,
   terminated: 143,

@@ -1,3 +1,13 @@
+import {
+  type Answer,
+  type Input,
+  type Item,
+  type ListRoute,
+  type Maybe,
+  type Place,
+  type Route,
+  targetOf,
+} from '../api-client/route.ts'
 import type { System } from '../lib/system.ts'
 import { ApiError, CliError, EXIT } from './cli-error.ts'
 import { readFailure, readJson, unreachable } from './http-answer.ts'
@@ -6,23 +16,36 @@ import { sendBody } from './http-upload.ts'
 /** Speaks to one server. Every method throws an ApiError for a refusal and a CliError when there is no answer. */
 export interface Client {
   readonly origin: string
-  get<T>(path: string, query?: Query): Promise<T>
+  /** Asks a route, and answers what comes back: undefined for 204. */
+  call<R extends Route>(route: R, ...input: Maybe<Input<R> & SendOptions>): Promise<Answer<R>>
+  /** The same, with the entity tag that `ifMatch` takes. */
+  callTagged<R extends Route>(route: R, ...input: Maybe<Input<R> & SendOptions>): Promise<Tagged<Answer<R>>>
   /** Every item of a list, page after page, at most `most`. */
-  list<T>(path: string, query?: Query, most?: number): Promise<T[]>
-  /** Sends JSON, or nothing, and answers what comes back: undefined when that is empty. */
-  send<T>(method: Method, path: string, body?: unknown, options?: SendOptions): Promise<T>
+  list<R extends ListRoute>(route: R, ...input: Maybe<Input<R> & ListOptions>): Promise<Item<R>[]>
   /** Streams a body up, however long that takes. */
-  upload<T>(path: string, contentType: string, body: AsyncIterable<Uint8Array>): Promise<T>
+  upload<R extends Route>(
+    route: R,
+    input: Place<R> & { contentType: string; body: AsyncIterable<Uint8Array> },
+  ): Promise<Answer<R>>
   /** The answer itself, also a refusal. */
   fetch(method: string, path: string, options?: FetchOptions): Promise<Response>
 }
 
-export type Method = 'POST' | 'PUT' | 'PATCH' | 'DELETE'
-export type Query = Readonly<Record<string, string | number | undefined>>
-
 export interface SendOptions {
   /** Makes it safe to send again when the answer is lost. */
   idempotencyKey?: string
+  /** The entity tag of what was read: when it has changed since, the server refuses (PRECONDITION_FAILED). */
+  ifMatch?: string | undefined
+}
+
+export interface Tagged<T> {
+  value: T
+  etag: string | undefined
+}
+
+export interface ListOptions {
+  /** How many items are wanted. */
+  most?: number
 }
 
 export interface FetchOptions {
@@ -68,11 +91,16 @@ export function createClient(options: ClientOptions): Client {
     }
   }
 
-  const call = async <T>(method: string, path: string, body?: unknown, key?: string): Promise<Answer<T>> => {
+  const ask = async <T>(
+    method: string,
+    path: string,
+    { body, idempotencyKey: key, ifMatch }: Sent = {},
+  ): Promise<Received<T>> => {
     const init: FetchOptions = {
       headers: {
         ...(body === undefined ? {} : { 'content-type': 'application/json' }),
         ...(key === undefined ? {} : { 'idempotency-key': key }),
+        ...(ifMatch === undefined ? {} : { 'if-match': ifMatch }),
       },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     }
@@ -91,12 +119,23 @@ export function createClient(options: ClientOptions): Client {
   return {
     origin,
     fetch: fetchOnce,
-    get: async <T>(path: string, query: Query = {}) => (await call<T>('GET', path + queryText(query))).value,
-    list: async <T>(path: string, query: Query = {}, most = Number.POSITIVE_INFINITY) => {
-      const items: T[] = []
-      let next: string | undefined = path + queryText({ limit: Math.min(1000, most), ...query })
+    call: async (route, ...[input]) => {
+      const { method, path } = targetOf(route, ...([input] as Maybe<Place<typeof route>>))
+      return (await ask<Answer<typeof route>>(method, path, input)).value
+    },
+    callTagged: async (route, ...[input]) => {
+      const { method, path } = targetOf(route, ...([input] as Maybe<Place<typeof route>>))
+      return ask<Answer<typeof route>>(method, path, input)
+    },
+    list: async (route, ...[input]) => {
+      type One = Item<typeof route>
+      const { query, most = Number.POSITIVE_INFINITY } = (input ?? {}) as { query?: object } & ListOptions
+      const first = { ...input, query: { limit: Math.min(1000, most), ...query } }
+      const { path } = targetOf(route, ...([first] as unknown as Maybe<Place<typeof route>>))
+      const items: One[] = []
+      let next: string | undefined = path
       for (let page = 0; next !== undefined && items.length < most && page < MOST_PAGES; page += 1) {
-        const answer: Answer<T[]> = await call<T[]>('GET', next)
+        const answer: Received<One[]> = await ask<One[]>('GET', next)
         if (!Array.isArray(answer.value))
           throw new CliError(`${origin} answered ${path} with something that is no list`)
         items.push(...answer.value)
@@ -104,13 +143,12 @@ export function createClient(options: ClientOptions): Client {
       }
       return items.slice(0, most)
     },
-    send: async <T>(method: Method, path: string, body?: unknown, { idempotencyKey }: SendOptions = {}) =>
-      (await call<T>(method, path, body, idempotencyKey)).value,
-    upload: async <T>(path: string, contentType: string, body: AsyncIterable<Uint8Array>) => {
-      const headers = { ...baseHeaders(options), 'content-type': contentType }
+    upload: async (route, input) => {
+      const { method, path } = targetOf(route, ...([input] as Maybe<Place<typeof route>>))
+      const headers = { ...baseHeaders(options), 'content-type': input.contentType }
       try {
-        const response = await sendBody(new URL(origin + path), headers, body, signal)
-        return (await readAnswer<T>(origin, response, signal)).value
+        const response = await sendBody(new URL(origin + path), method, headers, input.body, signal)
+        return (await readAnswer<Answer<typeof route>>(origin, response, signal)).value
       } catch (error) {
         throw unreachable(origin, error, signal)
       }
@@ -118,16 +156,21 @@ export function createClient(options: ClientOptions): Client {
   }
 }
 
-interface Answer<T> {
-  value: T
+type Sent = { body?: unknown } & SendOptions
+
+interface Received<T> extends Tagged<T> {
   /** The path of the next page. */
   next: string | undefined
 }
 
-async function readAnswer<T>(origin: string, response: Response, signal: AbortSignal): Promise<Answer<T>> {
+async function readAnswer<T>(origin: string, response: Response, signal: AbortSignal): Promise<Received<T>> {
   if (!response.ok) throw new ApiError(await readFailure(origin, response))
   try {
-    return { value: (await readJson(origin, response)) as T, next: nextPage(response.headers.get('link')) }
+    return {
+      value: (await readJson(origin, response)) as T,
+      etag: response.headers.get('etag') ?? undefined,
+      next: nextPage(response.headers.get('link')),
+    }
   } catch (error) {
     if (error instanceof CliError) throw error
     throw unreachable(origin, error, signal)
@@ -153,16 +196,4 @@ function retryAfter(error: unknown): number | undefined {
 function nextPage(link: string | null): string | undefined {
   const target = /<([^>]*)>\s*;[^,]*\brel="?next"?/.exec(link ?? '')?.[1]
   return target?.startsWith('/') ? target : undefined
-}
-
-/** `?name=value`, without what is undefined; empty when nothing is left. */
-export function queryText(query: Query): string {
-  const search = new URLSearchParams()
-  for (const [name, value] of Object.entries(query)) if (value !== undefined) search.set(name, String(value))
-  return search.size === 0 ? '' : `?${search.toString()}`
-}
-
-/** A segment of a path: names and ids are the user's and need quoting. */
-export function segment(text: string): string {
-  return encodeURIComponent(text).replace(/^\.{1,2}$/, (dots) => dots.replaceAll('.', '%2E'))
 }

@@ -1,5 +1,6 @@
 import { ApiError, CliError, EXIT, Interrupted } from './cli-error.ts'
-import { type Client, segment } from './client.ts'
+import { targetOf } from '../api-client/route.ts'
+import type { Client } from './client.ts'
 import { followEvents } from './event-follow.ts'
 import { noteLost, readLogLine } from './log-lines.ts'
 import { plainOutput } from './plain-text.ts'
@@ -14,20 +15,19 @@ export async function followDeployment(
   client: Client,
   { id }: Deployment,
 ): Promise<Deployment> {
-  const path = `/v1/deployments/${segment(id)}`
   try {
-    await showLog(call, client, path)
-    return await waitUntilOver(call, client, path)
+    await showLog(call, client, id)
+    return await waitUntilOver(call, client, id)
   } catch (error) {
     throw withAdvice(error, id)
   }
 }
 
-async function showLog(call: Surroundings, client: Client, path: string): Promise<void> {
+async function showLog(call: Surroundings, client: Client, id: string): Promise<void> {
   const { output } = call
   const events = followEvents({
     client,
-    path: `${path}/logs/stream`,
+    path: targetOf('GET /v1/deployments/{id}/logs/stream', { params: { id } }).path,
     surroundings: call,
     onCut: (reason) => output.note(output.paintErr('dim', `${reason}; trying again ...`)),
   })
@@ -50,10 +50,10 @@ async function showLog(call: Surroundings, client: Client, path: string): Promis
 async function waitUntilOver(
   { system, signal }: Surroundings,
   client: Client,
-  path: string,
+  id: string,
 ): Promise<Deployment> {
   for (;;) {
-    const deployment = await client.get<Deployment>(path)
+    const deployment = await client.call('GET /v1/deployments/{id}', { params: { id } })
     if (isOver(deployment)) return deployment
     await system.sleep(POLL_MS, signal)
   }

@@ -37,6 +37,7 @@ const NAMES: Readonly<Record<ExitCode, string>> = {
   [EXIT.conflict]: 'CONFLICT',
   [EXIT.not_deployed]: 'NOT_DEPLOYED',
   [EXIT.unavailable]: 'UNAVAILABLE',
+  [EXIT.differs]: 'DIFFERS',
   [EXIT.interrupted]: 'INTERRUPTED',
   [EXIT.broken_pipe]: 'BROKEN_PIPE',
   [EXIT.terminated]: 'TERMINATED',

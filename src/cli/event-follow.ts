@@ -1,5 +1,6 @@
 import { ApiError, CliError, EXIT } from './cli-error.ts'
-import { type Client, type Query, queryText } from './client.ts'
+import { queryText } from '../api-client/route.ts'
+import type { Client } from './client.ts'
 import { readFailure, unreachable } from './http-answer.ts'
 import { EventReader, type ServerEvent } from './sse.ts'
 import type { Surroundings } from './verb.ts'
@@ -8,7 +9,7 @@ export interface FollowOptions {
   client: Client
   path: string
   /** For the first time only: afterwards the last event says where to go on. */
-  query?: Query
+  query?: Readonly<Record<string, string | number | undefined>>
   /** Told when the connection was cut and is made again, and when it is back. */
   onCut?: (reason: string) => void
   onBack?: () => void

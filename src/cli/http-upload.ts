@@ -13,12 +13,13 @@ const LARGEST_ANSWER = 1024 ** 2
  */
 export async function sendBody(
   url: URL,
+  method: string,
   headers: Readonly<Record<string, string>>,
   body: AsyncIterable<Uint8Array>,
   signal: AbortSignal,
 ): Promise<Response> {
   const request = url.protocol === 'https:' ? requestHttps : requestHttp
-  const sent = request(url, { method: 'POST', headers, agent: false, signal })
+  const sent = request(url, { method, headers, agent: false, signal })
   sent.setTimeout(SILENCE_MS, () => sent.destroy(Object.assign(new Error('silence'), { code: 'ETIMEDOUT' })))
   const answered = readAnswer(sent)
   try {

@@ -1,36 +1,33 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { parse, stringify, TomlError } from 'smol-toml'
-import { messageOf, systemCodeOf } from '../lib/errors.ts'
+import { stringify } from 'smol-toml'
+import { messageOf } from '../lib/errors.ts'
 import { CliError } from './cli-error.ts'
+import { MANIFEST_FILE, readManifestFile } from './manifest/manifest-file.ts'
 
-/** The file in a folder that says which service the folder is. It holds names, no secrets, and belongs into version control. */
-export const LINK_FILE = 'berth.toml'
+export const LINK_FILE = MANIFEST_FILE
 
+/** Which service a folder is. */
 export interface Link {
   project?: string
   service?: string
 }
 
-const KEYS = ['project', 'service'] as const
+const NAMES = ['project', 'service'] as const
 const NAME = /^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$/
-const LARGEST = 1024 ** 2
 
 /** Reads the link of a folder; empty when it has none. Throws a CliError that names the line at fault. */
 export function readLink(folder: string): Link {
-  const path = join(folder, LINK_FILE)
-  const text = readText(path)
-  if (text === undefined) return {}
-  const values = readToml(path, text)
+  const file = readManifestFile(folder)
   const link: Link = {}
-  for (const [key, value] of Object.entries(values)) {
-    const known = KEYS.find((each) => each === key)
-    const at = `${path}:${lineOf(text, key)}`
+  for (const [key, value] of Object.entries(file?.values ?? {})) {
+    const at = file?.placeOf([key])
+    const known = NAMES.find((each) => each === key)
+    // What is in there is checked against the server's schema by the commands that use it.
+    if (key === 'services') continue
     if (!known)
-      throw new CliError(
-        `${at}: "${key}" is not a known key; this version of berth knows ${KEYS.join(' and ')}`,
-      )
+      throw new CliError(`${at}: "${key}" is not a known key; known are ${NAMES.join(', ')} and services`)
     if (typeof value !== 'string' || !NAME.test(value)) {
       throw new CliError(
         `${at}: ${key} must be a name of lower-case letters, digits and inner hyphens, at most 40`,
@@ -38,37 +35,14 @@ export function readLink(folder: string): Link {
     }
     link[known] = value
   }
-  return link
+  return { ...onlyService(file?.values['services']), ...link }
 }
 
-function readText(path: string): string | undefined {
-  try {
-    const text = readFileSync(path, 'utf8')
-    if (text.length > LARGEST) throw new CliError(`${path} is too large`)
-    return text
-  } catch (error) {
-    if (systemCodeOf(error) === 'ENOENT') return undefined
-    throw error instanceof CliError
-      ? error
-      : new CliError(`cannot read ${path}: ${messageOf(error)}`, { cause: error })
-  }
-}
-
-function readToml(path: string, text: string): Record<string, unknown> {
-  try {
-    return parse(text)
-  } catch (error) {
-    if (!(error instanceof TomlError)) throw error
-    const reason = error.message.split('\n', 1)[0] ?? ''
-    throw new CliError(`${path}:${error.line}: ${reason.replace('Invalid TOML document: ', '')}`, {
-      cause: error,
-    })
-  }
-}
-
-function lineOf(text: string, key: string): number {
-  const index = text.split('\n').findIndex((line) => line.replaceAll(/[\s"'[\]]/g, '').startsWith(key))
-  return index + 1
+/** A manifest of one service need not say which one the folder is. */
+function onlyService(services: unknown): Link {
+  if (typeof services !== 'object' || services === null) return {}
+  const [name, ...others] = Object.keys(services)
+  return name !== undefined && others.length === 0 && NAME.test(name) ? { service: name } : {}
 }
 
 /** Links a folder to a service. A folder that is linked already is left as it is: throws a CliError. */

@@ -1,7 +1,9 @@
 import { basename } from 'node:path'
+import type { Body } from '../api-client/route.ts'
 import { CliError, EXIT, UsageError } from './cli-error.ts'
-import { type Client, segment } from './client.ts'
+import type { Client } from './client.ts'
 import { LINK_FILE, type Link, writeLink } from './link-file.ts'
+import type { BuildPlaces } from './pack/build-ignore.ts'
 import {
   chooseProject,
   findService,
@@ -31,9 +33,16 @@ export interface Choice {
 /** What a folder is deployed to. Nothing has been made or changed for it yet. */
 export interface ServiceChoice {
   existing: Service | undefined
+  /** Where it is deployed from once it is settled. */
+  source: { type: NonNullable<Body<'POST /v1/services'>['source']>['type'] }
+  /** Where its build is found in the folder. */
+  places: BuildPlaces
   /** Makes the service, with the user's consent, or gives the existing one its new settings. */
   settle(): Promise<Service>
 }
+
+const UPLOAD = { type: 'upload' } as const
+const NOWHERE = { context_path: null, dockerfile_path: null }
 
 /** The service that a folder is deployed to: the named or linked one, else a new one. */
 export async function chooseService(
@@ -47,7 +56,12 @@ export async function chooseService(
   if (!reference) return fromFolder(call, client, folder, link, choice)
   const existing = await findService(client, reference)
   if (!existing) return fromName(call, client, reference, choice)
-  return { existing, settle: () => applySettings(call, client, existing, choice.settings) }
+  return {
+    existing,
+    source: existing.source,
+    places: existing,
+    settle: () => applySettings(call, client, existing, choice.settings),
+  }
 }
 
 /** A folder that is linked to nothing: a new service of the folder's name. */
@@ -74,7 +88,7 @@ async function fromFolder(
     call.output.note(`Linked the folder to it in ${LINK_FILE}; keep that file under version control.`)
     return service
   }
-  return { existing: undefined, settle }
+  return { existing: undefined, source: UPLOAD, places: NOWHERE, settle }
 }
 
 async function fromName(
@@ -90,7 +104,7 @@ async function fromName(
     await requireConsent(call, choice, shown, `There is no service ${shown} yet.`)
     return createService(call, client, project, name, choice.settings)
   }
-  return { existing: undefined, settle }
+  return { existing: undefined, source: UPLOAD, places: NOWHERE, settle }
 }
 
 async function requireConsent(
@@ -114,11 +128,8 @@ export async function createService(
   name: string,
   settings: ServiceSettings,
 ): Promise<Service> {
-  const service = await client.send<Service>('POST', '/v1/services', {
-    project_id: project.id,
-    name,
-    source: { type: 'upload' },
-    ...settings,
+  const service = await client.call('POST /v1/services', {
+    body: { project_id: project.id, name, source: { type: 'upload' }, ...settings },
   })
   output.note(`Made the service ${project.name}/${name}.`)
   return service
@@ -137,7 +148,10 @@ async function applySettings(
   )
   if (changed.length === 0) return service
   output.note(`Changed settings of ${service.name}: ${changed.map(([name]) => name).join(', ')}.`)
-  return client.send<Service>('PATCH', `/v1/services/${segment(service.id)}`, Object.fromEntries(changed))
+  return client.call('PATCH /v1/services/{id}', {
+    params: { id: service.id },
+    body: Object.fromEntries(changed),
+  })
 }
 
 /** A service name from a folder's. Throws a UsageError when there is none in it. */

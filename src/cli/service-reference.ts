@@ -1,5 +1,5 @@
 import { CliError, EXIT, UsageError } from './cli-error.ts'
-import { type Client, segment } from './client.ts'
+import type { Client } from './client.ts'
 import { LINK_FILE, type Link, readLink } from './link-file.ts'
 import type { Surroundings } from './verb.ts'
 import { isId, type Project, type Service } from './wire.ts'
@@ -63,17 +63,17 @@ export async function findService(
 ): Promise<Service | undefined> {
   if (isId(service)) {
     try {
-      return await client.get<Service>(`/v1/services/${segment(service)}`)
+      return await client.call('GET /v1/services/{id}', { params: { id: service } })
     } catch (error) {
       if (error instanceof CliError && error.exit === EXIT.not_found) return undefined
       throw error
     }
   }
   const projectId = project === undefined ? undefined : (await requireProject(client, project)).id
-  const all = await client.list<Service>('/v1/services', { project_id: projectId })
+  const all = await client.list('GET /v1/services', { query: { project_id: projectId } })
   const named = all.filter(({ name }) => name === service)
   if (named.length > 1) {
-    const projects = await client.list<Project>('/v1/projects')
+    const projects = await client.list('GET /v1/projects')
     const names = named.map(
       (each) => projects.find(({ id }) => id === each.project_id)?.name ?? each.project_id,
     )
@@ -87,7 +87,7 @@ export async function findService(
 
 /** The project of this name or id. Throws a CliError when there is none that the user may see. */
 export async function requireProject(client: Client, given: string): Promise<Project> {
-  const all = await client.list<Project>('/v1/projects')
+  const all = await client.list('GET /v1/projects')
   const found = all.find(({ id, name }) => name === given || id === given)
   if (found) return found
   throw new CliError(`there is no project ${given} that you may see`, {
@@ -106,7 +106,7 @@ export async function requireProject(client: Client, given: string): Promise<Pro
 /** The project for something new: the given one, else the only one, else the one called `default`. */
 export async function chooseProject(client: Client, given: string | undefined): Promise<Project> {
   if (given !== undefined) return requireProject(client, given)
-  const all = await client.list<Project>('/v1/projects')
+  const all = await client.list('GET /v1/projects')
   const found = all.length === 1 ? all[0] : all.find(({ name }) => name === 'default')
   if (found) return found
   throw new UsageError('say which project: --project NAME', [

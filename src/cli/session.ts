@@ -1,8 +1,8 @@
-import { isApiError } from './cli-error.ts'
+import { CliError, isApiError } from './cli-error.ts'
 import { type Client, createClient } from './client.ts'
 import type { Surroundings } from './verb.ts'
 import { VERSION } from './version.ts'
-import type { LoginAnswer, Me } from './wire.ts'
+import type { LoginAnswer } from './wire.ts'
 
 /** A client with a session of its own. */
 export interface Session {
@@ -24,11 +24,12 @@ export async function openSession(
   username: string,
   password: string,
 ): Promise<Session> {
-  const answer = await clientFor(needs, origin, undefined).send<LoginAnswer>('POST', '/v1/auth/login', {
-    username,
-    password,
+  const answer = await clientFor(needs, origin, undefined).call('POST /v1/auth/login', {
+    body: { username, password },
   })
-  return { answer, client: clientFor(needs, origin, answer.token) }
+  const { token } = answer
+  if (token === undefined) throw new CliError(`${origin} signed you in without a token`)
+  return { answer: { ...answer, token }, client: clientFor(needs, origin, token) }
 }
 
 /** Does what only a signed-in person may: with the saved login, or, if that is an API token, with a session just for this. */
@@ -42,7 +43,7 @@ export async function withSession<T>(
   } catch (error) {
     if (!isApiError(error, 'SESSION_REQUIRED') || !call.terminal.interactive) throw error
   }
-  const { principal } = await client.get<Me>('/v1/me')
+  const { principal } = await client.call('GET /v1/me')
   call.output.note('The server wants to know that it is you.')
   const password = await call.terminal.askSecret(`Password of ${principal.username}:`)
   const session = await openSession(call, client.origin, principal.username, password)
@@ -55,5 +56,5 @@ export async function withSession<T>(
 
 /** Ends a session that is not needed any more; it would end by itself too. */
 export async function endSession(client: Client): Promise<void> {
-  await client.send('POST', '/v1/auth/logout').catch(() => {})
+  await client.call('POST /v1/auth/logout').catch(() => {})
 }

@@ -20,13 +20,43 @@ export const VERBS: Readonly<Record<string, Entry>> = {
     load: async () => (await import('./verbs/init.ts')).init,
   },
   deploy: { about: 'Deploy a folder', load: async () => (await import('./verbs/deploy.ts')).deploy },
+  plan: {
+    about: 'Compare a manifest with the server',
+    load: async () => (await import('./verbs/plan.ts')).plan,
+  },
+  apply: {
+    about: 'Make the server as a manifest says',
+    load: async () => (await import('./verbs/apply.ts')).apply,
+  },
   ps: { about: 'How services are', load: async () => (await import('./verbs/ps.ts')).ps },
   logs: { about: 'Show what a service writes', load: async () => (await import('./verbs/logs.ts')).logs },
   releases: {
     about: 'Deployments of a service',
     load: async () => (await import('./verbs/releases.ts')).releases,
   },
+  rollback: {
+    about: 'Bring an earlier release back',
+    load: async () => (await import('./verbs/rollback.ts')).rollback,
+  },
+  redeploy: {
+    about: 'Deploy what is live once more',
+    load: async () => (await import('./verbs/redeploy.ts')).redeploy,
+  },
   cancel: { about: 'Cancel a deployment', load: async () => (await import('./verbs/cancel.ts')).cancel },
+  env: { about: 'Environment variables', load: async () => (await import('./verbs/env.ts')).env },
+  scale: {
+    about: 'Set how many replicas run',
+    load: async () => (await import('./verbs/run-state.ts')).scale,
+  },
+  restart: {
+    about: 'Replace all replicas by new ones',
+    load: async () => (await import('./verbs/run-state.ts')).restart,
+  },
+  stop: { about: 'Stop a service', load: async () => (await import('./verbs/run-state.ts')).stop },
+  start: {
+    about: 'Start a stopped service',
+    load: async () => (await import('./verbs/run-state.ts')).start,
+  },
   open: { about: 'Print the URL of a service', load: async () => (await import('./verbs/open.ts')).open },
   services: {
     about: 'List, show and remove services',

@@ -12,6 +12,8 @@ import { identityRoutes } from '../modules/identity/identity-routes.ts'
 import { createNodeOperations } from '../modules/node/node-operations.ts'
 import { gitCredentialRoutes } from '../modules/git/git-credential-routes.ts'
 import { logRoutes } from '../modules/logs/log-routes.ts'
+import { createRouteListing } from '../modules/ingress/route-listing-operations.ts'
+import { routeListingRoutes } from '../modules/ingress/route-listing-routes.ts'
 import { nodeRoutes } from '../modules/node/node-routes.ts'
 import { createProjectOperations } from '../modules/projects/project-operations.ts'
 import { projectRoutes } from '../modules/projects/project-routes.ts'
@@ -19,6 +21,9 @@ import { registryControlRoutes } from '../modules/registry/registry-control-rout
 import { registryRoutes } from '../modules/registry/registry-routes.ts'
 import { rotationRoutes } from '../modules/secrets/rotation-routes.ts'
 import { createServiceOperations } from '../modules/services/service-operations.ts'
+import { manifestRoutes } from '../modules/services/manifest-routes.ts'
+import { describeManifest } from '../modules/services/manifest-schema.ts'
+import { DEFAULT_SETTINGS } from '../modules/services/service-input.ts'
 import { serviceRoutes } from '../modules/services/service-routes.ts'
 import { uploadRoutes } from '../modules/uploads/upload-routes.ts'
 import { volumeRoutes } from '../modules/volumes/volume-routes.ts'
@@ -118,10 +123,13 @@ export function composeServer(
     onNotReady: (name, error) => log.warn({ err: error, check: name }, 'not ready'),
   })
   nodeRoutes(server, node)
+  routeListingRoutes(server, createRouteListing(traffic.ingress))
   identityRoutes(server, identity)
   auditRoutes(server, audit)
   projectRoutes(server, projects)
   serviceRoutes(server, services)
+  const { build, config: runs, routing, ...others } = DEFAULT_SETTINGS
+  manifestRoutes(server, describeManifest({ ...others, ...build, ...runs, ...routing }))
   domainRoutes(server, domains.operations)
   certificateRoutes(server, certificates.operations)
   uploadRoutes(server, delivery.uploads)

@@ -17,10 +17,7 @@ interface Deps {
 export function installAuthentication(server: FastifyInstance, deps: Deps, limiter: RateLimiter): void {
   const tarpit = createTarpit(server.system)
   server.addHook('onRequest', async (request, reply) => {
-    // RFC 9112, section 3.2.
-    if (request.raw.httpVersion === '1.1' && request.headers.host === undefined) {
-      throw new AppError('BAD_REQUEST')
-    }
+    requireSoundHead(request)
     const { unlimited, access } = request.routeOptions.config
     if (unlimited === true || (access !== undefined && 'registry' in access)) return
     try {
@@ -32,6 +29,18 @@ export function installAuthentication(server: FastifyInstance, deps: Deps, limit
     // Here rather than in the not-found handler: a body that nobody wants is not worth reading.
     if (request.is404) throw noRoute(request, reply)
   })
+}
+
+/** RFC 9112, section 3.2: one Host. Of two fields a proxy in front may have read the other one, so Authorization must be alone too. */
+function requireSoundHead({ raw }: FastifyRequest): void {
+  const { rawHeaders } = raw
+  const count = { host: 0, authorization: 0 }
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    const name = rawHeaders[at]?.toLowerCase()
+    if (name === 'host' || name === 'authorization') count[name] += 1
+  }
+  const lacksHost = raw.httpVersion === '1.1' && count.host === 0
+  if (lacksHost || count.host > 1 || count.authorization > 1) throw new AppError('BAD_REQUEST')
 }
 
 async function takeCall(request: FastifyRequest, limiter: RateLimiter, tarpit: Tarpit): Promise<void> {

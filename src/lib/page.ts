@@ -22,3 +22,14 @@ export function pageOf<Item>(
   const last = items.at(-1)
   return rows.length > limit && last !== undefined ? { items, next: keyOf(last) } : { items }
 }
+
+/** Makes a page of a list that is in memory whole. An `after` that is not among the keys (any more) begins at its place in their order. */
+export function pageOfAll<Item>(
+  all: readonly Item[],
+  { limit, after }: PageRequest,
+  keyOf: (item: Item) => string,
+): Page<Item> {
+  const sorted = all.toSorted((one, other) => (keyOf(one) < keyOf(other) ? -1 : 1))
+  const rest = sorted.filter((item) => after === undefined || keyOf(item) > after)
+  return pageOf(rest.slice(0, limit + 1), limit, keyOf)
+}

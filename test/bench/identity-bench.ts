@@ -2,6 +2,7 @@ import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { Agent, request, type RequestOptions } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { monitorEventLoopDelay, performance } from 'node:perf_hooks'
 import { setTimeout as delay } from 'node:timers/promises'
 import { openApp } from '../support/app.ts'
 
@@ -16,6 +17,13 @@ interface Figures {
 interface Result {
   reads: Figures
   logins: Figures
+}
+
+/** How busy the serving thread was, whatever the client and the machine made of it. */
+interface Loop {
+  busyPercent: number
+  /** How late the event loop came to a timer. */
+  lateP99Ms: number
 }
 
 /** Whether clients that are told to come back later do. */
@@ -35,10 +43,10 @@ export async function run(args: string[]): Promise<void> {
     await app.server.listen({ host: '127.0.0.1', port: 0 })
     const { port } = app.server.server.address() as AddressInfo
     const quiet = await measure([port, token, 0, seconds, 'patient'])
-    print('GET /v1/me alone', quiet.reads)
+    print('GET /v1/me alone', quiet.reads, quiet.loop)
     for (const manner of ['patient', 'hostile'] satisfies Manner[]) {
-      const { reads, logins: tries } = await measure([port, token, logins, seconds, manner])
-      print(`GET /v1/me with ${logins} ${manner} wrong logins at a time`, reads)
+      const { reads, logins: tries, loop } = await measure([port, token, logins, seconds, manner])
+      print(`GET /v1/me with ${logins} ${manner} wrong logins at a time`, reads, loop)
       print('  the logins', tries)
       console.log(`  p99 is ${(reads.p99Ms / quiet.reads.p99Ms).toFixed(1)} times that without them`)
     }
@@ -47,11 +55,19 @@ export async function run(args: string[]): Promise<void> {
   }
 }
 
-async function measure(args: (string | number)[]): Promise<Result> {
+async function measure(args: (string | number)[]): Promise<Result & { loop: Loop }> {
   const child = fork(new URL(import.meta.url), args.map(String))
+  const delay = monitorEventLoopDelay({ resolution: DELAY_RESOLUTION_MS })
+  const before = performance.eventLoopUtilization()
+  delay.enable()
   const [result] = (await once(child, 'message')) as [Result]
-  return result
+  delay.disable()
+  const { utilization } = performance.eventLoopUtilization(before)
+  const lateP99Ms = Math.max(0, delay.percentile(99) / 1e6 - DELAY_RESOLUTION_MS)
+  return { ...result, loop: { busyPercent: utilization * 100, lateP99Ms } }
 }
+
+const DELAY_RESOLUTION_MS = 5
 
 const READERS = 10
 const READ_EVERY_MS = 50
@@ -121,10 +137,14 @@ function summarize(samples: readonly Sample[]): Figures {
   return { p50Ms: at(0.5), p99Ms: at(0.99), maxMs: times.at(-1) ?? 0, statuses }
 }
 
-function print(what: string, { p50Ms, p99Ms, maxMs, statuses }: Figures): void {
+function print(what: string, { p50Ms, p99Ms, maxMs, statuses }: Figures, loop?: Loop): void {
   const counts = Object.entries(statuses).map(([status, count]) => `${count} times ${status}`)
   const times = `p50 ${p50Ms.toFixed(1)} ms, p99 ${p99Ms.toFixed(1)} ms, longest ${maxMs.toFixed(1)} ms`
   console.log(`${what}: ${times} (${counts.join(', ')})`)
+  if (loop) {
+    const busy = `event loop ${loop.busyPercent.toFixed(1)} % busy`
+    console.log(`  ${busy}, 99 of 100 timers at most ${loop.lateP99Ms.toFixed(1)} ms late`)
+  }
 }
 
 // The benchmark starts itself as its client.

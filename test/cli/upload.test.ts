@@ -27,7 +27,7 @@ test('a body goes out in constant memory', async (t) => {
   const script = `
     const { sendBody } = await import(process.argv[1])
     async function* body() { for (let sent = 0; sent < 768; sent += 1) yield Buffer.alloc(${MIB}, sent) }
-    const response = await sendBody(new URL(process.argv[2]), {}, body(), new AbortController().signal)
+    const response = await sendBody(new URL(process.argv[2]), 'POST', {}, body(), new AbortController().signal)
     console.log(JSON.stringify({ ...(await response.json()), rss: process.resourceUsage().maxRSS * 1024 }))`
   const file = fileURLToPath(new URL('../../src/cli/http-upload.ts', import.meta.url))
   const { stdout } = await run(process.execPath, [
@@ -47,7 +47,7 @@ const signal = new AbortController().signal
 test('a refusal that comes early is the answer, whether or not the server reads on, and the body is let go', async (t) => {
   const api = await startApiServer(t)
   const send = (onEnd: () => void): Promise<Response> =>
-    sendBody(new URL(`${api.url}${PATH}`), {}, pieces(64, onEnd), signal)
+    sendBody(new URL(`${api.url}${PATH}`), 'POST', {}, pieces(64, onEnd), signal)
   const handlers = {
     'reads on': () => {},
     'reads no more': (raw: { pause: () => void }) => raw.pause(),
@@ -73,12 +73,12 @@ test('what fails in the body, on the way, or by the will of the user ends the up
     yield Buffer.alloc(MIB)
     throw new Error('the file became shorter')
   }
-  await t.rejects(sendBody(url, {}, broken(), signal), { message: 'the file became shorter' })
+  await t.rejects(sendBody(url, 'POST', {}, broken(), signal), { message: 'the file became shorter' })
   api.on(`POST ${PATH}`, (_, __, raw) => void raw.once('data', () => raw.socket.destroy()))
-  await t.rejects(sendBody(url, {}, pieces(64), signal), { code: /ECONNRESET|EPIPE/ })
+  await t.rejects(sendBody(url, 'POST', {}, pieces(64), signal), { code: /ECONNRESET|EPIPE/ })
   const abort = new AbortController()
   api.on(`POST ${PATH}`, () => abort.abort())
-  await t.rejects(sendBody(url, {}, pieces(64), abort.signal), { name: 'AbortError' })
+  await t.rejects(sendBody(url, 'POST', {}, pieces(64), abort.signal), { name: 'AbortError' })
 })
 
 test('the headers that were given are sent', async (t) => {
@@ -86,6 +86,7 @@ test('the headers that were given are sent', async (t) => {
   api.on(`POST ${PATH}`, ({ headers }, response) => answer(response, 200, headers))
   const response = await sendBody(
     new URL(`${api.url}${PATH}`),
+    'POST',
     { authorization: `Bearer ${ALICE}`, 'content-type': 'application/zstd' },
     pieces(1),
     signal,

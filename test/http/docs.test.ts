@@ -11,6 +11,7 @@ interface Filled {
 interface PageRequest {
   url: string
   needsToken: boolean
+  needsFile: boolean
   options: { method: string; headers: Record<string, string>; body?: string }
 }
 /** The part of the page that needs no browser. */
@@ -90,4 +91,26 @@ test('what is missing stays visible, and a public operation needs no token', asy
     origin: 'http://x',
   })
   t.equal(page.curlCommand(request), "curl 'http://x/v1/users/{user_id}'")
+})
+
+test('a body that is a file is for the shell', async (t) => {
+  const request = page.requestOf(
+    {
+      method: 'POST',
+      path: '/v1/services/{id}/uploads',
+      security: [{ bearer: [] }],
+      requestBody: { content: { 'application/zstd': {}, 'application/x-tar': {} } },
+    },
+    { values: { id: 'x' }, parameters: [{ name: 'id', in: 'path' }], body: undefined, token: '', origin: '' },
+  )
+  t.equal(request.needsFile, true)
+  t.equal(
+    page.curlCommand(request),
+    [
+      "curl -X POST '/v1/services/x/uploads'",
+      '-H "Authorization: Bearer $BERTH_TOKEN"',
+      "-H 'Content-Type: application/zstd'",
+      '--data-binary @FILE',
+    ].join(' \\\n  '),
+  )
 })

@@ -143,6 +143,27 @@ const OTHER_OUTCOMES: Readonly<Record<string, string>> = {
   deleteGitHostKey: 'NOT_FOUND',
 }
 
+test('every list comes in pages', async (t) => {
+  const app = await openApp()
+  t.teardown(() => app.close())
+  const document = await readDocument(app)
+  const lists = operationsOf(document).filter(({ operation }) => answersList(document, operation))
+  t.ok(lists.length > 15, 'there are lists')
+  for (const { operation } of lists) {
+    const names = new Set(
+      operation.parameters.map((each) => resolveReference<{ name: string }>(document, each).name),
+    )
+    t.ok(names.has('limit') && names.has('cursor'), operation.operationId)
+  }
+})
+
+function answersList(document: OpenApiDocument, { responses }: Operation): boolean {
+  return Object.entries(responses).some(([status, answer]) => {
+    const schema = resolveReference<AnswerObject>(document, answer).content?.['application/json']?.schema
+    return status.startsWith('2') && schema?.type === 'array'
+  })
+}
+
 test('every example can be sent, and what comes back is as described', async (t) => {
   const app = await openApp({
     environment: {

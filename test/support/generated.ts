@@ -10,11 +10,13 @@ export async function generate(): Promise<Record<string, string>> {
   const app = await openApp({ prepare: (server) => addGate(server, gate) })
   try {
     const document = (await app.must(undefined, 'GET', '/v1/openapi.json')).body as unknown as OpenApiDocument
+    const manifestSchema = (await app.must(undefined, 'GET', '/v1/manifest-schema.json')).body
     const { rows } = await sweep(app, document, gate)
     return {
       'openapi.json': `${JSON.stringify(document, null, 2)}\n`,
       'openapi.d.ts': declareTypes(document),
       'docs/permissions.md': showTable(rows),
+      'docs/berth.schema.json': `${JSON.stringify(manifestSchema, null, 2)}\n`,
     }
   } finally {
     await app.close()

@@ -1,5 +1,5 @@
 import { ApiError, UsageError } from '../cli-error.ts'
-import { queryText } from '../client.ts'
+import { queryText } from '../../api-client/route.ts'
 import { readFailure, readJson, unreachable } from '../http-answer.ts'
 import { plainJson, plainLines } from '../plain-text.ts'
 import { type Call, defineVerb } from '../verb.ts'

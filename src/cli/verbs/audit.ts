@@ -1,10 +1,9 @@
 import { ApiError, CliError, UsageError } from '../cli-error.ts'
-import { type Query, queryText } from '../client.ts'
+import { targetOf } from '../../api-client/route.ts'
 import { readDuration } from '../duration.ts'
 import { readFailure, unreachable } from '../http-answer.ts'
 import { cell } from '../output.ts'
 import { type Call, defineVerb, type Surroundings, type VerbGroup } from '../verb.ts'
-import type { AuditEvent } from '../wire.ts'
 import { readCount } from './releases.ts'
 
 const FILTERS = {
@@ -23,7 +22,7 @@ const FILTERS = {
   until: { type: 'string', value: 'WHEN', about: 'Only until then' },
 } as const
 
-function readFilters({ flags, system }: Call<typeof FILTERS>): Query {
+function readFilters({ flags, system }: Call<typeof FILTERS>) {
   const { actor, action, resource } = flags
   return {
     actor,
@@ -60,7 +59,10 @@ const list = defineVerb({
     const { flags, output } = call
     const limit = readCount(flags.limit ?? '50')
     const client = await call.connect()
-    const events = await client.list<AuditEvent>('/v1/audit-events', readFilters(call), limit)
+    const events = await client.list('GET /v1/audit-events', {
+      query: readFilters(call),
+      most: limit,
+    })
     output.data(events, () =>
       output.table(
         ['WHEN', 'WHO', 'ACTION', 'OUTCOME', 'WHAT'],
@@ -85,7 +87,8 @@ const exportEvents = defineVerb({
   examples: ['berth audit export --since 30d > audit.jsonl'],
   run: async (call) => {
     const client = await call.connect()
-    const response = await client.fetch('GET', `/v1/audit-events/export${queryText(readFilters(call))}`, {
+    const { method, path } = targetOf('GET /v1/audit-events/export', { query: readFilters(call) })
+    const response = await client.fetch(method, path, {
       headers: { accept: 'application/x-ndjson' },
       unlimited: true,
     })
@@ -99,13 +102,6 @@ const exportEvents = defineVerb({
   },
 })
 
-interface Verification {
-  chain_ok: boolean
-  events?: number
-  broken_at?: number | null
-  reason?: string | null
-}
-
 const verify = defineVerb({
   usage: 'audit verify',
   about:
@@ -114,8 +110,8 @@ const verify = defineVerb({
   operands: [0, 0],
   examples: ['berth audit verify'],
   run: async ({ connect, output }) => {
-    const verdict = await (await connect()).send<Verification>('POST', '/v1/audit-events/verify')
-    output.data(verdict, () => (verdict.chain_ok ? `The chain holds: ${verdict.events ?? '?'} events.` : ''))
+    const verdict = await (await connect()).call('POST /v1/audit-events/verify')
+    output.data(verdict, () => (verdict.chain_ok ? `The chain holds: ${verdict.events} events.` : ''))
     if (!verdict.chain_ok) {
       throw new CliError(`the chain is broken at event ${verdict.broken_at ?? '?'}: ${cell(verdict.reason)}`)
     }

@@ -1,5 +1,5 @@
 import { CliError, EXIT } from '../cli-error.ts'
-import { type Client, segment } from '../client.ts'
+import type { Client } from '../client.ts'
 import { requireService } from '../service-reference.ts'
 import { type Call, defineVerb } from '../verb.ts'
 import { type Deployment, isId, isOver } from '../wire.ts'
@@ -14,11 +14,10 @@ export const cancel = defineVerb({
   run: async (call) => {
     const client = await call.connect()
     const deployment = await findDeployment(call, client, call.operands[0], call.flags.project)
-    const answer = await client.send<Deployment | undefined>(
-      'POST',
-      `/v1/deployments/${segment(deployment.id)}/cancel`,
-    )
-    call.output.data(answer ?? deployment, () => '')
+    const answer = await client.call('POST /v1/deployments/{id}/cancel', {
+      params: { id: deployment.id },
+    })
+    call.output.data(answer, () => '')
     call.output.note(`Deployment ${deployment.number ?? deployment.id} is being cancelled.`)
   },
 })
@@ -31,14 +30,17 @@ async function findDeployment(
 ): Promise<Deployment> {
   if (given !== undefined && isId(given)) {
     try {
-      return await client.get<Deployment>(`/v1/deployments/${segment(given)}`)
+      return await client.call('GET /v1/deployments/{id}', { params: { id: given } })
     } catch (error) {
       // It may be the id of a service.
       if (!(error instanceof CliError) || error.exit !== EXIT.not_found) throw error
     }
   }
   const service = await requireService(call, client, given, project)
-  const recent = await client.list<Deployment>(`/v1/services/${segment(service.id)}/deployments`, {}, 20)
+  const recent = await client.list('GET /v1/services/{id}/deployments', {
+    params: { id: service.id },
+    most: 20,
+  })
   // The one that runs was there before the one that waits.
   const open = recent.findLast((each) => !isOver(each))
   if (!open) throw new CliError(`no deployment of ${service.name} is under way`, { exit: EXIT.conflict })

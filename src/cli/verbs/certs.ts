@@ -1,12 +1,15 @@
 import { readFile } from 'node:fs/promises'
 import { CliError, EXIT, UsageError } from '../cli-error.ts'
-import { type Client, segment } from '../client.ts'
+import type { Body } from '../../api-client/route.ts'
+import type { Client } from '../client.ts'
 import { confirmRemoval } from '../confirmation.ts'
 import { messageOf } from '../../lib/errors.ts'
 import { cell } from '../output.ts'
 import { requireProject } from '../service-reference.ts'
 import { defineVerb, type VerbGroup } from '../verb.ts'
 import type { Certificate } from '../wire.ts'
+
+type Revocation = 'POST /v1/certificates/{certificate_id}/revoke'
 
 const YES = { type: 'boolean', short: 'y', about: 'Do not ask' } as const
 
@@ -20,7 +23,7 @@ const list = defineVerb({
     const client = await connect()
     const projectId =
       flags.project === undefined ? undefined : (await requireProject(client, flags.project)).id
-    const certificates = await client.list<Certificate>('/v1/certificates', { project_id: projectId })
+    const certificates = await client.list('GET /v1/certificates', { query: { project_id: projectId } })
     output.data(certificates, () => {
       if (certificates.length === 0) return ''
       const colour = { active: 'green', pending: 'yellow', failed: 'red', expired: 'red' } as const
@@ -58,10 +61,8 @@ const upload = defineVerb({
     const [certificate = '', privateKey = ''] = await Promise.all(operands.map(readPem))
     const client = await connect()
     const projectId = flags.project === undefined ? null : (await requireProject(client, flags.project)).id
-    const made = await client.send<Certificate>('POST', '/v1/certificates', {
-      project_id: projectId,
-      certificate,
-      private_key: privateKey,
+    const made = await client.call('POST /v1/certificates', {
+      body: { project_id: projectId, certificate, private_key: privateKey },
     })
     output.data(made, () => cell(made.id))
     output.note(
@@ -79,7 +80,9 @@ const renew = defineVerb({
   run: async ({ connect, operands, output }) => {
     const client = await connect()
     const { id, hostnames } = await requireCertificate(client, operands[0] ?? '')
-    const asked = await client.send<Certificate>('POST', `/v1/certificates/${segment(id)}/renew`)
+    const asked = await client.call('POST /v1/certificates/{certificate_id}/renew', {
+      params: { certificate_id: id },
+    })
     output.data(asked, () => '')
     output.note(`${cell(hostnames.join(' '))} is being renewed; berth certs ls shows how that goes.`)
   },
@@ -104,8 +107,12 @@ const revoke = defineVerb({
     const client = await call.connect()
     const { id, hostnames } = await requireCertificate(client, operands[0] ?? '')
     await confirmRemoval(call, flags.yes, `the certificate of ${hostnames.join(' ')}`)
-    const body = flags.reason === undefined ? {} : { reason: flags.reason }
-    const revoked = await client.send<Certificate>('POST', `/v1/certificates/${segment(id)}/revoke`, body)
+    // The server says which ones there are.
+    const body = (flags.reason === undefined ? {} : { reason: flags.reason }) as Body<Revocation>
+    const revoked = await client.call('POST /v1/certificates/{certificate_id}/revoke', {
+      params: { certificate_id: id },
+      body,
+    })
     output.data(revoked, () => '')
     output.note('It is revoked; another one is being obtained.')
   },
@@ -121,7 +128,7 @@ const remove = defineVerb({
     const client = await call.connect()
     const { id, hostnames } = await requireCertificate(client, call.operands[0] ?? '')
     await confirmRemoval(call, call.flags.yes, `the certificate of ${hostnames.join(' ')}`)
-    await client.send('DELETE', `/v1/certificates/${segment(id)}`)
+    await client.call('DELETE /v1/certificates/{certificate_id}', { params: { certificate_id: id } })
     call.output.note('It is gone.')
   },
 })
@@ -141,7 +148,7 @@ async function readPem(file: string): Promise<string> {
 }
 
 async function requireCertificate(client: Client, given: string): Promise<Certificate> {
-  const all = await client.list<Certificate>('/v1/certificates')
+  const all = await client.list('GET /v1/certificates')
   const found = all.filter((each) => each.id === given || each.hostnames.includes(given.toLowerCase()))
   const [certificate, second] = found
   if (!certificate)

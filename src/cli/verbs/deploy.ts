@@ -1,17 +1,18 @@
 import { statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { systemCodeOf } from '../../lib/errors.ts'
-import { CliError, EXIT, Interrupted, UsageError } from '../cli-error.ts'
-import { type Client, segment } from '../client.ts'
-import { followDeployment } from '../deployment-follow.ts'
+import { Interrupted, UsageError } from '../cli-error.ts'
+import type { Body } from '../../api-client/route.ts'
+import type { Client } from '../client.ts'
+import { DETACH_OPTION, finishDeployment } from '../deployment-end.ts'
 import { readLink } from '../link-file.ts'
 import type { BuildPlaces } from '../pack/build-ignore.ts'
 import { type FolderPack, preparePack } from '../pack/folder-pack.ts'
-import { plain } from '../plain-text.ts'
 import { formatBytes, formatSeconds, showProgress } from '../progress-bar.ts'
-import { chooseService, PORT_OPTION, readSettings } from '../service-choice.ts'
-import { defineVerb, type Surroundings } from '../verb.ts'
-import type { Deployment, Service } from '../wire.ts'
+import { chooseFromManifest } from '../manifest/manifest-choice.ts'
+import { chooseService, PORT_OPTION, readSettings, type ServiceChoice } from '../service-choice.ts'
+import { defineVerb, type Flags, type Surroundings } from '../verb.ts'
+import type { Service, Upload } from '../wire.ts'
 
 const OPTIONS = {
   service: { type: 'string', short: 's', value: 'SERVICE', about: 'The service: NAME or PROJECT/NAME' },
@@ -33,7 +34,14 @@ const OPTIONS = {
     about: 'A build argument; kept as a setting of the service',
   },
   port: PORT_OPTION,
-  detach: { type: 'boolean', short: 'd', about: 'Do not wait for the end; print the id of the deployment' },
+  git: { type: 'boolean', about: "From the service's repository instead of the folder" },
+  ref: { type: 'string', value: 'REF', about: 'With --git: this branch, tag or commit, this once' },
+  image: {
+    type: 'string',
+    value: 'IMAGE',
+    about: "From the service's external image, with this tag or digest, this once",
+  },
+  detach: DETACH_OPTION,
   yes: { type: 'boolean', short: 'y', about: 'Make the service without asking when there is none' },
 } as const
 
@@ -41,7 +49,8 @@ export const deploy = defineVerb({
   usage: 'deploy [DIR]',
   about:
     'Packs a folder (the current one unless given), uploads it, shows the log of the deployment and prints the URL once it serves. ' +
-    'Left out is what .gitignore and .dockerignore files exclude, and .git. Without --service the folder is deployed to the service that its berth.toml names; without one a service is made.\n' +
+    'A service whose source is a repository or an image is deployed from there. ' +
+    'Where the berth.toml says how the service is set up, that is made so first. Left out is what .gitignore and .dockerignore files exclude, and .git. Without --service the folder is deployed to the service that its berth.toml names; without one a service is made.\n' +
     'Ctrl-C while the log is shown ends only this command, not the deployment.',
   options: OPTIONS,
   operands: [0, 1],
@@ -49,36 +58,62 @@ export const deploy = defineVerb({
     'berth deploy',
     'berth deploy examples/node-hello --service hello --yes',
     'berth deploy --service shop/web --target production -o json',
+    'berth deploy --service shop/web --git --ref v1.4.2',
+    'berth deploy --service shop/db --image postgres:17.2',
   ],
   run: async (call) => {
-    const { flags, operands, directory, output } = call
+    const { flags, operands, directory } = call
     const folder = requireFolder(resolve(directory, operands[0] ?? '.'))
     const link = readLink(folder)
     const settings = readSettings(flags)
     const client = await call.connect()
     const { service: named, project, yes } = flags
-    const choice = await chooseService(call, client, folder, link, { service: named, project, yes, settings })
+    const wanted = { service: named, project, yes, settings }
+    const choice =
+      (await chooseFromManifest(call, client, folder, link, wanted)) ??
+      (await chooseService(call, client, folder, link, wanted))
+    const source = readSource(flags, choice)
+    if (source.type !== 'upload') {
+      await begin(call, client, await choice.settle(), source, flags.detach)
+      return
+    }
     const pack = await prepare(call, folder, {
-      context_path: choice.existing?.context_path ?? null,
-      dockerfile_path: flags.dockerfile ?? choice.existing?.dockerfile_path ?? null,
+      context_path: choice.places.context_path,
+      dockerfile_path: flags.dockerfile ?? choice.places.dockerfile_path,
     })
     const service = await choice.settle()
     const upload = await sendPack(call, client, service, pack)
-    const deployment = await client.send<Deployment>(
-      'POST',
-      '/v1/deployments',
-      { service_id: service.id, source: { type: 'upload', upload_id: upload.upload_id } },
-      { idempotencyKey: call.system.newId() },
-    )
-    output.note(`Deployment ${deployment.number ?? ''} of ${service.name} (${deployment.id})`)
-    if (flags.detach) {
-      output.data(deployment, () => plain(deployment.id))
-      output.note(`To follow it: berth logs --deployment ${deployment.id} -f`)
-      return
-    }
-    conclude(call, service, await followDeployment(call, client, deployment))
+    await begin(call, client, service, { type: 'upload', upload_id: upload.upload_id }, flags.detach)
   },
 })
+
+type Source = Body<'POST /v1/deployments'>['source']
+
+/** Where to deploy from: what the command line says, else what the service is set up for. */
+function readSource(
+  { git, ref, image }: Flags<typeof OPTIONS>,
+  { source }: ServiceChoice,
+): Exclude<Source, { type: 'upload' }> | { type: 'upload' } {
+  if (git && image !== undefined) throw new UsageError('--git and --image contradict each other')
+  if (ref !== undefined && !git && source.type !== 'git') throw new UsageError('--ref goes with --git')
+  if (image !== undefined) return { type: 'external_image', image }
+  if (git || source.type === 'git') return { type: 'git', ...(ref === undefined ? {} : { git_ref: ref }) }
+  return { type: source.type }
+}
+
+async function begin(
+  call: Surroundings,
+  client: Client,
+  service: Service,
+  source: Source,
+  detach: boolean,
+): Promise<void> {
+  const deployment = await client.call('POST /v1/deployments', {
+    body: { service_id: service.id, source },
+    idempotencyKey: call.system.newId(),
+  })
+  await finishDeployment(call, client, { service, deployment, detach })
+}
 
 function requireFolder(folder: string): string {
   try {
@@ -105,11 +140,6 @@ async function prepare(call: Surroundings, folder: string, places: BuildPlaces):
   return pack
 }
 
-interface Upload {
-  upload_id: string
-  size_bytes: number
-}
-
 async function sendPack(
   call: Surroundings,
   client: Client,
@@ -134,11 +164,11 @@ async function sendPack(
   }))
   let upload: Upload
   try {
-    upload = await client.upload<Upload>(
-      `/v1/services/${segment(service.id)}/uploads`,
-      'application/zstd',
-      body(),
-    )
+    upload = await client.upload('POST /v1/services/{id}/uploads', {
+      params: { id: service.id },
+      contentType: 'application/zstd',
+      body: body(),
+    })
   } catch (error) {
     throw error instanceof Interrupted ? new Interrupted(error.signal, ['Nothing was deployed.']) : error
   } finally {
@@ -149,29 +179,4 @@ async function sendPack(
   const seconds = formatSeconds((system.monotonic() - startedAt) / 1000)
   output.note(`Uploaded ${files} files, ${formatBytes(bytes)}, packed ${formatBytes(sent)}, in ${seconds}.`)
   return upload
-}
-
-/** A release that was replaced before we looked did serve. */
-const SERVED = new Set(['Healthy', 'Inactive'])
-
-function conclude({ output }: Surroundings, service: Service, deployment: Deployment): void {
-  const url = deployment.url ?? service.url
-  if (SERVED.has(deployment.status)) {
-    output.data(deployment, () => plain(url ?? ''))
-    return
-  }
-  output.data(deployment, () => '')
-  const reason = deployment.reason ? `: ${plain(deployment.reason)}` : ''
-  throw new CliError(
-    `deployment ${deployment.number ?? deployment.id} ended ${plain(deployment.status)}${reason}`,
-    {
-      exit: EXIT.not_deployed,
-      hints: [
-        service.live_deployment_id === null
-          ? 'Nothing of this service serves yet.'
-          : 'What served before goes on serving.',
-        `Its log: berth logs --deployment ${deployment.id}`,
-      ],
-    },
-  )
 }

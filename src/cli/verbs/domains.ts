@@ -1,10 +1,10 @@
 import { CliError, EXIT, UsageError } from '../cli-error.ts'
-import { type Client, segment } from '../client.ts'
+import type { Client } from '../client.ts'
 import { confirmRemoval } from '../confirmation.ts'
 import { cell, type Output } from '../output.ts'
 import { requireService } from '../service-reference.ts'
 import { defineVerb, type Surroundings, type VerbGroup } from '../verb.ts'
-import type { Domain, Project, Service } from '../wire.ts'
+import type { Domain } from '../wire.ts'
 
 const PROJECT = { type: 'string', short: 'p', value: 'PROJECT', about: 'The project of the service' } as const
 const SERVICE = {
@@ -26,9 +26,9 @@ const list = defineVerb({
     const client = await call.connect()
     const services =
       operands[0] === undefined
-        ? await client.list<Service>('/v1/services', {})
+        ? await client.list('GET /v1/services')
         : [await requireService(call, client, operands[0], flags.project)]
-    const projects = await client.list<Project>('/v1/projects')
+    const projects = await client.list('GET /v1/projects')
     const domains: Domain[] = []
     for (const each of services)
       if (each.domains.length > 0) domains.push(...(await domainsOf(client, each.id)))
@@ -61,9 +61,11 @@ const add = defineVerb({
     const [hostname = '', given] = call.operands
     const client = await call.connect()
     const service = await requireService(call, client, given, call.flags.project)
-    const path = `/v1/services/${segment(service.id)}/domains`
-    const added = await client.send<Domain>('POST', path, { hostname })
-    const checked = await client.send<Domain>('POST', `${path}/${segment(added.id)}/verify`)
+    const added = await client.call('POST /v1/services/{id}/domains', {
+      params: { id: service.id },
+      body: { hostname },
+    })
+    const checked = await verifyDomain(client, added)
     report(call, checked)
   },
 })
@@ -77,8 +79,7 @@ const verify = defineVerb({
   run: async (call) => {
     const client = await call.connect()
     const domain = await requireDomain(call, client)
-    const path = `/v1/services/${segment(domain.service_id)}/domains/${segment(domain.id)}`
-    const checked = await client.send<Domain>('POST', `${path}/verify`)
+    const checked = await verifyDomain(client, domain)
     report(call, checked)
     if (checked.status !== 'verified') throw new CliError(`${checked.hostname} is not verified`)
   },
@@ -94,7 +95,9 @@ const remove = defineVerb({
     const client = await call.connect()
     const domain = await requireDomain(call, client)
     await confirmRemoval(call, call.flags.yes, `the domain ${domain.hostname}`)
-    await client.send('DELETE', `/v1/services/${segment(domain.service_id)}/domains/${segment(domain.id)}`)
+    await client.call('DELETE /v1/services/{id}/domains/{domain_id}', {
+      params: { id: domain.service_id, domain_id: domain.id },
+    })
     call.output.note(`${domain.hostname} is gone.`)
   },
 })
@@ -106,7 +109,7 @@ export const domains: VerbGroup = {
 }
 
 function domainsOf(client: Client, serviceId: string): Promise<Domain[]> {
-  return client.list<Domain>(`/v1/services/${segment(serviceId)}/domains`)
+  return client.list('GET /v1/services/{id}/domains', { params: { id: serviceId } })
 }
 
 /** The domain that a verb names: of the service that is named, else of whichever has it. */
@@ -121,7 +124,7 @@ async function requireDomain(
   const { service, project } = call.flags
   const services =
     service === undefined
-      ? await client.list<Service>('/v1/services', {})
+      ? await client.list('GET /v1/services')
       : [await requireService(call, client, service, project)]
   const found: Domain[] = []
   for (const each of services.filter((each) => each.domains.length > 0))
@@ -148,4 +151,10 @@ function report({ output }: Surroundings, domain: Domain): void {
 function showStatus(output: Output, status: Domain['status']): string {
   const colour = { verified: 'green', pending: 'yellow', failed: 'red' } as const
   return output.paint(colour[status], status)
+}
+
+function verifyDomain(client: Client, { service_id: id, id: domainId }: Domain): Promise<Domain> {
+  return client.call('POST /v1/services/{id}/domains/{domain_id}/verify', {
+    params: { id, domain_id: domainId },
+  })
 }

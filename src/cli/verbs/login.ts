@@ -6,7 +6,7 @@ import { DEFAULT_URL, findConnection, isLoopback, readOrigin } from '../connecti
 import type { Context } from '../context-file.ts'
 import { clientFor, endSession, openSession, type Session } from '../session.ts'
 import { type Call, defineVerb, type Flags } from '../verb.ts'
-import type { Me, MintedToken } from '../wire.ts'
+import type { MintedToken } from '../wire.ts'
 import { endLogin } from './logout.ts'
 
 const OPTIONS = {
@@ -102,7 +102,7 @@ async function signIn(call: LoginCall, origin: string): Promise<Context> {
   const token = await readGivenToken(call)
   const given = { username: flags.username, passwordFromStdin: flags['password-stdin'] }
   if (token !== undefined) {
-    const me = await clientFor(call, origin, token).get<Me>('/v1/me')
+    const me = await clientFor(call, origin, token).call('GET /v1/me')
     if (me.principal.kind !== 'admin_token') return { url: origin, token, username: me.principal.username }
     if (me.admin_initialized) {
       throw new CliError(
@@ -184,9 +184,11 @@ async function mint(
   { client }: Session,
 ): Promise<MintedToken | undefined> {
   try {
-    return await client.send<MintedToken>('POST', '/v1/api-tokens', {
-      name: `berth on ${environment.hostname}`.replaceAll(/[^\x20-\x7e]/g, '?').slice(0, 100),
-      expires_at: new Date(system.now() + TOKEN_DAYS * DAY_MS).toISOString(),
+    return await client.call('POST /v1/api-tokens', {
+      body: {
+        name: `berth on ${environment.hostname}`.replaceAll(/[^\x20-\x7e]/g, '?').slice(0, 100),
+        expires_at: new Date(system.now() + TOKEN_DAYS * DAY_MS).toISOString(),
+      },
     })
   } catch (error) {
     if (!(error instanceof ApiError) || error.exit !== EXIT.refused) throw error

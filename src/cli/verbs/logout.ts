@@ -1,5 +1,5 @@
 import { CliError, EXIT } from '../cli-error.ts'
-import { createClient, segment } from '../client.ts'
+import { createClient } from '../client.ts'
 import { findConnection } from '../connection.ts'
 import type { Context } from '../context-file.ts'
 import { defineVerb, type Surroundings } from '../verb.ts'
@@ -33,8 +33,9 @@ export async function endLogin(
 ): Promise<void> {
   const client = createClient({ origin: new URL(url).origin, token, system, version: VERSION, signal })
   try {
-    if (kind === 'session') await client.send('POST', '/v1/auth/logout')
-    else if (tokenId !== undefined) await client.send('DELETE', `/v1/api-tokens/${segment(tokenId)}`)
+    if (kind === 'session') await client.call('POST /v1/auth/logout')
+    else if (tokenId !== undefined)
+      await client.call('DELETE /v1/api-tokens/{token_id}', { params: { token_id: tokenId } })
     else output.warn('the token was not made by berth login, so it stays valid on the server')
   } catch (error) {
     if (!(error instanceof CliError) || signal.aborted) throw error

@@ -1,11 +1,12 @@
 import { UsageError } from '../cli-error.ts'
-import { type Client, type Query, segment } from '../client.ts'
+import { targetOf } from '../../api-client/route.ts'
+import type { Client } from '../client.ts'
 import { readDuration } from '../duration.ts'
-import { followEvents } from '../event-follow.ts'
+import { followEvents, type FollowOptions } from '../event-follow.ts'
 import { type LineStyle, noteLost, readLogLine, showLogLine } from '../log-lines.ts'
 import { requireService } from '../service-reference.ts'
 import { type Call, defineVerb, type Surroundings } from '../verb.ts'
-import { isId, type LogLine } from '../wire.ts'
+import { isId } from '../wire.ts'
 
 const OPTIONS = {
   project: { type: 'string', short: 'p', value: 'PROJECT', about: 'The project of the service' },
@@ -33,7 +34,7 @@ const OPTIONS = {
 
 type LogsCall = Call<typeof OPTIONS>
 
-const USUAL_TAIL = '100'
+const USUAL_TAIL = 100
 
 export const logs = defineVerb({
   usage: 'logs [SERVICE]',
@@ -55,9 +56,18 @@ export const logs = defineVerb({
     const query = readQuery(call)
     const service = await requireService(call, client, operands[0], flags.project)
     const style = styleOf(call, service.replicas > 1 && flags.replica === undefined)
-    const path = `/v1/services/${segment(service.id)}/logs`
-    if (flags.follow) return follow(call, client, `${path}/stream`, query, style)
-    const lines = await client.get<LogLine[]>(path, query)
+    const params = { id: service.id }
+    if (flags.follow) {
+      const { grep: _, ...first } = query
+      return follow(
+        call,
+        client,
+        targetOf('GET /v1/services/{id}/logs/stream', { params }).path,
+        first,
+        style,
+      )
+    }
+    const lines = await client.call('GET /v1/services/{id}/logs', { params, query })
     for (const line of lines) call.output.dataLine(line, showLogLine(line, style))
   },
 })
@@ -69,17 +79,19 @@ async function deploymentLog(call: LogsCall, client: Client, id: string): Promis
     throw new UsageError(`--${refused} is for the log of a service, not for that of a deployment`)
   if (operands.length > 0 || !isId(flags.deployment ?? ''))
     throw new UsageError('--deployment takes the id of a deployment, and no SERVICE; see berth releases')
-  const path = `/v1/deployments/${segment(id)}/logs`
+  const params = { id }
   const style = styleOf(call, false)
-  if (flags.follow) return follow(call, client, `${path}/stream`, {}, style)
-  for (const line of await client.list<LogLine>(path)) call.output.dataLine(line, showLogLine(line, style))
+  if (flags.follow)
+    return follow(call, client, targetOf('GET /v1/deployments/{id}/logs/stream', { params }).path, {}, style)
+  for (const line of await client.list('GET /v1/deployments/{id}/logs', { params }))
+    call.output.dataLine(line, showLogLine(line, style))
 }
 
 function styleOf({ flags, output }: LogsCall, replicas: boolean): LineStyle {
   return { timestamps: flags.timestamps, replicas, colours: output.coloursOut }
 }
 
-function readQuery({ flags, system }: LogsCall): Query {
+function readQuery({ flags, system }: LogsCall) {
   for (const name of ['tail', 'replica'] as const) {
     const value = flags[name]
     if (value !== undefined && !/^\d{1,6}$/.test(value))
@@ -87,11 +99,15 @@ function readQuery({ flags, system }: LogsCall): Query {
   }
   const since = readInstant(system, flags.since)
   return {
-    tail: flags.tail ?? (since === undefined ? USUAL_TAIL : undefined),
+    tail: readNumber(flags.tail) ?? (since === undefined ? USUAL_TAIL : undefined),
     since,
-    replica: flags.replica,
+    replica: readNumber(flags.replica),
     grep: flags.grep,
   }
+}
+
+function readNumber(text: string | undefined): number | undefined {
+  return text === undefined ? undefined : Number(text)
 }
 
 function readInstant(system: Surroundings['system'], given: string | undefined): string | undefined {
@@ -108,7 +124,7 @@ async function follow(
   call: LogsCall,
   client: Client,
   path: string,
-  query: Query,
+  query: FollowOptions['query'] & object,
   style: LineStyle,
 ): Promise<void> {
   const { output } = call

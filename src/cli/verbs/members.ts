@@ -1,11 +1,9 @@
 import { CliError, EXIT, UsageError } from '../cli-error.ts'
-import { segment } from '../client.ts'
 import { readLink } from '../link-file.ts'
 import { cell } from '../output.ts'
 import { requireProject } from '../service-reference.ts'
 import { withSession } from '../session.ts'
 import { defineVerb, type Surroundings, type VerbGroup } from '../verb.ts'
-import type { Member } from '../wire.ts'
 
 const PROJECT = {
   type: 'string',
@@ -29,7 +27,7 @@ const list = defineVerb({
   run: async (call) => {
     const client = await call.connect()
     const project = await requireProject(client, projectName(call, call.operands[0] ?? call.flags.project))
-    const members = await client.list<Member>(`/v1/projects/${segment(project.id)}/members`)
+    const members = await client.list('GET /v1/projects/{id}/members', { params: { id: project.id } })
     call.output.data(members, () =>
       call.output.table(
         ['USER', 'ROLE', 'SINCE'],
@@ -59,10 +57,10 @@ const add = defineVerb({
     if (flags.role === undefined) throw new UsageError('say which role: --role viewer, operator or admin')
     const client = await call.connect()
     const project = await requireProject(client, projectName(call, flags.project))
-    const people = await client.list<{ id: string; username: string }>('/v1/users/directory')
+    const people = await client.list('GET /v1/users/directory')
     const user = people.find((each) => each.username === username || each.id === username)
     if (!user) throw new CliError(`there is no user ${username}`, { exit: EXIT.not_found })
-    const roles = await client.list<{ id: string; name: string }>('/v1/roles')
+    const roles = await client.list('GET /v1/roles')
     const role = roles.find(({ id, name }) => name === flags.role || id === flags.role)
     if (!role) {
       const known = roles.map(({ name }) => name).join(', ')
@@ -72,8 +70,10 @@ const add = defineVerb({
       })
     }
     const body = { user_id: user.id, role: role.id }
-    const path = `/v1/projects/${segment(project.id)}/members`
-    const member = await withSession(call, client, (each) => each.send<Member>('POST', path, body))
+    const params = { id: project.id }
+    const member = await withSession(call, client, (each) =>
+      each.call('POST /v1/projects/{id}/members', { params, body }),
+    )
     output.data(member, () => '')
     output.note(`${user.username} is ${role.name} in ${project.name}.`)
   },
@@ -89,12 +89,16 @@ const remove = defineVerb({
     const [username = ''] = call.operands
     const client = await call.connect()
     const project = await requireProject(client, projectName(call, call.flags.project))
-    const path = `/v1/projects/${segment(project.id)}/members`
-    const member = (await client.list<Member>(path)).find(
+    const params = { id: project.id }
+    const member = (await client.list('GET /v1/projects/{id}/members', { params })).find(
       (each) => each.username === username || each.user_id === username,
     )
     if (!member) throw new CliError(`${username} is no member of ${project.name}`, { exit: EXIT.not_found })
-    await withSession(call, client, (each) => each.send('DELETE', `${path}/${segment(member.user_id)}`))
+    await withSession(call, client, (each) =>
+      each.call('DELETE /v1/projects/{id}/members/{user_id}', {
+        params: { ...params, user_id: member.user_id },
+      }),
+    )
     call.output.note(`${member.username} is no member of ${project.name} any more.`)
   },
 })

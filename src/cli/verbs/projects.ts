@@ -1,9 +1,7 @@
-import { segment } from '../client.ts'
 import { confirmRemoval } from '../confirmation.ts'
 import { cell } from '../output.ts'
 import { requireProject } from '../service-reference.ts'
 import { defineVerb, type VerbGroup } from '../verb.ts'
-import type { Project } from '../wire.ts'
 
 const list = defineVerb({
   usage: 'projects ls',
@@ -12,7 +10,7 @@ const list = defineVerb({
   operands: [0, 0],
   examples: ['berth projects ls'],
   run: async ({ connect, output }) => {
-    const projects = await (await connect()).list<Project>('/v1/projects')
+    const projects = await (await connect()).list('GET /v1/projects')
     output.data(projects, () => {
       if (projects.length === 0) return ''
       return output.table(
@@ -38,9 +36,8 @@ const create = defineVerb({
   run: async ({ connect, flags, operands: [name = ''], output }) => {
     const client = await connect()
     const { description } = flags
-    const project = await client.send<Project>('POST', '/v1/projects', {
-      name,
-      ...(description === undefined ? {} : { description }),
+    const project = await client.call('POST /v1/projects', {
+      body: { name, ...(description === undefined ? {} : { description }) },
     })
     output.data(project, () => '')
     output.note(`Made the project ${name}.`)
@@ -57,7 +54,7 @@ const remove = defineVerb({
     const client = await call.connect()
     const project = await requireProject(client, call.operands[0] ?? '')
     await confirmRemoval(call, call.flags.yes, `project ${project.name}`)
-    await client.send('DELETE', `/v1/projects/${segment(project.id)}`)
+    await client.call('DELETE /v1/projects/{id}', { params: { id: project.id } })
     call.output.note(`${project.name} is gone.`)
   },
 })

@@ -1,7 +1,7 @@
 import { cell, type Output, type Style } from '../output.ts'
 import { requireProject } from '../service-reference.ts'
 import { defineVerb } from '../verb.ts'
-import type { Project, Workload } from '../wire.ts'
+import type { Workload } from '../wire.ts'
 
 const STYLES: Readonly<Record<string, Style>> = {
   Running: 'green',
@@ -28,11 +28,11 @@ export const ps = defineVerb({
   run: async ({ connect, flags, output }) => {
     const client = await connect()
     const wanted = flags.project === undefined ? undefined : (await requireProject(client, flags.project)).id
-    const all = await client.list<Workload>('/v1/workloads')
+    const all = await client.list('GET /v1/workloads')
     const workloads = all.filter((each) => wanted === undefined || each.project_id === wanted)
     // The list may name projects by their ids only.
     const isUnnamed = workloads.some((each) => each.project_name === undefined)
-    const projects = isUnnamed ? await client.list<Project>('/v1/projects') : []
+    const projects = isUnnamed ? await client.list('GET /v1/projects') : []
     const projectOf = (each: Workload): string | undefined =>
       each.project_name ?? projects.find(({ id }) => id === each.project_id)?.name
     output.data(workloads, () => {

@@ -3,8 +3,6 @@ import { hostname } from 'node:os'
 import { CliError } from '../cli-error.ts'
 import { withSession } from '../session.ts'
 import { defineVerb } from '../verb.ts'
-import type { ApiToken, Me, MintedToken } from '../wire.ts'
-import { segment } from '../client.ts'
 
 const YEAR_MS = 365 * 86_400_000
 
@@ -20,20 +18,18 @@ export const registryLogin = defineVerb({
   run: async (call) => {
     const program = call.flags.with ?? 'docker'
     const client = await call.connect()
-    const { principal } = await client.get<Me>('/v1/me')
+    const { principal } = await client.call('GET /v1/me')
     const body = {
       name: `${program} on ${hostname()}`.slice(0, 60),
-      permissions: ['registry.pull', 'registry.push'],
+      permissions: ['registry.pull' as const, 'registry.push' as const],
       expires_at: new Date(call.system.now() + YEAR_MS).toISOString(),
     }
-    const minted = await withSession(call, client, (each) =>
-      each.send<MintedToken>('POST', '/v1/api-tokens', body),
-    )
+    const minted = await withSession(call, client, (each) => each.call('POST /v1/api-tokens', { body }))
     const { host, protocol } = new URL(client.origin)
     try {
       await logIn(program, host, principal.username, minted.token, protocol === 'http:')
     } catch (error) {
-      await client.send<ApiToken>('DELETE', `/v1/api-tokens/${segment(minted.id)}`)
+      await client.call('DELETE /v1/api-tokens/{token_id}', { params: { token_id: minted.id } })
       throw error
     }
     call.output.note(`${program} may push to and pull from ${host} now.`)

@@ -1,10 +1,9 @@
 import { CliError, UsageError } from '../cli-error.ts'
-import { type Client, queryText, segment } from '../client.ts'
+import type { Client } from '../client.ts'
 import { confirmRemoval } from '../confirmation.ts'
 import { cell } from '../output.ts'
 import { formatBytes } from '../progress-bar.ts'
 import { defineVerb, type VerbGroup } from '../verb.ts'
-import type { CollectionReport, RegistryTag, Repository } from '../wire.ts'
 import { registryLogin } from './registry-login.ts'
 
 const list = defineVerb({
@@ -15,7 +14,7 @@ const list = defineVerb({
   examples: ['berth registry ls', 'berth registry ls -o json'],
   run: async ({ connect, output }) => {
     const client = await connect()
-    const repositories = await client.list<Repository>('/v1/registry/repositories')
+    const repositories = await client.list('GET /v1/registry/repositories')
     output.data(repositories, () => {
       if (repositories.length === 0) return ''
       const rows = repositories.map((each) => [
@@ -42,7 +41,9 @@ const tags = defineVerb({
   examples: ['berth registry tags shop/web'],
   run: async ({ connect, operands, output }) => {
     const client = await connect()
-    const found = await client.list<RegistryTag>(`${pathOf(operands[0])}/tags`)
+    const found = await client.list('GET /v1/registry/repositories/{project}/{service}/tags', {
+      params: partsOf(operands[0]),
+    })
     output.data(found, () => {
       if (found.length === 0) return ''
       const rows = found.map((each) => [
@@ -66,27 +67,43 @@ const remove = defineVerb({
   examples: ['berth registry rm shop/web:v1', 'berth registry rm shop/web --yes'],
   run: async (call) => {
     const given = call.operands[0] ?? ''
-    const path = removalPath(given)
+    const { params, digest, tag } = readReference(given)
     const client = await call.connect()
     await confirmRemoval(call, call.flags.yes, given)
-    await client.send('DELETE', path)
+    const repository = 'DELETE /v1/registry/repositories/{project}/{service}'
+    if (digest !== undefined)
+      await client.call(`${repository}/manifests/{digest}`, { params: { ...params, digest } })
+    else if (tag !== undefined) await client.call(`${repository}/tags/{tag}`, { params: { ...params, tag } })
+    else await client.call(repository, { params })
     call.output.note(`${given} is gone.`)
   },
 })
 
-function removalPath(reference: string): string {
+interface Reference {
+  params: RepositoryParts
+  digest?: string
+  tag?: string
+}
+
+/** `REPOSITORY`, `REPOSITORY:TAG` or `REPOSITORY@DIGEST`. */
+function readReference(reference: string): Reference {
   const [name = '', digest] = reference.split('@')
-  if (digest !== undefined) return `${pathOf(name)}/manifests/${segment(digest)}`
+  if (digest !== undefined) return { params: partsOf(name), digest }
   const [repository, tag] = name.split(':')
-  return tag === undefined ? pathOf(repository) : `${pathOf(repository)}/tags/${segment(tag)}`
+  return { params: partsOf(repository), ...(tag === undefined ? {} : { tag }) }
+}
+
+interface RepositoryParts {
+  project: string
+  service: string
 }
 
 /** A repository is named as clients name it, without the host. */
-function pathOf(repository = ''): string {
+function partsOf(repository = ''): RepositoryParts {
   const slash = repository.indexOf('/')
   if (slash <= 0 || slash === repository.length - 1)
     throw new UsageError(`${repository} is no repository: name it PROJECT/SERVICE`)
-  return `/v1/registry/repositories/${segment(repository.slice(0, slash))}/${segment(repository.slice(slash + 1))}`
+  return { project: repository.slice(0, slash), service: repository.slice(slash + 1) }
 }
 
 const collect = defineVerb({
@@ -97,8 +114,8 @@ const collect = defineVerb({
   examples: ['berth registry gc --dry-run', 'berth registry gc'],
   run: async ({ connect, flags, output }) => {
     const client = await connect()
-    const query = queryText({ dry_run: flags['dry-run'] ? 'true' : undefined })
-    const report = await client.send<CollectionReport>('POST', `/v1/registry/gc${query}`)
+    const query = { dry_run: flags['dry-run'] ? true : undefined }
+    const report = await client.call('POST /v1/registry/gc', { query })
     output.data(report, () =>
       [
         `${report.scanned_blobs} blobs looked at in ${report.duration_ms} ms`,
@@ -119,7 +136,7 @@ const status = defineVerb({
   operands: [0, 0],
   examples: ['berth registry status'],
   run: async ({ connect, output }) => {
-    const found = await (await connect()).get<Record<string, unknown>>('/v1/registry/status')
+    const found = await (await connect()).call('GET /v1/registry/status')
     output.data(found, () => {
       const width = Math.max(...Object.keys(found).map((key) => key.length))
       return Object.entries(found)

@@ -1,5 +1,4 @@
 import { UsageError } from '../cli-error.ts'
-import { segment } from '../client.ts'
 import { cell, type Output, type Style } from '../output.ts'
 import { requireService } from '../service-reference.ts'
 import { defineVerb } from '../verb.ts'
@@ -28,11 +27,10 @@ export const releases = defineVerb({
     const limit = readCount(flags.limit ?? '20')
     const client = await call.connect()
     const service = await requireService(call, client, operands[0], flags.project)
-    const deployments = await client.list<Deployment>(
-      `/v1/services/${segment(service.id)}/deployments`,
-      {},
-      limit,
-    )
+    const deployments = await client.list('GET /v1/services/{id}/deployments', {
+      params: { id: service.id },
+      most: limit,
+    })
     output.data(deployments, () => {
       if (deployments.length === 0) return ''
       const rows = deployments.map((each) => [

@@ -1,7 +1,6 @@
 import { confirmRemoval } from '../confirmation.ts'
 import { cell } from '../output.ts'
 import { defineVerb, type VerbGroup } from '../verb.ts'
-import type { KeyRotation, Recipient } from '../wire.ts'
 
 const recipient = defineVerb({
   usage: 'secrets recipient',
@@ -11,7 +10,7 @@ const recipient = defineVerb({
   examples: ['berth secrets recipient', 'sops encrypt --age "$(berth secrets recipient)" .env > secrets.env'],
   run: async ({ connect, output }) => {
     const client = await connect()
-    const found = await client.get<Recipient>('/v1/secrets/recipient')
+    const found = await client.call('GET /v1/secrets/recipient')
     output.data(found, () => found.recipient)
   },
 })
@@ -26,7 +25,7 @@ const rotate = defineVerb({
   run: async (call) => {
     const client = await call.connect()
     await confirmRemoval(call, call.flags.yes, 'the old key of the server')
-    const rotation = await client.send<KeyRotation>('POST', '/v1/secrets/rotations')
+    const rotation = await client.call('POST /v1/secrets/rotations')
     call.output.data(rotation, () => rotation.id)
     call.output.note('Sealing everything anew; berth secrets rotations tells how far that is.')
   },
@@ -40,7 +39,7 @@ const rotations = defineVerb({
   examples: ['berth secrets rotations'],
   run: async ({ connect, output }) => {
     const client = await connect()
-    const found = await client.list<KeyRotation>('/v1/secrets/rotations', {}, 100)
+    const found = await client.list('GET /v1/secrets/rotations', { most: 100 })
     output.data(found, () => {
       if (found.length === 0) return ''
       const rows = found.map((each) => [

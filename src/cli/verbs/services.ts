@@ -1,9 +1,7 @@
-import { segment } from '../client.ts'
 import { confirmRemoval } from '../confirmation.ts'
 import { cell } from '../output.ts'
 import { requireProject, requireService } from '../service-reference.ts'
 import { defineVerb, type VerbGroup } from '../verb.ts'
-import type { Project, Service } from '../wire.ts'
 import { showStatus } from './ps.ts'
 
 const PROJECT = { type: 'string', short: 'p', value: 'PROJECT', about: 'The project of the service' } as const
@@ -16,9 +14,9 @@ const list = defineVerb({
   examples: ['berth services ls', 'berth services ls --project shop -o json'],
   run: async ({ connect, flags, output }) => {
     const client = await connect()
-    const projects = await client.list<Project>('/v1/projects')
+    const projects = await client.list('GET /v1/projects')
     const wanted = flags.project === undefined ? undefined : (await requireProject(client, flags.project)).id
-    const services = await client.list<Service>('/v1/services', { project_id: wanted })
+    const services = await client.list('GET /v1/services', { query: { project_id: wanted } })
     output.data(services, () => {
       if (services.length === 0) return ''
       const rows = services.map((each) => [
@@ -43,7 +41,7 @@ const show = defineVerb({
   run: async (call) => {
     const client = await call.connect()
     const { id } = await requireService(call, client, call.operands[0], call.flags.project)
-    const service = await client.get<Record<string, unknown>>(`/v1/services/${segment(id)}`)
+    const service = await client.call('GET /v1/services/{id}', { params: { id } })
     call.output.data(service, () => {
       const width = Math.max(...Object.keys(service).map((key) => key.length))
       return Object.entries(service)
@@ -67,8 +65,10 @@ const remove = defineVerb({
     const client = await call.connect()
     const service = await requireService(call, client, call.operands[0], call.flags.project)
     await confirmRemoval(call, call.flags.yes, `service ${service.name} and all that belongs to it`)
-    const query = call.flags.volumes ? '?delete_volumes=true' : ''
-    await client.send('DELETE', `/v1/services/${segment(service.id)}${query}`)
+    await client.call('DELETE /v1/services/{id}', {
+      params: { id: service.id },
+      query: { delete_volumes: call.flags.volumes ? true : undefined },
+    })
     call.output.note(`${service.name} is gone.`)
   },
 })

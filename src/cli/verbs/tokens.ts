@@ -1,12 +1,11 @@
 import { CliError, EXIT, UsageError } from '../cli-error.ts'
-import { segment } from '../client.ts'
 import { readDuration } from '../duration.ts'
 import { cell } from '../output.ts'
 import { plain } from '../plain-text.ts'
 import { requireProject } from '../service-reference.ts'
 import { withSession } from '../session.ts'
 import { defineVerb, type Surroundings, type VerbGroup } from '../verb.ts'
-import type { ApiToken, MintedToken } from '../wire.ts'
+import type { Permission } from '../wire.ts'
 
 const list = defineVerb({
   usage: 'tokens ls',
@@ -15,7 +14,7 @@ const list = defineVerb({
   operands: [0, 0],
   examples: ['berth tokens ls'],
   run: async ({ connect, output }) => {
-    const tokens = await (await connect()).list<ApiToken>('/v1/api-tokens')
+    const tokens = await (await connect()).list('GET /v1/api-tokens')
     output.data(tokens, () =>
       output.table(
         ['NAME', 'PREFIX', 'CREATED', 'LAST USED', 'EXPIRES', 'ID'],
@@ -56,19 +55,18 @@ const create = defineVerb({
   ],
   run: async (call) => {
     const { flags, operands, output } = call
+    const [name = ''] = operands
     const expiresAt = readExpiry(call, flags.expires)
     const client = await call.connect()
     const projectIds: string[] = []
     for (const each of flags.project) projectIds.push((await requireProject(client, each)).id)
     const body = {
-      name: operands[0],
-      ...(flags.permission.length > 0 ? { permissions: flags.permission } : {}),
+      name,
+      ...(flags.permission.length > 0 ? { permissions: flags.permission as Permission[] } : {}),
       ...(projectIds.length > 0 ? { project_ids: projectIds } : {}),
       ...(expiresAt === undefined ? {} : { expires_at: expiresAt }),
     }
-    const minted = await withSession(call, client, (each) =>
-      each.send<MintedToken>('POST', '/v1/api-tokens', body),
-    )
+    const minted = await withSession(call, client, (each) => each.call('POST /v1/api-tokens', { body }))
     output.data(minted, () => plain(minted.token))
     output.note('Keep it safe: it is not shown again.')
   },
@@ -93,7 +91,7 @@ const remove = defineVerb({
   run: async (call) => {
     const [given = ''] = call.operands
     const client = await call.connect()
-    const found = (await client.list<ApiToken>('/v1/api-tokens')).filter(
+    const found = (await client.list('GET /v1/api-tokens')).filter(
       ({ id, name, prefix }) => id === given || name === given || prefix === given,
     )
     const [token] = found
@@ -104,7 +102,7 @@ const remove = defineVerb({
         found.map(({ id, created_at: createdAt }) => `${id} (made ${createdAt})`),
       )
     }
-    await client.send('DELETE', `/v1/api-tokens/${segment(token.id)}`)
+    await client.call('DELETE /v1/api-tokens/{token_id}', { params: { token_id: token.id } })
     call.output.note(`${token.name} is revoked.`)
   },
 })

@@ -4,28 +4,29 @@ import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { messageOf } from '../../lib/errors.ts'
 import { ApiError, CliError, UsageError } from '../cli-error.ts'
-import { type Client, segment } from '../client.ts'
+import { targetOf } from '../../api-client/route.ts'
+import type { Client } from '../client.ts'
 import { confirmRemoval } from '../confirmation.ts'
 import { readFailure } from '../http-answer.ts'
 import { cell } from '../output.ts'
 import { formatBytes } from '../progress-bar.ts'
 import { requireService } from '../service-reference.ts'
 import { type Call, defineVerb, type Options, type VerbGroup } from '../verb.ts'
-import type { Service, Volume } from '../wire.ts'
+import type { Service } from '../wire.ts'
 
 const PROJECT = { type: 'string', short: 'p', value: 'PROJECT', about: 'The project of the service' } as const
 const YES = { type: 'boolean', short: 'y', about: 'Do not ask' } as const
 
 type VolumeCall = Call<{ project: typeof PROJECT } & Options>
 
-/** The service and the path of one of its volumes, from `SERVICE VOLUME`. */
+/** The service and one of its volumes, from `SERVICE VOLUME`. */
 async function findVolume(
   call: VolumeCall,
   client: Client,
-): Promise<{ service: Service; name: string; path: string }> {
+): Promise<{ service: Service; name: string; params: { id: string; name: string } }> {
   const [reference, name = ''] = call.operands
   const service = await requireService(call, client, reference, call.flags.project)
-  return { service, name, path: `/v1/services/${segment(service.id)}/volumes/${segment(name)}` }
+  return { service, name, params: { id: service.id, name } }
 }
 
 const list = defineVerb({
@@ -37,7 +38,7 @@ const list = defineVerb({
   run: async (call) => {
     const client = await call.connect()
     const service = await requireService(call, client, call.operands[0], call.flags.project)
-    const volumes = await client.list<Volume>(`/v1/services/${segment(service.id)}/volumes`)
+    const volumes = await client.list('GET /v1/services/{id}/volumes', { params: { id: service.id } })
     call.output.data(volumes, () => {
       if (volumes.length === 0) return ''
       const rows = volumes.map((each) => [
@@ -65,8 +66,9 @@ const backup = defineVerb({
     if (file === undefined && call.output.coloursOut)
       throw new UsageError('name a FILE, or send standard output somewhere else than to a terminal')
     const client = await call.connect()
-    const { path } = await findVolume(call, client)
-    const response = await client.fetch('GET', `${path}/backup`, { unlimited: true })
+    const { params } = await findVolume(call, client)
+    const { method, path } = targetOf('GET /v1/services/{id}/volumes/{name}/backup', { params })
+    const response = await client.fetch(method, path, { unlimited: true })
     if (!response.ok) throw new ApiError(await readFailure(client.origin, response))
     const body = Readable.fromWeb(response.body as never) as AsyncIterable<Buffer>
     try {
@@ -105,10 +107,14 @@ const restore = defineVerb({
     const type = TYPES.find(([ending]) => ending.test(file))?.[1]
     if (type === undefined) throw new UsageError(`${file} ends in none of .tar, .tar.gz and .tar.zst`)
     const client = await call.connect()
-    const { path, name, service } = await findVolume(call, client)
+    const { params, name, service } = await findVolume(call, client)
     await confirmRemoval(call, call.flags.yes, `what is in the volume ${name} of ${service.name}`)
     const body = file === '-' ? call.terminal.input() : createReadStream(file)
-    const restored = await client.upload<Volume>(`${path}/restore`, type, body as AsyncIterable<Buffer>)
+    const restored = await client.upload('POST /v1/services/{id}/volumes/{name}/restore', {
+      params,
+      contentType: type,
+      body: body as AsyncIterable<Buffer>,
+    })
     call.output.data(restored, () => restored.name)
   },
 })
@@ -121,9 +127,9 @@ const remove = defineVerb({
   examples: ['berth volumes rm db old-data'],
   run: async (call) => {
     const client = await call.connect()
-    const { path, name, service } = await findVolume(call, client)
+    const { params, name, service } = await findVolume(call, client)
     await confirmRemoval(call, call.flags.yes, `the volume ${name} of ${service.name} and all that is in it`)
-    await client.send('DELETE', path)
+    await client.call('DELETE /v1/services/{id}/volumes/{name}', { params })
     call.output.note(`${name} is gone.`)
   },
 })

@@ -1,7 +1,6 @@
 import { cell } from '../output.ts'
 import { plain } from '../plain-text.ts'
 import { defineVerb } from '../verb.ts'
-import type { Me } from '../wire.ts'
 
 export const whoami = defineVerb({
   usage: 'whoami',
@@ -11,7 +10,7 @@ export const whoami = defineVerb({
   examples: ['berth whoami'],
   run: async ({ connect, output }) => {
     const client = await connect()
-    const me = await client.get<Me>('/v1/me')
+    const me = await client.call('GET /v1/me')
     output.data({ url: client.origin, ...me }, () => {
       const { principal, is_super_admin: isSuperAdmin, memberships } = me
       const via = principal.via === undefined ? '' : `, by ${plain(principal.via).replaceAll('_', ' ')}`

@@ -47,8 +47,18 @@ export const CreateUserBody = strictObject(
 )
 export type CreateUserBody = Static<typeof CreateUserBody>
 export const UpdateUserBody = strictObject(
-  { password: Type.Optional(NewPassword), is_super_admin: Type.Optional(Type.Boolean()) },
-  { title: 'UpdateUserBody', minProperties: 1 },
+  {
+    password: Type.Optional(NewPassword),
+    keep_tokens: Type.Optional(
+      Type.Boolean({ description: "Together with a password: do not end the user's API tokens" }),
+    ),
+    is_super_admin: Type.Optional(Type.Boolean()),
+  },
+  {
+    title: 'UpdateUserBody',
+    minProperties: 1,
+    examples: [{ password: 'correct horse battery staple', keep_tokens: false }],
+  },
 )
 export type UpdateUserBody = Static<typeof UpdateUserBody>
 export const DirectoryEntry = Type.Object({ id: Id, username: Type.String() }, { title: 'DirectoryEntry' })
@@ -101,7 +111,11 @@ export type Session = Static<typeof Session>
 export const SessionParams = strictObject({ id: IdInPath })
 
 export const ChangePasswordBody = strictObject(
-  { current: GivenPassword, new: NewPassword },
+  {
+    current: GivenPassword,
+    new: NewPassword,
+    end_tokens: Type.Optional(Type.Boolean({ description: 'Also end all of your API tokens' })),
+  },
   { title: 'ChangePasswordBody' },
 )
 export type ChangePasswordBody = Static<typeof ChangePasswordBody>

@@ -1,6 +1,7 @@
 import { isIPv6 } from 'node:net'
 import { AppError } from '../../lib/errors.ts'
 import type { System } from '../../lib/system.ts'
+import type { RefusedLogin } from './authorize.ts'
 
 /** Counts failed logins by address and by account; see `attempt`. */
 export interface LoginThrottle {
@@ -8,7 +9,7 @@ export interface LoginThrottle {
    * Begins an attempt; it counts as failed until `succeeded` or `abandoned` says otherwise, so that parallel guesses are counted before
    * their answers are known. Throws RATE_LIMITED after five failures within 15 minutes from the address or for the account.
    */
-  attempt(clientAddress: string, account: string, cause?: Error): Attempt
+  attempt(clientAddress: string, account: string, cause?: RefusedLogin): Attempt
 }
 
 export interface Attempt {
@@ -30,7 +31,7 @@ export function createLoginThrottle(system: System): LoginThrottle {
     const since = system.now() - WINDOW_MS
     return (failures.get(key) ?? []).filter((at) => at > since)
   }
-  const refuseIfFull = (key: string, cause: Error | undefined): void => {
+  const refuseIfFull = (key: string, cause: RefusedLogin | undefined): void => {
     const times = recent(key)
     if (times.length < MAX_FAILURES) return
     throw new AppError('RATE_LIMITED', {

@@ -2,6 +2,7 @@ import { Type } from 'typebox'
 import { readPageRequest, sendPage } from '../../http/pagination.ts'
 import { IdParams, ListQuery } from '../../http/schema.ts'
 import type { Server } from '../../http/server.ts'
+import { pageOfAll } from '../../lib/page.ts'
 import { CreateRoleBody, PermissionEntry, Role, UpdateRoleBody } from './identity-schema.ts'
 import { PERMISSION_NAMES, PERMISSIONS } from './permissions.ts'
 import type { RoleOperations } from './role-operations.ts'
@@ -17,12 +18,20 @@ export function roleRoutes(server: Server, operations: RoleOperations): void {
       config: { access: { signed_in: true } },
       schema: {
         operationId: 'listPermissions',
-        summary: 'List all permissions',
+        summary: 'List all permissions, by name',
         tags,
+        querystring: ListQuery,
         response: { 200: Type.Array(PermissionEntry) },
       },
     },
-    async () => PERMISSION_NAMES.map((name) => ({ name, description: PERMISSIONS[name] })),
+    async (request, reply) => {
+      const all = PERMISSION_NAMES.map((name) => ({ name, description: PERMISSIONS[name] }))
+      return sendPage(
+        request,
+        reply,
+        pageOfAll(all, readPageRequest(request.query), ({ name }) => name),
+      )
+    },
   )
   server.get(
     '/v1/roles',

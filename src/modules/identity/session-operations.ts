@@ -11,6 +11,7 @@ import type { ChangePasswordBody, LoginBody, Session } from './identity-schema.t
 import type { LoginThrottle } from './login-throttle.ts'
 import type { Passwords } from './password.ts'
 import type { SessionRow, SessionStore } from './session-store.ts'
+import type { TokenStore } from './token-store.ts'
 import { toUser, type UserEntity } from './user-operations.ts'
 import type { UserRow, UserStore } from './user-store.ts'
 
@@ -22,6 +23,7 @@ export interface SessionDeps {
   throttle: LoginThrottle
   users: UserStore
   sessions: SessionStore
+  tokens: TokenStore
   settings: { session_idle_seconds: number; session_max_seconds: number }
 }
 
@@ -47,7 +49,7 @@ export interface SessionOperations {
   endSessions(context: Context): void
   /** Throws NOT_FOUND for what is not the caller's. */
   endSession(context: Context, id: string): void
-  /** Ends the caller's other sessions. Throws VALIDATION_ERROR when the current password is wrong; that counts as a failed login. */
+  /** Ends the caller's other sessions and, if asked to, API tokens. Throws VALIDATION_ERROR when the current password is wrong; that counts as a failed login. */
   changePassword(context: Context, body: ChangePasswordBody): Promise<void>
 }
 
@@ -164,12 +166,15 @@ export function createSessionOperations(deps: SessionDeps): SessionOperations {
         if (users.find(verified.id)?.password_hash !== verified.password_hash)
           throw new AppError('UNAUTHENTICATED')
         users.setPassword(verified.id, hash, system.nowIso())
-        const ended = sessions.removeOfUser(verified.id, own ?? undefined)
+        const ended_sessions = sessions.removeOfUser(verified.id, own ?? undefined)
+        const tokens = body.end_tokens
+          ? { ended_tokens: deps.tokens.removeOfUser(verified.id) }
+          : { kept_tokens: deps.tokens.countOfUser(verified.id) }
         record(context, {
           action: 'changePassword',
           resource_kind: 'user',
           resource_id: verified.id,
-          details: { ended },
+          details: { ended_sessions, ...tokens },
         })
       })
     },

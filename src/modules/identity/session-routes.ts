@@ -113,7 +113,7 @@ export function sessionRoutes(server: Server, operations: SessionOperations): vo
       config: { access: { signed_in: true, session: true } },
       schema: {
         operationId: 'changePassword',
-        summary: 'Change your password and end your other sessions',
+        summary: 'Change your password; your other sessions end, your API tokens only if you say so',
         tags,
         body: ChangePasswordBody,
         response: { 204: Type.Null() },

@@ -33,10 +33,17 @@ export interface TokenStore {
   touch(id: string, now: string): void
   /** Also removes what it minted. */
   remove(id: string): void
+  /** All of the user's; answers how many. */
+  removeOfUser(userId: string): number
 }
 
 /** API tokens, found by the hash of the plaintext. */
 export function createTokenStore(database: Database): TokenStore {
+  const countOfUser = (userId: string): number =>
+    database.get<{ count: number }>('SELECT count(*) AS count FROM api_tokens WHERE user_id = $userId', {
+      userId,
+    })?.count ?? 0
+
   return {
     insert: (token) => {
       database.run(
@@ -62,15 +69,18 @@ export function createTokenStore(database: Database): TokenStore {
           { userId: userId ?? null, before: before ?? null, limit },
         )
         .map(parseRow),
-    countOfUser: (userId) =>
-      database.get<{ count: number }>('SELECT count(*) AS count FROM api_tokens WHERE user_id = $userId', {
-        userId,
-      })?.count ?? 0,
+    countOfUser,
     touch: (id, now) => {
       database.run('UPDATE api_tokens SET last_used_at = $now WHERE id = $id', { id, now })
     },
     remove: (id) => {
       database.run('DELETE FROM api_tokens WHERE id = $id', { id })
+    },
+    // Counted first: what a token minted goes by the foreign key, and SQLite does not count that.
+    removeOfUser: (userId) => {
+      const count = countOfUser(userId)
+      database.run('DELETE FROM api_tokens WHERE user_id = $userId', { userId })
+      return count
     },
   }
 }

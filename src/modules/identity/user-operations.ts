@@ -15,6 +15,7 @@ import type {
 import type { MemberStore } from './member-store.ts'
 import type { Passwords } from './password.ts'
 import type { SessionStore } from './session-store.ts'
+import type { TokenStore } from './token-store.ts'
 import type { UserRow, UserStore } from './user-store.ts'
 
 export interface UserDeps {
@@ -24,8 +25,12 @@ export interface UserDeps {
   passwords: Passwords
   users: UserStore
   sessions: SessionStore
+  tokens: TokenStore
   members: MemberStore
 }
+
+/** How many credentials a new password ended, for the audit log. */
+type Ended = Record<string, number>
 
 /** A user as answered; the revision becomes the entity tag. */
 export type UserEntity = User & { revision: number }
@@ -37,7 +42,7 @@ export interface UserOperations {
   /** Throws NAME_TAKEN. */
   createUser(context: Context, body: CreateUserBody): Promise<UserEntity>
   getUser(context: Context, id: string): UserEntity
-  /** Resets the password (all sessions of the user end) or the flag. Throws LAST_ADMIN. */
+  /** Resets the password, which ends the user's sessions and, unless they are to be kept, API tokens; or the flag. Throws LAST_ADMIN. */
   updateUser(context: Context, id: string, body: UpdateUserBody): Promise<UserEntity>
   /** Throws LAST_ADMIN for the last super-admin and for a project's only admin. */
   deleteUser(context: Context, id: string): void
@@ -66,6 +71,14 @@ export function createUserOperations(deps: UserDeps): UserOperations {
     return toUser(row)
   }
 
+  // Whoever had the password may have made tokens with it.
+  const endCredentials = (id: string, keepTokens: boolean): Ended => ({
+    ended_sessions: deps.sessions.removeOfUser(id),
+    ...(keepTokens
+      ? { kept_tokens: deps.tokens.countOfUser(id) }
+      : { ended_tokens: deps.tokens.removeOfUser(id) }),
+  })
+
   return {
     bootstrap: async (context, body) => {
       refuseSecondBootstrap(users)
@@ -92,12 +105,14 @@ export function createUserOperations(deps: UserDeps): UserOperations {
     getUser: (_context, id) => toUser(requireUser(users, id)),
     updateUser: async (context, id, body) => {
       requireUnchanged(context, requireUser(users, id))
+      refuseLoneKeepTokens(body)
       const hash = body.password === undefined ? undefined : await deps.passwords.hash(body.password)
       return database.transact(() => {
         const row = requireUser(users, id)
         requireUnchanged(context, row)
         const now = deps.system.nowIso()
         const changed: string[] = []
+        let ended: Ended = {}
         if (body.is_super_admin !== undefined && body.is_super_admin !== (row.is_super_admin === 1)) {
           if (!body.is_super_admin) refuseLastSuperAdmin(users, row)
           users.setSuperAdmin(id, body.is_super_admin, now)
@@ -105,11 +120,14 @@ export function createUserOperations(deps: UserDeps): UserOperations {
         }
         if (hash !== undefined) {
           users.setPassword(id, hash, now)
-          deps.sessions.removeOfUser(id)
+          ended = endCredentials(id, body.keep_tokens === true)
           changed.push('password')
         }
         const user = toUser(requireUser(users, id))
-        record(context, auditOf('updateUser', user, { changed, is_super_admin: user.is_super_admin }))
+        record(
+          context,
+          auditOf('updateUser', user, { changed, is_super_admin: user.is_super_admin, ...ended }),
+        )
         return user
       })
     },
@@ -146,6 +164,12 @@ function requireUser(users: UserStore, id: string): UserRow {
   return row
 }
 
+function refuseLoneKeepTokens({ keep_tokens, password }: UpdateUserBody): void {
+  if (keep_tokens === undefined || password !== undefined) return
+  const details = [{ field: 'keep_tokens', message: 'belongs to a new password' }]
+  throw new AppError('VALIDATION_ERROR', { details })
+}
+
 function refuseSecondBootstrap(users: UserStore): void {
   if (users.countSuperAdmins() > 0) throw new AppError('ALREADY_INITIALIZED')
 }
@@ -154,7 +178,11 @@ function refuseLastSuperAdmin(users: UserStore, row: UserRow): void {
   if (row.is_super_admin === 1 && users.countSuperAdmins() === 1) throw new AppError('LAST_ADMIN')
 }
 
-function auditOf(action: string, user: UserEntity, details: Record<string, string[] | boolean> = {}) {
+function auditOf(
+  action: string,
+  user: UserEntity,
+  details: Record<string, string[] | boolean | number> = {},
+) {
   return {
     action,
     resource_kind: 'user',

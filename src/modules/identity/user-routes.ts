@@ -101,7 +101,8 @@ export function userRoutes(server: Server, operations: UserOperations): void {
       config: { access: { ...access, session: true } },
       schema: {
         operationId: 'updateUser',
-        summary: "Reset a user's password (their sessions end) or change their super-admin flag",
+        summary:
+          "Reset a user's password (their sessions and API tokens end) or change their super-admin flag",
         tags,
         params: UserParams,
         body: UpdateUserBody,

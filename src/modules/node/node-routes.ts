@@ -1,5 +1,8 @@
 import { Type } from 'typebox'
+import { readPageRequest, sendPage } from '../../http/pagination.ts'
+import { ListQuery } from '../../http/schema.ts'
 import type { Server } from '../../http/server.ts'
+import { pageOfAll } from '../../lib/page.ts'
 import type { NodeOperations } from './node-operations.ts'
 import { Health, NodeInfo, Readiness, WorkerStatusSchema } from './node-schema.ts'
 
@@ -56,11 +59,17 @@ export function nodeRoutes(server: Server, operations: NodeOperations): void {
       config: { access: { super_admin: true } },
       schema: {
         operationId: 'listWorkers',
-        summary: 'List the background loops: last run, duration and error',
+        summary: 'List the background loops, by name: last run, duration and error',
         tags,
+        querystring: ListQuery,
         response: { 200: Type.Array(WorkerStatusSchema) },
       },
     },
-    async () => operations.listWorkers(),
+    async (request, reply) =>
+      sendPage(
+        request,
+        reply,
+        pageOfAll(operations.listWorkers(), readPageRequest(request.query), ({ name }) => name),
+      ),
   )
 }

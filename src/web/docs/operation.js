@@ -66,6 +66,13 @@ async function copy(block, button) {
   }
 }
 
+function paragraphs(text) {
+  return (text ?? '')
+    .split('\n\n')
+    .filter(Boolean)
+    .map((each) => make('p', {}, ...withCode(each)))
+}
+
 let leaving = new AbortController()
 
 /** Shows an operation with a form for its request; what ran for the one before is given up. */
@@ -94,12 +101,16 @@ export function showOperation(document, operation) {
   copyButton.addEventListener('click', () => copy(curl, copyButton))
   const send = make('button', { id: 'send', type: 'button', textContent: 'Send' })
   send.addEventListener('click', () => showAnswer(current(), output, signal))
+  if (current().needsFile) {
+    send.disabled = true
+    output.append(make('p', { textContent: 'This takes a file as its body: use the command above.' }))
+  }
 
   const main = byId('operation')
   main.replaceChildren(
     make('h2', { textContent: operation.summary }),
     make('p', { className: 'path', textContent: `${operation.method} ${operation.path}` }),
-    ...(operation.description ?? '').split('\n\n').map((text) => make('p', {}, ...withCode(text))),
+    ...paragraphs(operation.description),
     ...(fields.length > 0
       ? [make('h3', { textContent: 'Parameters' }), ...fields.map(({ row }) => row)]
       : []),
@@ -117,4 +128,6 @@ export function showOperation(document, operation) {
   main.addEventListener('input', refresh, { signal })
   byId('token').addEventListener('input', refresh, { signal })
   refresh()
+  main.scrollTop = 0
+  window.document.title = `${operation.summary} · Berth API`
 }

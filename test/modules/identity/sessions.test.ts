@@ -79,6 +79,7 @@ test('an unknown user costs as much hashing as a known one', async (t) => {
     throttle: createLoginThrottle(api.system),
     users: { findByName: () => undefined } as never,
     sessions: {} as never,
+    tokens: {} as never,
     settings: { session_idle_seconds: 60, session_max_seconds: 60 },
   })
   const client = { request_id: 'r', client_address: '192.0.2.1', user_agent: '' }
@@ -211,6 +212,24 @@ test('a new password needs the current one and ends the other sessions', async (
   t.equal((await api.send(root, 'GET', '/v1/me')).status, 200)
   t.equal((await api.send(other, 'GET', '/v1/me')).status, 401)
   t.ok(await api.login('root', 'the next long password'))
+})
+
+test('a new password keeps your API tokens, or ends them when you say so', async (t) => {
+  const api = await openIdentityApi(t)
+  const root = await api.bootstrap()
+  const token = String((await api.send(root, 'POST', '/v1/api-tokens', { name: 'ci' })).body['token'])
+  const first = { current: PASSWORD, new: 'the next long password' }
+  t.equal((await api.send(root, 'PUT', '/v1/me/password', first)).status, 204)
+  t.equal((await api.send(token, 'GET', '/v1/me')).status, 200)
+  const second = { current: first.new, new: 'the last long password', end_tokens: true }
+  t.equal((await api.send(root, 'PUT', '/v1/me/password', second)).status, 204)
+  t.equal((await api.send(token, 'GET', '/v1/me')).status, 401)
+  t.equal((await api.send(root, 'GET', '/v1/me')).status, 200)
+  const events = await api.send(root, 'GET', '/v1/audit-events?action=changePassword')
+  t.match(
+    events.list.map((each) => each['details']),
+    [{ ended_tokens: 1 }, { kept_tokens: 1 }],
+  )
 })
 
 test('a cookie keeps a session for browsers, and writes with it need the same origin', async (t) => {

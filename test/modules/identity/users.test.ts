@@ -81,6 +81,32 @@ test('a password reset ends the sessions of the user', async (t) => {
   t.ok(await api.login('alice', 'a brand new password'))
 })
 
+test('a password reset ends the API tokens of the user too, unless they are to be kept', async (t) => {
+  const api = await openIdentityApi(t)
+  const root = await api.bootstrap()
+  const alice = await api.addUser(root, 'alice')
+  const token = String(
+    (await api.send(alice.session, 'POST', '/v1/api-tokens', { name: 'ci' })).body['token'],
+  )
+  const url = `/v1/users/${alice.id}`
+  const keep = { password: 'a brand new password', keep_tokens: true }
+  t.equal((await api.send(root, 'PUT', url, keep)).status, 200)
+  t.equal((await api.send(token, 'GET', '/v1/me')).status, 200)
+  t.equal((await api.send(root, 'PUT', url, { password: 'yet another password' })).status, 200)
+  t.equal((await api.send(token, 'GET', '/v1/me')).status, 401)
+  const events = await api.send(root, 'GET', '/v1/audit-events?action=updateUser')
+  t.match(
+    events.list.map((each) => each['details']),
+    [
+      { changed: ['password'], ended_sessions: 0, ended_tokens: 1 },
+      { changed: ['password'], ended_sessions: 1, kept_tokens: 1 },
+    ],
+  )
+  const alone = await api.send(root, 'PUT', url, { keep_tokens: true })
+  t.equal(alone.status, 400, 'it means nothing without a password')
+  t.equal(alone.body.details?.[0]?.field, 'keep_tokens')
+})
+
 test('bad names, short passwords and unknown fields are named', async (t) => {
   const api = await openIdentityApi(t)
   const root = await api.bootstrap()

@@ -1,0 +1,100 @@
+import { test } from 'tap'
+import { readEnvFile, writeEnvFile } from '../../src/cli/env-file.ts'
+import { openCliDaemon } from '../support/cli-daemon.ts'
+
+test('variables are set from the command line, stdin, a question and files, and listed without their values', async (t) => {
+  const { app, person, token, write } = await openCliDaemon(t)
+  const made = await app.must(token, 'POST', '/v1/services', { name: 'web', source: { type: 'upload' } })
+  const url = `/v1/services/${String(made.body['id'])}/env`
+  const set = ['env', 'set', '-s', 'web']
+  t.match(await person.berth([...set, 'GREETING=hello=you', 'EMPTY=']), {
+    status: 0,
+    stderr: /Set GREETING, EMPTY of web.\n.*next deployment/,
+  })
+  t.match(await person.berth([...set, 'SECRET'], { input: 'of stdin\n' }), { status: 0 })
+  await write('key.pem', 'two\nlines\n')
+  t.match(await person.berth([...set, '--file', 'KEY=key.pem']), { status: 0 })
+  const terminal = person.terminal([...set, 'ASKED'])
+  await terminal.shows('Value of ASKED:')
+  terminal.type('typed\r')
+  t.match(await terminal.ended, { status: 0, shown: /^(?![^]*typed)/ })
+  const wanted = {
+    ASKED: 'typed',
+    EMPTY: '',
+    GREETING: 'hello=you',
+    KEY: 'two\nlines',
+    SECRET: 'of stdin',
+  }
+  t.same((await app.must(token, 'GET', url)).body, wanted)
+  t.equal((await person.berth(['env', 'ls', '-s', 'web'])).stdout, 'ASKED\nEMPTY\nGREETING\nKEY\nSECRET\n')
+  t.match((await person.berth(['env', 'ls', '-s', 'web', '--values'])).stdout, /GREETING +hello=you/)
+  t.match(await person.berth([...set, 'A', 'B'], { input: 'x' }), { status: 2, stderr: /one NAME at a time/ })
+  const bad = await person.berth([...set, '1X=canary'])
+  t.match(bad, { status: 2, stderr: /1X=\.\.\. is neither/ })
+  t.notMatch(bad.stderr, 'canary')
+})
+
+test('what is exported can be imported, whole or on top', async (t) => {
+  const { app, person, token, write } = await openCliDaemon(t)
+  const made = await app.must(token, 'POST', '/v1/services', {
+    name: 'web',
+    source: { type: 'upload' },
+    env: { A: '1', QUOTED: `it's "so" \\n`, LINES: 'one\ntwo' },
+  })
+  const url = `/v1/services/${String(made.body['id'])}/env`
+  const before = (await app.must(token, 'GET', url)).body
+  const { stdout } = await person.berth(['env', 'export', '-s', 'web'])
+  await write('.env', stdout)
+  await app.must(token, 'PUT', url, { OTHER: 'x' })
+  t.match(await person.berth(['env', 'import', '.env', '-s', 'web']), { status: 0 })
+  t.same((await app.must(token, 'GET', url)).body, { ...before, OTHER: 'x' })
+  t.match(await person.berth(['env', 'import', '-', '-s', 'web', '--replace'], { input: stdout }), {
+    status: 0,
+  })
+  t.same((await app.must(token, 'GET', url)).body, before)
+  t.match(await person.berth(['env', 'unset', 'A', 'NOPE', '-s', 'web']), {
+    status: 0,
+    stderr: /There was no NOPE.\nRemoved 1 of web/,
+  })
+  t.match(await person.berth(['env', 'import', 'nope', '-s', 'web']), { status: 2, stderr: /cannot read/ })
+  t.match(await person.berth(['env', 'export', '-s', 'web', '-o', 'json']), {
+    stdout: /"LINES": "one\\ntwo"/,
+  })
+})
+
+test('a .env file holds every value that it can hold, and refuses the others by name', async (t) => {
+  const env = {
+    PLAIN: 'a/b:c.d',
+    SPACED: ' a  b ',
+    HASH: 'a # b',
+    SINGLE: "it's",
+    DOUBLE: '{"a": "b"}',
+    BACKSLASH: 'C:\\new',
+    LINES: 'one\n\ntwo\n',
+    DOLLAR: '$HOME ${X}',
+    UNICODE: 'grüße',
+    EMPTY: '',
+  }
+  t.same(readEnvFile(writeEnvFile(env), 'here'), env)
+  t.throws(() => writeEnvFile({ MIXED: '\'`"' }), { message: /value of MIXED/ })
+  t.throws(() => readEnvFile('not a variable', '.env'), { message: '.env holds no variable' })
+})
+
+test('a service is scaled, stopped and started', async (t) => {
+  const { app, person, token } = await openCliDaemon(t)
+  const made = await app.must(token, 'POST', '/v1/services', { name: 'web', source: { type: 'upload' } })
+  const url = `/v1/services/${String(made.body['id'])}`
+  t.match(await person.berth(['scale', 'web', '3']), { status: 0, stderr: /runs 3 replicas .* it was 1/ })
+  t.equal((await app.must(token, 'GET', url)).body['replicas'], 3)
+  t.match(await person.berth(['scale', 'web', 'many']), { status: 2, stderr: /many is not a number/ })
+  for (const verb of ['stop', 'start']) t.match(await person.berth([verb, 'web']), { status: 0 }, verb)
+  const events = await app.must(token, 'GET', '/v1/audit-events?resource=service')
+  t.same(
+    events.list.map(({ action }) => action),
+    ['startService', 'stopService', 'scaleService', 'createService'],
+  )
+  const nothing = await person.berth(['rollback', 'web'])
+  t.match(nothing, { status: 5 }, 'there is nothing to go back to')
+  t.match(await person.berth(['rollback', 'web', '--to', '7']), { status: 4, stderr: /no deployment 7/ })
+  t.match(await person.berth(['redeploy', 'web']), { status: 5 })
+})
