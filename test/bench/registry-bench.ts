@@ -43,18 +43,15 @@ export async function run(args: readonly string[] = []): Promise<void> {
   const shown = new RegExp(args[3] ?? '', 'i')
   const results: Results = new Map()
   for (let round = 0; round < rounds; round += 1) {
-    const sides = { berth: openSide(await startBerth()), other: openSide(await startOther()) }
+    const targets = { berth: await startBerth(), other: await startOther() }
     try {
       for (const [index, step] of makeSteps(large, small).entries()) {
         const order =
           (round + index) % 2 === 0 ? (['berth', 'other'] as const) : (['other', 'berth'] as const)
-        for (const name of order) await measure(step, sides[name], name, results)
+        for (const name of order) await measure(step, targets[name], name, results)
       }
     } finally {
-      for (const { connections, target } of Object.values(sides)) {
-        for (const connection of connections) connection.close()
-        await target.stop()
-      }
+      for (const target of Object.values(targets)) await target.stop()
     }
   }
   print(results, shown)
@@ -67,8 +64,10 @@ function openSide(target: Target): Side {
   return { target, connections, first }
 }
 
-async function measure(step: Step, side: Side, name: 'berth' | 'other', results: Results): Promise<void> {
-  const { pid } = side.target
+async function measure(step: Step, target: Target, name: 'berth' | 'other', results: Results): Promise<void> {
+  const { pid } = target
+  // New ones: those of the last step have waited for as long as the other side took.
+  const side = openSide(target)
   if (step.unit !== 'op') touchMemory(step.amount * MIB)
   forgetPeak(pid)
   const cpuBefore = cpuMs(pid)
@@ -76,6 +75,7 @@ async function measure(step: Step, side: Side, name: 'berth' | 'other', results:
   const own = await step.run(side)
   const seconds = (performance.now() - startedAt) / 1000
   const cpu = cpuMs(pid) - cpuBefore
+  for (const connection of side.connections) connection.close()
   const per = step.unit === 'op' ? step.amount : step.amount / 1024
   const entry = results.get(step.title) ?? { step, berth: [], other: [] }
   entry[name].push({ rate: own ?? step.amount / seconds, cpu: cpu / per, peakBytes: peakRss(pid) })
