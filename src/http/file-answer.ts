@@ -6,8 +6,24 @@ const LARGE_BLOCK = 512 * 1024
 const SMALL_BLOCK = 64 * 1024
 const FEW = 8
 const BLOCKS = 3
+/** Parts of a block of memory for direct I/O: one is sent while others are read. */
+const DIRECT_BLOCKS = 4
+
+/** What direct I/O is aligned to. */
+const ALIGNMENT = 4096
 
 let sending = 0
+
+/** A part of an open file, `end` exclusive. */
+export interface FilePartToSend {
+  readonly handle: FileHandle
+  readonly start: number
+  readonly end: number
+  /** Memory to read into that fits a file which is opened for direct I/O; given back by `release`. */
+  readonly memory?: Buffer | undefined
+  /** Told when it is over, with how long reading so many bytes was waited for. */
+  readonly release?: ((bytes: number, readMs: number) => void) | undefined
+}
 
 /**
  * Sends a part of a file as the body of an answer whose head is written, reading ahead of the client by a bounded amount, and closes the
@@ -16,45 +32,78 @@ let sending = 0
  */
 export async function sendFilePart(
   response: Writable,
-  part: { handle: FileHandle; start: number; end: number },
+  part: FilePartToSend,
+  now: () => number,
 ): Promise<void> {
+  const reading = { bytes: 0, ms: 0 }
   sending += 1
   try {
-    await sendBlocks(response, part, sending <= FEW ? LARGE_BLOCK : SMALL_BLOCK)
+    await sendBlocks(response, part, slotsFor(part), reading, now)
   } catch (error) {
     response.destroy()
     if (!(error instanceof ClientGone)) throw error
   } finally {
     sending -= 1
     await part.handle.close()
+    part.release?.(reading.bytes, reading.ms)
   }
 }
 
 class ClientGone extends Error {}
 
+interface Slot {
+  buffer: Buffer
+  sent: Promise<void>
+}
+
+/** Memory that is read into in turn. */
+function slotsFor({ memory, start, end }: FilePartToSend): Slot[] {
+  const sent = Promise.resolve()
+  if (memory) {
+    const size = memory.length / DIRECT_BLOCKS
+    return Array.from({ length: DIRECT_BLOCKS }, (_, index) => ({
+      buffer: memory.subarray(index * size, (index + 1) * size),
+      sent,
+    }))
+  }
+  const size = Math.max(1, Math.min(sending <= FEW ? LARGE_BLOCK : SMALL_BLOCK, end - start))
+  return Array.from({ length: Math.min(BLOCKS, Math.ceil((end - start) / size)) }, () => ({
+    buffer: Buffer.allocUnsafeSlow(size),
+    sent,
+  }))
+}
+
 async function sendBlocks(
   response: Writable,
-  { handle, start, end }: { handle: FileHandle; start: number; end: number },
-  blockBytes: number,
+  { handle, start, end, memory }: FilePartToSend,
+  slots: readonly Slot[],
+  reading: { bytes: number; ms: number },
+  now: () => number,
 ): Promise<void> {
   const gone = Promise.withResolvers<never>()
   gone.promise.catch(() => {})
   const onClose = (): void => gone.reject(new ClientGone())
   response.once('close', onClose)
   if (response.destroyed) onClose()
-  const size = Math.max(1, Math.min(blockBytes, end - start))
-  const slots = Array.from({ length: Math.min(BLOCKS, Math.ceil((end - start) / size)) }, () => ({
-    buffer: Buffer.allocUnsafeSlow(size),
-    sent: Promise.resolve(),
-  }))
   try {
-    for (let at = start, turn = 0; at < end; turn += 1) {
+    let at = memory ? start - (start % ALIGNMENT) : start
+    for (let turn = 0; at < end; turn += 1) {
       const slot = slots[turn % slots.length]
       if (!slot) return
       await Promise.race([slot.sent, gone.promise])
-      const { bytesRead } = await handle.read(slot.buffer, 0, Math.min(size, end - at), at)
-      if (bytesRead === 0) throw new Error('the file is shorter than it was')
-      slot.sent = write(response, slot.buffer.subarray(0, bytesRead))
+      const { buffer } = slot
+      const startedAt = now()
+      const { bytesRead } = await handle.read(
+        buffer,
+        0,
+        memory ? buffer.length : Math.min(buffer.length, end - at),
+        at,
+      )
+      reading.ms += now() - startedAt
+      reading.bytes += bytesRead
+      const [from, to] = [Math.max(0, start - at), Math.min(bytesRead, end - at)]
+      if (to <= from) throw new Error('the file is shorter than it was')
+      slot.sent = write(response, buffer.subarray(from, to))
       at += bytesRead
     }
     await Promise.race([Promise.all(slots.map((slot) => slot.sent)), gone.promise])

@@ -12,7 +12,7 @@ export type HashOrder =
       op: 'write'
       job: number
       block: number
-      memory: SharedArrayBuffer | undefined
+      place: SharedPlace | undefined
       bytes: number
       at: number
     }
@@ -21,6 +21,13 @@ export type HashOrder =
   | { op: 'drop'; job: number }
   | { op: 'forget' }
 
+/** Where a block lies; told once. */
+export interface SharedPlace {
+  memory: SharedArrayBuffer
+  offset: number
+  length: number
+}
+
 export type HashReport =
   | { job: number; hex: string }
   | { job: number; wrote: true }
@@ -28,6 +35,8 @@ export type HashReport =
 
 interface Job {
   file: number
+  /** The same file past the page cache; undefined where the file system or the disk does not take that. */
+  direct: number | undefined
   hash: Hash
   at: number
   to: number
@@ -53,7 +62,9 @@ function reportFailure(job: number, error: unknown): void {
 function end(id: number): void {
   const job = jobs.get(id)
   jobs.delete(id)
-  if (job) closeSync(job.file)
+  if (!job) return
+  closeSync(job.file)
+  if (job.direct !== undefined) closeSync(job.direct)
 }
 
 /** One block of every job that has work, then a look at the orders that came meanwhile. */
@@ -89,16 +100,49 @@ function wake(): void {
   setImmediate(turn)
 }
 
+/** What direct I/O is aligned to; no disk asks for more. */
+const ALIGNMENT = 4096
+
+function openDirect(path: string): number | undefined {
+  try {
+    return openSync(path, constants.O_WRONLY | constants.O_DIRECT)
+  } catch {
+    return undefined
+  }
+}
+
+function writeAll(file: number, block: Buffer, from: number, to: number, offset: number): void {
+  for (let done = from; done < to;) done += writeSync(file, block, done, to - done, offset + done)
+}
+
+/**
+ * Writes past the page cache what is aligned: an answer waits for the disk in any case, and the copy into fresh pages of the cache costs more than
+ * everything else about a push where a hypervisor has to find memory for them.
+ */
+function writeBlock(job: Job, block: Buffer, bytes: number, at: number): void {
+  let direct = at % ALIGNMENT === 0 && job.direct !== undefined ? bytes - (bytes % ALIGNMENT) : 0
+  if (job.direct !== undefined && direct > 0) {
+    try {
+      writeAll(job.direct, block, 0, direct, at)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EINVAL') throw error
+      closeSync(job.direct)
+      job.direct = undefined
+      direct = 0
+    }
+  }
+  writeAll(job.file, block, direct, bytes, at)
+}
+
 function write(job: Job, order: HashOrder & { op: 'write' }): void {
-  if (order.memory) blocks.set(order.block, Buffer.from(order.memory))
+  const { bytes, at } = order
   const block = blocks.get(order.block)
   if (!block) throw new Error('the block is unknown')
-  for (let done = 0; done < order.bytes;)
-    done += writeSync(job.file, block, done, order.bytes - done, order.at + done)
-  job.to = Math.max(job.to, order.at + order.bytes)
+  writeBlock(job, block, bytes, at)
+  job.to = Math.max(job.to, at + bytes)
   // What was there before is read first.
-  if (job.at !== order.at) return
-  job.hash.update(order.bytes === block.length ? block : block.subarray(0, order.bytes))
+  if (job.at !== at) return
+  job.hash.update(bytes === block.length ? block : block.subarray(0, bytes))
   job.at = job.to
 }
 
@@ -111,8 +155,14 @@ function obey(order: HashOrder): void {
     // Not truncated: an upload goes on where it stopped.
     const flags = order.isWriter ? constants.O_RDWR | constants.O_CREAT : constants.O_RDONLY
     const file = openSync(order.path, flags, 0o600)
-    jobs.set(order.job, { file, hash: createHash(order.algorithm), at: 0, to: 0, finishing: false })
+    const direct = order.isWriter ? openDirect(order.path) : undefined
+    jobs.set(order.job, { file, direct, hash: createHash(order.algorithm), at: 0, to: 0, finishing: false })
     return
+  }
+  // First of all: it is told once, also to an upload that has failed meanwhile.
+  if (order.op === 'write' && order.place) {
+    const { memory, offset, length } = order.place
+    blocks.set(order.block, Buffer.from(memory, offset, length))
   }
   const job = jobs.get(order.job)
   if (!job) {

@@ -151,9 +151,10 @@ function follower(thread: Thread, job: number, algorithm: HashAlgorithm, digest:
       if (!waiting) return Promise.reject(new HashFailure('it has ended'))
       const { promise, resolve, reject } = Promise.withResolvers<void>()
       waiting.writes.push({ resolve, reject })
-      const memory = thread.blocks.has(block.id) ? undefined : block.memory
-      thread.blocks.add(block.id)
-      send(thread, { op: 'write', job, block: block.id, memory, bytes, at })
+      const { id, memory, offset } = block
+      const place = thread.blocks.has(id) ? undefined : { memory, offset, length: block.bytes.length }
+      thread.blocks.add(id)
+      send(thread, { op: 'write', job, block: id, place, bytes, at })
       return promise
     },
     advance: (to) => send(thread, { op: 'advance', job, to }),

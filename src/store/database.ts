@@ -1,4 +1,5 @@
 import Sqlite from 'better-sqlite3'
+import { createWriteAheadLog, type WriteAheadLog } from './write-ahead-log.ts'
 
 /** A value that SQLite takes as a parameter. */
 export type SqlValue = string | number | bigint | Buffer | null
@@ -20,6 +21,13 @@ export interface Database {
    * Runs `work` in one immediate transaction; nested calls join the outer one. A throw rolls everything back. `work` must be synchronous.
    */
   transact<T>(work: () => T): T
+  /**
+   * As `transact`, without waiting for the disk: committed for everyone at once, and to survive a power cut from when a later `settle` has resolved. For what
+   * is answered only after that.
+   */
+  transactUnsettled<T>(work: () => T): T
+  /** Resolves when all that is committed now is on the disk. Rejects when the disk refused it, and from then on always. */
+  settle(): Promise<void>
   /** Runs `effect` once the outermost transaction has committed; at once when there is none; never after a roll-back. */
   afterCommit(effect: () => void): void
   close(): void
@@ -35,10 +43,12 @@ export function openDatabase(file: string): Database {
   sqlite.pragma('busy_timeout = 5000')
   sqlite.pragma('cache_size = -8000')
   sqlite.pragma('temp_store = MEMORY')
-  return wrap(sqlite)
+  // A tenth of a second or more, which the checkpoint thread is there to take off this one; in case that does not keep up.
+  sqlite.pragma('wal_autocheckpoint = 8000')
+  return wrap(sqlite, sqlite.memory ? undefined : createWriteAheadLog(file))
 }
 
-function wrap(sqlite: Sqlite.Database): Database {
+function wrap(sqlite: Sqlite.Database, log: WriteAheadLog | undefined): Database {
   const statements = new Map<string, Sqlite.Statement>()
   const prepare = (sql: string): Sqlite.Statement => {
     let statement = statements.get(sql)
@@ -52,6 +62,7 @@ function wrap(sqlite: Sqlite.Database): Database {
 
   const transact = <T>(work: () => T): T => {
     if (sqlite.inTransaction) return work()
+    log?.committed()
     effects = []
     let result: T
     try {
@@ -70,15 +81,30 @@ function wrap(sqlite: Sqlite.Database): Database {
     all: <Row>(sql: string, parameters: SqlParameters = {}) => prepare(sql).all(parameters) as Row[],
     get: <Row>(sql: string, parameters: SqlParameters = {}) =>
       prepare(sql).get(parameters) as Row | undefined,
-    run: (sql, parameters = {}) => prepare(sql).run(parameters).changes,
+    run: (sql, parameters = {}) => {
+      if (!sqlite.inTransaction) log?.committed()
+      return prepare(sql).run(parameters).changes
+    },
     exec: (sql) => void sqlite.exec(sql),
     transact,
+    transactUnsettled: (work) => {
+      if (sqlite.inTransaction || !log) return transact(work)
+      // With NORMAL a commit writes to the log, and leaves it to somebody else to sync that.
+      sqlite.pragma('synchronous = NORMAL')
+      try {
+        return transact(work)
+      } finally {
+        sqlite.pragma('synchronous = FULL')
+      }
+    },
+    settle: () => log?.settle() ?? Promise.resolve(),
     afterCommit: (effect) => {
       if (sqlite.inTransaction) effects.push(effect)
       else effect()
     },
     close: () => {
       statements.clear()
+      log?.close()
       sqlite.close()
     },
   }

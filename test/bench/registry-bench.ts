@@ -1,136 +1,95 @@
-import { execFileSync } from 'node:child_process'
-import { createHash, randomBytes, sign, X509Certificate } from 'node:crypto'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { createHash, randomBytes } from 'node:crypto'
+import { rmSync, writeFileSync } from 'node:fs'
+import { loadavg, tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { startDockerRegistry } from '../support/docker-registry.ts'
-import { forkRegistryServer, killServer } from '../support/registry-server.ts'
+import { cpuMs, forgetPeak, median, peakRss, percentile } from './process-figures.ts'
 import { RawConnection } from './raw-connection.ts'
-
-const MIB = 1024 ** 2
-
-interface Target {
-  name: string
-  origin: string
-  pid: number
-  authorization: string
-  stop: () => Promise<void>
-}
+import { MIB, startBerth, startOther, type Target } from './registry-targets.ts'
 
 interface Figure {
-  /** Per second: MiB or operations. */
+  /** Per second: MiB or operations; of a wait: milliseconds. */
   rate: number
   /** Milliseconds of server CPU per GiB or per operation. */
   cpu: number
+  peakBytes: number
 }
 
+interface Step {
+  title: string
+  unit: 'MiB' | 'op' | 'ms'
+  amount: number
+  /** Answers the figure itself where it is not `amount` by time. */
+  run(side: Side): Promise<number | void>
+}
+
+/** A target with its connections. */
+interface Side {
+  target: Target
+  connections: RawConnection[]
+  first: RawConnection
+}
+
+type Results = Map<string, { step: Step; berth: Figure[]; other: Figure[] }>
+
 /**
- * Compares Berth's registry with Debian's docker-registry: `registry [rounds=3] [large MiB=256] [small=1000]`. One client, token
- * authentication on both, alternating, data directories made anew for every round; prints medians and the median of the ratios of pairs.
+ * Compares Berth's registry with Debian's docker-registry: `registry [rounds=3] [large MiB=1024] [small=2000] [titles=]`. One client, token
+ * authentication on both. Both run at the same time; each step is done by one and right after by the other, in turns who is first, so that a machine that others
+ * use too is the same for both. Data directories are made anew for each round. `titles` is a regular expression: only those steps are shown.
  */
 export async function run(args: readonly string[] = []): Promise<void> {
   const rounds = Number(args[0] ?? 3)
-  const large = Number(args[1] ?? 256) * MIB
-  const small = Number(args[2] ?? 1000)
-  const results = new Map<string, { unit: string; berth: Figure[]; other: Figure[] }>()
-  const peaks: number[] = []
+  const large = Number(args[1] ?? 1024) * MIB
+  const small = Number(args[2] ?? 2000)
+  const shown = new RegExp(args[3] ?? '', 'i')
+  const results: Results = new Map()
   for (let round = 0; round < rounds; round += 1) {
-    for (const start of round % 2 === 0 ? [startBerth, startOther] : [startOther, startBerth]) {
-      const target = await start()
-      const side = target.name === 'berth' ? 'berth' : 'other'
-      try {
-        for (const [title, unit, figure] of await measure(target, large, small)) {
-          const entry = results.get(title) ?? { unit, berth: [], other: [] }
-          entry[side].push(figure)
-          results.set(title, entry)
-        }
-        if (side === 'berth') peaks.push(peakRss(target.pid))
-      } finally {
-        await target.stop()
+    const targets = { berth: await startBerth(), other: await startOther() }
+    try {
+      for (const [index, step] of makeSteps(large, small).entries()) {
+        const order =
+          (round + index) % 2 === 0 ? (['berth', 'other'] as const) : (['other', 'berth'] as const)
+        for (const name of order) await measure(step, targets[name], name, results)
       }
+    } finally {
+      for (const target of Object.values(targets)) await target.stop()
     }
   }
-  print(results)
-  console.log(`peak RSS of Berth: ${peaks.map((bytes) => (bytes / MIB).toFixed(0)).join(', ')} MiB`)
+  print(results, shown)
 }
 
-async function startBerth(): Promise<Target> {
-  const dataDir = mkdtempSync(join(tmpdir(), 'berth-bench-'))
-  const server = await forkRegistryServer({ dataDir })
-  const scope = 'repository:demo/bench:pull,push'
-  const basic = Buffer.from(`x:${server.token}`).toString('base64')
-  const answer = await fetch(`${server.origin}/v2/token?scope=${scope}`, {
-    headers: { authorization: `Basic ${basic}` },
-  })
-  const { token } = (await answer.json()) as { token: string }
-  return {
-    name: 'berth',
-    origin: server.origin,
-    pid: server.child.pid ?? 0,
-    authorization: `Bearer ${token}`,
-    stop: async () => {
-      await killServer(server)
-      rmSync(dataDir, { recursive: true, force: true })
-    },
-  }
+function openSide(target: Target): Side {
+  const connections = Array.from({ length: 32 }, () => new RawConnection(target.origin, target.authorization))
+  const [first] = connections
+  if (!first) throw new Error('no connection')
+  return { target, connections, first }
 }
 
-/** The reference verifies a signature of ES256 with each request, as it does behind any token service. */
-async function startOther(): Promise<Target> {
-  const directory = mkdtempSync(join(tmpdir(), 'reference-bench-'))
-  const [key, cert] = [join(directory, 'key.pem'), join(directory, 'cert.pem')]
-  execFileSync(
-    'openssl',
-    [
-      'req',
-      '-x509',
-      '-newkey',
-      'ec',
-      '-pkeyopt',
-      'ec_paramgen_curve:P-256',
-      '-nodes',
-      '-days',
-      '2',
-      '-subj',
-      '/CN=bench',
-      '-keyout',
-      key,
-      '-out',
-      cert,
-    ],
-    { stdio: 'ignore' },
-  )
-  const registry = await startDockerRegistry({
-    auth: `auth: {token: {realm: "http://127.0.0.1/token", service: bench, issuer: bench, rootcertbundle: ${cert}}}`,
-  })
-  const x5c = [new X509Certificate(readFileSync(cert)).raw.toString('base64')]
-  const now = Math.floor(Date.now() / 1000)
-  const access = [{ type: 'repository', name: 'demo/bench', actions: ['pull', 'push'] }]
-  const encode = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64url')
-  const claims = {
-    iss: 'bench',
-    sub: 'x',
-    aud: 'bench',
-    exp: now + 36_000,
-    nbf: now - 10,
-    iat: now,
-    jti: 'x',
-    access,
-  }
-  const signed = `${encode({ typ: 'JWT', alg: 'ES256', x5c })}.${encode(claims)}`
-  const signature = sign('sha256', Buffer.from(signed), { key: readFileSync(key), dsaEncoding: 'ieee-p1363' })
-  return {
-    name: 'docker-registry',
-    origin: registry.origin,
-    pid: registry.pid,
-    authorization: `Bearer ${signed}.${signature.toString('base64url')}`,
-    stop: async () => {
-      await registry.stop()
-      rmSync(directory, { recursive: true, force: true })
-    },
-  }
+async function measure(step: Step, target: Target, name: 'berth' | 'other', results: Results): Promise<void> {
+  const { pid } = target
+  // New ones: those of the last step have waited for as long as the other side took.
+  const side = openSide(target)
+  if (step.unit !== 'op') touchMemory(step.amount * MIB)
+  forgetPeak(pid)
+  const cpuBefore = cpuMs(pid)
+  const startedAt = performance.now()
+  const own = await step.run(side)
+  const seconds = (performance.now() - startedAt) / 1000
+  const cpu = cpuMs(pid) - cpuBefore
+  for (const connection of side.connections) connection.close()
+  const per = step.unit === 'op' ? step.amount : step.amount / 1024
+  const entry = results.get(step.title) ?? { step, berth: [], other: [] }
+  entry[name].push({ rate: own ?? step.amount / seconds, cpu: cpu / per, peakBytes: peakRss(pid) })
+  results.set(step.title, entry)
 }
 
+/** The first use of a page costs a virtual machine ten times the second; whoever comes first would pay it for both. */
+function touchMemory(bytes: number): void {
+  const file = join(tmpdir(), `berth-bench-${process.pid}`)
+  for (let at = 0; at < bytes; at += 8 * MIB) writeFileSync(file, filler, { flag: 'a' })
+  rmSync(file, { force: true })
+}
+
+const filler = Buffer.alloc(8 * MIB, 1)
 const block = randomBytes(MIB)
 
 interface Content {
@@ -153,7 +112,12 @@ function makeContent(length: number): Content {
 
 const REPOSITORY = '/v2/demo/bench'
 
-async function push(connection: RawConnection, content: Content, patch: boolean): Promise<void> {
+async function push(
+  connection: RawConnection | undefined,
+  content: Content | undefined,
+  patch: boolean,
+): Promise<void> {
+  if (!connection || !content) throw new Error('nothing to push')
   const begun = await connection.request('POST', `${REPOSITORY}/blobs/uploads/`)
   let location = locationOf(begun.head)
   const octets = { 'Content-Type': 'application/octet-stream' }
@@ -174,157 +138,169 @@ function locationOf(head: string): string {
   return location.startsWith('http') ? location.slice(location.indexOf('/', 8)) : location
 }
 
-type Row = [title: string, unit: string, figure: Figure]
+async function expect(
+  connection: RawConnection,
+  method: string,
+  path: string,
+  headers: Record<string, string> = {},
+): Promise<void> {
+  const { status } = await connection.request(method, path, headers)
+  if (status !== 200) throw new Error(`${method} ${path}: ${status}`)
+}
 
-async function measure(target: Target, large: number, small: number): Promise<Row[]> {
-  const rows: Row[] = []
-  const connections = Array.from({ length: 32 }, () => new RawConnection(target.origin, target.authorization))
-  const [first] = connections
-  if (!first) return rows
-  const timed = async (title: string, unit: 'MiB' | 'op', amount: number, work: () => Promise<void>) => {
-    const cpuBefore = cpuMs(target.pid)
-    const startedAt = performance.now()
-    await work()
-    const seconds = (performance.now() - startedAt) / 1000
-    const cpu = cpuMs(target.pid) - cpuBefore
-    const per = unit === 'MiB' ? amount / 1024 : amount
-    rows.push([title, unit, { rate: amount / seconds, cpu: cpu / per }])
-  }
-  const expect = async (
-    method: string,
-    path: string,
-    status: number,
-    connection: RawConnection,
-  ): Promise<void> => {
-    const reply = await connection.request(method, path)
-    if (reply.status !== status) throw new Error(`${method} ${path}: ${reply.status}`)
-  }
-  /** Spreads the work over all connections. */
-  const each = async (count: number, work: (index: number, connection: RawConnection) => Promise<void>) => {
-    let next = 0
-    await Promise.all(
-      connections.map(async (connection) => {
-        while (next < count) {
-          const index = next
-          next += 1
-          await work(index, connection)
-        }
-      }),
-    )
-  }
-
-  const big = makeContent(large)
-  await timed('push, POST and PUT', 'MiB', large / MIB, () => push(first, big, false))
-  const other = makeContent(large)
-  await timed('push, PATCH and PUT', 'MiB', large / MIB, () => push(first, other, true))
-  const parts = Array.from({ length: 8 }, () => makeContent(large / 8))
-  await timed('8 pushes at once', 'MiB', large / MIB, async () => {
-    await Promise.all(parts.map((part, index) => push(connections[index] ?? first, part, true)))
-  })
-  const blobPath = `${REPOSITORY}/blobs/${big.digest}`
-  await timed('pull', 'MiB', large / MIB, () => expect('GET', blobPath, 200, first))
-  await timed('4 pulls at once', 'MiB', (4 * large) / MIB, async () => {
-    await Promise.all(connections.slice(0, 4).map((connection) => expect('GET', blobPath, 200, connection)))
-  })
-  const blobs = Array.from({ length: small }, () => makeContent(4096))
-  await timed('push 4 KiB blobs', 'op', small, () =>
-    each(small, (index, connection) => push(connection, blobs[index] ?? big, false)),
-  )
-  const type = 'application/vnd.oci.image.manifest.v1+json'
-  const descriptor = (index: number) => ({
-    mediaType: 'application/octet-stream',
-    digest: blobs[index]?.digest,
-    size: 4096,
-  })
-  const manifests = blobs.map((_, index) =>
-    Buffer.from(
-      JSON.stringify({
-        schemaVersion: 2,
-        mediaType: type,
-        config: descriptor(index),
-        layers: [descriptor(index)],
-      }),
-    ),
-  )
-  await timed('PUT manifests', 'op', small, () =>
-    each(small, async (index, connection) => {
-      const body = manifests[index] ?? block
-      const path = `${REPOSITORY}/manifests/t${index}`
-      const reply = await connection.request('PUT', path, { 'Content-Type': type }, [body], body.length)
-      if (reply.status !== 201) throw new Error(`PUT manifest ${reply.status}`)
+/** Spreads the work over all connections. */
+async function each(
+  { connections }: Side,
+  count: number,
+  work: (index: number, connection: RawConnection) => Promise<void>,
+): Promise<void> {
+  let next = 0
+  await Promise.all(
+    connections.map(async (connection) => {
+      while (next < count) {
+        const index = next
+        next += 1
+        await work(index, connection)
+      }
     }),
   )
-  const reads = small * 4
-  const accept = { Accept: type }
-  const read = (title: string, method: string, pathOf: (index: number) => string) =>
-    timed(title, 'op', reads, () =>
-      each(reads, async (index, connection) => {
-        const reply = await connection.request(method, pathOf(index % small), accept)
-        if (reply.status !== 200) throw new Error(`${title}: ${reply.status}`)
-      }),
-    )
-  const digests = manifests.map((body) => `sha256:${createHash('sha256').update(body).digest('hex')}`)
-  await read('GET manifest by tag', 'GET', (index) => `${REPOSITORY}/manifests/t${index}`)
-  await read('GET manifest by digest', 'GET', (index) => `${REPOSITORY}/manifests/${digests[index]}`)
-  await read('HEAD manifest by tag', 'HEAD', (index) => `${REPOSITORY}/manifests/t${index}`)
-  await read('HEAD blob', 'HEAD', (index) => `${REPOSITORY}/blobs/${blobs[index]?.digest}`)
-  await read('GET 4 KiB blob', 'GET', (index) => `${REPOSITORY}/blobs/${blobs[index]?.digest}`)
-  const more = Array.from({ length: 8 }, () => makeContent(large / 4))
-  const latencies: number[] = []
-  const pushing = new AbortController()
-  const pushes = Promise.all(more.map((part, index) => push(connections[index] ?? first, part, true))).then(
-    () => {
-      pushing.abort()
-      return undefined
+}
+
+/** What one round does; the same content for both sides. */
+function makeSteps(large: number, small: number): Step[] {
+  const mib = large / MIB
+  const [one, two] = [makeContent(large), makeContent(large)]
+  const eighths = Array.from({ length: 8 }, () => makeContent(large / 8))
+  const wholes = Array.from({ length: 8 }, () => makeContent(large / 4))
+  const blob = `${REPOSITORY}/blobs/${one.digest}`
+  const pushAll = async (side: Side, contents: readonly Content[]): Promise<void> => {
+    await Promise.all(contents.map((content, index) => push(side.connections[index], content, true)))
+  }
+  return [
+    { title: 'push, POST and PUT', unit: 'MiB', amount: mib, run: ({ first }) => push(first, one, false) },
+    { title: 'push, PATCH and PUT', unit: 'MiB', amount: mib, run: ({ first }) => push(first, two, true) },
+    { title: '8 pushes at once', unit: 'MiB', amount: mib, run: (side) => pushAll(side, eighths) },
+    { title: 'pull', unit: 'MiB', amount: mib, run: ({ first }) => expect(first, 'GET', blob) },
+    {
+      title: '4 pulls at once',
+      unit: 'MiB',
+      amount: 4 * mib,
+      run: async ({ connections }) => {
+        await Promise.all(connections.slice(0, 4).map((connection) => expect(connection, 'GET', blob)))
+      },
     },
-  )
+    ...smallSteps(small),
+    {
+      title: 'p99 of GET manifest during 8 pushes',
+      unit: 'ms',
+      amount: 2 * mib,
+      run: (side) => waitsDuring(pushAll(side, wholes), side),
+    },
+  ]
+}
+
+const TYPE = 'application/vnd.oci.image.manifest.v1+json'
+
+function smallSteps(small: number): Step[] {
+  const blobs = Array.from({ length: small }, () => makeContent(4096))
+  const manifests = blobs.map(({ digest }) => {
+    const descriptor = { mediaType: 'application/octet-stream', digest, size: 4096 }
+    return Buffer.from(
+      JSON.stringify({ schemaVersion: 2, mediaType: TYPE, config: descriptor, layers: [descriptor] }),
+    )
+  })
+  const digests = manifests.map((body) => `sha256:${createHash('sha256').update(body).digest('hex')}`)
+  const putManifest = async (index: number, connection: RawConnection): Promise<void> => {
+    const body = manifests[index] ?? block
+    const path = `${REPOSITORY}/manifests/t${index}`
+    const reply = await connection.request('PUT', path, { 'Content-Type': TYPE }, [body], body.length)
+    if (reply.status !== 201) throw new Error(`PUT manifest ${reply.status}`)
+  }
+  const reads = small * 4
+  const read = (title: string, method: string, pathOf: (index: number) => string): Step => ({
+    title,
+    unit: 'op',
+    amount: reads,
+    run: (side) =>
+      each(side, reads, (index, connection) =>
+        expect(connection, method, `${REPOSITORY}/${pathOf(index % small)}`, { Accept: TYPE }),
+      ),
+  })
+  return [
+    {
+      title: 'push 4 KiB blobs',
+      unit: 'op',
+      amount: small,
+      run: (side) => each(side, small, (index, connection) => push(connection, blobs[index], false)),
+    },
+    { title: 'PUT manifests', unit: 'op', amount: small, run: (side) => each(side, small, putManifest) },
+    read('GET manifest by tag', 'GET', (index) => `manifests/t${index}`),
+    read('GET manifest by digest', 'GET', (index) => `manifests/${digests[index]}`),
+    read('HEAD manifest by tag', 'HEAD', (index) => `manifests/t${index}`),
+    read('HEAD manifest by digest', 'HEAD', (index) => `manifests/${digests[index]}`),
+    read('HEAD blob', 'HEAD', (index) => `blobs/${blobs[index]?.digest}`),
+    read('GET 4 KiB blob', 'GET', (index) => `blobs/${blobs[index]?.digest}`),
+  ]
+}
+
+/** How long a small request waits while others push: a manifest GET, and with Berth a call of its API, in turns. */
+async function waitsDuring(work: Promise<void>, { target, connections }: Side): Promise<number> {
+  const waits: number[] = []
+  const calls: number[] = []
+  const api = target.call && new RawConnection(target.origin, target.call.authorization)
+  const pushing = new AbortController()
+  const over = work.finally(() => pushing.abort())
   while (!pushing.signal.aborted) {
     const startedAt = performance.now()
-    await connections.at(-1)?.request('GET', `${REPOSITORY}/manifests/t0`, accept)
-    latencies.push(performance.now() - startedAt)
+    await connections.at(-1)?.request('GET', `${REPOSITORY}/manifests/t0`, { Accept: TYPE })
+    const answeredAt = performance.now()
+    waits.push(answeredAt - startedAt)
+    if (!api || !target.call) continue
+    await api.request('GET', target.call.path)
+    calls.push(performance.now() - answeredAt)
   }
-  await pushes
-  latencies.sort((one, two) => one - two)
-  rows.push([
-    'p99 of GET manifest during 8 pushes',
-    'ms',
-    { rate: latencies[Math.floor(latencies.length * 0.99)] ?? 0, cpu: 0 },
-  ])
-  for (const connection of connections) connection.close()
-  return rows
-}
-
-/** User and system time of a process and its threads (proc(5): stat, fields 14 and 15, in hundredths of a second). */
-function cpuMs(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? []
-  return (Number(fields[11]) + Number(fields[12])) * 10
-}
-
-function peakRss(pid: number): number {
-  return Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) * 1024
-}
-
-function median(values: readonly number[]): number {
-  const sorted = values.toSorted((one, other) => one - other)
-  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN
-}
-
-function print(results: ReadonlyMap<string, { unit: string; berth: Figure[]; other: Figure[] }>): void {
-  console.log(
-    `${'what'.padEnd(38)}${'Berth'.padStart(10)}${'reference'.padStart(11)}${'ratio'.padStart(7)}${'CPU Berth'.padStart(11)}${'CPU ref.'.padStart(10)}`,
-  )
-  for (const [title, { unit, berth, other }] of results) {
-    const ratios = berth.map((figure, index) => figure.rate / (other[index]?.rate ?? Number.NaN))
-    const shown = (figures: Figure[]): string =>
-      median(figures.map(({ rate }) => rate)).toFixed(unit === 'ms' ? 1 : 0)
-    const cpu = (figures: Figure[]): string =>
-      median(figures.map((figure) => figure.cpu)).toFixed(unit === 'MiB' ? 0 : 2)
+  await over
+  api?.close()
+  if (calls.length > 0)
     console.log(
-      `${`${title} (${unit === 'ms' ? 'ms' : `${unit}/s`})`.padEnd(38)}${shown(berth).padStart(10)}${shown(other).padStart(11)}` +
-        `${median(ratios).toFixed(2).padStart(7)}${cpu(berth).padStart(11)}${cpu(other).padStart(10)}`,
+      `a /v1 call during 8 pushes: p50 ${percentile(calls, 50).toFixed(1)} ms, p99 ${percentile(calls, 99).toFixed(1)} ms of ${calls.length}; ` +
+        `GET manifest: p50 ${percentile(waits, 50).toFixed(1)} ms`,
     )
+  return percentile(waits, 99)
+}
+
+function print(results: Results, shown: RegExp): void {
+  console.log(
+    `${'what'.padEnd(40)}${['Berth', 'reference', 'ratio', 'CPU Berth', 'CPU ref.', 'ratio', 'peak MiB'].map((text) => text.padStart(10)).join('')}`,
+  )
+  for (const [title, { step, berth, other }] of results) {
+    if (!shown.test(title)) continue
+    const ratio = (of: (figure: Figure) => number): number =>
+      median(berth.map((figure, index) => of(figure) / of(other[index] ?? figure)))
+    const of = (figures: Figure[], value: (figure: Figure) => number, digits: number): string =>
+      median(figures.map(value)).toFixed(digits)
+    const cpuDigits = step.unit === 'op' ? 3 : 0
+    const cells = [
+      of(berth, ({ rate }) => rate, step.unit === 'ms' ? 1 : 0),
+      of(other, ({ rate }) => rate, step.unit === 'ms' ? 1 : 0),
+      ratio(({ rate }) => rate).toFixed(2),
+      of(berth, ({ cpu }) => cpu, cpuDigits),
+      of(other, ({ cpu }) => cpu, cpuDigits),
+      (1 / ratio(({ cpu }) => cpu)).toFixed(2),
+      (Math.max(...berth.map(({ peakBytes }) => peakBytes)) / MIB).toFixed(0),
+    ]
+    const unit = step.unit === 'ms' ? 'ms' : `${step.unit}/s`
+    console.log(`${`${title} (${unit})`.padEnd(40)}${cells.map((cell) => cell.padStart(10)).join('')}`)
   }
-  console.log('CPU: milliseconds of the server per GiB, or per operation')
+  console.log('ratio: the median of the ratios of pairs, above 1 where Berth is ahead (waits: below 1)')
+  console.log(
+    'CPU: milliseconds of the server per GiB, or per operation; peak: the most memory of Berth in a step',
+  )
+  console.log(
+    `load of the machine: ${loadavg()
+      .map((load) => load.toFixed(1))
+      .join(' ')}`,
+  )
 }
 
 if (import.meta.main) await run(process.argv.slice(2))

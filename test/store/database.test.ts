@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs'
 import { mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -33,6 +34,49 @@ test('what an answer promises is synced to the disk', async (t) => {
   t.same(database.get('PRAGMA journal_mode'), { journal_mode: 'wal' })
   t.same(database.get('PRAGMA synchronous'), { synchronous: 2 })
   t.same(database.get('PRAGMA foreign_keys'), { foreign_keys: 1 })
+  database.close()
+})
+
+test('what was committed without waiting for the disk is there for everyone, and settles', async (t) => {
+  const file = join(await mkdtemp(join(tmpdir(), 'berth-db-')), 'berth.db')
+  const database = openDatabase(file)
+  const other = openDatabase(file)
+  database.exec('CREATE TABLE numbers (number INTEGER) STRICT')
+  const settled: Promise<void>[] = []
+  for (let number = 0; number < 500; number += 1) {
+    database.transactUnsettled(() => database.run('INSERT INTO numbers VALUES ($number)', { number }))
+    settled.push(database.settle())
+    t.same(other.get('SELECT count(*) AS count FROM numbers'), { count: number + 1 })
+  }
+  t.same(database.get('PRAGMA synchronous'), { synchronous: 2 }, 'everything else waits as ever')
+  t.equal((await Promise.allSettled(settled)).filter(({ status }) => status === 'rejected').length, 0)
+  t.throws(() =>
+    database.transactUnsettled(() => {
+      database.run('INSERT INTO numbers VALUES (-1)')
+      throw new Error('no')
+    }),
+  )
+  t.same(database.get('SELECT count(*) AS count, min(number) AS least FROM numbers'), {
+    count: 500,
+    least: 0,
+  })
+  database.close()
+  other.close()
+})
+
+test('the log is copied into the database by another thread while commits go on', async (t) => {
+  const file = join(await mkdtemp(join(tmpdir(), 'berth-db-')), 'berth.db')
+  const database = openDatabase(file)
+  database.exec('CREATE TABLE pages (bytes BLOB) STRICT')
+  const before = statSync(file).size
+  const bytes = Buffer.alloc(20_000)
+  // The thread that commits would copy it at 32 MiB; it stays below that.
+  for (let turn = 0; turn < 1000 && statSync(file).size === before; turn += 1) {
+    database.transactUnsettled(() => database.run('INSERT INTO pages VALUES ($bytes)', { bytes }))
+    await database.settle()
+  }
+  t.ok(statSync(file).size > before)
+  t.ok(statSync(`${file}-wal`).size < 32 * 1024 ** 2)
   database.close()
 })
 

@@ -132,6 +132,8 @@ export function mortalDatabase(database: Database, life: Life): Database {
     },
     exec: (sql) => database.exec(sql),
     transact: commit,
+    transactUnsettled: commit,
+    settle: () => database.settle(),
     afterCommit: (effect) => database.afterCommit(() => (life.isDead ? undefined : effect())),
     close: () => {},
   }

@@ -1,3 +1,4 @@
+import { constants } from 'node:fs'
 import { type FileHandle, open, rename } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { syncDirectory } from '../../lib/durable-file.ts'
@@ -7,6 +8,7 @@ import type { BlobRow, BlobStore } from './blob-store.ts'
 import type { CommitQueue } from './commit-queue.ts'
 import type { ContentCache } from './content-cache.ts'
 import { matchesDigest } from './digest.ts'
+import { syncFile } from './early-sync.ts'
 import type { FileHasher } from '../../lib/file-hasher.ts'
 import type { KeyedLock } from './keyed-lock.ts'
 import { algorithmOf } from './registry-path.ts'
@@ -28,6 +30,17 @@ export interface BlobKeeperDeps {
 
 const VERIFY_ATTEMPTS = 5
 
+/** Past the page cache, where the file system takes that. */
+async function openToRead(path: string, isDirect: boolean): Promise<FileHandle> {
+  if (!isDirect) return open(path, 'r')
+  try {
+    return await open(path, constants.O_RDONLY | constants.O_DIRECT)
+  } catch (error) {
+    if (systemCodeOf(error) !== 'EINVAL') throw error
+    return open(path, 'r')
+  }
+}
+
 export type BlobKeeper = ReturnType<typeof createBlobKeeper>
 
 /** Keeps the bytes of blobs: small ones in the database, the others in files named by their digest. */
@@ -39,7 +52,7 @@ export function createBlobKeeper(deps: BlobKeeperDeps) {
     await tree.ensureDirectory(dirname(target)).catch(asDiskFull)
     const handle = await openUploadFile(path)
     try {
-      await handle.sync().catch(asDiskFull)
+      await syncFile(handle).catch(asDiskFull)
       await rename(path, target).catch(asDiskFull)
       await syncDirectory(dirname(target))
       return (await stampOf(handle)).stamp
@@ -79,11 +92,11 @@ export function createBlobKeeper(deps: BlobKeeperDeps) {
     throw new AppError('BUSY', { retryAfterSeconds: 5 })
   }
 
-  const openFile = async (blob: BlobRow): Promise<FileHandle> => {
+  const openFile = async (blob: BlobRow, isDirect = false): Promise<FileHandle> => {
     const path = tree.blob(blob.digest)
     let handle: FileHandle
     try {
-      handle = await open(path, 'r')
+      handle = await openToRead(path, isDirect)
     } catch (error) {
       if (systemCodeOf(error) !== 'ENOENT') throw error
       // A collection may have removed it since the row was read.

@@ -4,6 +4,7 @@ import type { BlobKeeper } from './blob-keeper.ts'
 import type { BlobRow, BlobStore } from './blob-store.ts'
 import { type ByteRange, parseRange } from './byte-range.ts'
 import type { CommitQueue } from './commit-queue.ts'
+import type { DirectReads } from './direct-reads.ts'
 import { emptyAnswer, type RegistryAnswer } from './registry-answer.ts'
 import { isDigest } from './registry-path.ts'
 import type { RegistryRequest } from './registry-request.ts'
@@ -16,6 +17,7 @@ export interface BlobDeps {
   store: BlobStore
   keeper: BlobKeeper
   queue: CommitQueue
+  directReads: DirectReads
   /** An answer to someone who may push counts as a touch; it is written when the last one is older than this. */
   touchEveryMs: number
 }
@@ -67,7 +69,14 @@ export function createBlobOperations(deps: BlobDeps) {
       const content = await keeper.readContent(blob)
       return { status, headers: full, body: range ? content.subarray(start, end) : content }
     }
-    return { status, headers: full, body: { handle: await keeper.openFile(blob), start, end } }
+    const direct = deps.directReads.begin(end - start)
+    try {
+      const handle = await keeper.openFile(blob, direct !== undefined)
+      return { status, headers: full, body: { handle, start, end, ...direct } }
+    } catch (error) {
+      direct?.release(0, 0)
+      throw error
+    }
   }
 
   return {

@@ -2,8 +2,8 @@ import { afterThisTurn } from '../../lib/after-this-turn.ts'
 import type { Database } from '../../store/database.ts'
 
 /**
- * Commits the writes of many requests together: a commit waits for the disk, and that wait is what a push would otherwise pay for each
- * of its rows.
+ * Commits the writes of many requests together, and waits for the disk without holding up the thread that serves: that wait is what a push would
+ * otherwise pay for each of its rows.
  */
 export interface CommitQueue {
   /**
@@ -48,20 +48,30 @@ export function createCommitQueue(database: Database): CommitQueue {
     }
   }
 
+  /** Tells everyone once the disk has it; the next batch is worked on meanwhile. */
+  const tell = async (batch: readonly Entry[], outcomes: readonly (() => void)[]): Promise<void> => {
+    try {
+      await database.settle()
+      for (const outcome of outcomes) outcome()
+    } catch (error) {
+      for (const entry of batch) entry.reject(error)
+    }
+  }
+
   const flush = (): void => {
     scheduled = false
     const batch = waiting.splice(0, BATCH)
     if (waiting.length > 0) schedule()
     let outcomes: (() => void)[] = []
     try {
-      database.transact(() => {
+      database.transactUnsettled(() => {
         outcomes = batch.map(runOne)
       })
+      void tell(batch, outcomes)
     } catch (error) {
       // SQLite rolled all of it back: a full disk, say.
-      outcomes = batch.map((entry) => () => entry.reject(error))
+      for (const entry of batch) entry.reject(error)
     }
-    for (const tell of outcomes) tell()
   }
 
   const schedule = (): void => {

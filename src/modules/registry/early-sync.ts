@@ -1,7 +1,16 @@
 import type { FileHandle } from 'node:fs/promises'
+import { createLanes } from '../../lib/lanes.ts'
 import { asDiskFull } from './upload-file.ts'
 
 const EVERY_BYTES = 16 * 1024 ** 2
+
+/** There is one disk, and four threads in which Node waits for it: two are left for what small pushes and pulls need. */
+const lanes = createLanes(2)
+
+/** Has the disk write all of a file. */
+export function syncFile(handle: FileHandle): Promise<void> {
+  return lanes.run(() => handle.sync())
+}
 
 /** Has the disk write what arrived while more arrives, so that the sync before the answer finds little left to do. */
 export class EarlySync {
@@ -29,7 +38,7 @@ export class EarlySync {
 
   async #sync(): Promise<void> {
     try {
-      await this.#handle.datasync()
+      await lanes.run(() => this.#handle.datasync())
     } catch (error) {
       this.#failure = error
     }

@@ -6,6 +6,10 @@ export interface FilePart {
   readonly start: number
   /** Exclusive. */
   readonly end: number
+  /** Memory to read into, aligned for direct I/O. */
+  readonly memory?: Buffer | undefined
+  /** To be told when it is over: how long reading so many bytes was waited for. */
+  readonly release?: ((bytes: number, readMs: number) => void) | undefined
 }
 
 /** What a request of /v2 is answered with, before it is bytes. */

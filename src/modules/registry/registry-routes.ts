@@ -87,7 +87,8 @@ async function serve(
     })
     status = answer.status
     const headers = { ...common, ...answer.headers }
-    if (isFilePart(answer.body)) await sendFilePart(exchange.beginAnswer(status, headers), answer.body)
+    if (isFilePart(answer.body))
+      await sendFilePart(exchange.beginAnswer(status, headers), answer.body, server.system.monotonic)
     else exchange.answer(status, headers, answer.body)
   } catch (thrown) {
     const error = toAppError(thrown)
@@ -145,7 +146,7 @@ async function sendAnswer(
     return
   }
   try {
-    await sendFilePart(response, body)
+    await sendFilePart(response, body, request.server.system.monotonic)
     response.end()
   } catch (error) {
     request.log.error({ err: error }, 'a blob could not be sent to its end')

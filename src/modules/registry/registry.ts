@@ -15,6 +15,7 @@ import { createControlOperations, type ControlOperations } from './control-opera
 import { createRequireRoom } from './disk-room.ts'
 import { createFileHasher } from '../../lib/file-hasher.ts'
 import { createSharedBlocks } from '../../lib/shared-blocks.ts'
+import { createDirectReads } from './direct-reads.ts'
 import { createKeyedLock } from './keyed-lock.ts'
 import { createListingOperations } from './listing-operations.ts'
 import { createManifestOperations } from './manifest-operations.ts'
@@ -133,7 +134,15 @@ export async function createRegistry(deps: RegistryDeps): Promise<Registry> {
   const protocol = createRegistryProtocol({
     auth,
     tokens: createTokenOperations({ system, auth, principals, signer, store }),
-    blobs: createBlobOperations({ system, access, store: blobs, keeper, queue, touchEveryMs }),
+    blobs: createBlobOperations({
+      system,
+      access,
+      store: blobs,
+      keeper,
+      queue,
+      directReads: createDirectReads(base.blocks, system),
+      touchEveryMs,
+    }),
     uploads: createUploadOperations({
       system,
       access,
