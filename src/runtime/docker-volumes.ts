@@ -3,6 +3,7 @@ import { finished, Readable } from 'node:stream'
 import type { VolumeInspectInfo } from 'dockerode'
 import { AppError, isAppError } from '../lib/errors.ts'
 import type { System } from '../lib/system.ts'
+import { packArchive } from '../lib/archive-pack.ts'
 import { createDockerImages, labelFilter } from './docker-images.ts'
 import type { DockerEngine } from './docker-engine.ts'
 import { engineStatusOf } from './docker-errors.ts'
@@ -24,6 +25,8 @@ export interface DockerVolumesOptions {
 const CARRIER_IMAGE = 'berth/carrier:1'
 /** Where a carrier has its volume. */
 const CARRIED = '/volume'
+/** The engine leaves out the entry `./` of an archive, so the root of a volume is named from outside. Anyone in a container may write into it. */
+const ROOT_ENTRY = 'volume/'
 /** A tar of nothing. */
 const EMPTY_TAR_BYTES = 1024
 const REMOVE_TIMEOUT_MS = 60_000
@@ -94,6 +97,23 @@ export function createDockerVolumes(options: DockerVolumesOptions): VolumeVerbs 
       throw error
     })
     return swept
+  }
+
+  const putArchive = async (
+    carrier: string,
+    path: string,
+    body: Readable,
+    signal: AbortSignal,
+  ): Promise<void> => {
+    const request = {
+      method: 'PUT',
+      path: `/containers/${carrier}/archive`,
+      query: { path, noOverwriteDirNonDir: '1' },
+      body,
+    } as const
+    const answer = await engine.open('write volume', request, { signal, timeoutMs: null })
+    answer.resume()
+    if (!answer.readableEnded) await once(answer, 'end', { signal })
   }
 
   const makeCarrier = async (volume: string): Promise<string> => {
@@ -178,16 +198,14 @@ export function createDockerVolumes(options: DockerVolumesOptions): VolumeVerbs 
       let carrier: string | undefined
       try {
         carrier = await makeCarrier(name)
-        const request = {
-          method: 'PUT',
-          path: `/containers/${carrier}/archive`,
-          query: { path: CARRIED, noOverwriteDirNonDir: '1' },
-          body: contents,
-        } as const
         const both = AbortSignal.any([signal, broken.signal])
-        const answer = await engine.open('write volume', request, { signal: both, timeoutMs: null })
-        answer.resume()
-        if (!answer.readableEnded) await once(answer, 'end', { signal: both })
+        await putArchive(
+          carrier,
+          '/',
+          packArchive([{ kind: 'directory', name: ROOT_ENTRY, mode: 0o777 }]),
+          both,
+        )
+        await putArchive(carrier, CARRIED, contents, both)
       } catch (error) {
         signal.throwIfAborted()
         throw broken.signal.aborted ? broken.signal.reason : error
