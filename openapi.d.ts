@@ -141,6 +141,8 @@ export type ChangePasswordBody = {
   current: string
   /** At least 12 characters */
   new: string
+  /** Also end all of your API tokens */
+  end_tokens?: boolean
 }
 
 export type CheckBody = {
@@ -527,6 +529,29 @@ export type HealthCheckInput = {
   live_interval_seconds?: number
   /** Bad probes in a row after which a replica gets no requests and is replaced. Default 3. */
   live_failures?: number
+}
+
+export type IngressRoute = {
+  hostname: string
+  /** `<project>/<service>` */
+  label: string
+  /** UUIDv7 */
+  service_id: string
+  /** Of the table that has it; rises with every change */
+  table_version: number
+  /** Replicas that may get new requests; none: the ingress answers 503 */
+  upstreams: ({
+    /** The container's name */
+    id: string
+    address: string
+    port: number
+    /** UUIDv7 */
+    deployment_id: string
+    /** Under way now, over all ingress processes */
+    requests: number
+    /** Open upgraded connections (WebSocket) */
+    upgraded: number
+  })[]
 }
 
 export type KeyRotation = {
@@ -1003,6 +1028,8 @@ export type UpdateRoleBody = {
 export type UpdateUserBody = {
   /** At least 12 characters */
   password?: string
+  /** Together with a password: do not end the user's API tokens */
+  keep_tokens?: boolean
   is_super_admin?: boolean
 }
 
@@ -1456,6 +1483,24 @@ export interface Operations {
     body: ReadableStream | Uint8Array
     answer: WebhookReceipt
   }
+  /** List the routes that the ingress serves now, by hostname */
+  listIngressRoutes: {
+    method: 'GET'
+    path: '/v1/ingress/routes'
+    params: Record<never, never>
+    query: { limit?: number; cursor?: string }
+    body: undefined
+    answer: IngressRoute[]
+  }
+  /** Read what a berth.toml may hold, as JSON Schema */
+  readManifestSchema: {
+    method: 'GET'
+    path: '/v1/manifest-schema.json'
+    params: Record<never, never>
+    query: Record<never, never>
+    body: undefined
+    answer: Record<string, unknown>
+  }
   /** Read who you are, where you belong and what you may */
   getMe: {
     method: 'GET'
@@ -1465,7 +1510,7 @@ export interface Operations {
     body: undefined
     answer: Me
   }
-  /** Change your password and end your other sessions */
+  /** Change your password; your other sessions end, your API tokens only if you say so */
   changePassword: {
     method: 'PUT'
     path: '/v1/me/password'
@@ -1492,12 +1537,12 @@ export interface Operations {
     body: undefined
     answer: Record<string, unknown>
   }
-  /** List all permissions */
+  /** List all permissions, by name */
   listPermissions: {
     method: 'GET'
     path: '/v1/permissions'
     params: Record<never, never>
-    query: Record<never, never>
+    query: { limit?: number; cursor?: string }
     body: undefined
     answer: PermissionEntry[]
   }
@@ -2245,12 +2290,12 @@ export interface Operations {
     body: RotateWebhookSecretBody
     answer: WebhookWithSecret
   }
-  /** List the background loops: last run, duration and error */
+  /** List the background loops, by name: last run, duration and error */
   listWorkers: {
     method: 'GET'
     path: '/v1/system/workers'
     params: Record<never, never>
-    query: Record<never, never>
+    query: { limit?: number; cursor?: string }
     body: undefined
     answer: WorkerStatus[]
   }
@@ -2281,7 +2326,7 @@ export interface Operations {
     body: undefined
     answer: User
   }
-  /** Reset a user's password (their sessions end) or change their super-admin flag */
+  /** Reset a user's password (their sessions and API tokens end) or change their super-admin flag */
   updateUser: {
     method: 'PUT'
     path: '/v1/users/{user_id}'
