@@ -75,6 +75,8 @@ export async function startOwnEngine(t: Test): Promise<OwnEngine> {
     for (const network of networks.split('\n').filter(Boolean)) await docker('network', 'rm', network)
     await stop()
     await run('ip', ['link', 'del', bridge])
+    // The engine mounts its folder onto itself, and leaves that behind with live-restore.
+    await run('umount', ['--lazy', join(folder, 'data')]).catch(() => {})
     await rm(folder, { recursive: true, force: true })
   })
   await start()
