@@ -9,7 +9,7 @@ import type { Server } from './server.ts'
 export async function openIngressDoor(server: Server, path: string): Promise<() => Promise<void>> {
   // Left by a daemon that was killed; one that lives would hold the data directory's lock.
   await rm(path, { force: true })
-  const door = createServer((socket) => server.server.emit('connection', socket))
+  const door = createServer({ allowHalfOpen: true }, (socket) => server.server.emit('connection', socket))
   await new Promise<void>((resolve, reject) => {
     door.once('error', reject)
     door.listen(path, resolve)

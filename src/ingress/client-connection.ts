@@ -18,6 +18,8 @@ export class ClientConnection implements RequestClient {
   private current: ServedRequest | null = null
   private readonly waiting: ServedRequest[] = []
   private readonly maxWaiting: number
+  private untaken = 0
+  private takenAt = 0
 
   constructor(socket: Socket, peer: Peer, maxWaiting: number) {
     this.socket = socket
@@ -44,6 +46,17 @@ export class ClientConnection implements RequestClient {
     if (this.closing) this.waiting.length = 0
     this.current = this.waiting.shift() ?? null
     this.current?.start()
+  }
+
+  /** The client has taken nothing for `patienceMs` of what waits for it. What left HTTP keeps its own time. */
+  stalls(now: number, patienceMs: number): boolean {
+    const { writableLength } = this.socket
+    if (writableLength === 0 || this.upgraded || writableLength !== this.untaken) {
+      this.untaken = writableLength
+      this.takenAt = now
+      return false
+    }
+    return now - this.takenAt >= patienceMs
   }
 
   destroy(): void {

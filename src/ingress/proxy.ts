@@ -106,7 +106,8 @@ function tick(context: WorkerContext, clients: ReadonlyMap<Socket, ClientConnect
     upstream.closeExpired(stalled ? Number.POSITIVE_INFINITY : now)
     for (const { user } of upstream.connections) contain(context, () => user?.tick(now))
   }
-  for (const client of clients.values()) if (client.discardUntil <= now) client.socket.destroy()
+  for (const client of clients.values())
+    if (client.discardUntil <= now || client.stalls(now, limits.client_stall_ms)) client.socket.destroy()
   context.holds.tick(now)
   context.routes.sweep()
 }

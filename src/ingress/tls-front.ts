@@ -47,7 +47,8 @@ export function createTlsFront(
   let fallback: string | undefined
   const server = createServer({
     ...shared,
-    ALPNProtocols: ['h2', 'http/1.1'],
+    // 1.0 for clients that offer nothing else.
+    ALPNProtocols: ['h2', 'http/1.1', 'http/1.0'],
     SNICallback: (name, done) => chooseContext(certificates, name, done),
     handshakeTimeout: limits.request_head_ms,
     noDelay: true,

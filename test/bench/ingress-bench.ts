@@ -53,8 +53,8 @@ export async function run(args: string[]): Promise<void> {
   {
     await using turn = new AsyncDisposableStack()
     const sink = await startSink(turn)
-    const scenarios = [upload(join(directory, 'big'), sink), webSockets(WEB_SOCKETS)].filter(({ name }) =>
-      wanted(name),
+    const scenarios = [upload(join(directory, 'big'), sink), webSockets(WEB_SOCKETS, sink)].filter(
+      ({ name }) => wanted(name),
     )
     await compare(turn, join(directory, 'b'), sink.port, own, scenarios, rounds, seconds)
   }

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import { type AddressInfo, connect, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
-import { cpuMsOf, rssMibOf, runClient } from './bench-process.ts'
+import { cpuMsOf, rssMibOf, runClient, system } from './bench-process.ts'
 import type { Target } from './bench-targets.ts'
 
 /** One turn of one proxy. What a scenario does not measure is NaN. */
@@ -93,7 +93,7 @@ export function upload(file: string, sink: Sink): Scenario {
 }
 
 /** Opens so many WebSockets and lets them be; what counts is memory. */
-export function webSockets(count: number): Scenario {
+export function webSockets(count: number, sink: Sink): Scenario {
   return {
     name: `${count} idle WebSockets`,
     unit: 'openings',
@@ -112,9 +112,24 @@ export function webSockets(count: number): Scenario {
           return { count, perSecond: count / seconds, p50Ms: Number.NaN, p99Ms: Number.NaN }
         })
       } finally {
-        for (const socket of sockets) socket.destroy()
+        // By resets from the far end on: else the ports of all these connections would be taken for another minute.
+        sink.reset()
+        for (const socket of sockets) socket.resetAndDestroy()
+        await untilRelaxed(target)
       }
     },
+  }
+}
+
+/** Waits until a proxy has put away what it had open. */
+async function untilRelaxed({ pid }: Target): Promise<void> {
+  let before = await cpuMsOf(pid)
+  let spent = Number.POSITIVE_INFINITY
+  while (spent >= 50) {
+    await system.sleep(200)
+    const now = await cpuMsOf(pid)
+    spent = now - before
+    before = now
   }
 }
 
@@ -157,6 +172,8 @@ export function manyNames(names: readonly string[]): Scenario {
 export interface Sink {
   port: number
   bytes(): number
+  /** Cuts off every connection. */
+  reset(): void
 }
 
 export async function startSink(stack: AsyncDisposableStack): Promise<Sink> {
@@ -168,7 +185,11 @@ export async function startSink(stack: AsyncDisposableStack): Promise<Sink> {
   })
   server.on('upgrade', (_request, socket) => {
     socket.on('error', () => {})
-    socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n')
+    socket.write(
+      'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n' +
+        // The answer to the key of `openWebSocket` (RFC 6455, section 1.3).
+        'Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n',
+    )
   })
   server.on('connection', (socket: Socket) => {
     open.add(socket)
@@ -180,7 +201,13 @@ export async function startSink(stack: AsyncDisposableStack): Promise<Sink> {
     for (const socket of open) socket.destroy()
     server.close()
   })
-  return { port: (server.address() as AddressInfo).port, bytes: () => bytes }
+  return {
+    port: (server.address() as AddressInfo).port,
+    bytes: () => bytes,
+    reset: () => {
+      for (const socket of open) socket.resetAndDestroy()
+    },
+  }
 }
 
 async function openWebSocket(port: number): Promise<Socket> {

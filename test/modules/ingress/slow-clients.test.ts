@@ -80,6 +80,53 @@ test('a client that takes nothing of its answer is cut off, and its application 
   t.same(context.routes.loads(), [])
 })
 
+test('a client that takes nothing of answers that are whole already is cut off too', async (t) => {
+  const body = 'x'.repeat(16 * 1024)
+  const replica = await startReplica(t, (_request, response) => response.end(body))
+  const { port, publish, proxy } = await startProxy(t, { limits: { client_stall_ms: 300 } })
+  publish(route(HOST, replica))
+  const client = connect(port, '127.0.0.1')
+  client.on('error', () => {})
+  t.teardown(() => client.destroy())
+  client.pause()
+  const ask = (): void => {
+    client.write(`GET / HTTP/1.1\r\nHost: ${HOST}\r\n\r\n`.repeat(32), () => {
+      if (!client.destroyed) ask()
+    })
+  }
+  ask()
+  await eventually(() => proxy.openConnections() === 1)
+  await eventually(() => proxy.openConnections() === 0)
+})
+
+test('a client that closes its side has gone, whatever it was about to be told', async (t) => {
+  const replica = await startReplica(t, (request, response) => {
+    request.on('error', () => {})
+    request.on('end', () => response.end('ok'))
+    request.resume()
+  })
+  const { port, publish, context, proxy } = await startProxy(t)
+  publish({ ...route('held.localhost'), hold_ms: 60_000 }, route(HOST, replica))
+  const held = await RawClient.open(t, port)
+  held.send(get('/', 'held.localhost'))
+  await eventually(() => context.holds.counts().length === 1)
+  held.socket.end()
+  t.equal(await held.rest(), '')
+  t.same(context.holds.counts(), [])
+  for (const part of [
+    'GET / HTTP/1.1\r\nHo',
+    `POST / HTTP/1.1\r\nHost: ${HOST}\r\nContent-Length: 10\r\n\r\nhalf`,
+    `POST / HTTP/1.1\r\nHost: ${HOST}\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nha`,
+  ]) {
+    const half = await RawClient.open(t, port)
+    half.send(part)
+    half.socket.end()
+    t.notMatch(await half.rest(), /HTTP\/1\.1 200/)
+  }
+  await eventually(() => proxy.openConnections() === 0)
+  t.same(context.routes.loads(), [])
+})
+
 test('an idle client connection is closed', async (t) => {
   const replica = await startReplica(t, (_request, response) => response.end('ok'))
   const { port, publish } = await startProxy(t, { limits: { client_keep_alive_ms: 100 } })
