@@ -117,9 +117,11 @@ function lifecycle(
       stack.defer(() => delivery.recovery.stop())
       stack.defer(() => delivery.reconciler.stop())
       stack.defer(() => delivery.engine.stop())
+      stack.defer(() => delivery.autoscaler.worker.stop())
       delivery.reconciler.start(() => {
         traffic.routes.worker.start()
         delivery.engine.worker.start()
+        delivery.autoscaler.worker.start()
       })
       return { api, httpPort: http_port, httpsPort: https_port }
     },

@@ -5,6 +5,7 @@ import { createDeploymentImageStore } from '../modules/deployments/deployment-im
 import { createDeploymentStore } from '../modules/deployments/deployment-store.ts'
 import { createCertificateStore } from '../modules/certificates/certificate-store.ts'
 import { createDomainStore } from '../modules/domains/domain-store.ts'
+import { createFreezeStore } from '../modules/freezes/freeze-store.ts'
 import { createProjectStore } from '../modules/projects/project-store.ts'
 import { createExternalRegistryStore } from '../modules/registries/external-registry-store.ts'
 import { createReplicaStore } from '../modules/replicas/replica-store.ts'
@@ -36,6 +37,7 @@ export function openStores(database: State['database']) {
     uploads: createUploadStore(database),
     volumes: createVolumeStore(database),
     domains: createDomainStore(database),
+    freezes: createFreezeStore(database),
     certificates: createCertificateStore(database),
   }
 }

@@ -1,9 +1,11 @@
+import { createAutoscaler } from '../modules/autoscale/autoscaler.ts'
 import { createBuilds } from '../modules/builds/build-operations.ts'
 import { createDeploymentEngine } from '../modules/deployments/deployment-engine.ts'
 import { createImageRecovery } from '../modules/deployments/image-recovery.ts'
 import { createReleaseLibrary } from '../modules/deployments/release-library.ts'
 import { createDeploymentOperations } from '../modules/deployments/deployment-operations.ts'
 import { createReleaseSettings } from '../modules/deployments/release-settings.ts'
+import { createFreezeOperations } from '../modules/freezes/freeze-operations.ts'
 import { createReplicaKeeper } from '../modules/replicas/replica-keeper.ts'
 import { createReconciler } from '../modules/replicas/replica-reconciler.ts'
 import { createUploadFiles } from '../modules/uploads/upload-files.ts'
@@ -138,6 +140,30 @@ export async function composeDelivery(
     onInternalError: (error, deployment) =>
       log.error({ err: error, deployment_id: deployment?.id }, 'a deployment met an internal error'),
   })
+  const autoscaler = createAutoscaler({
+    database,
+    system,
+    runtime,
+    services: stores.services,
+    listLiveDeployments: stores.deployments.listLive,
+    isDeploying: (serviceId) =>
+      stores.deployments.listOpenOfService(serviceId).some(({ step }) => step !== 'retire'),
+    listReplicas: stores.replicas.listByDeployment,
+    activeUpstreams: traffic.ingress.activeUpstreams,
+    recordAudit: audit.record,
+    serviceChanged: () => {
+      traffic.routes.worker.nudge()
+      reconciler.worker.nudge()
+    },
+    onError: reporter(base, 'autoscale'),
+  })
+  traffic.ingress.onHeld(autoscaler.wake)
+  const freezes = createFreezeOperations({
+    database,
+    store: stores.freezes,
+    system,
+    recordAudit: audit.record,
+  })
   const deployments = createDeploymentOperations({
     database,
     system,
@@ -155,6 +181,7 @@ export async function composeDelivery(
       },
     }),
     takeUpload: uploads.takeUpload,
+    requireUnfrozen: freezes.requireUnfrozen,
     library,
     requireImage: check.requireImage,
     gitAllowsHttp: config.git_allow_http,
@@ -179,6 +206,8 @@ export async function composeDelivery(
     reconciler,
     engine,
     deployments,
+    freezes,
+    autoscaler,
     volumes: { ...volumeOperations, worker: volumes.worker },
   }
 }

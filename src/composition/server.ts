@@ -8,6 +8,7 @@ import { certificateRoutes } from '../modules/certificates/certificate-routes.ts
 import { domainRoutes } from '../modules/domains/domain-routes.ts'
 import { deploymentRoutes } from '../modules/deployments/deployment-routes.ts'
 import { BERTH_ITSELF } from '../modules/identity/context.ts'
+import { freezeRoutes } from '../modules/freezes/freeze-routes.ts'
 import { identityRoutes } from '../modules/identity/identity-routes.ts'
 import { createNodeOperations } from '../modules/node/node-operations.ts'
 import { gitCredentialRoutes } from '../modules/git/git-credential-routes.ts'
@@ -139,6 +140,7 @@ export function composeServer(
   uploadRoutes(server, delivery.uploads)
   volumeRoutes(server, delivery.volumes)
   deploymentRoutes(server, delivery.deployments)
+  freezeRoutes(server, delivery.freezes)
   logRoutes(server, delivery.logs.operations)
   registryRoutes(server, {
     protocol: registry.protocol,

@@ -113,6 +113,7 @@ export function composeWorkers(
   const all = [
     traffic.routes.worker,
     delivery.reconciler.worker,
+    delivery.autoscaler.worker,
     engine.worker,
     removal,
     delivery.logs.worker,

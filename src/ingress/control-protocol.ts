@@ -74,6 +74,8 @@ export interface IngressWorkerStatus {
   answered: Record<string, number>
   /** Replicas with something running, also those that have left the table. */
   upstreams: { id: string; requests: number; upgraded: number }[]
+  /** Replicas with something running, or with a request within the last `active_ms`. A worker of an earlier Berth does not say. */
+  active?: string[]
   /** Services with requests that wait for a replica. */
   held: HeldCount[]
 }

@@ -82,6 +82,7 @@ export class Exchange implements ServedRequest, HeldRequest, ConnectionUser, Res
     this.heard = false
     connection.user = this
     connection.upstream.requests += 1
+    connection.upstream.askedAt = this.context.clock.now
     connection.parser.begin(this.head.isHead)
     if (connection.connected) this.connected()
     else {

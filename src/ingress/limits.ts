@@ -27,6 +27,8 @@ export interface IngressLimits {
   half_closed_ms: number
   /** The control plane is told so often of requests that wait for a replica. */
   held_report_ms: number
+  /** A replica counts as active so long after its last request. */
+  active_ms: number
   /** SIGTERM: how long running requests and upgraded connections may take to end. */
   drain_ms: number
   /** A draining worker closes idle client connections after this; one that asks again before is answered and told to close. */
@@ -70,6 +72,7 @@ export const DEFAULT_LIMITS: IngressLimits = {
   ejection_ms: 1_000,
   half_closed_ms: 30_000,
   held_report_ms: 1_000,
+  active_ms: 10_000,
   drain_ms: 30_000,
   drain_idle_ms: 3_000,
   orphan_ms: 10_000,

@@ -72,6 +72,13 @@ export class RouteIndex {
     yield* this.leaving
   }
 
+  /** Replicas that are busy, or were given a request since this moment. */
+  activeSince(since: number): string[] {
+    const ids: string[] = []
+    for (const { id, busy, askedAt } of this.states()) if (busy || askedAt >= since) ids.push(id)
+    return ids
+  }
+
   /** Forgets replicas that have left the table and have nothing open. */
   sweep(): void {
     for (const state of this.leaving)

@@ -17,6 +17,8 @@ export class UpstreamState {
   requests = 0
   /** Upgraded connections. */
   upgraded = 0
+  /** When it was last given a request, by the worker's clock. */
+  askedAt = Number.NEGATIVE_INFINITY
   /** The present table does not name it: no new requests, no idle connections. */
   retired = false
   /** Every open connection. */

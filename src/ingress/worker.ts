@@ -193,6 +193,7 @@ function statusOf({ context, proxy, settings, certificates }: Worker): IngressWo
     ...counted,
     answered: Object.fromEntries(answered),
     upstreams: routes.loads(),
+    active: routes.activeSince(context.clock.now - context.limits.active_ms),
     held: holds.counts(),
   }
 }

@@ -35,6 +35,7 @@ export const ERROR_CATALOGUE = {
   PAYLOAD_TOO_LARGE: { status: 413, message: 'The body is larger than this path allows.' },
   UNSUPPORTED_MEDIA_TYPE: { status: 415, message: 'That content type is not supported here.' },
   POLICY_REFUSED: { status: 422, message: 'The request is valid but a policy refuses it; see details.' },
+  DEPLOYS_FROZEN: { status: 422, message: 'Deployments are frozen; see details.' },
   GIT_FAILED: { status: 422, message: 'The repository cannot be fetched; see the message.' },
   NOT_SUPPORTED: { status: 422, message: 'This version of Berth does not do that; see details.' },
   HEADERS_TOO_LARGE: { status: 431, message: 'The header fields are too large.' },

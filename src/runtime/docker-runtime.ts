@@ -1,4 +1,5 @@
 import { createBuildBounds, type BuildBounds } from './build-cgroup.ts'
+import { readContainerUsage } from './container-usage.ts'
 import { createDockerBuild } from './docker-build.ts'
 import { createDockerContainers } from './docker-containers.ts'
 import { createDockerEngine, type DockerEngine } from './docker-engine.ts'
@@ -51,6 +52,7 @@ export function createDockerRuntime(options: DockerRuntimeOptions): Runtime {
     ...createDockerTransfers(part),
     ...createDockerBuild({ ...part, builder }),
     ...createDockerContainers(part),
+    readUsage: (id) => readContainerUsage(id),
     ...createDockerVolumes(part),
     ...createDockerLogs(part),
     ...createDockerEvents(part),

@@ -13,6 +13,7 @@ type ContainerVerbs = Pick<
   | 'stopContainer'
   | 'removeContainer'
   | 'inspectContainer'
+  | 'readUsage'
   | 'listContainers'
 >
 
@@ -74,6 +75,9 @@ export function createFakeContainers(engine: FakeEngine, nodeId: string, system:
       const container = find(name)
       return container && toInfo(container)
     },
+
+    readUsage: async (id) =>
+      [...engine.containers.values()].find((container) => container.id === id)?.program.usage?.(),
 
     listContainers: async (labels) => {
       const wanted = Object.entries({ ...labels, [LABELS.node]: nodeId })

@@ -3,6 +3,7 @@ import type { System } from '../lib/system.ts'
 import type {
   ContainerInfo,
   ContainerSpec,
+  ContainerUsage,
   ImageInfo,
   LogChunk,
   NetworkSpec,
@@ -16,6 +17,8 @@ export interface FakeProgram {
   lines?: { stream: 'stdout' | 'stderr'; line: string }[]
   /** Exits by itself; without it, it runs until it is stopped. */
   exit?: { code: number; after_ms?: number; oom_killed?: boolean }
+  /** What it has used so far. */
+  usage?: () => ContainerUsage
   /** The engine refuses to start it, with this reason. */
   refuse?: string
   /** Where it is reached, such as the loopback address of a real server; by default one that nobody listens on. */

@@ -73,6 +73,8 @@ export interface Runtime {
   /** Kills and removes it with its anonymous volumes; absent is fine. */
   removeContainer(name: string): Promise<void>
   inspectContainer(name: string): Promise<ContainerInfo | undefined>
+  /** What the container with this id has used so far; undefined when it does not run, or where this machine does not say. */
+  readUsage(containerId: string): Promise<ContainerUsage | undefined>
   /** Containers, running or not, that carry all of these labels. */
   listContainers(labels: Record<string, string>): Promise<ContainerInfo[]>
   /**
@@ -239,6 +241,13 @@ export interface ContainerInfo {
   finished_at: string | null
   /** The engine's own word on why it could not start, if any. */
   error: string | null
+}
+
+export interface ContainerUsage {
+  /** Processor time since it was started, in microseconds. */
+  cpu_us: number
+  /** Without what the kernel would give back at once. */
+  memory_bytes: number
 }
 
 export interface FollowOptions {

@@ -114,6 +114,7 @@ test('a token is let in only where its few permissions reach', async (t) => {
     'GET /v1/deployments/{id}',
     'GET /v1/events',
     'GET /v1/me',
+    'GET /v1/node/freeze',
     'GET /v1/permissions',
     'GET /v1/projects',
     'GET /v1/roles',

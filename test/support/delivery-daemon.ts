@@ -1,5 +1,7 @@
 import { join } from 'node:path'
+import { AppError } from '../../src/lib/errors.ts'
 import { createWorker } from '../../src/lib/worker.ts'
+import { createAutoscaler } from '../../src/modules/autoscale/autoscaler.ts'
 import { createDeploymentEngine } from '../../src/modules/deployments/deployment-engine.ts'
 import { createDeploymentOperations } from '../../src/modules/deployments/deployment-operations.ts'
 import { createDeploymentImageStore } from '../../src/modules/deployments/deployment-image-store.ts'
@@ -168,12 +170,35 @@ export function bootDaemon(world: DeliveryWorld) {
       nodeLimits: { cpu_millis: 500, memory_bytes: 512, pids: 512 },
     }),
     takeUpload: world.takeUpload,
+    requireUnfrozen: () => {
+      if (world.policy.frozen) throw new AppError('DEPLOYS_FROZEN')
+    },
     library,
     requireImage: () => {},
     gitAllowsHttp: false,
     hasImage: async (id) => (await runtime.findImage(id)) !== undefined,
     deploymentsChanged: engine.worker.nudge,
     over: ({ id, status }) => world.overs.push({ id, status }),
+  })
+  const serviceChanged = (): void => {
+    routes.worker.nudge()
+    reconciler.worker.nudge()
+  }
+  const autoscaler = createAutoscaler({
+    database,
+    system,
+    runtime,
+    services: stores.services,
+    listLiveDeployments: stores.deployments.listLive,
+    isDeploying: (id) => stores.deployments.listOpenOfService(id).some(({ step }) => step !== 'retire'),
+    listReplicas: stores.replicas.listByDeployment,
+    activeUpstreams: async () => {
+      if (ingress.mute) throw ingress.mute
+      return ingress.active
+    },
+    recordAudit: () => {},
+    serviceChanged,
+    onError,
   })
   const removal = createWorker({
     name: 'removals',
@@ -225,10 +250,7 @@ export function bootDaemon(world: DeliveryWorld) {
       await routes.publish()
       removal.nudge()
     },
-    serviceChanged: () => {
-      routes.worker.nudge()
-      reconciler.worker.nudge()
-    },
+    serviceChanged,
     address: { controlDomain: undefined, httpPort: () => 80 },
   })
   const filling = new Set<string>()
@@ -268,6 +290,7 @@ export function bootDaemon(world: DeliveryWorld) {
     routes,
     reconciler,
     engine,
+    autoscaler,
     deployments,
     services,
     images,
@@ -285,6 +308,7 @@ export function bootDaemon(world: DeliveryWorld) {
       reconciler.start(() => {
         routes.worker.start()
         engine.worker.start()
+        autoscaler.worker.start()
       })
     },
     expireImages: (keep: number) =>
@@ -295,6 +319,7 @@ export function bootDaemon(world: DeliveryWorld) {
     /** An orderly stop. */
     stop: async (): Promise<void> => {
       if (life.isDead) return
+      await autoscaler.worker.stop()
       await engine.stop()
       await recovery.stop()
       await reconciler.stop()

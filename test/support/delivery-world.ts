@@ -178,6 +178,8 @@ export async function openWorld(given: Partial<DeliverySettings> = {}) {
     project,
     port: replicas.port,
     settings,
+    /** Whether deployments are refused. */
+    policy: { frozen: false },
     /** What every daemon met and nobody expected. */
     errors: [] as unknown[],
     audited: [] as AuditEntry[],

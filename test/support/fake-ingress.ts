@@ -7,6 +7,8 @@ export interface FakeIngress {
   readonly tables: Route[][]
   /** By container name. */
   readonly inFlight: Map<string, InFlight>
+  /** Containers through which something runs or ran a moment ago. */
+  readonly active: Set<string>
   /** When set, publishing fails with it. */
   broken: Error | undefined
   /** When set, publishing waits for it. */
@@ -25,6 +27,7 @@ export function createFakeIngress(): FakeIngress {
   const ingress: FakeIngress = {
     tables: [],
     inFlight: new Map(),
+    active: new Set(),
     broken: undefined,
     held: undefined,
     mute: undefined,

@@ -143,6 +143,8 @@ const LOOKS = [
   'listImages',
   'listTags',
   'inspectContainer',
+  'readUsage',
+  'listContainers',
   'listContainers',
   'listVolumes',
 ] as const

@@ -2,7 +2,7 @@ import { AppError } from '../../lib/errors.ts'
 import { type Page, type PageRequest, pageOf } from '../../lib/page.ts'
 import type { Context } from '../identity/context.ts'
 import type { ServiceRow } from '../services/service-schema.ts'
-import { createDeploymentRecords, type DeploymentRecordDeps } from './deployment-record.ts'
+import { type AskedHow, createDeploymentRecords, type DeploymentRecordDeps } from './deployment-record.ts'
 import type {
   DeploymentRequest,
   DeploymentRow,
@@ -22,6 +22,8 @@ export type DeploymentDeps = DeploymentRecordDeps &
   ReleasePlanDeps
 
 export type DeploymentOperations = ReturnType<typeof createDeploymentOperations>
+
+const DEFAULT_HOW: AskedHow = { trigger: { kind: 'user' }, overridesFreeze: false }
 
 type RequestedSource = DeploymentRequest['source']
 
@@ -62,9 +64,10 @@ export function createDeploymentOperations(deps: DeploymentDeps) {
     context: Context,
     serviceId: string,
     source: RequestedSource,
-    trigger: DeploymentTrigger = { kind: 'user' },
+    how: Partial<AskedHow> = {},
   ): Promise<DeploymentView & { revision: number }> => {
     const service = records.requireService(context.actor, 'deployments.create', serviceId)
+<<<<<<< HEAD
     const draft = await plan(context, service, source)
     return viewOne(database.transact(() => records.insert(context, service.id, draft, trigger)))
   }
@@ -73,6 +76,26 @@ export function createDeploymentOperations(deps: DeploymentDeps) {
     /** Asks for a release; it is made in the background. Throws UPLOAD_USED, NOTHING_TO_DEPLOY and VALIDATION_ERROR. */
     createDeployment: (context: Context, request: DeploymentRequest, trigger?: DeploymentTrigger) =>
       create(context, request.service_id, request.source, trigger),
+=======
+    const draft = await plan(service, source)
+    return viewOne(
+      database.transact(() => records.insert(context, service.id, draft, { ...DEFAULT_HOW, ...how })),
+    )
+  }
+
+  return {
+    /** Asks for a release; it is made in the background. Throws UPLOAD_USED, NOTHING_TO_DEPLOY, DEPLOYS_FROZEN and NOT_SUPPORTED. */
+    createDeployment: (
+      context: Context,
+      request: DeploymentRequest,
+      trigger: DeploymentTrigger = { kind: 'user' },
+    ) => {
+      const overridesFreeze = request.override_freeze === true
+      if (overridesFreeze && !context.actor.is_super_admin)
+        throw new AppError('FORBIDDEN', { permission: 'super_admin' })
+      return create(context, request.service_id, request.source, { trigger, overridesFreeze })
+    },
+>>>>>>> main
 
     /** Deploys the live release again with the settings of today. */
     redeployService: (context: Context, serviceId: string) =>

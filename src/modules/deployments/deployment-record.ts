@@ -27,10 +27,19 @@ export interface DeploymentRecordDeps {
     find: (id: string) => ServiceRow | undefined
     urlOf: (service: ServiceRow) => string
   }
+  /** Throws DEPLOYS_FROZEN while deployments of the project are refused. */
+  requireUnfrozen: (projectId: string) => void
   /** Called after a commit that added a deployment or asked for a cancellation. */
   deploymentsChanged: () => void
   /** Called after a commit that ended a deployment which had not begun. */
   over: (deployment: DeploymentRow) => void
+}
+
+/** How a deployment is asked for, besides what it is made from. */
+export interface AskedHow {
+  trigger: DeploymentTrigger
+  /** Whether it goes ahead although deployments are frozen. */
+  overridesFreeze: boolean
 }
 
 /**
@@ -97,13 +106,15 @@ export function createDeploymentRecords(deps: DeploymentRecordDeps) {
       context: Context,
       serviceId: string,
       draft: Draft,
-      trigger: DeploymentTrigger,
+      { trigger, overridesFreeze }: AskedHow,
     ): DeploymentRow => {
       const id = system.newId()
       const { skips: skipped, artifact, ...plan } = draft(id)
       const skips = [...skipped, ...skippedBy(plan)]
       const service = deps.services.find(serviceId)
       if (!service) throw new AppError('NOT_FOUND')
+      // What worked before may always come back.
+      if (!overridesFreeze && plan.source.type !== 'rollback') deps.requireUnfrozen(service.project_id)
       const number = store.nextNumber(service.id)
       for (const other of store.listOpenOfService(service.id)) {
         if (other.status === 'Pending') cancelWaiting(other, `Superseded by deployment ${number}.`)
@@ -141,7 +152,12 @@ export function createDeploymentRecords(deps: DeploymentRecordDeps) {
         resource_kind: 'deployment',
         resource_id: id,
         project_id: service.project_id,
-        details: { service: service.name, number, source: plan.source.type },
+        details: {
+          service: service.name,
+          number,
+          source: plan.source.type,
+          ...(overridesFreeze && { override_freeze: true }),
+        },
       })
       database.afterCommit(deps.deploymentsChanged)
       return row

@@ -112,6 +112,9 @@ const RelativePath = Type.String({ minLength: 1, maxLength: 1024 })
 export const DeploymentRequest = Type.Object(
   {
     service_id: Uuid,
+    override_freeze: Type.Optional(
+      Type.Boolean({ description: 'Deploy although deployments are frozen; for super-admins only.' }),
+    ),
     source: Type.Union([
       Type.Object(
         {

@@ -91,6 +91,8 @@ export interface Ingress {
   /** Counts what runs through these replicas; rejects with BUSY when a live worker cannot be asked, so that nothing is taken for idle in vain. */
   inFlight(upstreamIds: readonly string[]): Promise<InFlight>
   status(): Promise<IngressStatus>
+  /** Replicas through which something runs or ran within the last seconds (`active_ms`). Throws BUSY when a worker cannot be asked. */
+  activeUpstreams(): Promise<Set<string>>
   /**
    * Calls `listener` when requests of a service wait for a replica (`hold_ms` of its route): soon after the first has come, and about
    * once a second for each worker while any wait. The result ends it.
@@ -220,6 +222,7 @@ export function createIngress(options: IngressOptions): Ingress {
         workers,
       }
     },
+    activeUpstreams: () => listActive(fleet),
     onHeld: (listener) => {
       heldListeners.add(listener)
       return () => heldListeners.delete(listener)
@@ -262,6 +265,18 @@ async function countInFlight(fleet: WorkerFleet, ids: ReadonlySet<string>): Prom
     }
   }
   return total
+}
+
+async function listActive(fleet: WorkerFleet): Promise<Set<string>> {
+  await fleet.discover()
+  const active = new Set<string>()
+  for (const link of fleet.links()) {
+    const status = await requireStatus(link)
+    // One that does not say is taken at its word that it is about to be replaced.
+    if (status.active === undefined) throw new AppError('BUSY')
+    for (const id of status.active) active.add(id)
+  }
+  return active
 }
 
 async function requireStatus(link: WorkerLink): Promise<IngressWorkerStatus> {

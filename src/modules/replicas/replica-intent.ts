@@ -66,6 +66,7 @@ export function createReplicaIntents(sources: ReplicaSources) {
             deployment_id: release.id,
             port: release.config.internal_port,
             running: service.desired_state === 'running',
+            sleeps: service.autoscale?.min_replicas === 0,
             stops_first: writesVolumes(release.config),
             taken_over: isTakenOver({ open: open.get(service.id) ?? [], live: release }),
           },

@@ -12,12 +12,16 @@ export interface RoutedService {
   deployment_id: string
   port: number
   running: boolean
+  /** It sleeps when nobody asks for it, and wakes when somebody does. */
+  sleeps: boolean
   /** Its replicas write into volumes, so that there are none for a moment whenever they are replaced. */
   stops_first: boolean
   /** A deployment has begun to stop it. */
   taken_over: boolean
 }
 
+/** How long a request waits for a service to wake. */
+const WAKE_MS = 30_000
 /** Longer than a replacement usually takes; then it is better to be told. */
 const HOLD_MS = 120_000
 /** What does not get well by waiting. */
@@ -36,7 +40,7 @@ export function planRoutes(services: readonly RoutedService[], replicas: readonl
         label: service.label,
         service_id: service.service_id,
         ...(service.https_only.includes(hostname) && { https_only: true }),
-        ...(isReplaced(service, replicas) && { hold_ms: HOLD_MS }),
+        ...holdOf(service, replicas),
         upstreams: service.running
           ? (byDeployment.get(service.deployment_id) ?? []).map((replica) => ({
               id: replica.container_name,
@@ -50,12 +54,13 @@ export function planRoutes(services: readonly RoutedService[], replicas: readonl
     .toSorted((one, other) => (one.hostname < other.hostname ? -1 : 1))
 }
 
-/** Whether requests are to wait when it has no replica: another one is coming, as far as anyone knows. */
-function isReplaced(service: RoutedService, replicas: readonly ReplicaRow[]): boolean {
-  if (!service.running) return false
-  if (service.taken_over) return true
-  return (
-    service.stops_first &&
-    !replicas.some((row) => row.deployment_id === service.deployment_id && TROUBLED.has(row.status))
+/** How long requests wait when it has no replica, if they do: another one is coming, as far as anyone knows. */
+function holdOf(service: RoutedService, replicas: readonly ReplicaRow[]): { hold_ms?: number } {
+  if (!service.running) return {}
+  if (service.taken_over) return { hold_ms: HOLD_MS }
+  const isTroubled = replicas.some(
+    (row) => row.deployment_id === service.deployment_id && TROUBLED.has(row.status),
   )
+  if (isTroubled || !(service.stops_first || service.sleeps)) return {}
+  return { hold_ms: service.stops_first ? HOLD_MS : WAKE_MS }
 }

@@ -2,6 +2,7 @@ import { type Static, Type } from 'typebox'
 import { ResourceName } from '../projects/project-schema.ts'
 import { ResourceLimitsInput } from '../projects/resource-limits-schema.ts'
 import { EnvInput } from '../secrets/env-schema.ts'
+import { AutoscaleInput } from './autoscale-schema.ts'
 import { BUILDERS, RESTART_POLICIES } from './service-schema.ts'
 
 /*
@@ -166,6 +167,7 @@ const Fields = {
     }),
   ),
   command: Command("Replaces the image's command; null (the default): the image's own."),
+  autoscale: Type.Optional(AutoscaleInput),
   replicas: Type.Optional(Type.Integer({ minimum: 0, maximum: 100, description: 'Default 1.' })),
   health_check: Type.Optional(HealthCheckInput),
   resource_limits: Type.Optional(ResourceLimitsInput),
@@ -226,7 +228,6 @@ const Fields = {
         'The hostnames that it is to have: new ones are claimed, absent ones removed. Left out or null: they stay as they are.',
     }),
   ),
-  autoscale: NotYet(['object', 'null']),
 }
 
 const SERVICE_EXAMPLE = {

@@ -2,6 +2,7 @@ import { AppError, type ErrorDetail } from '../../lib/errors.ts'
 import { normalizeRelativePath } from '../../lib/relative-path.ts'
 import { mergeLimits } from '../projects/resource-limits-schema.ts'
 import type { Env } from '../secrets/env-schema.ts'
+import { readAutoscale } from './autoscale-input.ts'
 import type { ServicePatch } from './service-input-schema.ts'
 import {
   DEFAULT_CONFIG,
@@ -16,7 +17,10 @@ import { ONE_WRITER, readVolumes } from './service-volumes.ts'
 import { readSource } from './service-source.ts'
 
 /** What a caller may set of a service, but for env. */
-export type ServiceSettings = Pick<ServiceRow, 'source' | 'build' | 'config' | 'routing' | 'replicas'>
+export type ServiceSettings = Pick<
+  ServiceRow,
+  'source' | 'build' | 'config' | 'routing' | 'replicas' | 'autoscale'
+>
 
 /** What holds for a field that was never sent. */
 export const DEFAULT_SETTINGS: ServiceSettings = {
@@ -25,6 +29,7 @@ export const DEFAULT_SETTINGS: ServiceSettings = {
   config: DEFAULT_CONFIG,
   routing: {},
   replicas: 1,
+  autoscale: null,
 }
 
 /**
@@ -37,12 +42,15 @@ export function applyServiceInput(
 ): ServiceSettings {
   refuseUnsupported(sent)
   const problems: ErrorDetail[] = []
+  const build = readBuild(base.build, sent, problems)
+  const config = readConfig(base.config, sent, problems)
   const settings: ServiceSettings = {
     source: readSource(base.source, sent.source, problems),
-    build: readBuild(base.build, sent, problems),
-    config: readConfig(base.config, sent, problems),
+    build,
+    config,
     routing: { ...base.routing, ...(sent.tls_enabled !== undefined && { tls_enabled: sent.tls_enabled }) },
     replicas: sent.replicas ?? base.replicas,
+    autoscale: readAutoscale(base.autoscale, sent.autoscale, config.internal_port, problems),
   }
   refuseTwoWriters(settings, problems)
   if (problems.length > 0) throw new AppError('VALIDATION_ERROR', { details: problems })

@@ -205,6 +205,7 @@ function changedFields(before: ServiceRow, after: ServiceRow): string[] {
     ...row.build,
     ...row.config,
     source: row.source,
+    autoscale: row.autoscale,
     ...readRouting(row.routing),
     replicas: row.replicas,
     name: row.name,

@@ -1,5 +1,6 @@
 import { type Static, Type } from 'typebox'
 import { type ResourceLimits, ResourceLimitsView } from '../projects/resource-limits-schema.ts'
+import { type Autoscale, AutoscaleView } from './autoscale-schema.ts'
 import { EnvView } from '../secrets/env-schema.ts'
 
 export const BUILDERS = ['auto', 'dockerfile', 'node', 'static'] as const
@@ -166,6 +167,8 @@ export interface ServiceRow {
   /** What was set of how requests are treated; `readRouting` fills in the rest. Acts at once and belongs to no release. */
   routing: Partial<ServiceRouting>
   replicas: number
+  /** Null: the number of replicas is what someone said. */
+  autoscale: Autoscale | null
   desired_state: DesiredState
   live_deployment_id: string | null
   /** Rises with each change by a caller; the ETag. */
@@ -186,12 +189,10 @@ const NullableInteger = (description: string) =>
 /** What later versions bring; until then each has just this one value, and sending another is NOT_SUPPORTED. */
 const NotYet = {
   build_secrets: Type.Array(Type.Unknown()),
-  autoscale: Type.Null(),
 }
 
 export const NOT_YET_VALUES = {
   build_secrets: [],
-  autoscale: null,
 } satisfies { [K in keyof typeof NotYet]: Static<(typeof NotYet)[K]> }
 
 export const HealthCheckView = Type.Object(
@@ -243,7 +244,8 @@ export const ServiceView = Type.Object(
     build_args: Type.Record(Type.String(), Type.String()),
     internal_port: NullableInteger('Where the service listens; null: nowhere.'),
     command: Type.Unsafe<string[] | null>({ type: ['array', 'null'], items: { type: 'string' } }),
-    replicas: Type.Integer(),
+    replicas: Type.Integer({ description: 'How many ought to run; with autoscale what Berth chose last.' }),
+    autoscale: AutoscaleView,
     health_check: HealthCheckView,
     resource_limits: ResourceLimitsView,
     env: EnvView,

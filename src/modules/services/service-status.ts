@@ -20,14 +20,15 @@ export const NOTHING_OBSERVED: Observation = {
   open_deployment: false,
 }
 
-/** The status of a service: derived from what is wanted and what is there, never stored. `Sleeping` comes with autoscaling. */
+/** The status of a service: derived from what is wanted and what is there, never stored. */
 export function serviceStatus(
-  service: Pick<ServiceRow, 'desired_state' | 'replicas' | 'live_deployment_id'>,
+  service: Pick<ServiceRow, 'desired_state' | 'replicas' | 'autoscale' | 'live_deployment_id'>,
   observed: Observation,
 ): ServiceStatus {
   if (observed.open_deployment) return 'Deploying'
   if (service.live_deployment_id === null) return 'New'
-  if (service.desired_state !== 'running' || service.replicas === 0) return 'Stopped'
+  if (service.desired_state !== 'running') return 'Stopped'
+  if (service.replicas === 0) return service.autoscale?.min_replicas === 0 ? 'Sleeping' : 'Stopped'
   if (observed.healthy >= service.replicas) return 'Running'
   if (observed.crash_loop && observed.healthy === 0) return 'CrashLoop'
   return 'Degraded'

@@ -2,15 +2,19 @@ import { type Page, type PageRequest, pageOf } from '../../lib/page.ts'
 import type { Database, SqlParameters } from '../../store/database.ts'
 import { type DesiredState, readConfig, type ServiceRow, type ServiceSummary } from './service-schema.ts'
 
-type Stored<Row extends ServiceSummary> = Omit<Row, 'source' | 'build' | 'config' | 'routing'> & {
+type Stored<Row extends ServiceSummary> = Omit<
+  Row,
+  'source' | 'build' | 'config' | 'routing' | 'autoscale'
+> & {
   source: string
   build: string
   config: string
   routing: string
+  autoscale: string | null
 }
 type StoredRow = Stored<ServiceRow>
 
-const SUMMARY = `id, project_id, name, source, build, config, routing, replicas, desired_state, live_deployment_id, revision,
+const SUMMARY = `id, project_id, name, source, build, config, routing, replicas, autoscale, desired_state, live_deployment_id, revision,
   created_at, updated_at`
 
 export interface ServiceFilter {
@@ -31,9 +35,9 @@ export function createServiceStore(database: Database) {
     /** Adds a service; the caller has made sure that the name is free. */
     insert: (service: ServiceRow): void => {
       database.run(
-        `INSERT INTO services (id, project_id, name, source, build, config, routing, env_sealed, replicas, desired_state,
+        `INSERT INTO services (id, project_id, name, source, build, config, routing, env_sealed, replicas, autoscale, desired_state,
            live_deployment_id, revision, created_at, updated_at)
-         VALUES ($id, $project_id, $name, $source, $build, $config, $routing, $env_sealed, $replicas, $desired_state,
+         VALUES ($id, $project_id, $name, $source, $build, $config, $routing, $env_sealed, $replicas, $autoscale, $desired_state,
            $live_deployment_id, $revision, $created_at, $updated_at)`,
         write(service),
       )
@@ -41,13 +45,36 @@ export function createServiceStore(database: Database) {
 
     /** Replaces what a caller may change and counts the revision up. */
     update: (service: ServiceRow): void => {
-      const { id, name, source, build, config, routing, env_sealed, replicas, desired_state, updated_at } =
-        write(service)
+      const {
+        id,
+        name,
+        source,
+        build,
+        config,
+        routing,
+        env_sealed,
+        replicas,
+        autoscale,
+        desired_state,
+        updated_at,
+      } = write(service)
       database.run(
         `UPDATE services SET name = $name, source = $source, build = $build, config = $config, routing = $routing, env_sealed = $env_sealed,
-           replicas = $replicas, desired_state = $desired_state, updated_at = $updated_at, revision = revision + 1
+           replicas = $replicas, autoscale = $autoscale, desired_state = $desired_state, updated_at = $updated_at, revision = revision + 1
          WHERE id = $id`,
-        { id, name, source, build, config, routing, env_sealed, replicas, desired_state, updated_at },
+        {
+          id,
+          name,
+          source,
+          build,
+          config,
+          routing,
+          env_sealed,
+          replicas,
+          autoscale,
+          desired_state,
+          updated_at,
+        },
       )
     },
 
@@ -62,6 +89,23 @@ export function createServiceStore(database: Database) {
         },
       )
     },
+
+    /** Sets how many replicas ought to run. Not a change by a caller: the revision stays. */
+    setReplicas: (id: string, replicas: number, now: string): void => {
+      database.run('UPDATE services SET replicas = $replicas, updated_at = $now WHERE id = $id', {
+        id,
+        replicas,
+        now,
+      })
+    },
+
+    /** Those whose number of replicas Berth chooses, and that ought to run. */
+    listAutoscaled: (): ServiceSummary[] =>
+      database
+        .all<Stored<ServiceSummary>>(
+          `SELECT ${SUMMARY} FROM services WHERE autoscale IS NOT NULL AND desired_state = 'running' ORDER BY id`,
+        )
+        .map((row) => read(row)),
 
     /** Sets whether replicas ought to run. Not a change by a caller: the revision stays. */
     setDesiredState: (id: string, state: DesiredState, now: string): void => {
@@ -172,6 +216,7 @@ function read<Row extends ServiceSummary>(row: Stored<Row>): Row {
     build: JSON.parse(row.build) as ServiceRow['build'],
     config: readConfig(row.config),
     routing: JSON.parse(row.routing) as ServiceRow['routing'],
+    autoscale: row.autoscale === null ? null : (JSON.parse(row.autoscale) as ServiceRow['autoscale']),
   } as unknown as Row
 }
 
@@ -182,5 +227,6 @@ function write(row: ServiceRow): StoredRow & SqlParameters {
     build: JSON.stringify(row.build),
     config: JSON.stringify(row.config),
     routing: JSON.stringify(row.routing),
+    autoscale: row.autoscale === null ? null : JSON.stringify(row.autoscale),
   }
 }

@@ -27,6 +27,7 @@ export function service(id: string, fields: Partial<ServiceRow> = {}): ServiceRo
     routing: {},
     env_sealed: null,
     replicas: 1,
+    autoscale: null,
     desired_state: 'running',
     live_deployment_id: null,
     revision: 1,

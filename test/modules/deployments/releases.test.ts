@@ -192,3 +192,23 @@ test('an image that is given up while a rollback to it is asked for is not deplo
     code: 'NOTHING_TO_DEPLOY',
   })
 })
+
+test('while deployments are frozen only what worked before may come back', async (t) => {
+  const world = await openDelivery(t)
+  const daemon = await world.start()
+  const service = await addService(world, daemon)
+  const first = await release(world, daemon, service)
+  await release(world, daemon, service)
+  world.policy.frozen = true
+  const upload = { type: 'upload', upload_id: world.upload() } as const
+  await t.rejects(ask(daemon, service, upload), { code: 'DEPLOYS_FROZEN' })
+  await t.rejects(ask(daemon, service, { type: 'redeploy' }), { code: 'DEPLOYS_FROZEN' })
+  const back = await over(daemon, await ask(daemon, service, { type: 'rollback' }))
+  t.match(back, { status: 'Healthy', source: { type: 'rollback', deployment_id: first } })
+  const { id } = await daemon.deployments.createDeployment(OPERATOR, {
+    service_id: service,
+    source: { type: 'upload', upload_id: world.upload() },
+    override_freeze: true,
+  })
+  t.match(await over(daemon, id), { status: 'Healthy' })
+})

@@ -11,6 +11,7 @@ const web: RoutedService = {
   deployment_id: 'live',
   port: 8080,
   running: true,
+  sleeps: false,
   stops_first: false,
   taken_over: false,
 }

@@ -9,8 +9,16 @@ import {
   serviceStatus,
 } from '../../../src/modules/services/service-status.ts'
 
+const SLEEPER = {
+  min_replicas: 0,
+  max_replicas: 2,
+  target_cpu_pct: 70,
+  target_mem_pct: null,
+  scale_down_cooldown_s: 300,
+  idle_timeout_s: 900,
+}
 type Wanted = Parameters<typeof serviceStatus>[0]
-const live: Wanted = { desired_state: 'running', replicas: 2, live_deployment_id: 'd' }
+const live: Wanted = { desired_state: 'running', replicas: 2, autoscale: null, live_deployment_id: 'd' }
 
 const TABLE: [
   title: string,
@@ -41,6 +49,8 @@ const TABLE: [
     { healthy: 1, total: 2, crash_loop: true },
     'Degraded',
   ],
+  ['it sleeps', { replicas: 0, autoscale: SLEEPER }, {}, 'Sleeping'],
+  ['it may sleep and was stopped', { desired_state: 'stopped', autoscale: SLEEPER }, {}, 'Stopped'],
   ['none is healthy yet', {}, { total: 2 }, 'Degraded'],
   ['nothing was seen yet', {}, {}, 'Degraded'],
   ['all keep exiting', {}, { total: 2, crash_loop: true }, 'CrashLoop'],
