@@ -83,6 +83,31 @@ export type AuthorizationAnswer = {
   permission?: string
 }
 
+export type Autoscale = {
+  min_replicas: number
+  max_replicas: number
+  target_cpu_pct: number
+  /** Of the memory limit; null: memory does not count. */
+  target_mem_pct: number | null
+  scale_down_cooldown_s: number
+  idle_timeout_s: number
+} | null
+
+/** Null (the default): as many replicas as `replicas` says. */
+export type AutoscaleInput = {
+  /** Default 1. 0: the service sleeps when it is idle, and a request wakes it. */
+  min_replicas?: number
+  max_replicas: number
+  /** Of the processor limit. Default 70. */
+  target_cpu_pct?: number
+  /** Of the memory limit; null (the default): memory does not count. */
+  target_mem_pct?: number | null
+  /** How long less must have been enough before replicas go. Default 300. */
+  scale_down_cooldown_s?: number
+  /** With min_replicas 0: how long without request and connection. Default 900. */
+  idle_timeout_s?: number
+} | null
+
 export type BootstrapBody = {
   /** 1 to 63 letters, digits and . _ @ + - */
   username: string
@@ -154,6 +179,8 @@ export type CheckBody = {
 
 export type CreateDeploymentBody = {
   service_id: string
+  /** Deploy although deployments are frozen; for super-admins only. */
+  override_freeze?: boolean
   source: {
     type: "upload"
     upload_id: string
@@ -252,6 +279,7 @@ export type CreateServiceBody = {
   internal_port?: number | null
   /** Replaces the image's command; null (the default): the image's own. */
   command?: string[] | null
+  autoscale?: AutoscaleInput
   /** Default 1. */
   replicas?: number
   health_check?: HealthCheckInput
@@ -288,8 +316,6 @@ export type CreateServiceBody = {
   tls_enabled?: boolean
   /** The hostnames that it is to have: new ones are claimed, absent ones removed. Left out or null: they stay as they are. */
   domains?: string[] | null
-  /** Not supported by this version. */
-  autoscale?: Record<string, unknown> | null
 }
 
 export type CreateUserBody = {
@@ -430,7 +456,7 @@ export type DomainChallenge = {
 /** A failure */
 export type Error = {
   /** A stable code */
-  error: 'VALIDATION_ERROR' | 'REDACTED_VALUE' | 'BAD_REQUEST' | 'BAD_JSON' | 'BAD_ARCHIVE' | 'UNAUTHENTICATED' | 'FORBIDDEN' | 'SESSION_REQUIRED' | 'ORIGIN_REFUSED' | 'NOT_FOUND' | 'METHOD_NOT_ALLOWED' | 'REQUEST_TIMEOUT' | 'CONFLICT' | 'NAME_TAKEN' | 'DOMAIN_TAKEN' | 'ALREADY_INITIALIZED' | 'LAST_ADMIN' | 'NOT_EMPTY' | 'DEPLOYMENT_OVER' | 'NOTHING_TO_DEPLOY' | 'UPLOAD_USED' | 'IDEMPOTENCY_MISMATCH' | 'IDEMPOTENCY_IN_PROGRESS' | 'PRECONDITION_FAILED' | 'PAYLOAD_TOO_LARGE' | 'UNSUPPORTED_MEDIA_TYPE' | 'POLICY_REFUSED' | 'GIT_FAILED' | 'NOT_SUPPORTED' | 'HEADERS_TOO_LARGE' | 'RATE_LIMITED' | 'INTERNAL' | 'RUNTIME_UNAVAILABLE' | 'STARTING' | 'BUSY' | 'DISK_FULL' | 'BLOB_UNKNOWN' | 'BLOB_UPLOAD_INVALID' | 'BLOB_UPLOAD_UNKNOWN' | 'BLOB_CORRUPT' | 'DIGEST_INVALID' | 'MANIFEST_BLOB_UNKNOWN' | 'MANIFEST_INVALID' | 'MANIFEST_UNKNOWN' | 'NAME_INVALID' | 'NAME_UNKNOWN' | 'SIZE_INVALID' | 'TAG_INVALID' | 'TAG_IMMUTABLE' | 'IN_USE' | 'RANGE_INVALID' | 'QUOTA_EXCEEDED'
+  error: 'VALIDATION_ERROR' | 'REDACTED_VALUE' | 'BAD_REQUEST' | 'BAD_JSON' | 'BAD_ARCHIVE' | 'UNAUTHENTICATED' | 'FORBIDDEN' | 'SESSION_REQUIRED' | 'ORIGIN_REFUSED' | 'NOT_FOUND' | 'METHOD_NOT_ALLOWED' | 'REQUEST_TIMEOUT' | 'CONFLICT' | 'NAME_TAKEN' | 'DOMAIN_TAKEN' | 'ALREADY_INITIALIZED' | 'LAST_ADMIN' | 'NOT_EMPTY' | 'DEPLOYMENT_OVER' | 'NOTHING_TO_DEPLOY' | 'UPLOAD_USED' | 'IDEMPOTENCY_MISMATCH' | 'IDEMPOTENCY_IN_PROGRESS' | 'PRECONDITION_FAILED' | 'PAYLOAD_TOO_LARGE' | 'UNSUPPORTED_MEDIA_TYPE' | 'POLICY_REFUSED' | 'DEPLOYS_FROZEN' | 'GIT_FAILED' | 'NOT_SUPPORTED' | 'HEADERS_TOO_LARGE' | 'RATE_LIMITED' | 'INTERNAL' | 'RUNTIME_UNAVAILABLE' | 'STARTING' | 'BUSY' | 'DISK_FULL' | 'BLOB_UNKNOWN' | 'BLOB_UPLOAD_INVALID' | 'BLOB_UPLOAD_UNKNOWN' | 'BLOB_CORRUPT' | 'DIGEST_INVALID' | 'MANIFEST_BLOB_UNKNOWN' | 'MANIFEST_INVALID' | 'MANIFEST_UNKNOWN' | 'NAME_INVALID' | 'NAME_UNKNOWN' | 'SIZE_INVALID' | 'TAG_INVALID' | 'TAG_IMMUTABLE' | 'IN_USE' | 'RANGE_INVALID' | 'QUOTA_EXCEEDED'
   /** For people */
   message: string
   details?: ({
@@ -468,6 +494,20 @@ export type ExternalRegistryBody = {
   password?: string
   /** For the kinds of token. Sealed, never read back. */
   token?: string
+}
+
+export type Freeze = {
+  /** Whether deployments are refused. */
+  frozen: boolean
+  reason: string | null
+  created_by: string | null
+  /** RFC 3339 UTC with milliseconds */
+  created_at: string | null
+}
+
+export type FreezeBody = {
+  /** Told to everyone whose deployment is refused. */
+  reason: string
 }
 
 export type GitCredential = {
@@ -752,6 +792,7 @@ export type PatchServiceBody = {
   internal_port?: number | null
   /** Replaces the image's command; null (the default): the image's own. */
   command?: string[] | null
+  autoscale?: AutoscaleInput
   /** Default 1. */
   replicas?: number
   health_check?: HealthCheckInput
@@ -788,8 +829,6 @@ export type PatchServiceBody = {
   tls_enabled?: boolean
   /** The hostnames that it is to have: new ones are claimed, absent ones removed. Left out or null: they stay as they are. */
   domains?: string[] | null
-  /** Not supported by this version. */
-  autoscale?: Record<string, unknown> | null
 }
 
 export type Permission = 'projects.read' | 'projects.write' | 'members.write' | 'services.read' | 'services.write' | 'domains.read' | 'domains.write' | 'certificates.write' | 'env.read' | 'env.write' | 'uploads.create' | 'volumes.read' | 'volumes.write' | 'deployments.read' | 'deployments.create' | 'deployments.cancel' | 'logs.read' | 'credentials.read' | 'credentials.write' | 'registry.pull' | 'registry.push' | 'registry.delete' | 'audit.read' | 'tokens.mint'
@@ -887,6 +926,7 @@ export type ReplaceServiceBody = {
   internal_port?: number | null
   /** Replaces the image's command; null (the default): the image's own. */
   command?: string[] | null
+  autoscale?: AutoscaleInput
   /** Default 1. */
   replicas?: number
   health_check?: HealthCheckInput
@@ -923,8 +963,6 @@ export type ReplaceServiceBody = {
   tls_enabled?: boolean
   /** The hostnames that it is to have: new ones are claimed, absent ones removed. Left out or null: they stay as they are. */
   domains?: string[] | null
-  /** Not supported by this version. */
-  autoscale?: Record<string, unknown> | null
 }
 
 export type RevokeCertificateBody = {
@@ -965,7 +1003,9 @@ export type Service = {
   /** Where the service listens; null: nowhere. */
   internal_port: number | null
   command: string[] | null
+  /** How many ought to run; with autoscale what Berth chose last. */
   replicas: number
+  autoscale: Autoscale
   health_check: HealthCheck
   /** Only what is set here; null when everything is inherited. */
   resource_limits: {
@@ -991,7 +1031,6 @@ export type Service = {
   /** Whether certificates are obtained for its domains. */
   tls_enabled: boolean
   build_secrets: unknown[]
-  autoscale: null
   status: 'Running' | 'Degraded' | 'Deploying' | 'CrashLoop' | 'Sleeping' | 'Stopped' | 'New'
   url: string
   /** The release that runs now. */
@@ -1453,6 +1492,33 @@ export interface Operations {
     body: undefined
     answer: Node
   }
+  /** Read whether and why deployments of the node are refused */
+  getNodeFreeze: {
+    method: 'GET'
+    path: '/v1/node/freeze'
+    params: Record<never, never>
+    query: Record<never, never>
+    body: undefined
+    answer: Freeze
+  }
+  /** Refuse deployments of the node, for a reason; rollbacks are let in */
+  freezeNode: {
+    method: 'PUT'
+    path: '/v1/node/freeze'
+    params: Record<never, never>
+    query: Record<never, never>
+    body: FreezeBody
+    answer: Freeze
+  }
+  /** Let deployments of the node in again */
+  unfreezeNode: {
+    method: 'DELETE'
+    path: '/v1/node/freeze'
+    params: Record<never, never>
+    query: Record<never, never>
+    body: undefined
+    answer: undefined
+  }
   /** Read this description */
   readOpenApi: {
     method: 'GET'
@@ -1557,6 +1623,33 @@ export interface Operations {
     method: 'DELETE'
     path: '/v1/projects/{id}/credentials/git/{credential_id}'
     params: { id: string; credential_id: string }
+    query: Record<never, never>
+    body: undefined
+    answer: undefined
+  }
+  /** Read whether and why deployments of a project are refused */
+  getProjectFreeze: {
+    method: 'GET'
+    path: '/v1/projects/{id}/freeze'
+    params: { id: string }
+    query: Record<never, never>
+    body: undefined
+    answer: Freeze
+  }
+  /** Refuse deployments of a project, for a reason; rollbacks are let in */
+  freezeProject: {
+    method: 'PUT'
+    path: '/v1/projects/{id}/freeze'
+    params: { id: string }
+    query: Record<never, never>
+    body: FreezeBody
+    answer: Freeze
+  }
+  /** Let deployments of a project in again */
+  unfreezeProject: {
+    method: 'DELETE'
+    path: '/v1/projects/{id}/freeze'
+    params: { id: string }
     query: Record<never, never>
     body: undefined
     answer: undefined

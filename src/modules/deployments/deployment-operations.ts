@@ -67,24 +67,14 @@ export function createDeploymentOperations(deps: DeploymentDeps) {
     how: Partial<AskedHow> = {},
   ): Promise<DeploymentView & { revision: number }> => {
     const service = records.requireService(context.actor, 'deployments.create', serviceId)
-<<<<<<< HEAD
     const draft = await plan(context, service, source)
-    return viewOne(database.transact(() => records.insert(context, service.id, draft, trigger)))
-  }
-
-  return {
-    /** Asks for a release; it is made in the background. Throws UPLOAD_USED, NOTHING_TO_DEPLOY and VALIDATION_ERROR. */
-    createDeployment: (context: Context, request: DeploymentRequest, trigger?: DeploymentTrigger) =>
-      create(context, request.service_id, request.source, trigger),
-=======
-    const draft = await plan(service, source)
     return viewOne(
       database.transact(() => records.insert(context, service.id, draft, { ...DEFAULT_HOW, ...how })),
     )
   }
 
   return {
-    /** Asks for a release; it is made in the background. Throws UPLOAD_USED, NOTHING_TO_DEPLOY, DEPLOYS_FROZEN and NOT_SUPPORTED. */
+    /** Asks for a release; it is made in the background. Throws UPLOAD_USED, NOTHING_TO_DEPLOY, DEPLOYS_FROZEN and VALIDATION_ERROR. */
     createDeployment: (
       context: Context,
       request: DeploymentRequest,
@@ -95,7 +85,6 @@ export function createDeploymentOperations(deps: DeploymentDeps) {
         throw new AppError('FORBIDDEN', { permission: 'super_admin' })
       return create(context, request.service_id, request.source, { trigger, overridesFreeze })
     },
->>>>>>> main
 
     /** Deploys the live release again with the settings of today. */
     redeployService: (context: Context, serviceId: string) =>
