@@ -148,6 +148,7 @@ const OTHER_OUTCOMES: Readonly<Record<string, string>> = {
 }
 
 const ENDS_SESSIONS: ReadonlySet<string> = new Set(['logout', 'endSession', 'endSessions'])
+
 test('every list comes in pages', async (t) => {
   const app = await openApp()
   t.teardown(() => app.close())

@@ -38,7 +38,7 @@ export function createAutoDeploy(deps: AutoDeployDeps): (signal: AbortSignal) =>
       } catch (error) {
         signal.throwIfAborted()
         // It was deleted meanwhile, or deployments of it are refused for now.
-        if (!isAppError(error, 'NOT_FOUND') && !isAppError(error, 'POLICY_REFUSED'))
+        if (!isAppError(error, 'NOT_FOUND') && !isAppError(error, 'DEPLOYS_FROZEN'))
           deps.onError(error, service)
       }
     }
