@@ -67,7 +67,9 @@ async function ask(socket: TLSSocket): Promise<string> {
   return data.toString('latin1').split('\r\n')[0] ?? ''
 }
 
-const serialOf = (socket: TLSSocket): string => socket.getPeerCertificate().serialNumber.toLowerCase()
+/** Without leading zeros, which not everyone writes. */
+const plain = (serial: unknown): string => String(serial).toLowerCase().replace(/^0+/, '')
+const serialOf = (socket: TLSSocket): string => plain(socket.getPeerCertificate().serialNumber)
 
 test('a verified domain gets a certificate, which is renewed under open connections, and revoked', async (t) => {
   const { app, root, pebble, httpsPort, domain, active } = await openNode(t)
@@ -92,13 +94,15 @@ test('a verified domain gets a certificate, which is renewed under open connecti
   const old = await openTls(httpsPort, ca)
   t.teardown(() => old.destroy())
   t.match(await ask(old), /404/)
-  t.equal(serialOf(old).replace(/^0+/, ''), String(first['serial']).replace(/^0+/, ''))
+  t.equal(serialOf(old), plain(first['serial']))
   t.equal((await app.send(root, 'POST', `/v1/certificates/${String(first['id'])}/renew`)).status, 202)
   const second = await active(first['serial'])
   await waitFor('new clients see it', async () => {
     const fresh = await openTls(httpsPort, ca)
+    // Asked first: a socket that is destroyed knows no certificate.
+    const serial = serialOf(fresh)
     fresh.destroy()
-    return serialOf(fresh) === String(second['serial'])
+    return serial === plain(second['serial'])
   })
   t.match(await ask(old), /404/, 'the connection that was open goes on')
 
