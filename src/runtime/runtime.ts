@@ -153,6 +153,8 @@ export interface BuildSpec {
   dockerfile: string
   target?: string
   build_args: Record<string, string>
+  /** What steps may ask for by name (`RUN --mount=type=secret,id=NAME`); never in the image or its history. Needs BuildKit, else BuildFailed. */
+  secrets?: Readonly<Record<string, string>>
   labels: Record<string, string>
   tag: string
   /** Bounds of this build. With BuildKit the builds that run share the sum of theirs, where its cgroup can be written to. */

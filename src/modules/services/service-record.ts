@@ -12,7 +12,6 @@ import { type Env, redactEnv } from '../secrets/env-schema.ts'
 import type { Secrets } from '../secrets/secrets.ts'
 import { serviceUrl } from './service-hostname.ts'
 import {
-  NOT_YET_VALUES,
   showRouting,
   type ServiceRow,
   type ServiceSummary,
@@ -93,7 +92,6 @@ export function createServiceRecords(deps: ServiceDeps) {
       ...rest,
       ...build,
       ...config,
-      ...NOT_YET_VALUES,
       ...showRouting(routing),
       domains: deps.domains.hostnamesOf(service.id),
       env,

@@ -102,6 +102,8 @@ export interface ServiceBuild {
   build_args: Record<string, string>
   /** A file of variables in the source that SOPS encrypted for this node. */
   env_file: string | null
+  /** Names of variables whose values the build may read. */
+  build_secrets: string[]
 }
 
 /** Where the deployments of a service come from; `service-source.ts` reads what is sent of each kind. */
@@ -159,7 +161,8 @@ export function replicasOf(config: Pick<ServiceConfig, 'volumes'>, wanted: numbe
 
 /** Reads a column `build`, which may be older than some of the fields. */
 export function readBuild(column: string): ServiceBuild {
-  return { env_file: null, ...(JSON.parse(column) as Omit<ServiceBuild, 'env_file'>) }
+  const build = JSON.parse(column) as Omit<ServiceBuild, 'env_file' | 'build_secrets'>
+  return { env_file: null, build_secrets: [], ...build }
 }
 
 /** Reads a column `config`, which may be older than some of the fields. */
@@ -202,15 +205,6 @@ const NullableText = (description: string) =>
   Type.Unsafe<string | null>({ type: ['string', 'null'], description })
 const NullableInteger = (description: string) =>
   Type.Unsafe<number | null>({ type: ['integer', 'null'], description })
-
-/** What later versions bring; until then each has just this one value, and sending another is NOT_SUPPORTED. */
-const NotYet = {
-  build_secrets: Type.Array(Type.Unknown()),
-}
-
-export const NOT_YET_VALUES = {
-  build_secrets: [],
-} satisfies { [K in keyof typeof NotYet]: Static<(typeof NotYet)[K]> }
 
 export const HealthCheckView = Type.Object(
   {
@@ -260,6 +254,9 @@ export const ServiceView = Type.Object(
     target: NullableText('Stage of the Dockerfile; null: the last.'),
     build_args: Type.Record(Type.String(), Type.String()),
     env_file: NullableText('A file of variables in the source that SOPS encrypted for this node.'),
+    build_secrets: Type.Array(Type.String(), {
+      description: 'Names of variables whose values the build may read.',
+    }),
     internal_port: NullableInteger('Where the service listens; null: nowhere.'),
     command: Type.Unsafe<string[] | null>({ type: ['array', 'null'], items: { type: 'string' } }),
     replicas: Type.Integer({ description: 'How many ought to run; with autoscale what Berth chose last.' }),
@@ -280,7 +277,6 @@ export const ServiceView = Type.Object(
     }),
     tls_enabled: Type.Boolean({ description: 'Whether certificates are obtained for its domains.' }),
     ingress: IngressView,
-    ...NotYet,
     status: Type.Enum(SERVICE_STATUSES),
     url: Type.String(),
     live_deployment_id: NullableText('The release that runs now.'),
