@@ -19,7 +19,12 @@ export function createDockerBuildCache(options: DockerBuildCacheOptions): Pick<R
   const prune = async (query: StreamRequest['query'], signal: AbortSignal | undefined): Promise<number> => {
     const request = { method: 'POST', path: '/build/prune', query: { ...query, all: true } } as const
     const answer = await engine.open('prune build cache', request, { timeoutMs: PRUNE_TIMEOUT_MS, signal })
-    return readReclaimed(await text(answer))
+    try {
+      return readReclaimed(await text(answer))
+    } catch (error) {
+      signal?.throwIfAborted()
+      throw new AppError('RUNTIME_UNAVAILABLE', { cause: error })
+    }
   }
 
   return {
@@ -37,5 +42,5 @@ export function createDockerBuildCache(options: DockerBuildCacheOptions): Pick<R
 function readReclaimed(answer: string): number {
   const { SpaceReclaimed: reclaimed } = JSON.parse(answer) as { SpaceReclaimed?: unknown }
   if (typeof reclaimed === 'number') return reclaimed
-  throw new AppError('RUNTIME_UNAVAILABLE', { cause: new Error('docker: prune build cache: no answer') })
+  throw new Error('docker: prune build cache: no answer')
 }
