@@ -2470,7 +2470,7 @@ export interface Operations {
     answer: RequestEntry[]
   }
   /** Follow the requests that come for a service */
-  streamRequests: {
+  followRequests: {
     method: 'GET'
     path: '/v1/services/{id}/requests/stream'
     params: { id: string }
