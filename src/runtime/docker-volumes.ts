@@ -119,7 +119,7 @@ export function createDockerVolumes(options: DockerVolumesOptions): VolumeVerbs 
   const makeCarrier = async (volume: string): Promise<string> => {
     await ensureSwept()
     if (!(await findOwn(volume))) throw new AppError('NOT_FOUND', { cause: new Error(`no volume ${volume}`) })
-    const image = { tag: CARRIER_IMAGE, labels: { [LABELS.kind]: 'base' }, env: {} }
+    const image = { tag: CARRIER_IMAGE, labels: { [LABELS.kind]: 'carrier' }, env: {} }
     if (!(await images.findImage(CARRIER_IMAGE)))
       await images.importImage(Readable.from([Buffer.alloc(EMPTY_TAR_BYTES)]), image)
     const container = await engine.call('create carrier', (docker, abortSignal) =>

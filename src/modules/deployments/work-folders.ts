@@ -28,7 +28,7 @@ export function createWorkFolders(deps: WorkFoldersDeps) {
       const source_dir = join(folder, 'source')
       const known = whole.get(deployment.id)
       if (known) return { source_dir, ...known }
-      await rm(folder, { recursive: true, force: true })
+      await removeFolder(folder)
       await mkdir(source_dir, { recursive: true, mode: 0o700 })
       signal.throwIfAborted()
       const fetched = await fetcher.fetch(context, source_dir)
@@ -39,7 +39,7 @@ export function createWorkFolders(deps: WorkFoldersDeps) {
     /** Removes what there is of a deployment. */
     async remove(deploymentId: string): Promise<void> {
       whole.delete(deploymentId)
-      await rm(join(deps.workDir, deploymentId), { recursive: true, force: true })
+      await removeFolder(join(deps.workDir, deploymentId))
     },
   }
 }
@@ -50,8 +50,13 @@ export async function sweepWorkFolders(
   isOpen: (deploymentId: string) => boolean,
 ): Promise<void> {
   for (const name of await listNames(workDir)) {
-    if (!isOpen(name)) await rm(join(workDir, name), { recursive: true, force: true })
+    if (!isOpen(name)) await removeFolder(join(workDir, name))
   }
+}
+
+/** Tries again when something appears in it meanwhile: what was stopped a moment ago may still write its last file. */
+async function removeFolder(folder: string): Promise<void> {
+  await rm(folder, { recursive: true, force: true, maxRetries: 5, retryDelay: 20 })
 }
 
 async function listNames(directory: string): Promise<string[]> {

@@ -1,6 +1,6 @@
 import { ENV_NAME_PATTERN } from '../secrets/env-schema.ts'
 import { ServiceReplace } from './service-input-schema.ts'
-import { NOT_YET_VALUES } from './service-schema.ts'
+import { NOT_YET_VALUES } from './service-view-schema.ts'
 
 /** A JSON Schema of draft 7, which is what editors check TOML files with. */
 export interface ManifestSchema {

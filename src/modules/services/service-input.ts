@@ -7,12 +7,12 @@ import type { ServicePatch } from './service-input-schema.ts'
 import {
   DEFAULT_CONFIG,
   type HealthCheck,
-  NOT_YET_VALUES,
   replicasOf,
   type ServiceBuild,
   type ServiceConfig,
   type ServiceRow,
 } from './service-schema.ts'
+import { NOT_YET_VALUES } from './service-view-schema.ts'
 import { readIngress } from './ingress-input.ts'
 import { DEFAULT_INGRESS } from './ingress-schema.ts'
 import { ONE_WRITER, readVolumes } from './service-volumes.ts'

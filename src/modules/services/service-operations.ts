@@ -15,13 +15,8 @@ import {
 import type { ServiceCreate, ServicePatch, ServiceReplace } from './service-input-schema.ts'
 import { createServiceRecords, type ServiceDeps } from './service-record.ts'
 import { createRunOperations } from './service-run-operations.ts'
-import {
-  showRouting,
-  type ServiceRow,
-  type ServiceSummary,
-  type ServiceView,
-  type Workload,
-} from './service-schema.ts'
+import { showRouting, type ServiceRow, type ServiceSummary } from './service-schema.ts'
+import { type ServiceView, type Workload } from './service-view-schema.ts'
 
 export type ServiceOperations = ReturnType<typeof createServiceOperations>
 

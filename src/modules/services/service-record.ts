@@ -11,15 +11,8 @@ import type { Permission } from '../identity/permissions.ts'
 import { type Env, redactEnv } from '../secrets/env-schema.ts'
 import type { Secrets } from '../secrets/secrets.ts'
 import { serviceUrl } from './service-hostname.ts'
-import {
-  NOT_YET_VALUES,
-  showRouting,
-  type ServiceRow,
-  type ServiceSummary,
-  type ServiceView,
-  type ServiceSource,
-  type Workload,
-} from './service-schema.ts'
+import { showRouting, type ServiceRow, type ServiceSummary, type ServiceSource } from './service-schema.ts'
+import { NOT_YET_VALUES, type ServiceView, type Workload } from './service-view-schema.ts'
 import { NOTHING_OBSERVED, type Observation, serviceStatus } from './service-status.ts'
 import type { ServiceStore } from './service-store.ts'
 

@@ -6,7 +6,7 @@ import { ServiceCreate, ServicePatch, ServiceReplace } from './service-input-sch
 import { serviceEnvRoutes } from './service-env-routes.ts'
 import type { ServiceOperations } from './service-operations.ts'
 import { serviceRunRoutes } from './service-run-routes.ts'
-import { ServiceView, Workload } from './service-schema.ts'
+import { ServiceView, Workload } from './service-view-schema.ts'
 
 const tags = ['Services']
 const readable = { access: { permission: 'services.read', of: 'service' } } as const

@@ -2,7 +2,8 @@ import { AppError } from '../../lib/errors.ts'
 import type { Context } from '../identity/context.ts'
 import type { ServiceDeps, ServiceRecords } from './service-record.ts'
 import { requireOneWriter } from './service-volumes.ts'
-import type { ServiceRow, ServiceView } from './service-schema.ts'
+import type { ServiceRow } from './service-schema.ts'
+import type { ServiceView } from './service-view-schema.ts'
 
 /** The verbs that change how much of a service runs. They record the wish; the reconciler fulfils it. */
 export function createRunOperations(deps: ServiceDeps, records: ServiceRecords) {

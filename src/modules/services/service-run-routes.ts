@@ -2,7 +2,7 @@ import { IdParams } from '../../http/schema.ts'
 import type { Server } from '../../http/server.ts'
 import { ScaleRequest } from './service-input-schema.ts'
 import type { ServiceOperations } from './service-operations.ts'
-import { ServiceView } from './service-schema.ts'
+import { ServiceView } from './service-view-schema.ts'
 
 const tags = ['Services']
 const writable = { access: { permission: 'services.write', of: 'service' } } as const
