@@ -277,6 +277,8 @@ export type CreateServiceBody = {
   env_file?: string | null
   /** Build arguments of the Dockerfile, named by letters, digits and underscores. They are readable by everyone who sees the service: no place for secrets. */
   build_args?: Record<string, string>
+  /** Names of its variables that the build may read with `RUN --mount=type=secret,id=NAME` in a Dockerfile; the image keeps nothing of them. Needs BuildKit. Null (the default): none. */
+  build_secrets?: string[] | null
   /** Where the service listens (default 8080), given to it as PORT; null: it listens on nothing. */
   internal_port?: number | null
   /** Replaces the image's command; null (the default): the image's own. */
@@ -312,8 +314,6 @@ export type CreateServiceBody = {
   env?: Record<string, unknown> | unknown[]
   /** Named volumes of the service, kept over deployments. A service that writes into one has one replica, and is replaced stop-first: requests wait meanwhile. Left out or null: they stay as they are. */
   volumes?: VolumeMountInput[] | null
-  /** Not supported by this version. */
-  build_secrets?: unknown[] | null
   /** Whether certificates are obtained for its domains. Default true. */
   tls_enabled?: boolean
   ingress?: IngressInput
@@ -899,6 +899,8 @@ export type PatchServiceBody = {
   env_file?: string | null
   /** Build arguments of the Dockerfile, named by letters, digits and underscores. They are readable by everyone who sees the service: no place for secrets. */
   build_args?: Record<string, string>
+  /** Names of its variables that the build may read with `RUN --mount=type=secret,id=NAME` in a Dockerfile; the image keeps nothing of them. Needs BuildKit. Null (the default): none. */
+  build_secrets?: string[] | null
   /** Where the service listens (default 8080), given to it as PORT; null: it listens on nothing. */
   internal_port?: number | null
   /** Replaces the image's command; null (the default): the image's own. */
@@ -934,8 +936,6 @@ export type PatchServiceBody = {
   env?: Record<string, unknown> | unknown[]
   /** Named volumes of the service, kept over deployments. A service that writes into one has one replica, and is replaced stop-first: requests wait meanwhile. Left out or null: they stay as they are. */
   volumes?: VolumeMountInput[] | null
-  /** Not supported by this version. */
-  build_secrets?: unknown[] | null
   /** Whether certificates are obtained for its domains. Default true. */
   tls_enabled?: boolean
   ingress?: IngressInput
@@ -1049,6 +1049,8 @@ export type ReplaceServiceBody = {
   env_file?: string | null
   /** Build arguments of the Dockerfile, named by letters, digits and underscores. They are readable by everyone who sees the service: no place for secrets. */
   build_args?: Record<string, string>
+  /** Names of its variables that the build may read with `RUN --mount=type=secret,id=NAME` in a Dockerfile; the image keeps nothing of them. Needs BuildKit. Null (the default): none. */
+  build_secrets?: string[] | null
   /** Where the service listens (default 8080), given to it as PORT; null: it listens on nothing. */
   internal_port?: number | null
   /** Replaces the image's command; null (the default): the image's own. */
@@ -1084,8 +1086,6 @@ export type ReplaceServiceBody = {
   env?: Record<string, unknown> | unknown[]
   /** Named volumes of the service, kept over deployments. A service that writes into one has one replica, and is replaced stop-first: requests wait meanwhile. Left out or null: they stay as they are. */
   volumes?: VolumeMountInput[] | null
-  /** Not supported by this version. */
-  build_secrets?: unknown[] | null
   /** Whether certificates are obtained for its domains. Default true. */
   tls_enabled?: boolean
   ingress?: IngressInput
@@ -1161,6 +1161,8 @@ export type Service = {
   build_args: Record<string, string>
   /** A file of variables in the source that SOPS encrypted for this node. */
   env_file: string | null
+  /** Names of variables whose values the build may read. */
+  build_secrets: string[]
   /** Where the service listens; null: nowhere. */
   internal_port: number | null
   command: string[] | null
@@ -1192,7 +1194,6 @@ export type Service = {
   /** Whether certificates are obtained for its domains. */
   tls_enabled: boolean
   ingress: Ingress
-  build_secrets: unknown[]
   status: 'Running' | 'Degraded' | 'Deploying' | 'CrashLoop' | 'Sleeping' | 'Stopped' | 'New'
   url: string
   /** The release that runs now. */
@@ -2469,7 +2470,7 @@ export interface Operations {
     answer: RequestEntry[]
   }
   /** Follow the requests that come for a service */
-  streamRequests: {
+  followRequests: {
     method: 'GET'
     path: '/v1/services/{id}/requests/stream'
     params: { id: string }

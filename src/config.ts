@@ -1,17 +1,8 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { availableParallelism, hostname } from 'node:os'
-import { resolve } from 'node:path'
-import { parse as parseToml } from 'smol-toml'
+import { ConfigError, readConfigFile } from './lib/config-file.ts'
 import { messageOf } from './lib/errors.ts'
 import * as read from './lib/setting.ts'
-
-/** A setting that is wrong; the message names the key and says what to change. */
-export class ConfigError extends Error {
-  constructor(message: string) {
-    super(message)
-    this.name = 'ConfigError'
-  }
-}
 
 const asRoot = process.getuid?.() === 0
 const home = process.env['HOME'] ?? '/tmp'
@@ -128,6 +119,18 @@ export const SETTINGS = {
     100,
     1_024_000,
     'CPU of a build with the classic builder, in thousandths of a core.',
+  ),
+  build_cache_max_bytes: read.bytes(
+    10 * GIB,
+    64 * MIB,
+    4096 * GIB,
+    'What BuildKit keeps of earlier builds; what was used longest ago goes first. It bounds the cache of the whole engine.',
+  ),
+  build_cache_max_days: read.integer(
+    30,
+    1,
+    3650,
+    'What BuildKit keeps of earlier builds goes when no build used it for this time.',
   ),
   deploy_concurrency: read.integer(
     4,
@@ -279,18 +282,4 @@ export function loadConfig(environment: NodeJS.ProcessEnv = process.env): Config
     config_file: file,
     unknown_environment: unknown,
   } as unknown as Config
-}
-
-function readConfigFile(file: string): Record<string, unknown> {
-  let text: string
-  try {
-    text = readFileSync(resolve(file), 'utf8')
-  } catch (error) {
-    throw new ConfigError(`BERTH_CONFIG_FILE: cannot read ${file}: ${messageOf(error)}`)
-  }
-  try {
-    return parseToml(text)
-  } catch (error) {
-    throw new ConfigError(`${file} is not valid TOML: ${messageOf(error)}`)
-  }
 }

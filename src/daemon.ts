@@ -1,6 +1,7 @@
 import { flushCompileCache } from 'node:module'
 import { type App, createApp } from './app.ts'
-import { ConfigError, loadConfig, type Config } from './config.ts'
+import { loadConfig, type Config } from './config.ts'
+import { ConfigError } from './lib/config-file.ts'
 import { messageOf } from './lib/errors.ts'
 import { collectGarbage } from './lib/heap.ts'
 import { createLog } from './lib/log.ts'

@@ -71,6 +71,10 @@ export const VERBS: Readonly<Record<string, Entry>> = {
     load: async () => (await import('./verbs/domains.ts')).domains,
   },
   certs: { about: 'Certificates', load: async () => (await import('./verbs/certs.ts')).certs },
+  webhooks: {
+    about: 'Deploy what is pushed',
+    load: async () => (await import('./verbs/webhooks.ts')).webhooks,
+  },
   volumes: {
     about: 'List, back up, restore and remove volumes',
     load: async () => (await import('./verbs/volumes.ts')).volumes,
@@ -83,6 +87,10 @@ export const VERBS: Readonly<Record<string, Entry>> = {
   registry: {
     about: 'Images in the registry',
     load: async () => (await import('./verbs/registry.ts')).registry,
+  },
+  registries: {
+    about: 'Registries of others',
+    load: async () => (await import('./verbs/registries.ts')).registries,
   },
 
   secrets: {

@@ -12,6 +12,7 @@ export type {
   Certificate,
   Deployment,
   Domain,
+  ExternalRegistry,
   Me,
   Member,
   MintedToken,
@@ -21,6 +22,8 @@ export type {
   Service,
   Upload,
   User,
+  Webhook,
+  WebhookWithSecret,
   Workload,
 } from '../../openapi.d.ts'
 

@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { createWorker, type Worker } from '../lib/worker.ts'
+import { createBuildCacheLimit } from '../modules/builds/build-cache-limit.ts'
 import { createAutoDeploy } from '../modules/deployments/auto-deploy.ts'
 import { contextOfBerth } from '../modules/identity/context.ts'
 import { removeExpiredImages } from '../modules/deployments/image-retention.ts'
@@ -79,6 +80,7 @@ export function composeWorkers(
         signal,
       ),
     ),
+    make('build-cache', 60 * MINUTE_MS, createBuildCacheLimit({ runtime, config, log: base.log })),
     make('identity', 10 * MINUTE_MS, async () => identity.removeExpired()),
     make('work-folders', 60 * MINUTE_MS, () => sweepWorkFolders(join(config.data_dir, 'work'), isOpen)),
     make('release-commands', 10 * MINUTE_MS, () =>

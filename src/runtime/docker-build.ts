@@ -2,6 +2,7 @@ import type { Readable } from 'node:stream'
 import { AppError, isAppError } from '../lib/errors.ts'
 import type { System } from '../lib/system.ts'
 import type { BuildBounds } from './build-cgroup.ts'
+import { openBuildSession } from './build-session.ts'
 import { createBuildProgress } from './build-progress.ts'
 import type { DockerEngine, StreamRequest } from './docker-engine.ts'
 import { engineMessageOf, engineStatusOf, translateEngineError } from './docker-errors.ts'
@@ -17,6 +18,8 @@ const LINE_OVERHEAD_BYTES = 32
 /** A builder that says more in a second is made to wait: the classic one would otherwise keep this process busy with its output. */
 const MAX_BYTES_PER_SECOND = 2 * 1024 * 1024
 const UNBOUNDED = 'Note: this engine lets nobody bound the memory and processors of this build.'
+const NEEDS_BUILDKIT =
+  "build_secrets needs BuildKit: the engine's older builder, which builds here, has no way to keep them out of the image."
 const CPU_PERIOD_US = 100_000
 
 export interface DockerBuildOptions {
@@ -39,14 +42,23 @@ export function createDockerBuild(options: DockerBuildOptions): Pick<Runtime, 'b
     build.context.once('error', (error) => (contextError ??= error))
     const progress = createBuildProgress(boundOutput(onLine))
     let release = async (): Promise<void> => {}
+    let closeSession = (): void => {}
     try {
       const { buildkit, bounds } = await options.builder()
+      const secrets = build.secrets ?? {}
+      const hasSecrets = Object.keys(secrets).length > 0
+      if (hasSecrets && !buildkit) throw new BuildFailed(NEEDS_BUILDKIT)
       if (buildkit) {
         const claim = await bounds.claim({ memory_bytes: build.memory_bytes, cpu_millis: build.cpu_millis })
         release = claim.release
         if (!claim.bounded) onLine({ stream: 'status', line: UNBOUNDED })
       }
       const request = buildRequest(build, nodeId, buildkit)
+      if (hasSecrets) {
+        const session = await openBuildSession({ engine, system: options.system, secrets, signal })
+        closeSession = session.close
+        request.query['session'] = session.id
+      }
       const answer = await engine.open('build image', request, { signal, timeoutMs: null })
       await readProgress(answer, progress, options.system, signal)
     } catch (error) {
@@ -55,6 +67,7 @@ export function createDockerBuild(options: DockerBuildOptions): Pick<Runtime, 'b
     } finally {
       build.context.destroy()
       progress.finish()
+      closeSession()
       await release()
     }
     return concludeBuild(progress, signal)

@@ -1,5 +1,5 @@
 import { Agent } from 'node:http'
-import type { Readable } from 'node:stream'
+import type { Duplex, Readable } from 'node:stream'
 import Docker from 'dockerode'
 import { AppError, isAppError } from '../lib/errors.ts'
 import type { System } from '../lib/system.ts'
@@ -28,6 +28,14 @@ export interface StreamRequest {
   registryAuth?: Record<string, string>
 }
 
+/** A request after which its connection speaks another protocol. */
+export interface UpgradeRequest {
+  /** Without a version. */
+  path: string
+  protocol: string
+  headers: Record<string, string | string[]>
+}
+
 /** One connection to one engine: version, deadlines and errors are dealt with here and nowhere else. */
 export interface DockerEngine {
   /** Runs a short call under a deadline. Errors are ours. */
@@ -38,6 +46,8 @@ export interface DockerEngine {
   ): Promise<T>
   /** Opens a streamed answer. The deadline is for its beginning; aborting the signal destroys it at any time. */
   open(verb: string, request: StreamRequest, options?: CallOptions): Promise<Readable>
+  /** Turns a connection over to another protocol. The deadline is for that; the caller destroys the connection. */
+  upgrade(verb: string, request: UpgradeRequest, options?: CallOptions): Promise<Duplex>
   /** The API version that is spoken. */
   apiVersion(): Promise<string>
 }
@@ -81,6 +91,8 @@ export function createDockerEngine({ socketPath, system }: DockerEngineOptions):
     call,
     open: (verb, request, options) =>
       call(verb, (docker, signal) => dialStream(docker, request, signal), options),
+    upgrade: (verb, request, options) =>
+      call(verb, (docker, signal) => dialUpgrade(docker, request, signal), options),
     apiVersion: async () => (await call('negotiate', connect)).version,
   }
 }
@@ -127,8 +139,8 @@ function openDocker(socketPath: string, agent: Agent, version?: string): Docker 
 }
 
 /**
- * dockerode's own `logs` buffers the whole answer unless it follows, and its `buildImage` opens a gRPC session for BuildKit that a build
- * without secrets does not need; so streams are asked of its transport.
+ * dockerode's own `logs` buffers the whole answer unless it follows, and its `buildImage` opens a gRPC session for BuildKit that knows of
+ * no secrets; so streams are asked of its transport.
  */
 function dialStream(docker: Docker, request: StreamRequest, signal: AbortSignal): Promise<Readable> {
   return new Promise((resolve, reject) => {
@@ -144,6 +156,27 @@ function dialStream(docker: Docker, request: StreamRequest, signal: AbortSignal)
         statusCodes: { 200: true },
       },
       (error: unknown, stream: unknown) => (error ? reject(error) : resolve(stream as Readable)),
+    )
+  })
+}
+
+function dialUpgrade(docker: Docker, request: UpgradeRequest, signal: AbortSignal): Promise<Duplex> {
+  return new Promise((resolve, reject) => {
+    docker.modem.dial(
+      {
+        path: request.path,
+        method: 'POST',
+        headers: { ...request.headers, Upgrade: request.protocol },
+        hijack: true,
+        abortSignal: signal,
+        statusCodes: { 101: true },
+      },
+      (error: unknown, socket: unknown) => {
+        if (error) return reject(error)
+        // The caller has left: nobody else would end this connection.
+        if (signal.aborted) (socket as Duplex).destroy()
+        resolve(socket as Duplex)
+      },
     )
   })
 }

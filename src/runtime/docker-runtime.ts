@@ -1,6 +1,7 @@
 import { createBuildBounds, type BuildBounds } from './build-cgroup.ts'
 import { readContainerUsage } from './container-usage.ts'
 import { createDockerBuild } from './docker-build.ts'
+import { createDockerBuildCache } from './docker-build-cache.ts'
 import { createDockerContainers } from './docker-containers.ts'
 import { createDockerEngine, type DockerEngine } from './docker-engine.ts'
 import { createDockerEvents } from './docker-events.ts'
@@ -51,6 +52,7 @@ export function createDockerRuntime(options: DockerRuntimeOptions): Runtime {
     ...createDockerImages(part),
     ...createDockerTransfers(part),
     ...createDockerBuild({ ...part, builder }),
+    ...createDockerBuildCache({ engine, usesBuildKit: async () => (await inspect()).buildkit }),
     ...createDockerContainers(part),
     readUsage: (id) => readContainerUsage(id),
     ...createDockerVolumes(part),

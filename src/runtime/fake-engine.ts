@@ -59,6 +59,8 @@ export interface FakeEngine {
   readonly containers: Map<string, FakeContainer>
   /** By image reference or id. */
   readonly programs: Map<string, FakeProgramOf>
+  /** What builds left behind, by what went into them. Instants are milliseconds since 1970. */
+  readonly buildCache: Map<string, { size_bytes: number; used_at: number }>
   /** What was pushed to the registry in memory, by repository and digest. */
   readonly pushed: Map<string, ImageInfo>
   /** Told of each push to it. */
@@ -98,6 +100,7 @@ export function createFakeEngine(system: System): FakeEngine {
     volumes: new Map(),
     containers: new Map(),
     programs: new Map(),
+    buildCache: new Map(),
     pushed: new Map(),
     onPush: () => {},
     away: false,

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { Readable } from 'node:stream'
 import { AppError } from '../lib/errors.ts'
+import type { System } from '../lib/system.ts'
 import { addFakeImage, findFakeImage, type FakeEngine, type FakeProgramOf } from './fake-engine.ts'
 import { LABELS } from './labels.ts'
 import { BuildFailed } from './runtime.ts'
@@ -26,7 +27,12 @@ type ImageVerbs = Pick<
 >
 
 /** The verbs of images over an engine in memory. `builder` says what a build does. */
-export function createFakeImages(engine: FakeEngine, nodeId: string, builder: () => FakeBuilder): ImageVerbs {
+export function createFakeImages(
+  engine: FakeEngine,
+  nodeId: string,
+  system: System,
+  builder: () => FakeBuilder,
+): ImageVerbs {
   return {
     findImage: async (reference) => {
       const image = findFakeImage(engine, reference)
@@ -44,7 +50,9 @@ export function createFakeImages(engine: FakeEngine, nodeId: string, builder: ()
     buildImage: async (build, onLine, signal) => {
       const script = builder()(build)
       try {
-        const digest = await digestOf(build.context, signal)
+        let size_bytes = 0
+        const digest = await digestOf(build.context, signal, (count) => (size_bytes += count))
+        engine.buildCache.set(digest, { size_bytes, used_at: system.now() })
         for (const line of script.lines ?? []) onLine(line)
         await orAborted(script.until ?? Promise.resolve(), signal)
         if (script.fail !== undefined) throw new BuildFailed(script.fail)
@@ -86,11 +94,16 @@ function isUsed(engine: FakeEngine, image: ImageInfo): boolean {
   )
 }
 
-async function digestOf(stream: Readable, signal: AbortSignal | undefined): Promise<string> {
+async function digestOf(
+  stream: Readable,
+  signal: AbortSignal | undefined,
+  onBytes: (count: number) => void = () => {},
+): Promise<string> {
   const hash = createHash('sha256')
   for await (const chunk of stream as AsyncIterable<Buffer>) {
     signal?.throwIfAborted()
     hash.update(chunk)
+    onBytes(chunk.length)
   }
   signal?.throwIfAborted()
   return hash.digest('hex')

@@ -1,5 +1,6 @@
 import { AppError } from '../lib/errors.ts'
 import type { System } from '../lib/system.ts'
+import { createFakeBuildCache } from './fake-build-cache.ts'
 import { createFakeContainers } from './fake-containers.ts'
 import {
   addFakeImage,
@@ -60,7 +61,8 @@ export function createFakeRuntime({
   const plain = {
     inspectEngine: async () => ENGINE_INFO,
     ...createFakeNetworks(engine, nodeId),
-    ...createFakeImages(engine, nodeId, () => builder),
+    ...createFakeImages(engine, nodeId, system, () => builder),
+    ...createFakeBuildCache(engine, system),
     ...createFakeTransfers(engine),
     ...createFakeContainers(engine, nodeId, system),
     ...createFakeVolumes(engine, nodeId),

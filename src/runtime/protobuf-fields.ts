@@ -37,6 +37,18 @@ export function* readFields(message: Buffer): Generator<ProtobufField> {
   }
 }
 
+/** One length-delimited field as it stands in a message. */
+export function encodeBytes(field: number, value: Buffer): Buffer {
+  return Buffer.concat([encodeVarint((field << 3) | BYTES), encodeVarint(value.length), value])
+}
+
+function encodeVarint(value: number): Buffer {
+  const bytes: number[] = []
+  let rest = value
+  for (; rest >= 0x80; rest = Math.floor(rest / 0x80)) bytes.push((rest % 0x80) | 0x80)
+  return Buffer.from([...bytes, rest])
+}
+
 function readVarint(message: Buffer, start: number): { value: bigint; next: number } {
   let value = 0n
   for (let index = 0; index < 10; index += 1) {

@@ -47,6 +47,11 @@ export interface Runtime {
     signal: AbortSignal,
   ): Promise<{ image_id: string }>
   /**
+   * Removes what the engine keeps of earlier builds and none needs now: what was not used for that time, then what was used longest ago until
+   * the rest fits. The cache is the whole engine's: its entries belong to no node. An engine that keeps none reclaims nothing.
+   */
+  pruneBuildCache(bounds: BuildCacheBounds, signal?: AbortSignal): Promise<{ reclaimed_bytes: number }>
+  /**
    * Pushes an image to a registry under a tag and answers the manifest's digest there; pushing again is fine and sends what is missing. The
    * engine keeps no name of the registry's. An image that is absent throws NOT_FOUND; what the registry or the way to it refuses throws
    * TransferFailed.
@@ -153,11 +158,21 @@ export interface BuildSpec {
   dockerfile: string
   target?: string
   build_args: Record<string, string>
+  /** What steps may ask for by name (`RUN --mount=type=secret,id=NAME`); never in the image or its history. Needs BuildKit, else BuildFailed. */
+  secrets?: Readonly<Record<string, string>>
   labels: Record<string, string>
   tag: string
   /** Bounds of this build. With BuildKit the builds that run share the sum of theirs, where its cgroup can be written to. */
   memory_bytes: number
   cpu_millis: number
+}
+
+/** Both hold. */
+export interface BuildCacheBounds {
+  /** At least 1. */
+  max_bytes: number
+  /** At least 1. */
+  unused_for_seconds: number
 }
 
 /** A repository of a registry, with what lets the engine in. */

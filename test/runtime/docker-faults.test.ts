@@ -52,6 +52,7 @@ void test('an engine that is not there is RUNTIME_UNAVAILABLE to every verb', as
   await t.rejects(runtime.ensureNetwork({ name: 'a', labels: {} }), away)
   await t.rejects(runtime.findImage('a:1'), away)
   await t.rejects(runtime.importImage(Readable.from([]), { tag: 'a:1', labels: {}, env: {} }), away)
+  await t.rejects(runtime.pruneBuildCache({ max_bytes: 1, unused_for_seconds: 1 }), away)
   await t.rejects(runtime.listContainers({}), away)
   await t.rejects(runtime.stopContainer('a', 1), away)
   await t.rejects(drain(runtime.followLogs('a', { follow: true }, signal)), away)

@@ -247,6 +247,7 @@ export async function openWorld(given: Partial<DeliverySettings> = {}) {
           context: Readable.from([Buffer.from(id)]),
           dockerfile: id,
           build_args: {},
+          secrets: request.secrets,
           labels: request.labels,
           tag: request.tag,
           memory_bytes: 0,

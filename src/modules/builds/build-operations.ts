@@ -24,6 +24,8 @@ export interface BuildSourceRequest {
     target: string | null
     build_args: Record<string, string>
   }
+  /** What the build may read, by name. */
+  secrets: Readonly<Record<string, string>>
   tag: string
   labels: Record<string, string>
   onLine: (line: BuildLine) => void
@@ -82,6 +84,7 @@ export function createBuilds(deps: BuildsDeps): Builds {
         ...prepared,
         ...(request.build.target === null ? {} : { target: request.build.target }),
         build_args: request.build.build_args,
+        secrets: request.secrets,
         labels: request.labels,
         tag: request.tag,
         memory_bytes: settings.build_memory_bytes,
@@ -129,12 +132,16 @@ async function prepareDockerfile(context: SourceFolder, dockerfile: string): Pro
 async function prepareGenerated(
   context: SourceFolder,
   plan: GeneratedPlan,
-  { build }: BuildSourceRequest,
+  { build, secrets }: BuildSourceRequest,
   base: { reference: string; has_shell: boolean },
   say: (line: string) => void,
 ): Promise<PreparedContext> {
   if (build.target !== null)
     throw new BuildFailed(`The builder "${plan.builder}" has no stages: target is for a Dockerfile.`)
+  if (Object.keys(secrets).length > 0)
+    throw new BuildFailed(
+      `The builder "${plan.builder}" reads no secrets: build_secrets is for a Dockerfile.`,
+    )
   const generated = generate(plan, base, build.build_args)
   for (const note of generated.notes) say(`Note: ${note}`)
   const extra: Record<string, string> = { Dockerfile: generated.dockerfile }

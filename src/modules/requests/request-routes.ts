@@ -42,7 +42,7 @@ export function requestRoutes(server: Server, operations: RequestOperations): vo
     {
       config: readable,
       schema: {
-        operationId: 'streamRequests',
+        operationId: 'followRequests',
         summary: 'Follow the requests that come for a service',
         tags,
         params: IdParams,

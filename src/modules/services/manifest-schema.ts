@@ -1,6 +1,5 @@
 import { ENV_NAME_PATTERN } from '../secrets/env-schema.ts'
 import { ServiceReplace } from './service-input-schema.ts'
-import { NOT_YET_VALUES } from './service-view-schema.ts'
 
 /** A JSON Schema of draft 7, which is what editors check TOML files with. */
 export interface ManifestSchema {
@@ -46,7 +45,7 @@ export function describeManifest(defaults: Readonly<Record<string, unknown>>): M
 function serviceSchema(defaults: Readonly<Record<string, unknown>>): ManifestSchema {
   const sent = JSON.parse(JSON.stringify(ServiceReplace.properties)) as Record<string, ManifestSchema>
   const fields = Object.entries(sent)
-    .filter(([name]) => name !== 'name' && name !== 'env' && !Object.hasOwn(NOT_YET_VALUES, name))
+    .filter(([name]) => name !== 'name' && name !== 'env')
     .map(([name, schema]): [string, ManifestSchema] => [name, forToml(schema, defaults[name])])
   return {
     type: 'object',

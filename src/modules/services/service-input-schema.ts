@@ -2,7 +2,7 @@ import { type Static, Type } from 'typebox'
 import { ResourceName } from '../projects/project-schema.ts'
 import { nullable as nullableObject } from '../../http/schema.ts'
 import { ResourceLimitsInput } from '../projects/resource-limits-schema.ts'
-import { EnvInput } from '../secrets/env-schema.ts'
+import { ENV_NAME_PATTERN, EnvInput, MAX_ENV_NAME_LENGTH } from '../secrets/env-schema.ts'
 import { AutoscaleInput } from './autoscale-schema.ts'
 import { IngressInput } from './ingress-schema.ts'
 import { BUILDERS, RESTART_POLICIES } from './service-schema.ts'
@@ -130,9 +130,6 @@ const VolumeMountInput = Type.Object(
 )
 type VolumeMountInput = Static<typeof VolumeMountInput>
 
-const NotYet = (type: string | string[]) =>
-  Type.Optional(Type.Unsafe<unknown>({ type, description: 'Not supported by this version.' }))
-
 const Fields = {
   source: Type.Optional(SourceInput),
   builder: Type.Optional(
@@ -160,6 +157,16 @@ const Fields = {
       maxProperties: 100,
       description:
         'Build arguments of the Dockerfile, named by letters, digits and underscores. They are readable by everyone who sees the service: no place for secrets.',
+    }),
+  ),
+  build_secrets: Type.Optional(
+    nullable<string[]>({
+      type: 'array',
+      items: { type: 'string', pattern: ENV_NAME_PATTERN, maxLength: MAX_ENV_NAME_LENGTH },
+      maxItems: 100,
+      uniqueItems: true,
+      description:
+        'Names of its variables that the build may read with `RUN --mount=type=secret,id=NAME` in a Dockerfile; the image keeps nothing of them. Needs BuildKit. Null (the default): none.',
     }),
   ),
   internal_port: Type.Optional(
@@ -220,7 +227,6 @@ const Fields = {
         'Named volumes of the service, kept over deployments. A service that writes into one has one replica, and is replaced stop-first: requests wait meanwhile. Left out or null: they stay as they are.',
     }),
   ),
-  build_secrets: NotYet(['array', 'null']),
   tls_enabled: Type.Optional(
     Type.Boolean({ description: 'Whether certificates are obtained for its domains. Default true.' }),
   ),

@@ -12,7 +12,6 @@ import {
   type ServiceConfig,
   type ServiceRow,
 } from './service-schema.ts'
-import { NOT_YET_VALUES } from './service-view-schema.ts'
 import { readIngress } from './ingress-input.ts'
 import { DEFAULT_INGRESS } from './ingress-schema.ts'
 import { ONE_WRITER, readVolumes } from './service-volumes.ts'
@@ -34,6 +33,7 @@ export const DEFAULT_SETTINGS: ServiceSettings = {
     target: null,
     build_args: {},
     env_file: null,
+    build_secrets: [],
   },
   config: DEFAULT_CONFIG,
   routing: {},
@@ -43,14 +43,13 @@ export const DEFAULT_SETTINGS: ServiceSettings = {
 
 /**
  * Puts what was sent over `base`: the defaults for a new or replaced service, the present settings for a changed one. Throws
- * VALIDATION_ERROR, or NOT_SUPPORTED for what this version cannot do; both name every field at fault.
+ * VALIDATION_ERROR, which names every field at fault.
  */
 export function applyServiceInput(
   base: ServiceSettings,
   sent: Omit<ServicePatch, 'name' | 'env'>,
   present: ServiceSettings['routing'] = base.routing,
 ): ServiceSettings {
-  refuseUnsupported(sent)
   const problems: ErrorDetail[] = []
   const build = readBuild(base.build, sent, problems)
   const config = readConfig(base.config, sent, problems)
@@ -69,20 +68,6 @@ export function applyServiceInput(
 
 function refuseTwoWriters({ config, replicas }: ServiceSettings, problems: ErrorDetail[]): void {
   if (replicasOf(config, replicas) < replicas) problems.push({ field: 'replicas', message: ONE_WRITER })
-}
-
-function refuseUnsupported(sent: Omit<ServicePatch, 'name' | 'env'>): void {
-  const details: ErrorDetail[] = []
-  for (const [field, inert] of Object.entries(NOT_YET_VALUES)) {
-    const value = sent[field as keyof typeof NOT_YET_VALUES]
-    const isInert = value === undefined || value === null || JSON.stringify(value) === JSON.stringify(inert)
-    if (!isInert)
-      details.push({
-        field,
-        message: `is not supported by this version; leave it out or send ${JSON.stringify(inert)}`,
-      })
-  }
-  if (details.length > 0) throw new AppError('NOT_SUPPORTED', { details })
 }
 
 /** `present`: passwords that were set before need not be sent again, also where everything is replaced. */
@@ -112,6 +97,7 @@ function readBuild(base: ServiceBuild, sent: ServicePatch, problems: ErrorDetail
     target: sent.target === undefined ? base.target : sent.target,
     build_args: sent.build_args ?? base.build_args,
     env_file: readPath('env_file', sent, base, problems),
+    build_secrets: sent.build_secrets === undefined ? base.build_secrets : (sent.build_secrets ?? []),
   }
   for (const name of Object.keys(build.build_args).filter((each) => !BUILD_ARG_NAME.test(each))) {
     problems.push({
@@ -129,6 +115,7 @@ function dockerfileFields(build: ServiceBuild): ErrorDetail[] {
     build.dockerfile_path !== null && 'dockerfile_path',
     build.target !== null && 'target',
     Object.keys(build.build_args).length > 0 && 'build_args',
+    build.build_secrets.length > 0 && 'build_secrets',
   ]
   return given
     .filter((field) => field !== false)

@@ -99,7 +99,7 @@ export function createServiceOperations(deps: ServiceDeps) {
       return { ...rest, items: records.viewWorkloads(items) }
     },
 
-    /** Adds a service without any release. Throws NAME_TAKEN and NOT_SUPPORTED. */
+    /** Adds a service without any release. Throws NAME_TAKEN. */
     createService: async (context: Context, input: ServiceCreate): Promise<ServiceView> => {
       const projectId = input.project_id ?? requireDefaultProject(context.actor)
       requirePermission(context.actor, 'services.write', deps.projects.find(projectId)?.id)

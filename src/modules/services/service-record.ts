@@ -12,7 +12,7 @@ import { type Env, redactEnv } from '../secrets/env-schema.ts'
 import type { Secrets } from '../secrets/secrets.ts'
 import { serviceUrl } from './service-hostname.ts'
 import { showRouting, type ServiceRow, type ServiceSummary, type ServiceSource } from './service-schema.ts'
-import { NOT_YET_VALUES, type ServiceView, type Workload } from './service-view-schema.ts'
+import { type ServiceView, type Workload } from './service-view-schema.ts'
 import { NOTHING_OBSERVED, type Observation, serviceStatus } from './service-status.ts'
 import type { ServiceStore } from './service-store.ts'
 
@@ -86,7 +86,6 @@ export function createServiceRecords(deps: ServiceDeps) {
       ...rest,
       ...build,
       ...config,
-      ...NOT_YET_VALUES,
       ...showRouting(routing),
       domains: deps.domains.hostnamesOf(service.id),
       env,

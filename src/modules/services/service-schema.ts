@@ -100,6 +100,8 @@ export interface ServiceBuild {
   build_args: Record<string, string>
   /** A file of variables in the source that SOPS encrypted for this node. */
   env_file: string | null
+  /** Names of variables whose values the build may read. */
+  build_secrets: string[]
 }
 
 /** Where the deployments of a service come from; `service-source.ts` reads what is sent of each kind. */
@@ -157,7 +159,8 @@ export function replicasOf(config: Pick<ServiceConfig, 'volumes'>, wanted: numbe
 
 /** Reads a column `build`, which may be older than some of the fields. */
 export function readBuild(column: string): ServiceBuild {
-  return { env_file: null, ...(JSON.parse(column) as Omit<ServiceBuild, 'env_file'>) }
+  const build = JSON.parse(column) as Omit<ServiceBuild, 'env_file' | 'build_secrets'>
+  return { env_file: null, build_secrets: [], ...build }
 }
 
 /** Reads a column `config`, which may be older than some of the fields. */

@@ -11,15 +11,6 @@ const NullableText = (description: string) =>
 const NullableInteger = (description: string) =>
   Type.Unsafe<number | null>({ type: ['integer', 'null'], description })
 
-/** What later versions bring; until then each has just this one value, and sending another is NOT_SUPPORTED. */
-const NotYet = {
-  build_secrets: Type.Array(Type.Unknown()),
-}
-
-export const NOT_YET_VALUES = {
-  build_secrets: [],
-} satisfies { [K in keyof typeof NotYet]: Static<(typeof NotYet)[K]> }
-
 export const HealthCheckView = Type.Object(
   {
     path: NullableText('Asked with GET; null: a TCP connection is enough.'),
@@ -68,6 +59,9 @@ export const ServiceView = Type.Object(
     target: NullableText('Stage of the Dockerfile; null: the last.'),
     build_args: Type.Record(Type.String(), Type.String()),
     env_file: NullableText('A file of variables in the source that SOPS encrypted for this node.'),
+    build_secrets: Type.Array(Type.String(), {
+      description: 'Names of variables whose values the build may read.',
+    }),
     internal_port: NullableInteger('Where the service listens; null: nowhere.'),
     command: Type.Unsafe<string[] | null>({ type: ['array', 'null'], items: { type: 'string' } }),
     replicas: Type.Integer({ description: 'How many ought to run; with autoscale what Berth chose last.' }),
@@ -88,7 +82,6 @@ export const ServiceView = Type.Object(
     }),
     tls_enabled: Type.Boolean({ description: 'Whether certificates are obtained for its domains.' }),
     ingress: IngressView,
-    ...NotYet,
     status: Type.Enum(SERVICE_STATUSES),
     url: Type.String(),
     live_deployment_id: NullableText('The release that runs now.'),

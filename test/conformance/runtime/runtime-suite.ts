@@ -292,6 +292,13 @@ function builds(each: Each): void {
     await t.rejects(building, { message: 'superseded' })
     t.equal(await harness.runtime.findImage(spec.tag), undefined)
   })
+
+  // What is out of bounds is tried on engines that nobody shares: test/runtime/build-cache.test.ts.
+  each('a build cache that is within its bounds stays', async (t, harness) => {
+    await harness.runtime.buildImage(await buildOf(harness, 'succeeds'), () => {}, patience())
+    const wide = { max_bytes: 4096 * 1024 ** 3, unused_for_seconds: 3650 * 86_400 }
+    t.same(await harness.runtime.pruneBuildCache(wide), { reclaimed_bytes: 0 })
+  })
 }
 
 function containers(each: Each): void {

@@ -44,6 +44,7 @@ async function requestOf(t: Test, tree: SourceTree, { build, ...changes }: Chang
       build_args: {},
       ...build,
     },
+    secrets: {},
     tag: 'shop/web:1',
     labels: { 'berth.service': 's' },
     onLine: ({ line }) => lines.push(line),
@@ -61,7 +62,8 @@ void test('a Dockerfile is built in its context, with target, arguments, labels 
     return { image: { exposed_ports: [3000] } }
   })
   const build = { context_path: 'svc', target: 'web', build_args: { A: '1' } }
-  const { request, lines } = await requestOf(t, { 'svc/Dockerfile': 'FROM x', other: '' }, { build })
+  const secrets = { TOKEN: 'canary' }
+  const { request, lines } = await requestOf(t, { 'svc/Dockerfile': 'FROM x', other: '' }, { build, secrets })
   const built = await builds.buildSource(request)
   t.match(built, { builder: 'dockerfile', exposed_ports: [3000], image_id: /^sha256:/ })
   t.match(specs, [
@@ -69,6 +71,7 @@ void test('a Dockerfile is built in its context, with target, arguments, labels 
       dockerfile: 'Dockerfile',
       target: 'web',
       build_args: { A: '1' },
+      secrets,
       tag: 'shop/web:1',
       labels: request.labels,
       memory_bytes: 1e9,
@@ -116,6 +119,7 @@ void test('what cannot be built fails before the engine is asked', async (t) => 
   await fails({ 'index.html': '' }, { build: { context_path: 'web' } }, /no folder web/)
   await fails({ web: '-> /etc' }, { build: { context_path: 'web' } }, /symbolic link/)
   await fails({ 'index.html': '' }, { build: { target: 'prod' } }, /has no stages/)
+  await fails({ 'index.html': '' }, { secrets: { TOKEN: 'x' } }, /build_secrets is for a Dockerfile/)
   await fails({ 'package.json': '{}' }, {}, /not clear what to run/)
   t.equal(controls.calls('buildImage'), 0)
 })

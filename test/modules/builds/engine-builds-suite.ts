@@ -40,6 +40,7 @@ export async function build(
       build_args: {},
       ...choice,
     },
+    secrets: {},
     tag: `${prefix}/app:1`,
     labels: { 'berth.kind': 'image' },
     onLine: ({ line }) => lines.push(line),

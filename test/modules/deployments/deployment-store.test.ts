@@ -19,6 +19,7 @@ test('a deployment is read as it was written', async (t) => {
       target: 'app',
       build_args: { A: 'b' },
       env_file: '.env',
+      build_secrets: ['TOKEN'],
     },
   })
   const found = store.find(id)
@@ -27,7 +28,7 @@ test('a deployment is read as it was written', async (t) => {
     status: 'Pending',
     step: 'fetch',
     env_sealed: 'sealed',
-    build: { target: 'app', build_args: { A: 'b' }, env_file: '.env' },
+    build: { target: 'app', build_args: { A: 'b' }, env_file: '.env', build_secrets: ['TOKEN'] },
     source: { type: 'upload' },
     created_by: { name: 'olive' },
     cancel_requested: false,

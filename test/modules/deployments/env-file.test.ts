@@ -81,12 +81,15 @@ test('the whole way: an encrypted file in an upload, and nothing of it anywhere 
   const root = await app.bootstrap()
   await app.app.start()
   const recipient = String((await app.must(root, 'GET', '/v1/secrets/recipient')).body['recipient'])
-  app.controls.build(() => ({ lines: [{ stream: 'stdout', line: 'the step prints canary-f00d' }] }))
+  app.controls.build(({ secrets }) => ({
+    lines: [{ stream: 'stdout', line: `the step prints ${secrets?.['SECRET']}` }],
+  }))
   const service = String(
     (
       await app.must(root, 'POST', '/v1/services', {
         name: 'web',
         env_file: 'secrets.yaml',
+        build_secrets: ['SECRET'],
         internal_port: null,
         health_check: { stays_up_seconds: 0 },
       })

@@ -27,6 +27,7 @@ export function deployment(id: string, fields: Partial<DeploymentRow> = {}): Dep
       target: null,
       build_args: {},
       env_file: null,
+      build_secrets: [],
     },
     config: {
       ...DEFAULT_CONFIG,

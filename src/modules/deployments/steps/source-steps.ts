@@ -1,17 +1,21 @@
 import { LABELS } from '../../../runtime/labels.ts'
 import { type BuildLine, BuildFailed, type ImageInfo, type Runtime } from '../../../runtime/runtime.ts'
+import type { Env } from '../../secrets/env-schema.ts'
 import type { ServiceBuild } from '../../services/service-schema.ts'
 import type { DeploymentCommit, DeploymentRow } from '../deployment-schema.ts'
 import { engineImage } from '../engine-image.ts'
 import { notePort } from './port-note.ts'
 import type { FoundImage, SourceFetchers } from '../sources/source-fetch.ts'
 import type { WorkFolders } from '../work-folders.ts'
+import { createBuildSecretsReader } from './build-secrets.ts'
 import { createEnvFileReader, type EnvFileStepDeps } from './env-file.ts'
 import { DeploymentFailed, type StepContext, type StepWork } from './step.ts'
 
 export interface BuildRequest {
   source_dir: string
   build: ServiceBuild
+  /** Values of its `build_secrets`, by name. */
+  secrets: Env
   tag: string
   labels: Record<string, string>
   onLine: (line: BuildLine) => void
@@ -35,6 +39,7 @@ export interface SourceStepDeps extends EnvFileStepDeps {
 export function createSourceSteps(deps: SourceStepDeps): Record<'fetch' | 'build', StepWork> {
   const { runtime, folders } = deps
   const readEnvFile = createEnvFileReader(deps)
+  const readBuildSecrets = createBuildSecretsReader(deps)
 
   const ensureImage = async (
     context: StepContext,
@@ -43,11 +48,13 @@ export function createSourceSteps(deps: SourceStepDeps): Record<'fetch' | 'build
     // The tag is set when an image is whole: a daemon before this one got as far as that.
     const known = await runtime.findImage(tag)
     if (known) return known
+    const secrets = await readBuildSecrets(context)
     const { source_dir } = await folders.ensureSource(context)
     try {
       const { image_id: id, exposed_ports } = await deps.buildSource({
         source_dir,
         build: context.deployment.build,
+        secrets,
         tag,
         labels: imageLabels(context),
         onLine: ({ stream, line }) => context.log(line, stream),
