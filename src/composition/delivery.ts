@@ -8,6 +8,7 @@ import { createReleaseLibrary } from '../modules/deployments/release-library.ts'
 import { createDeploymentOperations } from '../modules/deployments/deployment-operations.ts'
 import { createReleaseSettings } from '../modules/deployments/release-settings.ts'
 import { createFreezeOperations } from '../modules/freezes/freeze-operations.ts'
+import { blocksLiveRelease } from '../modules/replicas/replica-departure.ts'
 import { createReplicaKeeper } from '../modules/replicas/replica-keeper.ts'
 import { createReconciler } from '../modules/replicas/replica-reconciler.ts'
 import { createUploadFiles } from '../modules/uploads/upload-files.ts'
@@ -88,6 +89,10 @@ export async function composeDelivery(
       ),
     graceOf: (deploymentId) => stores.deployments.find(deploymentId)?.config.stop_grace_seconds,
     preStopOf: (deploymentId) => stores.deployments.find(deploymentId)?.config.pre_stop_seconds,
+    isInTheWay: (deploymentId) => {
+      const release = stores.deployments.find(deploymentId)
+      return release !== undefined && blocksLiveRelease(release, stores.services.find(release.service_id))
+    },
     drainSeconds: config.drain_seconds,
     drainUpgradedSeconds: config.drain_upgraded_seconds,
   })

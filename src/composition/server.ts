@@ -85,6 +85,7 @@ export function composeServer(
     system,
     recordAudit: audit.record,
     contentsOf: (id) => [...stores.services.describeContents(id), ...registry.describeContents(id)],
+    forgetProject: identity.tokens.forgetProject,
     projectChanged: () => traffic.routes.worker.nudge(),
     projectDeleted: () => certificates.worker.nudge(),
   })

@@ -76,6 +76,35 @@ test('a stop-first replacement ends so when the next daemons die, too', (t) =>
 test('a stop-first replacement that fails ends with the old release, wherever the daemon dies', (t) =>
   sweep(t, replacement({ program: { exit: { code: 3 } } })))
 
+/** A release that turns bad once it is live, and takes all of its grace to stop: the one before comes back, and only when it is gone. */
+const swapBack: Scenario<State> = {
+  prepare: async (world, daemon) => {
+    const state = await prepare(world, daemon)
+    await daemon.services.updateService(OPERATOR, state.service, {
+      bake_seconds: 3600,
+      stop_grace_seconds: 20,
+    })
+    return state
+  },
+  act: (world, daemon, { service }) => {
+    const isWatched = (): boolean =>
+      [...world.logs.values()].flat().some(({ line }) => line.startsWith('Watching it'))
+    return deploy(world, daemon, service, {
+      answer: (_, response) => void response.writeHead(isWatched() ? 503 : 200).end(),
+      program: { sigterm: 'ignore' },
+    })
+  },
+  isSettled: (world, { stores }, { old }) => stores.deployments.listOpen().length === 0 && serves(world, old),
+  check: (t, world, { stores }, state) => {
+    check(t, world, state)
+    t.equal(stores.services.find(state.service)?.live_deployment_id, state.old)
+    t.same([...world.fakeEngine.volumes.keys()], state.volumes)
+  },
+}
+
+test('a stop-first release that fails its bake time is gone before the one before comes back, wherever the daemon dies', (t) =>
+  sweep(t, swapBack))
+
 /** A restore: in the end the service runs with what was there before, or with what was restored. */
 const restore: Scenario<State> = {
   prepare,

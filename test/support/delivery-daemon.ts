@@ -20,6 +20,7 @@ import { sweepReleaseCommands } from '../../src/modules/deployments/steps/releas
 import { sweepWorkFolders } from '../../src/modules/deployments/work-folders.ts'
 import { createProjectStore } from '../../src/modules/projects/project-store.ts'
 import { networkName } from '../../src/modules/replicas/container-spec.ts'
+import { blocksLiveRelease } from '../../src/modules/replicas/replica-departure.ts'
 import { createReplicaIntents } from '../../src/modules/replicas/replica-intent.ts'
 import { createReplicaKeeper } from '../../src/modules/replicas/replica-keeper.ts'
 import { createReconciler } from '../../src/modules/replicas/replica-reconciler.ts'
@@ -122,6 +123,10 @@ export function bootDaemon(world: DeliveryWorld) {
         ),
       graceOf: (id) => stores.deployments.find(id)?.config.stop_grace_seconds,
       preStopOf: (id) => stores.deployments.find(id)?.config.pre_stop_seconds,
+      isInTheWay: (id) => {
+        const release = stores.deployments.find(id)
+        return release !== undefined && blocksLiveRelease(release, stores.services.find(release.service_id))
+      },
     }),
     listIntents: intents.listIntents,
     observed: () => {},

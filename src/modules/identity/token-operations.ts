@@ -2,7 +2,7 @@ import { AppError } from '../../lib/errors.ts'
 import { type Page, pageOf, type PageRequest } from '../../lib/page.ts'
 import type { System } from '../../lib/system.ts'
 import type { Database } from '../../store/database.ts'
-import type { RecordAudit } from '../audit/audit.ts'
+import type { AuditContext, RecordAudit } from '../audit/audit.ts'
 import type { Context } from './context.ts'
 import { newToken } from './credential.ts'
 import type { ApiToken, MintTokenBody } from './identity-schema.ts'
@@ -28,6 +28,8 @@ export interface TokenOperations {
   mintToken(context: Context, body: MintTokenBody): ApiToken & { token: string }
   /** Ends the token and what it minted. Throws NOT_FOUND for what is not the caller's, super-admins aside. */
   revokeToken(context: Context, id: string): void
+  /** For the transaction that deletes a project: no token names it any more, and those that were for nothing else end. */
+  forgetProject(context: AuditContext, projectId: string): void
 }
 
 const MAX_TOKENS_PER_USER = 200
@@ -63,6 +65,12 @@ export function createTokenOperations(deps: TokenDeps): TokenOperations {
     return { ...toApiToken(token), token: plaintext }
   }
 
+  const revoke = (context: AuditContext, { id, name, user_id }: TokenEntity): void => {
+    tokens.remove(id)
+    const details = { name, user_id }
+    record(context, { action: 'revokeToken', resource_kind: 'api_token', resource_id: id, details })
+  }
+
   return {
     listTokens: (context, everyone, { limit, after }) => {
       const { actor } = context
@@ -90,9 +98,12 @@ export function createTokenOperations(deps: TokenDeps): TokenOperations {
         if (actor.via === 'api_token' && id !== actor.token_id && token.parent_id !== actor.token_id) {
           if (!actor.can('tokens.mint')) throw new AppError('SESSION_REQUIRED')
         }
-        tokens.remove(id)
-        const details = { name: token.name, user_id: token.user_id }
-        record(context, { action: 'revokeToken', resource_kind: 'api_token', resource_id: id, details })
+        revoke(context, token)
+      })
+    },
+    forgetProject: (context, projectId) => {
+      database.transact(() => {
+        for (const token of tokens.forgetProject(projectId)) revoke(context, token)
       })
     },
   }

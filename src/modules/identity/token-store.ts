@@ -35,6 +35,8 @@ export interface TokenStore {
   remove(id: string): void
   /** All of the user's; answers how many. */
   removeOfUser(userId: string): number
+  /** Takes a project out of all tokens that name it; answers those that name no other. */
+  forgetProject(projectId: string): TokenEntity[]
 }
 
 /** API tokens, found by the hash of the plaintext. */
@@ -81,6 +83,15 @@ export function createTokenStore(database: Database): TokenStore {
       const count = countOfUser(userId)
       database.run('DELETE FROM api_tokens WHERE user_id = $userId', { userId })
       return count
+    },
+    forgetProject: (projectId) => {
+      database.run(
+        `UPDATE api_tokens SET project_ids =
+           (SELECT json_group_array(value) FROM json_each(api_tokens.project_ids) WHERE value <> $projectId)
+         WHERE EXISTS (SELECT 1 FROM json_each(api_tokens.project_ids) WHERE value = $projectId)`,
+        { projectId },
+      )
+      return database.all<TokenRow>("SELECT * FROM api_tokens WHERE project_ids = '[]'").map(parseRow)
     },
   }
 }

@@ -22,6 +22,8 @@ export interface ProjectDeps {
   recordAudit: RecordAudit
   /** What a project still holds, one line for people each (`service web`); it can be deleted when there is none. */
   contentsOf: (projectId: string) => string[]
+  /** Called in the transaction that deletes a project: takes its name out of what stays. */
+  forgetProject: (context: AuditContext, projectId: string) => void
   /** Called after a commit that renamed the project or changed what its services inherit. */
   projectChanged: (projectId: string) => void
   /** Called after a commit that deleted the project: its network and whatever else is derived from it may go. */
@@ -165,6 +167,7 @@ export function createProjectOperations(deps: ProjectDeps) {
         if (left.length > 0)
           throw new AppError('NOT_EMPTY', { details: left.map((message) => ({ message })) })
         store.remove(id)
+        deps.forgetProject(context, id)
         recordAudit(context, {
           action: 'deleteProject',
           resource_kind: 'project',

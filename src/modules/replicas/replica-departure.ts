@@ -1,5 +1,7 @@
 import type { System } from '../../lib/system.ts'
 import type { Runtime } from '../../runtime/runtime.ts'
+import type { DeploymentRow } from '../deployments/deployment-schema.ts'
+import { type ServiceSummary, writesVolumes } from '../services/service-schema.ts'
 import { type DrainDeps, lookAtDrain } from './replica-drain.ts'
 import type { ReplicaRow } from './replica-schema.ts'
 import type { ReplicaStore } from './replica-store.ts'
@@ -16,11 +18,25 @@ export interface ReplicaDepartureDeps extends DrainDeps {
   graceOf: (deploymentId: string) => number | undefined
   /** Seconds that they live on at the least once they get no new requests; undefined when the deployment is gone. */
   preStopOf: (deploymentId: string) => number | undefined
+  /** Whether another release cannot start before the replicas of this deployment are gone. */
+  isInTheWay: (deploymentId: string) => boolean
 }
 
 /** For containers of which nothing is known but their labels. */
 const UNKNOWN_GRACE_SECONDS = 10
 const LOOK_MS = 250
+
+/** Whether a release that was given up keeps the live one of its service from its volumes, and everyone who asks for that waiting. */
+export function blocksLiveRelease(
+  release: Pick<DeploymentRow, 'id' | 'config'>,
+  service: Pick<ServiceSummary, 'live_deployment_id' | 'desired_state'> | undefined,
+): boolean {
+  return (
+    service?.desired_state === 'running' &&
+    service.live_deployment_id !== release.id &&
+    writesVolumes(release.config)
+  )
+}
 
 /** How replicas that nobody wants any more leave: no new requests, the old ones finished, SIGTERM, gone. */
 export function createReplicaDeparture(deps: ReplicaDepartureDeps) {
@@ -47,8 +63,10 @@ export function createReplicaDeparture(deps: ReplicaDepartureDeps) {
       const now = system.monotonic()
       const since = quietSince.get(name) ?? now
       quietSince.set(name, since)
+      const isInTheWay = deps.isInTheWay(deployment_id)
       const { over } = await lookAtDrain(
-        deps,
+        // Requests wait for the next one meanwhile, so upgraded connections get no time of their own.
+        isInTheWay ? { ...deps, drainUpgradedSeconds: 0 } : deps,
         [name],
         (now - since) / 1000,
         deps.preStopOf(deployment_id) ?? 0,

@@ -110,7 +110,8 @@ export function createVolumeMounts(deps: VolumeMountsDeps) {
 
     /**
      * Starts a replica with its volumes, unless it writes into one and a container of another release is there: then it answers false and nothing
-     * was started. `mayStart` is asked once nobody else can start any more.
+     * was started. `mayStart` is asked once nobody else can start any more. One that has ended is in the way, too: a start that was asked of the
+     * engine and not answered may still come.
      */
     startAlone: async (
       release: Release,
@@ -120,9 +121,7 @@ export function createVolumeMounts(deps: VolumeMountsDeps) {
       if (release.config.volumes.length === 0) return start([]).then(() => true)
       return turns.take(release.service_id, async () => {
         if (!mayStart()) return false
-        const rivals = writesVolumes(release.config) ? await listRivals(release) : []
-        // One that was only made may be starting: an earlier daemon asked for that.
-        if (rivals.some(({ phase }) => phase !== 'exited')) return false
+        if (writesVolumes(release.config) && (await listRivals(release)).length > 0) return false
         await start(await ensureMounts(release))
         return true
       })

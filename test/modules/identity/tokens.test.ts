@@ -1,4 +1,5 @@
 import { test } from 'tap'
+import { BERTH_ITSELF } from '../../../src/modules/identity/context.ts'
 import { movableSystem, openIdentityApi } from '../../support/identity-api.ts'
 
 type Api = Awaited<ReturnType<typeof openIdentityApi>>
@@ -176,4 +177,26 @@ test('people revoke their own tokens, super-admins everyone’s, a token itself'
   t.equal((await api.send(alice.session, 'GET', '/v1/api-tokens?everyone=true')).status, 403)
   t.equal((await api.send(root, 'GET', '/v1/api-tokens?everyone=true')).list.length, 1)
   t.same((await api.send(root, 'GET', '/v1/api-tokens')).list, [])
+})
+
+test('a project that is deleted leaves the tokens that name it, and ends those that name no other', async (t) => {
+  const api = await openIdentityApi(t)
+  const root = await api.bootstrap()
+  const [shop, blog] = [api.addProject('shop'), api.addProject('blog')]
+  const ended = await mint(api, root, { project_ids: [shop] })
+  const both = await mint(api, root, { project_ids: [shop, blog] })
+  const other = await mint(api, root, { project_ids: [blog] })
+  const any = await mint(api, root, {})
+  api.identity.tokens.forgetProject(BERTH_ITSELF, shop)
+  const { list } = await api.send(root, 'GET', '/v1/api-tokens')
+  t.same(
+    Object.fromEntries(list.map(({ id, project_ids }) => [id, project_ids])),
+    { [both.id]: [blog], [other.id]: [blog], [any.id]: null },
+    'nobody may do more than before',
+  )
+  t.equal((await api.send(ended.token, 'GET', '/v1/me')).status, 401)
+  const event = api.database.get<{ action: string; resource_id: string }>(
+    "SELECT action, resource_id FROM audit_events WHERE action = 'revokeToken'",
+  )
+  t.same(event, { action: 'revokeToken', resource_id: ended.id })
 })

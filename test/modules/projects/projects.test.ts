@@ -168,6 +168,7 @@ test('a project with services is not deleted and says what is left', async (t) =
   t.equal((await api.root('DELETE', `/v1/projects/${id}`)).status, 204)
   t.equal((await api.root('GET', `/v1/projects/${id}`)).status, 404)
   t.equal((await api.root('DELETE', `/v1/projects/${id}`)).status, 404)
+  t.ok(api.nudged.includes(`project forgotten ${id}`))
   t.ok(api.nudged.includes(`project gone ${id}`))
   t.equal(api.audited.at(-1)?.action, 'deleteProject')
 })

@@ -107,6 +107,7 @@ export async function openServiceApi(t: Test) {
     system,
     recordAudit,
     contentsOf: (id) => store.describeContents(id),
+    forgetProject: (_, id) => void nudged.push(`project forgotten ${id}`),
     projectChanged: (id) => void nudged.push(`project ${id}`),
     projectDeleted: (id) => void nudged.push(`project gone ${id}`),
   })

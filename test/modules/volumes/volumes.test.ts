@@ -81,6 +81,57 @@ test('a deployment that fails lets the old release start again', async (t) => {
   t.same(broken, [])
 })
 
+test('a release that fails its bake time leaves its volume before the one before it starts', async (t) => {
+  const world = await openDelivery(t, { drainUpgradedSeconds: 86_400 })
+  const daemon = await world.start()
+  const service = await addService(world, daemon, 'web', { volumes: VOLUMES, bake_seconds: 3600 })
+  const first = await release(world, daemon, service)
+  const broken = watchWriters(world)
+  let status = 200
+  const bad = await deploy(world, daemon, service, {
+    answer: (_, response) => void response.writeHead(status).end(),
+    program: { sigterm: 'ignore' },
+  })
+  await until('it is watched', () => world.logText(bad).includes('Watching it'))
+  t.same(world.containers(), [containerName(bad, 0)], 'the old one does not stand by')
+  // A connection that could last for ever, while all requests wait.
+  world.ingress.inFlight.set(containerName(bad, 0), { requests: 0, upgraded: 1 })
+  const before = world.ingress.tables.length
+  status = 503
+  t.match(await over(daemon, bad), { status: 'Failed', reason: /^Rolled back to deployment 1/ })
+  await serves(world, first)
+  t.same(world.containers(), [containerName(first, 0)])
+  t.same(broken, [])
+  const since = world.ingress.tables.slice(before)
+  t.ok(
+    since.every(([route]) => (route?.upstreams.length ?? 0) > 0 || route?.hold_ms === 120_000),
+    'requests waited',
+  )
+})
+
+test('a container that has ended and not yet gone keeps the release before it from its volume', async (t) => {
+  const world = await openDelivery(t)
+  const daemon = await world.start()
+  const service = await addService(world, daemon, 'web', { volumes: VOLUMES, bake_seconds: 3600 })
+  const first = await release(world, daemon, service)
+  const seen: string[][] = []
+  let letGo = (): void => {}
+  const held = new Promise<void>((resolve) => (letGo = resolve))
+  const bad = await deploy(world, daemon, service, { program: { exit: { code: 9, after_ms: 10_000 } } })
+  await until('it is watched', () => world.logText(bad).includes('Watching it'))
+  world.controls.before('removeContainer', (name) => (name === containerName(bad, 0) ? held : undefined))
+  world.controls.before('startContainer', (name) => {
+    if (name === containerName(first, 0)) seen.push(world.containers())
+  })
+  t.match(await over(daemon, bad), { status: 'Failed', reason: /^Rolled back to deployment 1/ })
+  const { runs } = daemon.reconciler.worker.status()
+  await until('it was looked at', () => daemon.reconciler.worker.status().runs > runs + 3)
+  t.same(seen, [], 'it is not started')
+  letGo()
+  await serves(world, first)
+  t.same(seen, [[containerName(first, 0)]], 'only once the other is gone')
+})
+
 test('a deployment that is cancelled while requests end leaves the old release serving', async (t) => {
   const world = await openDelivery(t)
   const daemon = await world.start()

@@ -1,4 +1,5 @@
 import { orAborted } from '../../../lib/abortable.ts'
+import type { Runtime } from '../../../runtime/runtime.ts'
 import { probe, type ProbeResult } from '../../replicas/health-probe.ts'
 import type { ReplicaRow } from '../../replicas/replica-schema.ts'
 import type { ServiceConfig, ServiceRow } from '../../services/service-schema.ts'
@@ -7,6 +8,7 @@ import type { ReplicaRows, StepContext } from './step.ts'
 
 export interface BakeDeps {
   replicas: ReplicaRows
+  runtime: Pick<Runtime, 'inspectContainer'>
   findDeployment: (id: string) => DeploymentRow | undefined
   findService: (id: string) => ServiceRow | undefined
   hostnameOf: (serviceId: string) => string
@@ -69,12 +71,19 @@ export function createBake(deps: BakeDeps) {
     return service?.desired_state === 'running' ? undefined : 'The service was stopped: the bake time ends.'
   }
 
+  /** A container that has gone leaves its address to others, who might answer well. */
+  const isWell = async (row: ReplicaRow, config: ServiceConfig, context: StepContext): Promise<boolean> => {
+    const container = await deps.runtime.inspectContainer(row.container_name)
+    if (container?.phase !== 'running' || container.address !== row.address) return false
+    return (await ask(row, config, context)).ok
+  }
+
   const giveUp = async (context: StepContext, old: DeploymentRow, failure: string): Promise<boolean> => {
     const { deployment, log } = context
     const standing = deps.replicas.listByDeployment(old.id)
-    const asked = await Promise.all(standing.map((row) => ask(row, old.config, context)))
+    const asked = await Promise.all(standing.map((row) => isWell(row, old.config, context)))
     context.signal.throwIfAborted()
-    const well = standing.filter((_, index) => asked[index]?.ok)
+    const well = standing.filter((_, index) => asked[index])
     const reason = `Rolled back to deployment ${old.number}: ${failure}`
     log(`Failed: ${reason}`)
     if (!deps.swapBack(deployment.id, well, reason)) return false

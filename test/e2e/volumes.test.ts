@@ -1,0 +1,99 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { test } from 'tap'
+import { type Installation, installBerth } from '../support/daemon.ts'
+import { createService, deployFiles, waitForEnd } from '../support/deploy.ts'
+import { startLoad } from '../support/load.ts'
+
+const TAR_BLOCK = 512
+
+/** Counts its starts in its volume and answers with the count and what else is there; a second writer is found by its lock. */
+function application(version: string, healthy = true): Record<string, string> {
+  return {
+    'package.json': JSON.stringify({
+      name: 'keeper',
+      version: '1.0.0',
+      scripts: { start: 'node server.js' },
+    }),
+    'server.js': `
+      const fs = require('node:fs')
+      const http = require('node:http')
+      if (fs.existsSync('/data/lock')) { console.error('TWO WRITERS'); process.exit(9) }
+      fs.writeFileSync('/data/lock', '')
+      const log = fs.existsSync('/data/starts') ? fs.readFileSync('/data/starts', 'utf8') : ''
+      fs.writeFileSync('/data/starts', log + ${JSON.stringify(version)} + '\\n')
+      const server = http.createServer((request, response) => {
+        if (request.url === '/starts') return response.end(fs.readFileSync('/data/starts'))
+        response.statusCode = ${healthy ? 200 : 503}
+        response.end(${JSON.stringify(version)})
+      }).listen(process.env.PORT)
+      process.on('SIGTERM', () => server.close(() => { fs.unlinkSync('/data/lock'); process.exit(0) }))
+    `,
+  }
+}
+
+async function startsOf(berth: Installation, name: string): Promise<string[]> {
+  const url = `http://127.0.0.1:${berth.httpPort()}/starts`
+  const { request } = await import('node:http')
+  const text = await new Promise<string>((resolve, reject) => {
+    request(url, { headers: { host: `${name}.default.localhost` } }, (response) => {
+      let body = ''
+      response.on('data', (chunk: Buffer) => (body += chunk.toString()))
+      response.on('end', () => resolve(body))
+    })
+      .on('error', reject)
+      .end()
+  })
+  return text.trim().split('\n')
+}
+
+test('data outlives deployments under load without a failed request, and moves by backup and restore', async (t) => {
+  const berth = await installBerth(t)
+  const settings = {
+    volumes: [{ name: 'data', mount_path: '/data' }],
+    health_check: { path: '/', timeout_seconds: 8, interval_ms: 200, successes: 1 },
+  }
+  const service = await createService(berth, 'web', settings)
+  const deploy = async (id: string, version: string, healthy = true) =>
+    waitForEnd(berth, (await deployFiles(berth, id, application(version, healthy))).id)
+  const first = await deploy(service, 'one')
+  t.equal(first.status, 'Healthy', first.reason ?? '')
+
+  const load = startLoad(berth.httpPort(), 'web.default.localhost', { connections: 16, perSecond: 200 })
+  t.equal((await deploy(service, 'two')).status, 'Healthy')
+  t.match(await deploy(service, 'three', false), { status: 'Failed' })
+  const report = await load.stop()
+  t.equal(report.failed, 0, `no request failed (${report.failures.join('; ')})`)
+  t.same(Object.keys(report.answers).toSorted(), ['one', 'two'])
+  const starts = await startsOf(berth, 'web')
+  t.same(starts, ['one', 'two', 'three', 'two'], 'each started after the one before had ended')
+
+  const archive = join(berth.dataDir, 'backup.tar')
+  await berth.berth('volumes', 'backup', 'web', 'data', archive)
+  t.match(await readFile(archive, 'latin1'), /one\ntwo\nthree\ntwo\n/)
+  const listed = JSON.parse((await berth.berth('volumes', 'ls', 'web', '-o', 'json')).stdout) as object[]
+  t.match(listed, [{ name: 'data', mount_path: '/data', in_use: true }])
+  t.ok((listed[0] as { size_bytes: number }).size_bytes > 0, 'its size is known')
+
+  // The lock of the service that it was taken from is in it, too.
+  await createService(berth, 'copy', {
+    ...settings,
+    volumes: [{ name: 'data', mount_path: '/old' }],
+  })
+  await berth.berth('volumes', 'restore', 'copy', 'data', archive, '--yes')
+  const second = join(berth.dataDir, 'copy.tar')
+  await berth.berth('volumes', 'backup', 'copy', 'data', second)
+  const [moved, original] = [await readFile(second), await readFile(archive)]
+  // The first block is of the folder itself, which is made anew in each volume.
+  t.equal(original.toString('latin1', 0, 2), './')
+  t.ok(original.length > 2048)
+  t.same(moved.subarray(TAR_BLOCK), original.subarray(TAR_BLOCK), 'byte for byte')
+
+  const again = startLoad(berth.httpPort(), 'web.default.localhost', { connections: 4, perSecond: 40 })
+  await berth.berth('services', 'rm', 'copy', '--volumes', '--yes')
+  await berth.call('PATCH', `/v1/services/${service}`, { env: { A: 'b' } })
+  await berth.call('POST', `/v1/services/${service}/restart`)
+  await t.rejects(berth.berth('services', 'rm', 'web', '--yes'), /delete_volumes=true/)
+  const ending = await again.stop()
+  t.equal(ending.failed, 0, ending.failures.join('; '))
+})
