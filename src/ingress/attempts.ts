@@ -24,6 +24,8 @@ export class Attempts {
   private tried: UpstreamState[] = NONE
   private upstream: UpstreamState | undefined
   private count = 0
+  /** A kept connection turned out to be closed: that says nothing of the replica (RFC 9112, section 9.3.1). */
+  private stale = false
   private repeated = false
 
   constructor(context: WorkerContext, head: RequestHead, record: AccessRecord) {
@@ -86,13 +88,17 @@ export class Attempts {
 
   /**
    * A connection ended without a byte of an answer. The request may have reached the application all the same, so only one that
-   * is safe to repeat is, and once: on a new connection, or on another replica when this one was new.
+   * is safe to repeat is: once on a new connection when this one had been kept, and once on another replica when this one was new.
    */
   afterSilence(connection: UpstreamConnection): boolean {
-    if (this.repeated || !this.repeatable) return false
-    this.repeated = true
-    if (!connection.reused) this.tried = [...this.tried, connection.upstream]
-    return true
+    if (!this.repeatable) return false
+    const already = connection.reused ? this.stale : this.repeated
+    if (connection.reused) this.stale = true
+    else {
+      this.repeated = true
+      this.tried = [...this.tried, connection.upstream]
+    }
+    return !already
   }
 }
 
