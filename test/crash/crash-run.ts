@@ -108,19 +108,22 @@ export function dieAfter(nth: number, tell: (where: string) => void = () => {}):
   }
 }
 
-/** Dies at each instant of a scenario in turn; each time the daemon that follows may die too, at the instants of `again`. */
+/**
+ * Dies at each instant of a scenario in turn, or at one in `every` of a long one; each time the daemon that follows may die too, at the
+ * instants of `again`.
+ */
 export async function sweep<State>(
   t: Test,
   scenario: Scenario<State>,
-  options: { again?: number[]; takesMachine?: boolean } = {},
+  options: { again?: number[]; every?: number; takesMachine?: boolean } = {},
 ): Promise<void> {
   let instants = 0
   await t.test('nobody dies', async (t) => {
     instants = await crash(t, scenario)
     t.ok(instants > 0, `${instants} instants`)
   })
-  const { again = [], ...rest } = options
-  for (let nth = 0; nth < instants; nth += 1) {
+  const { again = [], every = 1, ...rest } = options
+  for (let nth = 0; nth < instants; nth += every) {
     await t.test(`death at instant ${nth}`, async (t) => {
       let where = ''
       const first = dieAfter(nth, (there) => (where = there))

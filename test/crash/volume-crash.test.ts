@@ -103,7 +103,7 @@ const swapBack: Scenario<State> = {
 }
 
 test('a stop-first release that fails its bake time is gone before the one before comes back, wherever the daemon dies', (t) =>
-  sweep(t, swapBack))
+  sweep(t, swapBack, { every: 9 }))
 
 /** A restore: in the end the service runs with what was there before, or with what was restored. */
 const restore: Scenario<State> = {
