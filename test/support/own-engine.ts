@@ -1,6 +1,6 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type { Test } from 'tap'
@@ -26,6 +26,9 @@ const RANGE = 60 + (process.pid % 60)
 export async function startOwnEngine(t: Test): Promise<OwnEngine> {
   // Not in the default folder for temporary files: the engine's sockets have to have short names.
   const folder = await mkdtemp('/var/tmp/bd-')
+  // Of its own too: what the machine's engine is configured with would clash with the arguments below.
+  const configFile = join(folder, 'daemon.json')
+  await writeFile(configFile, '{}')
   const bridge = `bd${process.pid % 100_000}`
   const socket = join(folder, 'd.sock')
   const log: string[] = []
@@ -43,6 +46,7 @@ export async function startOwnEngine(t: Test): Promise<OwnEngine> {
     child = spawn(
       'dockerd',
       [
+        ['--config-file', configFile],
         ['--host', `unix://${socket}`],
         ['--data-root', join(folder, 'data')],
         ['--exec-root', join(folder, 'exec')],
@@ -56,7 +60,15 @@ export async function startOwnEngine(t: Test): Promise<OwnEngine> {
       { stdio: ['ignore', 'ignore', 'pipe'] },
     )
     child.stderr?.on('data', (chunk: Buffer) => log.push(chunk.toString()))
-    await waitFor('the engine answers', answers, 60_000)
+    const started = child
+    await waitFor(
+      'the engine answers',
+      () => {
+        if (started.exitCode !== null) throw new Error(`dockerd ended: ${log.join('').slice(-2_000)}`)
+        return answers()
+      },
+      60_000,
+    )
   }
   const stop = async (): Promise<void> => {
     if (!child || child.exitCode !== null || child.signalCode !== null) return
@@ -67,18 +79,22 @@ export async function startOwnEngine(t: Test): Promise<OwnEngine> {
 
   t.teardown(async () => {
     if (!t.passing()) t.comment(log.join('').slice(-5_000))
-    if (!(await answers())) await start()
-    const docker = (...args: string[]) => run('docker', ['-H', `unix://${socket}`, ...args])
-    const ids = (await docker('ps', '-aq')).stdout.split('\n').filter(Boolean)
-    if (ids.length > 0) await docker('rm', '-f', '-v', ...ids)
-    const networks = (await docker('network', 'ls', '-q', '--filter', 'label=berth.node')).stdout
-    for (const network of networks.split('\n').filter(Boolean)) await docker('network', 'rm', network)
+    // What is left of an engine that cannot start must not stand in the way of the next one.
+    if (!(await answers())) await start().catch((error: unknown) => t.comment(error))
+    if (await answers()) await emptied()
     await stop()
     await run('ip', ['link', 'del', bridge])
     // The engine mounts its folder onto itself, and leaves that behind with live-restore.
     await run('umount', ['--lazy', join(folder, 'data')]).catch(() => {})
     await rm(folder, { recursive: true, force: true })
   })
+  const emptied = async (): Promise<void> => {
+    const docker = (...args: string[]) => run('docker', ['-H', `unix://${socket}`, ...args])
+    const ids = (await docker('ps', '-aq')).stdout.split('\n').filter(Boolean)
+    if (ids.length > 0) await docker('rm', '-f', '-v', ...ids)
+    const networks = (await docker('network', 'ls', '-q', '--filter', 'label=berth.node')).stdout
+    for (const network of networks.split('\n').filter(Boolean)) await docker('network', 'rm', network)
+  }
   await start()
   return { socket, pool: `10.${RANGE}.0.0/17`, stop, start }
 }
