@@ -28,10 +28,12 @@ export interface Runtime {
   /** The contents of a volume as an uncompressed tar, with owners and modes, read as fast as it is taken. Absent throws NOT_FOUND. */
   readVolume(name: string, signal: AbortSignal): Promise<Readable>
   /**
-   * Unpacks an uncompressed tar into a volume, over what is there. When it throws, some of it may be there. The tar is destroyed in any case.
-   * Absent throws NOT_FOUND.
+   * Unpacks an uncompressed tar into a volume, over what is there; what it says of the root itself is left to `setVolumeRoot`. When it throws,
+   * some of it may be there. The tar is destroyed in any case. Absent throws NOT_FOUND.
    */
   writeVolume(name: string, contents: Readable, signal: AbortSignal): Promise<void>
+  /** Gives the root folder of a volume an owner, a mode and a time; what is in it stays as it is. Absent throws NOT_FOUND. */
+  setVolumeRoot(name: string, root: VolumeRoot, signal: AbortSignal): Promise<void>
 
   /** The image behind a reference or id, or undefined. */
   findImage(reference: string): Promise<ImageInfo | undefined>
@@ -120,6 +122,15 @@ export interface VolumeSpec {
 export interface VolumeInfo extends VolumeSpec {
   /** Where its contents are on the machine of the engine; null when that is nowhere. */
   directory: string | null
+}
+
+/** The root folder of a volume. */
+export interface VolumeRoot {
+  uid: number
+  gid: number
+  /** The permission bits. */
+  mode: number
+  mtime_ms: number
 }
 
 /** A volume in a container. */

@@ -165,6 +165,7 @@ const ACTS = [
   'ensureVolume',
   'removeVolume',
   'writeVolume',
+  'setVolumeRoot',
 ] as const
 
 /** A runtime whose changes are instants. */
