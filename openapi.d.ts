@@ -95,7 +95,7 @@ export type Autoscale = {
 
 /** Null (the default): as many replicas as `replicas` says. */
 export type AutoscaleInput = {
-  /** Default 1. 0: the service sleeps when it is idle, and a request wakes it. */
+  /** Default 1. 0: the service sleeps when it is idle, and a request through the ingress wakes it; calls of its neighbours in the project do not. */
   min_replicas?: number
   max_replicas: number
   /** Of the processor limit. Default 70. */
@@ -1204,6 +1204,8 @@ export type Service = {
   ingress: Ingress
   status: 'Running' | 'Degraded' | 'Deploying' | 'CrashLoop' | 'Sleeping' | 'Stopped' | 'New'
   url: string
+  /** For people: what is allowed and may yet surprise them, such as the limits of sleep. */
+  notes: string[]
   /** The release that runs now. */
   live_deployment_id: string | null
   created_at: string

@@ -14,6 +14,7 @@ import { serviceUrl } from './service-hostname.ts'
 import { showRouting, type ServiceRow, type ServiceSummary, type ServiceSource } from './service-schema.ts'
 import { type ServiceView, type Workload } from './service-view-schema.ts'
 import { NOTHING_OBSERVED, type Observation, serviceStatus } from './service-status.ts'
+import { notesOn } from './service-notes.ts'
 import type { ServiceStore } from './service-store.ts'
 
 export interface ServiceDeps {
@@ -91,6 +92,7 @@ export function createServiceRecords(deps: ServiceDeps) {
       env,
       status: serviceStatus(service, observed),
       url: urlOf(service),
+      notes: notesOn(service),
     }
   }
 
