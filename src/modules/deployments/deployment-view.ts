@@ -29,6 +29,7 @@ export function viewDeployment(
     tag: deployment.tag && { ...deployment.tag, moved: deployment.tag.digest !== deployment.digest },
     trigger: deployment.trigger,
     created_by: deployment.created_by,
+    canary_percent: deployment.canary_percent,
     live: around.live_deployment_id === deployment.id,
     url: around.url,
     steps: steps.map((step) => ({

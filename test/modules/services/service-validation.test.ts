@@ -54,6 +54,7 @@ test('a service with a name only gets the documented defaults', async (t) => {
     url: 'http://web.default.localhost:8080/',
     notes: [],
     live_deployment_id: null,
+    canary: null,
   })
 })
 
