@@ -8,9 +8,9 @@ import type {
   LogChunk,
   NetworkSpec,
   RuntimeEvent,
-  VolumeRoot,
   VolumeSpec,
 } from './runtime.ts'
+import type { VolumeRoot } from './volume-root.ts'
 
 /** What a container of an image does once it is started. */
 export interface FakeProgram {

@@ -4,7 +4,8 @@ import { packArchive } from '../lib/archive-pack.ts'
 import { AppError } from '../lib/errors.ts'
 import type { FakeEngine } from './fake-engine.ts'
 import { LABELS } from './labels.ts'
-import type { Runtime, VolumeRoot } from './runtime.ts'
+import type { Runtime } from './runtime.ts'
+import type { VolumeRoot } from './volume-root.ts'
 
 type VolumeVerbs = Pick<
   Runtime,

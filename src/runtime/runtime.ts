@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream'
+import type { VolumeRoot } from './volume-root.ts'
 
 /**
  * The port to a container engine: about a dozen verbs, spoken by the deployments, the reconciler and the log follower.
@@ -122,15 +123,6 @@ export interface VolumeSpec {
 export interface VolumeInfo extends VolumeSpec {
   /** Where its contents are on the machine of the engine; null when that is nowhere. */
   directory: string | null
-}
-
-/** The root folder of a volume. */
-export interface VolumeRoot {
-  uid: number
-  gid: number
-  /** The permission bits. */
-  mode: number
-  mtime_ms: number
 }
 
 /** A volume in a container. */

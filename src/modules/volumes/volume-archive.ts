@@ -2,7 +2,7 @@ import { Readable } from 'node:stream'
 import { type ArchiveFormat, decodeArchive } from '../../lib/archive-decode.ts'
 import { badArchive } from '../../lib/archive-error.ts'
 import { type ArchiveEntry, ArchiveReader } from '../../lib/archive-reader.ts'
-import type { VolumeRoot } from '../../runtime/runtime.ts'
+import type { VolumeRoot } from '../../runtime/volume-root.ts'
 
 export interface RestoreCount {
   entries: number
