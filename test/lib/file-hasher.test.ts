@@ -9,7 +9,7 @@ import { BLOCK_BYTES, createSharedBlocks, type SharedBlock } from '../../src/lib
 import { createSystem } from '../../src/lib/system.ts'
 
 const hasher = createFileHasher()
-const blocks = createSharedBlocks(createSystem(), () => hasher.forgetBlocks())
+const blocks = createSharedBlocks(createSystem(), () => hasher.rest())
 const folder = mkdtempSync(join(tmpdir(), 'berth-hasher-'))
 
 const takeBlock = (): SharedBlock => {

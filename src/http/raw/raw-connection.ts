@@ -2,6 +2,7 @@ import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import type { BodySource } from '../../lib/body-source.ts'
 import { adoptSocket, type ReadTarget } from '../../lib/adopt-socket.ts'
+import { letGoOf } from '../../lib/young-garbage.ts'
 import { type BodyConnection, ConnectionBody } from './connection-body.ts'
 import { HandedOver } from './handed-over.ts'
 import { MAX_HEAD_BYTES, type PlainHead, readPlainHead } from './request-head.ts'
@@ -214,6 +215,7 @@ export class RawConnection implements ReadTarget, BodyConnection {
       all.write(head, 0, 'latin1')
       content.copy(all, head.length)
       this.socket?.write(all)
+      letGoOf(all.length)
     }
   }
 
