@@ -1,5 +1,6 @@
 import type { FileHandle } from 'node:fs/promises'
 import type { Writable } from 'node:stream'
+import type { System } from '../lib/system.ts'
 
 /** Large reads are few; when many download at once each gets a small piece of memory. */
 const LARGE_BLOCK = 512 * 1024
@@ -12,6 +13,12 @@ const READS = 2
 
 /** What direct I/O is aligned to. */
 const ALIGNMENT = 4096
+
+/** Whoever takes not one block in this time holds a file and memory for nothing: that is less than 2 KiB a second. */
+const STALL_MS = 5 * 60_000
+const LOOK_MS = 15_000
+
+type Clock = Pick<System, 'monotonic' | 'later'>
 
 let sending = 0
 
@@ -28,29 +35,50 @@ export interface FilePartToSend {
 
 /**
  * Sends a part of a file as the body of an answer whose head is written, reading ahead of the client by a bounded amount, and closes the
- * file; the answer is not ended. A client that leaves ends it quietly; a file that cannot be read to its end breaks the connection, because the
+ * file; the answer is not ended. A client that leaves, or that takes nothing for minutes, ends it quietly; a file that cannot be read to its end breaks the connection, because the
  * announced length cannot be kept any more.
  */
-export async function sendFilePart(
-  response: Writable,
-  part: FilePartToSend,
-  now: () => number,
-): Promise<void> {
+export async function sendFilePart(response: Writable, part: FilePartToSend, clock: Clock): Promise<void> {
   const reading = { bytes: 0, ms: 0 }
+  const writing = { begun: 0, done: 0 }
+  const cancelWatch = watchClient(response, writing, clock)
   sending += 1
   try {
-    await sendBlocks(response, part, slotsFor(part), reading, now)
+    await sendBlocks(response, part, slotsFor(part), { reading, writing }, clock)
   } catch (error) {
     response.destroy()
     if (!(error instanceof ClientGone)) throw error
   } finally {
     sending -= 1
+    cancelWatch()
     await part.handle.close()
     part.release?.(reading.bytes, reading.ms)
   }
 }
 
 class ClientGone extends Error {}
+
+/** Blocks that were handed to the network, and those of them that it has taken. */
+interface Writing {
+  begun: number
+  done: number
+}
+
+/** Breaks the connection of a client that takes nothing. A disk that gives nothing is not the client's fault. */
+function watchClient(response: Writable, writing: Readonly<Writing>, clock: Clock): () => void {
+  let seen = 0
+  let since = clock.monotonic()
+  const look = (): void => {
+    const now = clock.monotonic()
+    const isWaiting = writing.begun > writing.done && writing.done === seen
+    if (!isWaiting) since = now
+    seen = writing.done
+    if (now - since > STALL_MS) response.destroy()
+    else cancel = clock.later(LOOK_MS, look)
+  }
+  let cancel = clock.later(LOOK_MS, look)
+  return () => cancel()
+}
 
 interface Slot {
   buffer: Buffer
@@ -79,8 +107,8 @@ async function sendBlocks(
   response: Writable,
   part: FilePartToSend,
   slots: readonly Slot[],
-  reading: { bytes: number; ms: number },
-  now: () => number,
+  { reading, writing }: { reading: { bytes: number; ms: number }; writing: Writing },
+  clock: Clock,
 ): Promise<void> {
   const gone = Promise.withResolvers<never>()
   gone.promise.catch(() => {})
@@ -91,12 +119,12 @@ async function sendBlocks(
   const sendNext = async (): Promise<void> => {
     const next = underWay[0]
     if (!next) return
-    const startedAt = now()
+    const startedAt = clock.monotonic()
     const { bytesRead } = await next.result
-    reading.ms += now() - startedAt
+    reading.ms += clock.monotonic() - startedAt
     reading.bytes += bytesRead
     underWay.shift()
-    next.slot.sent = write(response, wanted(part, next, bytesRead))
+    next.slot.sent = write(response, wanted(part, next, bytesRead), writing)
   }
   try {
     let at = part.memory ? part.start - (part.start % ALIGNMENT) : part.start
@@ -133,9 +161,14 @@ function wanted(part: FilePartToSend, { slot, at }: Reading, bytesRead: number):
 }
 
 /** Resolves when the bytes have left the buffer, which may then be filled anew. */
-function write(response: Writable, bytes: Buffer): Promise<void> {
+function write(response: Writable, bytes: Buffer, writing: Writing): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   promise.catch(() => {})
-  response.write(bytes, (error) => (error ? reject(new ClientGone()) : resolve()))
+  writing.begun += 1
+  response.write(bytes, (error) => {
+    writing.done += 1
+    if (error) reject(new ClientGone())
+    else resolve()
+  })
   return promise
 }
