@@ -1214,6 +1214,7 @@ export type Service = {
   tls_enabled: boolean
   ingress: Ingress
   status: 'Running' | 'Degraded' | 'Deploying' | 'CrashLoop' | 'Sleeping' | 'Stopped' | 'New'
+  /** Where it answers: https where its name has a certificate. */
   url: string
   /** The release that runs now. */
   live_deployment_id: string | null
