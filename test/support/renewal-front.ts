@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { Agent, createServer, request } from 'node:https'
-import type { IncomingMessage } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
 import type { Test } from 'tap'
@@ -33,15 +33,15 @@ export async function startRenewalFront(t: Test, pebble: Pebble): Promise<Renewa
     refusal: undefined,
   }
   const agent = new Agent({ ca: pebble.tls.ca, keepAlive: true })
-  const passOn = async (incoming: IncomingMessage, body: string) => {
-    const { method, headers, url } = incoming
+  const passOn = async (asked: Pick<IncomingMessage, 'method' | 'headers' | 'url'>, body: string) => {
+    const { method, headers, url } = asked
     const outgoing = request(new URL(url ?? '/', pebble.directoryUrl), { method, headers, agent })
     outgoing.end(body)
     const [answer] = (await once(outgoing, 'response')) as [IncomingMessage]
     const { 'content-length': _, ...fields } = answer.headers
     return { status: answer.statusCode ?? 502, fields, text: await text(answer) }
   }
-  const server = createServer({ cert: pebble.tls.cert, key: pebble.tls.key }, async (incoming, response) => {
+  const serve = async (incoming: IncomingMessage, response: ServerResponse): Promise<void> => {
     const { url = '' } = incoming
     const body = await text(incoming)
     if (url.startsWith('/renewal-info/')) {
@@ -54,7 +54,8 @@ export async function startRenewalFront(t: Test, pebble: Pebble): Promise<Renewa
     if (order) front.replaced.push(order.replaces)
     if (order?.replaces !== undefined && front.refusal !== undefined) {
       // A nonce of its own, as every answer has.
-      const nonce = await passOn({ ...incoming, method: 'HEAD', url: '/nonce-plz' } as IncomingMessage, '')
+      const { host } = incoming.headers
+      const nonce = await passOn({ method: 'HEAD', headers: { host }, url: '/nonce-plz' }, '')
       response.writeHead(409, {
         'content-type': 'application/problem+json',
         'replay-nonce': nonce.fields['replay-nonce'],
@@ -68,6 +69,9 @@ export async function startRenewalFront(t: Test, pebble: Pebble): Promise<Renewa
     response.end(
       directory ? JSON.stringify({ ...directory, renewalInfo: `${origin}/renewal-info` }) : answer.text,
     )
+  }
+  const server = createServer({ cert: pebble.tls.cert, key: pebble.tls.key }, (incoming, response) => {
+    serve(incoming, response).catch(() => response.destroy())
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')

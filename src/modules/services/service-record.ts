@@ -13,6 +13,7 @@ import type { Secrets } from '../secrets/secrets.ts'
 import { showRouting, type ServiceRow, type ServiceSummary, type ServiceSource } from './service-schema.ts'
 import { type ServiceView, type Workload } from './service-view-schema.ts'
 import { NOTHING_OBSERVED, type Observation, serviceStatus, viewCanary } from './service-status.ts'
+import { notesOn } from './service-notes.ts'
 import type { ServiceStore } from './service-store.ts'
 
 export interface ServiceDeps {
@@ -88,6 +89,7 @@ export function createServiceRecords(deps: ServiceDeps) {
       status: serviceStatus(service, observed),
       canary: viewCanary(service, observed),
       url: deps.urlOf(service),
+      notes: notesOn(service),
     }
   }
 
