@@ -1,5 +1,5 @@
 import { connect, type Socket } from 'node:net'
-import { ConnectionBuffer } from './read-buffers.ts'
+import { ConnectionBuffer, type KeptPiece } from './read-buffers.ts'
 import { ResponseParser } from './response-parser.ts'
 import type { UpstreamState } from './upstream.ts'
 import type { WorkerContext } from './worker-context.ts'
@@ -24,6 +24,9 @@ export interface ConnectionUser {
 const TCP_OPTIONS = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 } as const
 /** At this many bytes to come, a response gets read buffers of its own. */
 const BULK_BYTES = 64 * 1024
+/** A tunnel through which so much comes at once gets them too. */
+const LARGE_READ_BYTES = 16 * 1024
+const NO_PARSER = new ResponseParser(0, 0)
 
 /**
  * One TCP connection to a replica. Small reads of all connections share one buffer, so that ten thousand idle ones cost nothing;
@@ -32,7 +35,7 @@ const BULK_BYTES = 64 * 1024
 export class UpstreamConnection {
   readonly upstream: UpstreamState
   readonly socket: Socket
-  readonly parser: ResponseParser
+  parser: ResponseParser
   readonly buffer: ConnectionBuffer
   user: ConnectionUser | null = null
   connected = false
@@ -61,7 +64,10 @@ export class UpstreamConnection {
         ? connect({ host: upstream.address, port: upstream.port, ...TCP_OPTIONS, onread })
         : connect({ path: socketPath, onread })
     upstream.connections.add(this)
-    this.listen()
+    // The same listeners for every connection, see Http1Connection.
+    Object.assign(this.socket, { [OWNER]: this })
+    this.socket.on('connect', onConnect).on('drain', onDrain).on('end', onEnd)
+    this.socket.on('error', onError).on('close', onClose)
   }
 
   get expiresAt(): number {
@@ -112,6 +118,18 @@ export class UpstreamConnection {
     if (bytes >= BULK_BYTES) this.buffer.bulk = true
   }
 
+  /** It carries another protocol from now on: what read responses is not needed any more. */
+  leaveHttp(): void {
+    this.parser = NO_PARSER
+    this.buffer.bulk = false
+  }
+
+  /** The first `length` bytes of what was read, for longer than the read. */
+  keep(buffer: Buffer, length: number): KeptPiece {
+    this.buffer.bulk = length >= LARGE_READ_BYTES
+    return this.buffer.keep(buffer, 0, length)
+  }
+
   private take(length: number): boolean {
     const { user } = this
     // Bytes that no request asked for: they would be taken for the answer to the next request.
@@ -126,25 +144,22 @@ export class UpstreamConnection {
     return true
   }
 
-  private listen(): void {
-    const { socket } = this
-    socket.on('connect', () => {
+  /** Its socket says so. */
+  onEvent(event: 'connect' | 'drain' | 'end' | 'close'): void {
+    if (event === 'connect') {
       this.connected = true
       this.upstream.reinstate()
       this.tell((user) => user.connected())
-    })
-    socket.on('drain', () => this.tell((user) => user.drained()))
-    socket.on('end', () => {
-      if (this.user === null) this.destroy()
-      else this.tell((user) => user.ended())
-    })
-    socket.on('error', (error) => {
-      this.error = error
-    })
-    socket.on('close', () => {
+    } else if (event === 'drain') this.tell((user) => user.drained())
+    else if (event === 'close') {
       this.tell((user) => user.lost(this.error))
       this.destroy()
-    })
+    } else if (this.user === null) this.destroy()
+    else this.tell((user) => user.ended())
+  }
+
+  failed(error: Error): void {
+    this.error = error
   }
 
   private tell(run: (user: ConnectionUser) => void): void {
@@ -162,4 +177,28 @@ export class UpstreamConnection {
     this.destroy()
     user?.crashed()
   }
+}
+
+const OWNER = Symbol('connection')
+type OwnedSocket = Socket & { [OWNER]?: UpstreamConnection }
+
+function onConnect(this: OwnedSocket): void {
+  this.off('connect', onConnect)
+  this[OWNER]?.onEvent('connect')
+}
+
+function onDrain(this: OwnedSocket): void {
+  this[OWNER]?.onEvent('drain')
+}
+
+function onEnd(this: OwnedSocket): void {
+  this[OWNER]?.onEvent('end')
+}
+
+function onError(this: OwnedSocket, error: Error): void {
+  this[OWNER]?.failed(error)
+}
+
+function onClose(this: OwnedSocket): void {
+  this[OWNER]?.onEvent('close')
 }
