@@ -115,6 +115,15 @@ export type BootstrapBody = {
   password: string
 }
 
+export type Canary = {
+  deployment_id: string
+  /** Of the requests. */
+  percent: number
+  /** How many of it ought to run. */
+  replicas: number
+  healthy_replicas: number
+}
+
 export type Certificate = {
   /** UUIDv7 */
   id: string
@@ -181,6 +190,8 @@ export type CreateDeploymentBody = {
   service_id: string
   /** Deploy although deployments are frozen; for super-admins only. */
   override_freeze?: boolean
+  /** Run it beside the live release for so many percent of the requests, until it is promoted or ended. */
+  canary_percent?: number
   source: {
     type: "upload"
     upload_id: string
@@ -391,6 +402,8 @@ export type Deployment = {
     token_id: string | null
     name: string
   }
+  /** The share of the requests that it began with as a canary; null: it was to become live. What holds now stands on the service. */
+  canary_percent: number | null
   /** Whether it is what the service runs now. */
   live: boolean
   url: string
@@ -705,6 +718,12 @@ export type IngressRoute = {
   service_id: string
   /** Of the table that has it; rises with every change */
   table_version: number
+  /** The release of some of the upstreams that gets so many percent of the requests */
+  canary?: {
+    /** UUIDv7 */
+    deployment_id: string
+    percent: number
+  }
   /** Replicas that may get new requests; none: the ingress answers 503 */
   upstreams: ({
     /** The container's name */
@@ -1198,6 +1217,15 @@ export type Service = {
   url: string
   /** The release that runs now. */
   live_deployment_id: string | null
+  /** The release that runs beside the live one for a share of the requests; null: there is none. */
+  canary: {
+    deployment_id: string
+    /** Of the requests. */
+    percent: number
+    /** How many of it ought to run. */
+    replicas: number
+    healthy_replicas: number
+  } | null
   created_at: string
   updated_at: string
 }
@@ -1241,6 +1269,10 @@ export type Session = {
   expires_at: string
   /** Whether it is the session that asks */
   current: boolean
+}
+
+export type SetCanaryBody = {
+  percent: number
 }
 
 export type UpdateRoleBody = {
@@ -2360,6 +2392,33 @@ export interface Operations {
     query: { keep_images?: boolean; delete_volumes?: boolean }
     body: undefined
     answer: undefined
+  }
+  /** Set the share of the requests that the canary gets */
+  setCanary: {
+    method: 'PUT'
+    path: '/v1/services/{id}/canary'
+    params: { id: string }
+    query: Record<never, never>
+    body: SetCanaryBody
+    answer: Canary
+  }
+  /** End the canary; all requests go to the live release */
+  abortCanary: {
+    method: 'DELETE'
+    path: '/v1/services/{id}/canary'
+    params: { id: string }
+    query: Record<never, never>
+    body: undefined
+    answer: undefined
+  }
+  /** Deploy the release of the canary; the canary ends when that is live */
+  promoteCanary: {
+    method: 'POST'
+    path: '/v1/services/{id}/canary/promote'
+    params: { id: string }
+    query: Record<never, never>
+    body: undefined
+    answer: Deployment
   }
   /** List the deployments of a service, newest first */
   listDeployments: {

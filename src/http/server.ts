@@ -86,6 +86,8 @@ export function createServer(deps: ServerDeps): Server {
   }).withTypeProvider<TypeBoxTypeProvider>()
   const plain = server as unknown as FastifyInstance
 
+  // All that fit into a head: what Node leaves out beyond its limit, a proxy in front may have read.
+  server.server.maxHeadersCount = 0
   server.setValidatorCompiler<TSchema>(createValidatorCompiler())
   installBodyParsers(plain)
   decorateRequests(plain)

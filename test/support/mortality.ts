@@ -126,6 +126,10 @@ export function mortalDatabase(database: Database, life: Life): Database {
       life.requireAlive()
       return database.get(sql, parameters)
     },
+    lookUp: (sql, parameters) => {
+      life.requireAlive()
+      return database.lookUp(sql, parameters)
+    },
     run: (sql, parameters) => {
       life.requireAlive()
       return commit(() => database.run(sql, parameters))

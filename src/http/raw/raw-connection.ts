@@ -1,12 +1,11 @@
-import { STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import type { BodySource } from '../../lib/body-source.ts'
 import { adoptSocket, type ReadTarget } from '../../lib/adopt-socket.ts'
+import { letGoOf } from '../../lib/young-garbage.ts'
+import { type AnswerHeaders, answerHead } from './answer-head.ts'
 import { type BodyConnection, ConnectionBody } from './connection-body.ts'
 import { HandedOver } from './handed-over.ts'
-import { MAX_HEAD_BYTES, type PlainHead, readPlainHead } from './request-head.ts'
-
-export type AnswerHeaders = Readonly<Record<string, string | number | readonly string[]>>
+import { hasBareLineFeed, MAX_HEAD_BYTES, type PlainHead, readPlainHead } from './request-head.ts'
 
 /** A plain request, and the ways to answer it. */
 export interface PlainExchange {
@@ -60,7 +59,7 @@ export class RawConnection implements ReadTarget, BodyConnection {
   #isReading = false
   #hasEnded = false
   #stream: HandedOver | undefined
-  /** When it last became idle, or began to read a head or to discard a body. */
+  /** When it last became idle, answered, or began to read a head or to discard a body. */
   waitsSince: number
 
   constructor(accepted: Socket, deps: RawConnectionDeps) {
@@ -74,9 +73,14 @@ export class RawConnection implements ReadTarget, BodyConnection {
     this.socket?.on('close', () => this.#onClose())
   }
 
-  /** Waits for its client alone: for a request, or for the rest of a body that nobody wants. */
+  /** Waits for its client alone: for a request, for the rest of a body that nobody wants, or to take an answer. */
   get isWaiting(): boolean {
-    return !this.#stream && (!this.#exchange || this.isDiscarding)
+    return !this.#stream && (!this.#exchange || this.isDiscarding || this.#exchange.isAnswered)
+  }
+
+  /** The client has not taken all that was answered. */
+  get isUnread(): boolean {
+    return (this.socket?.writableLength ?? 0) > 0
   }
 
   get isDiscarding(): boolean {
@@ -166,7 +170,8 @@ export class RawConnection implements ReadTarget, BodyConnection {
         continue
       }
       const end = rest.indexOf('\r\n\r\n')
-      if (end === -1 && rest.length <= MAX_HEAD_BYTES) return rest
+      // The end of a head with bare line feeds would never come.
+      if (end === -1 && rest.length <= MAX_HEAD_BYTES && !hasBareLineFeed(rest)) return rest
       const head =
         end === -1 || end > MAX_HEAD_BYTES ? undefined : readPlainHead(rest.toString('latin1', 0, end))
       if (!head || !this.#deps.accepts(head)) {
@@ -214,6 +219,7 @@ export class RawConnection implements ReadTarget, BodyConnection {
       all.write(head, 0, 'latin1')
       content.copy(all, head.length)
       this.socket?.write(all)
+      letGoOf(all.length)
     }
   }
 
@@ -222,15 +228,7 @@ export class RawConnection implements ReadTarget, BodyConnection {
   }
 
   #headOf({ closes }: Exchange, status: number, headers: AnswerHeaders): string {
-    let text = `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\nDate: ${this.#deps.date()}\r\n`
-    for (const name in headers) {
-      const value = headers[name]
-      // RFC 9110, section 8.6: no length with a 204.
-      if (value === undefined || (status === 204 && name === 'Content-Length')) continue
-      if (typeof value === 'object') for (const each of value) text += fieldLine(name, each)
-      else text += fieldLine(name, value)
-    }
-    return closes ? `${text}Connection: close\r\n\r\n` : `${text}\r\n`
+    return answerHead(status, headers, { date: this.#deps.date(), closes })
   }
 
   #answered(exchange: Exchange): void {
@@ -245,8 +243,14 @@ export class RawConnection implements ReadTarget, BodyConnection {
   #settle(): void {
     const exchange = this.#exchange
     if (!exchange?.isAnswered || !exchange.body.isOver) return
+    const isLast = exchange.closes || this.#hasEnded
+    if (!isLast && this.socket?.writableNeedDrain === true) {
+      // Whoever sends requests and takes no answers must not fill the memory.
+      this.socket.once('drain', () => this.#settle())
+      return
+    }
     this.#exchange = undefined
-    if (exchange.closes || this.#hasEnded) {
+    if (isLast) {
       this.socket?.end()
       return
     }
@@ -257,7 +261,10 @@ export class RawConnection implements ReadTarget, BodyConnection {
   /** Ends it once the request that is being served has been answered. */
   close(): void {
     if (this.#exchange) this.#hasEnded = true
-    else if (!this.#stream) this.socket?.end()
+    else if (this.#stream) return
+    else if (this.isUnread) this.socket?.end()
+    // An idle client need not agree.
+    else this.socket?.destroy()
   }
 
   #handOver(first: Buffer): void {
@@ -279,12 +286,4 @@ export class RawConnection implements ReadTarget, BodyConnection {
     this.#exchange?.body.lost(new Error('the client closed the connection'))
     this.#stream?.destroy()
   }
-}
-
-/** Visible ASCII and blanks: anything else could begin a field of its own. */
-const VALUE = /^[\x20-\x7e\t]*$/
-
-function fieldLine(name: string, value: string | number): string {
-  if (typeof value === 'string' && !VALUE.test(value)) throw new Error(`a wrong value of ${name}`)
-  return `${name}: ${value}\r\n`
 }

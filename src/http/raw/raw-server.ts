@@ -13,6 +13,8 @@ const SWEEP_MS = 5000
 /** How long a client may keep a connection without a request, or take for a head, or for the rest of a body that was refused. */
 const WAIT_MS = 75_000
 const DISCARD_MS = 30_000
+/** How long it may take for an answer that is not a file: at most a manifest. */
+const UNREAD_MS = 5 * 60_000
 /** How long an orderly stop waits for requests that are under way. */
 const CLOSE_GRACE_MS = 10_000
 const CLAIMS = ['forwarded', 'x-forwarded-for', 'x-forwarded-host', 'x-forwarded-proto'] as const
@@ -69,7 +71,7 @@ export function serveRaw(server: Server, service: RawService): void {
   const sweep = (): void => {
     const now = system.monotonic()
     for (const connection of open) {
-      const limit = connection.isDiscarding ? DISCARD_MS : WAIT_MS
+      const limit = connection.isDiscarding ? DISCARD_MS : connection.isUnread ? UNREAD_MS : WAIT_MS
       if (connection.isWaiting && now - connection.waitsSince > limit) connection.destroy()
     }
     if (open.size > 0) system.later(SWEEP_MS, sweep)

@@ -59,3 +59,10 @@ function bodyOf(headers: ReadonlyMap<string, string>, method: string): PlainHead
   if (length === undefined || length === '0') return 'none'
   return LENGTH.test(length) ? Number(length) || 'none' : undefined
 }
+
+/** A line feed without its carriage return: some parsers take it for the end of a line. */
+export function hasBareLineFeed(bytes: Buffer): boolean {
+  for (let at = bytes.indexOf(0x0a); at !== -1; at = bytes.indexOf(0x0a, at + 1))
+    if (bytes[at - 1] !== 0x0d) return true
+  return false
+}

@@ -48,6 +48,7 @@ export function writeDeployment(deployment: DeploymentRow) {
     trigger: JSON.stringify(deployment.trigger),
     reason: deployment.reason,
     created_by: JSON.stringify(deployment.created_by),
+    canary_percent: deployment.canary_percent,
     created_at: deployment.created_at,
     updated_at: deployment.updated_at,
   }

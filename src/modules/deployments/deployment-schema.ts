@@ -89,6 +89,8 @@ export interface DeploymentRow {
   trigger: DeploymentTrigger
   reason: string | null
   created_by: ActorRecord
+  /** The share of the requests, 1 to 99, that it begins with beside the live release; null: it becomes the live one. */
+  canary_percent: number | null
   cancel_requested: boolean
   replaces_id: string | null
   /** When it began to stop the live release before it starts its own replicas. */
@@ -118,6 +120,14 @@ export const DeploymentRequest = Type.Object(
     service_id: Uuid,
     override_freeze: Type.Optional(
       Type.Boolean({ description: 'Deploy although deployments are frozen; for super-admins only.' }),
+    ),
+    canary_percent: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: 99,
+        description:
+          'Run it beside the live release for so many percent of the requests, until it is promoted or ended.',
+      }),
     ),
     source: Type.Union([
       Type.Object(
@@ -239,6 +249,10 @@ export const DeploymentView = Type.Object(
       user_id: Type.Union([Type.String(), Type.Null()]),
       token_id: Type.Union([Type.String(), Type.Null()]),
       name: Type.String(),
+    }),
+    canary_percent: Type.Union([Type.Integer(), Type.Null()], {
+      description:
+        'The share of the requests that it began with as a canary; null: it was to become live. What holds now stands on the service.',
     }),
     live: Type.Boolean({ description: 'Whether it is what the service runs now.' }),
     url: Type.String(),

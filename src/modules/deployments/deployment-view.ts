@@ -28,6 +28,7 @@ export function viewDeployment(
     commit: deployment.commit,
     trigger: deployment.trigger,
     created_by: deployment.created_by,
+    canary_percent: deployment.canary_percent,
     live: around.live_deployment_id === deployment.id,
     url: around.url,
     steps: steps.map((step) => ({

@@ -88,7 +88,7 @@ async function serve(
     status = answer.status
     const headers = { ...common, ...answer.headers }
     if (isFilePart(answer.body))
-      await sendFilePart(exchange.beginAnswer(status, headers), answer.body, server.system.monotonic)
+      await sendFilePart(exchange.beginAnswer(status, headers), answer.body, server.system)
     else exchange.answer(status, headers, answer.body)
   } catch (thrown) {
     const error = toAppError(thrown)
@@ -146,7 +146,7 @@ async function sendAnswer(
     return
   }
   try {
-    await sendFilePart(response, body, request.server.system.monotonic)
+    await sendFilePart(response, body, request.server.system)
     response.end()
   } catch (error) {
     request.log.error({ err: error }, 'a blob could not be sent to its end')

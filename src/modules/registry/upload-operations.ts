@@ -4,6 +4,7 @@ import type { BlobStore } from './blob-store.ts'
 import { parseChunkRange } from './byte-range.ts'
 import type { Caller } from './caller.ts'
 import type { CommitQueue } from './commit-queue.ts'
+import { joined } from '../../lib/joined.ts'
 import type { System } from '../../lib/system.ts'
 import { emptyAnswer, type RegistryAnswer } from './registry-answer.ts'
 import { algorithmOf, isDigest, isRepositoryName } from './registry-path.ts'
@@ -98,7 +99,7 @@ export function createUploadOperations(deps: UploadDeps) {
         throw new AppError('DIGEST_INVALID', { message: `The content has the digest ${found}.` })
       }
       const warning = deps.rules.requireQuota(repository, session.size)
-      if (session.parts) await keeper.putContent(repository.id, digest, Buffer.concat(session.parts))
+      if (session.parts) await keeper.putContent(repository.id, digest, joined(session.parts))
       else await keeper.putFile(repository.id, digest, session.path, session.size)
       sessions.forget(session)
       return warning

@@ -13,7 +13,7 @@ import type { Secrets } from '../secrets/secrets.ts'
 import { serviceUrl } from './service-hostname.ts'
 import { showRouting, type ServiceRow, type ServiceSummary, type ServiceSource } from './service-schema.ts'
 import { type ServiceView, type Workload } from './service-view-schema.ts'
-import { NOTHING_OBSERVED, type Observation, serviceStatus } from './service-status.ts'
+import { NOTHING_OBSERVED, type Observation, serviceStatus, viewCanary } from './service-status.ts'
 import type { ServiceStore } from './service-store.ts'
 
 export interface ServiceDeps {
@@ -90,6 +90,7 @@ export function createServiceRecords(deps: ServiceDeps) {
       domains: deps.domains.hostnamesOf(service.id),
       env,
       status: serviceStatus(service, observed),
+      canary: viewCanary(service, observed),
       url: urlOf(service),
     }
   }

@@ -6,6 +6,9 @@ import { join } from 'node:path'
 import { test, type Test } from 'tap'
 import { ChunkReader } from '../../../src/http/raw/chunk-reader.ts'
 import { readPlainHead } from '../../../src/http/raw/request-head.ts'
+import { createSystem, type System } from '../../../src/lib/system.ts'
+import { RegistryClient } from '../../conformance/registry/registry-client.ts'
+import { movableSystem } from '../../support/identity-api.ts'
 import { openRegistryApi, PROJECT } from '../../support/registry-api.ts'
 
 interface Reply {
@@ -64,9 +67,9 @@ class Wire {
   }
 }
 
-async function open(t: Test) {
+async function open(t: Test, system: System = createSystem()) {
   const dataDir = mkdtempSync(join(tmpdir(), 'berth-wire-'))
-  const api = await openRegistryApi({ dataDir })
+  const api = await openRegistryApi({ dataDir, system })
   const authorization = `Host: x\r\nAuthorization: Bearer ${await api.mintToken()}\r\n`
   const wires: Wire[] = []
   t.teardown(async () => {
@@ -84,6 +87,10 @@ async function open(t: Test) {
     return /\r\nlocation: ([^\r]+)/i.exec((await wire.reply()).head)?.[1] ?? ''
   }
   return { api, authorization, wire, begin }
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5))
 }
 
 function digest(content: string | Buffer): string {
@@ -150,30 +157,107 @@ test('large bodies with a length, in chunks and together on one connection are k
   t.equal(digest(Buffer.from((await line.reply()).body, 'latin1')), digest(content))
 })
 
-test('what could be read in two ways is refused', async (t) => {
+/** The same head on a path of this reader and on one of the general server, and whether the connection ends with the refusal. */
+const REFUSED: readonly [title: string, status: number, rest: string, ends: boolean][] = [
+  ['two lengths', 400, 'Content-Length: 1\r\nContent-Length: 2\r\n\r\nab', true],
+  ['the same length twice', 400, 'Content-Length: 2\r\nContent-Length: 2\r\n\r\nab', true],
+  ['a list of lengths', 400, 'Content-Length: 2, 2\r\n\r\nab', true],
+  ['a length beside a coding', 400, 'Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n', true],
+  ['a coding beside a length', 400, 'Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n', true],
+  ['a coding that does not end chunked', 400, 'Transfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n', true],
+  ['a signed length', 400, 'Content-Length: +3\r\n\r\nabc', true],
+  ['a hexadecimal length', 400, 'Content-Length: 0x3\r\n\r\nabc', true],
+  ['a blank before the colon', 400, 'Content-Length : 3\r\n\r\nabc', true],
+  ['a folded line', 400, 'X-A: b\r\n c\r\n\r\n', true],
+  ['a bare line feed in a field', 400, 'X-A: b\nX-B: c\r\n\r\n', true],
+  ['bare line feeds only', 400, 'X-A: b\n\n', true],
+  ['a bare carriage return', 400, 'X-A: b\rX-B: c\r\n\r\n', true],
+  ['a zero byte', 400, 'X-A: b\0c\r\n\r\n', true],
+  ['a line without a name', 400, ': b\r\n\r\n', true],
+  ['two hosts', 400, 'Host: y\r\n\r\n', false],
+  ['the same host twice', 400, 'Host: x\r\n\r\n', false],
+  ['two authorizations', 400, 'Authorization: Basic eDp5\r\n\r\n', false],
+  ['a second host behind thousands of fields', 400, `${'a:\r\n'.repeat(2500)}Host: y\r\n\r\n`, false],
+  ['a head that is too long', 431, `X-Long: ${'x'.repeat(20_000)}\r\n\r\n`, true],
+]
+
+test('what could be read in two ways is refused, by this reader as by the general one', async (t) => {
   const { authorization, wire } = await open(t)
-  const refused: [string, string][] = [
-    ['two lengths', 'Content-Length: 1\r\nContent-Length: 2\r\n\r\nab'],
-    ['a length beside a coding', 'Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n'],
-    ['a signed length', 'Content-Length: +3\r\n\r\nabc'],
-    ['a blank before the colon', 'Content-Length : 3\r\n\r\nabc'],
-    ['a folded line', 'X-A: b\r\n c\r\n\r\n'],
-  ]
-  for (const [title, rest] of refused) {
-    const line = wire()
-    line.send(`POST /v2/${PROJECT}/wire/blobs/uploads/ HTTP/1.1\r\n${authorization}${rest}`)
-    t.equal((await line.reply()).status, 400, title)
-    await line.closed()
+  for (const [title, status, rest, ends] of REFUSED) {
+    for (const path of [`/v2/${PROJECT}/wire/blobs/uploads/`, '/v1/projects']) {
+      const line = wire()
+      line.send(`POST ${path} HTTP/1.1\r\n${authorization}${rest}`)
+      t.equal((await line.reply()).status, status, `${title}: ${path}`)
+      if (ends) await line.closed()
+      else line.socket.destroy()
+    }
   }
-  const long = wire()
-  long.send(`GET /v2/ HTTP/1.1\r\n${authorization}X-Long: ${'x'.repeat(20_000)}\r\n\r\n`)
-  t.equal((await long.reply()).status, 431)
-  const hostless = wire()
-  hostless.send('GET /v2/ HTTP/1.1\r\n\r\n')
-  t.equal((await hostless.reply()).status, 400)
+  for (const path of ['/v2/', '/v1/me']) {
+    const hostless = wire()
+    hostless.send(`GET ${path} HTTP/1.1\r\n\r\n`)
+    t.equal((await hostless.reply()).status, 400, `no host: ${path}`)
+  }
+  const many = wire()
+  many.send(`GET /v2/ HTTP/1.1\r\n${authorization}${'a:\r\n'.repeat(120)}\r\n`)
+  t.equal((await many.reply()).status, 200, 'many fields are odd, and no harm')
   const old = wire()
   old.send(`GET /v2/ HTTP/1.0\r\n${authorization}\r\n`)
   t.equal((await old.reply()).status, 200, 'an old client is served by the general server')
+})
+
+test('a client that takes nothing of a download for minutes loses it, a slow one does not', async (t) => {
+  const clock = movableSystem()
+  let mostMs = Number.POSITIVE_INFINITY
+  const hurried = { ...clock, later: (ms: number, run: () => void) => clock.later(Math.min(ms, mostMs), run) }
+  const { authorization, api, wire } = await open(t, hurried)
+  const content = Buffer.alloc(24 * 1024 ** 2, 7)
+  await new RegistryClient(api.origin, `Bearer ${await api.mintToken()}`).pushBlob(`${PROJECT}/wire`, content)
+  const path = `/v2/${PROJECT}/wire/blobs/${digest(content)}`
+  mostMs = 20
+  const heads = { plain: 'HTTP/1.1', 'the general server': 'HTTP/1.0' }
+  for (const [title, version] of Object.entries(heads)) {
+    const [deaf, slow] = [wire(), wire()]
+    deaf.socket.pause()
+    let taken = 0
+    slow.socket.on('data', (piece: Buffer) => void (taken += piece.length))
+    for (const line of [deaf, slow]) line.send(`GET ${path} ${version}\r\n${authorization}\r\n`)
+    for (let step = 1; step <= 5; step += 1) {
+      slow.socket.resume()
+      await until(() => taken >= step * 4 * 1024 ** 2)
+      slow.socket.pause()
+      // Long enough for the server to look.
+      await api.system.sleep(60)
+      clock.advance(2 * 60_000)
+      await api.system.sleep(60)
+    }
+    slow.socket.resume()
+    await until(() => taken > content.length)
+    t.ok(taken > content.length, `${title}: ten minutes, whole`)
+    let got = 0
+    deaf.socket.on('data', (piece: Buffer) => void (got += piece.length))
+    deaf.socket.resume()
+    await deaf.closed()
+    t.ok(got < content.length, `${title}: ${got} bytes of what the network held already`)
+  }
+  t.same(api.problems, [])
+})
+
+test('a client that asks and asks and takes no answer is not asked for more', async (t) => {
+  const { authorization, api, wire } = await open(t)
+  const line = wire()
+  line.socket.pause()
+  const name = `${PROJECT}/wire`
+  const client = new RegistryClient(api.origin, `Bearer ${await api.mintToken()}`)
+  const small = await client.pushBlob(name, Buffer.alloc(20_000, 1))
+  const request = `GET /v2/${name}/blobs/${small} HTTP/1.1\r\n${authorization}\r\n`
+  let isSent = false
+  line.socket.write(request.repeat(150_000), () => {
+    isSent = true
+  })
+  const before = process.memoryUsage().rss
+  await api.system.sleep(1000)
+  t.notOk(isSent, 'the requests wait at the client')
+  t.ok(process.memoryUsage().rss - before < 150 * 1024 ** 2, 'and the answers not here')
 })
 
 test('a malformed chunk ends the connection, and the upload keeps what came before', async (t) => {

@@ -53,6 +53,7 @@ test('a service with a name only gets the documented defaults', async (t) => {
     status: 'New',
     url: 'http://web.default.localhost:8080/',
     live_deployment_id: null,
+    canary: null,
   })
 })
 
