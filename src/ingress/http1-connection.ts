@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
 import { adoptSocket, type ReadTarget } from '../lib/adopt-socket.ts'
+import { Backlog } from './backlog.ts'
 import { countAnswer, type RequestClient, type ServedRequest } from './answer.ts'
 import { rawErrorPage } from './error-page.ts'
 import { HeadReader } from './head-reader.ts'
@@ -7,12 +8,11 @@ import type { BodyConnection, Http1Body } from './http1-body.ts'
 import type { Peer } from './peer.ts'
 import { ConnectionBuffer, type KeptPiece } from './read-buffers.ts'
 import type { RawRequest } from './request-parser.ts'
+import { ownSocket, type SocketEvent, type SocketOwner } from './socket-owner.ts'
 import { StallWatch } from './stall-watch.ts'
 import type { TunnelEnd } from './upgrade.ts'
 import type { WorkerContext } from './worker-context.ts'
 
-/** More than this behind what is being worked on waits in the kernel. */
-const MAX_BACKLOG_BYTES = 64 * 1024
 /** At this size, a body or a read gets buffers that can be passed on without a copy. */
 const BULK_BYTES = 64 * 1024
 const LARGE_READ_BYTES = 16 * 1024
@@ -24,7 +24,7 @@ export type TakeRequest = (connection: Http1Connection, request: RawRequest) => 
  * One client's connection, with HTTP/1 on it. Requests that a client sends without waiting for answers are served one after the other, so
  * that their effects keep their order (RFC 9112, section 9.3.2); those behind are not even looked at before.
  */
-export class Http1Connection implements RequestClient, BodyConnection, ReadTarget {
+export class Http1Connection implements RequestClient, BodyConnection, ReadTarget, SocketOwner {
   readonly socket: Socket
   readonly peer: Peer
   /** An answer has said that the connection ends: nothing behind that request is served (RFC 9112, section 9.6). */
@@ -41,14 +41,11 @@ export class Http1Connection implements RequestClient, BodyConnection, ReadTarge
   private current: ServedRequest | null = null
   private body: Http1Body | null = null
   private tunnel: TunnelEnd | null = null
-  /** What has been read and cannot be worked on yet. */
-  private backlog: Buffer | null = null
+  private readonly backlog = new Backlog()
   /** The bytes that are being worked on are nobody else's. */
   private owned = false
   private taking = false
   private hasServed = false
-  private bodyHeld = false
-  private paused = false
   /** When the next request must have begun, its header section have come, or a body that nobody wants be over. */
   private deadline: number
   private readonly stall = new StallWatch()
@@ -68,13 +65,7 @@ export class Http1Connection implements RequestClient, BodyConnection, ReadTarge
     this.deadline = context.clock.now + context.limits.request_head_ms
     this.closed = closed
     this.socket = this.own(accepted)
-    // The same listeners for every connection: closures would be a third of what an idle one costs.
-    Object.assign(this.socket, { [OWNER]: this })
-    this.socket.on('error', ignore).on('end', onEnd).on('drain', onDrain).on('close', onClose)
-  }
-
-  get busy(): boolean {
-    return this.current !== null
+    ownSocket(this.socket, this)
   }
 
   /** No request is on it, nor the beginning of one. */
@@ -121,7 +112,7 @@ export class Http1Connection implements RequestClient, BodyConnection, ReadTarge
       this.socket.destroy()
   }
 
-  /** Everything that comes from now on is the tunnel's; gives what came behind the request. */
+  /** Everything that comes from now on is the tunnel's, beginning with what came behind the request. */
   enterTunnel(tunnel: TunnelEnd): void {
     this.tunnel = tunnel
     this.peer.forget()
@@ -136,8 +127,8 @@ export class Http1Connection implements RequestClient, BodyConnection, ReadTarge
   }
 
   hold(held: boolean): void {
-    this.bodyHeld = held
-    this.settle()
+    this.backlog.held = held
+    this.backlog.settle(this.socket)
   }
 
   bodyDiscarded(): void {
@@ -147,21 +138,17 @@ export class Http1Connection implements RequestClient, BodyConnection, ReadTarge
   bodyOver(): void {
     this.body = null
     this.buffer.bulk = false
-    this.bodyHeld = false
-    this.deadline = this.busy
-      ? Number.POSITIVE_INFINITY
-      : this.context.clock.now + this.context.limits.client_keep_alive_ms
+    this.backlog.held = false
+    if (this.current !== null) this.deadline = Number.POSITIVE_INFINITY
+    else this.deadline = this.context.clock.now + this.context.limits.client_keep_alive_ms
   }
 
   /** Works on what has been read before, if it can be worked on now. */
   advance(): void {
     if (this.taking) return
-    const { backlog } = this
-    if (backlog !== null && !this.mustWait()) {
-      this.backlog = null
-      this.take(backlog, 0, backlog.length, true)
-    }
-    this.settle()
+    const before = this.mustWait() ? null : this.backlog.take()
+    if (before !== null) this.take(before, 0, before.length, true)
+    this.backlog.settle(this.socket)
   }
 
   next(): Buffer {
@@ -173,15 +160,17 @@ export class Http1Connection implements RequestClient, BodyConnection, ReadTarge
   }
 
   /** Its socket says so. */
-  onEvent(event: 'end' | 'drain' | 'close'): void {
+  onEvent(event: SocketEvent): void {
     try {
       if (event === 'drain') this.drained()
       else if (event === 'end') this.ended()
-      else this.abandon()
+      else if (event === 'close') this.abandon()
     } catch (error) {
       this.fault(error)
     }
   }
+
+  onError(): void {}
 
   private own(accepted: Socket): Socket {
     const adopted =
@@ -193,9 +182,9 @@ export class Http1Connection implements RequestClient, BodyConnection, ReadTarge
 
   private received(bytes: Buffer, length: number, owned: boolean): void {
     try {
-      if (this.backlog === null) this.take(bytes, 0, length, owned)
-      else this.stash(bytes, 0, length)
-      this.settle()
+      if (this.backlog.empty) this.take(bytes, 0, length, owned)
+      else this.backlog.add(bytes, 0, length)
+      this.backlog.settle(this.socket)
     } catch (error) {
       this.fault(error)
     }
@@ -207,7 +196,7 @@ export class Http1Connection implements RequestClient, BodyConnection, ReadTarge
     this.owned = owned
     while (at < to && !this.socket.destroyed) {
       if (this.mustWait()) {
-        this.stash(bytes, at, to)
+        this.backlog.add(bytes, at, to)
         break
       }
       at = this.step(bytes, at, to)
@@ -274,20 +263,6 @@ export class Http1Connection implements RequestClient, BodyConnection, ReadTarge
     }
   }
 
-  private stash(bytes: Buffer, from: number, to: number): void {
-    const piece = bytes.subarray(from, to)
-    this.backlog = this.backlog === null ? Buffer.from(piece) : Buffer.concat([this.backlog, piece])
-  }
-
-  /** Reads on, or leaves what comes in the kernel. */
-  private settle(): void {
-    const pause = this.bodyHeld || (this.backlog !== null && this.backlog.length >= MAX_BACKLOG_BYTES)
-    if (pause === this.paused) return
-    this.paused = pause
-    if (pause) this.socket.pause()
-    else this.socket.resume()
-  }
-
   private drained(): void {
     const { onDrain } = this
     this.onDrain = null
@@ -308,7 +283,7 @@ export class Http1Connection implements RequestClient, BodyConnection, ReadTarge
     const { current, tunnel } = this
     this.closed(this)
     this.current = null
-    this.backlog = null
+    this.backlog.take()
     current?.abandon()
     tunnel?.clientGone()
   }
@@ -319,20 +294,3 @@ export class Http1Connection implements RequestClient, BodyConnection, ReadTarge
     this.socket.destroy()
   }
 }
-
-const OWNER = Symbol('connection')
-type OwnedSocket = Socket & { [OWNER]?: Http1Connection }
-
-function onEnd(this: OwnedSocket): void {
-  this[OWNER]?.onEvent('end')
-}
-
-function onDrain(this: OwnedSocket): void {
-  this[OWNER]?.onEvent('drain')
-}
-
-function onClose(this: OwnedSocket): void {
-  this[OWNER]?.onEvent('close')
-}
-
-function ignore(): void {}

@@ -1,6 +1,7 @@
 import { connect, type Socket } from 'node:net'
 import { ConnectionBuffer, type KeptPiece } from './read-buffers.ts'
 import { ResponseParser } from './response-parser.ts'
+import { ownSocket, type SocketEvent, type SocketOwner } from './socket-owner.ts'
 import type { UpstreamState } from './upstream.ts'
 import type { WorkerContext } from './worker-context.ts'
 
@@ -32,7 +33,7 @@ const NO_PARSER = new ResponseParser(0, 0)
  * One TCP connection to a replica. Small reads of all connections share one buffer, so that ten thousand idle ones cost nothing;
  * a large body is read into buffers that are passed on as they are.
  */
-export class UpstreamConnection {
+export class UpstreamConnection implements SocketOwner {
   readonly upstream: UpstreamState
   readonly socket: Socket
   parser: ResponseParser
@@ -64,10 +65,7 @@ export class UpstreamConnection {
         ? connect({ host: upstream.address, port: upstream.port, ...TCP_OPTIONS, onread })
         : connect({ path: socketPath, onread })
     upstream.connections.add(this)
-    // The same listeners for every connection, see Http1Connection.
-    Object.assign(this.socket, { [OWNER]: this })
-    this.socket.on('connect', onConnect).on('drain', onDrain).on('end', onEnd)
-    this.socket.on('error', onError).on('close', onClose)
+    ownSocket(this.socket, this)
   }
 
   get expiresAt(): number {
@@ -145,7 +143,7 @@ export class UpstreamConnection {
   }
 
   /** Its socket says so. */
-  onEvent(event: 'connect' | 'drain' | 'end' | 'close'): void {
+  onEvent(event: SocketEvent): void {
     if (event === 'connect') {
       this.connected = true
       this.upstream.reinstate()
@@ -158,7 +156,7 @@ export class UpstreamConnection {
     else this.tell((user) => user.ended())
   }
 
-  failed(error: Error): void {
+  onError(error: Error): void {
     this.error = error
   }
 
@@ -177,28 +175,4 @@ export class UpstreamConnection {
     this.destroy()
     user?.crashed()
   }
-}
-
-const OWNER = Symbol('connection')
-type OwnedSocket = Socket & { [OWNER]?: UpstreamConnection }
-
-function onConnect(this: OwnedSocket): void {
-  this.off('connect', onConnect)
-  this[OWNER]?.onEvent('connect')
-}
-
-function onDrain(this: OwnedSocket): void {
-  this[OWNER]?.onEvent('drain')
-}
-
-function onEnd(this: OwnedSocket): void {
-  this[OWNER]?.onEvent('end')
-}
-
-function onError(this: OwnedSocket, error: Error): void {
-  this[OWNER]?.failed(error)
-}
-
-function onClose(this: OwnedSocket): void {
-  this[OWNER]?.onEvent('close')
 }
