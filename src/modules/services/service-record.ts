@@ -14,6 +14,7 @@ import { serviceUrl } from './service-hostname.ts'
 import { showRouting, type ServiceRow, type ServiceSummary, type ServiceSource } from './service-schema.ts'
 import { type ServiceView, type Workload } from './service-view-schema.ts'
 import { NOTHING_OBSERVED, type Observation, serviceStatus, viewCanary } from './service-status.ts'
+import { notesOn } from './service-notes.ts'
 import type { ServiceStore } from './service-store.ts'
 
 export interface ServiceDeps {
@@ -92,6 +93,7 @@ export function createServiceRecords(deps: ServiceDeps) {
       status: serviceStatus(service, observed),
       canary: viewCanary(service, observed),
       url: urlOf(service),
+      notes: notesOn(service),
     }
   }
 

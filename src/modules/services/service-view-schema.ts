@@ -102,6 +102,9 @@ export const ServiceView = Type.Object(
     ingress: IngressView,
     status: Type.Enum(SERVICE_STATUSES),
     url: Type.String(),
+    notes: Type.Array(Type.String(), {
+      description: 'For people: what is allowed and may yet surprise them, such as the limits of sleep.',
+    }),
     live_deployment_id: NullableText('The release that runs now.'),
     canary: CanaryView,
     created_at: Type.String(),
