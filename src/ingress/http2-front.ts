@@ -10,6 +10,7 @@ import { passOn } from './admission.ts'
 import { ConnectionNames } from './connection-names.ts'
 import { countAnswer, type RequestClient, type ServedRequest } from './answer.ts'
 import { Http2Answer } from './http2-answer.ts'
+import { createStreamSource } from './http2-body.ts'
 import { readHttp2Head } from './http2-request-head.ts'
 import type { Incoming } from './incoming.ts'
 import type { IngressLimits } from './limits.ts'
@@ -227,13 +228,7 @@ function readIncoming(
   answer: Http2Answer,
 ): Incoming {
   if (head.body === 'none') return { client, head, answer, body: null, source: null, upgrade: null }
-  let trailers: readonly string[] = []
-  stream.on('trailers', (_headers, _flags, rawTrailers: string[]) => (trailers = rawTrailers))
-  const source = {
-    stream,
-    trailers: () => trailers,
-    discard: () => discardBody(context, client, stream),
-  }
+  const source = createStreamSource(stream, context.limits.discarded_body_bytes, () => client.answered())
   return {
     client,
     head,
@@ -242,18 +237,6 @@ function readIncoming(
     source,
     upgrade: null,
   }
-}
-
-/** Takes the rest of a body that nobody wants within bounds, then tells the client to stop (RFC 9113, section 8.1). */
-function discardBody(context: WorkerContext, client: Http2Client, stream: ServerHttp2Stream): void {
-  if (stream.destroyed || stream.readableEnded) return
-  let room = context.limits.discarded_body_bytes
-  client.answered()
-  stream.on('data', (piece: Buffer) => {
-    room -= piece.length
-    if (room < 0 && !stream.closed) stream.close(constants.NGHTTP2_NO_ERROR)
-  })
-  stream.resume()
 }
 
 function ignore(): void {}
