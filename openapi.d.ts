@@ -95,7 +95,7 @@ export type Autoscale = {
 
 /** Null (the default): as many replicas as `replicas` says. */
 export type AutoscaleInput = {
-  /** Default 1. 0: the service sleeps when it is idle, and a request wakes it. */
+  /** Default 1. 0: the service sleeps when it is idle, and a request through the ingress wakes it; calls of its neighbours in the project do not. */
   min_replicas?: number
   max_replicas: number
   /** Of the processor limit. Default 70. */
@@ -392,6 +392,14 @@ export type Deployment = {
     author: string | null
     message: string | null
   } | null
+  /** Of a redeployment of an image by its tag; null when it was not looked at, or in vain. */
+  tag: {
+    image: string
+    /** Where it led when this deployment began. */
+    digest: string
+    /** That is not the image of this deployment: deploy the image, not the release, to take it. */
+    moved: boolean
+  } | null
   trigger: {
     kind: 'user' | 'webhook' | 'push' | 'auto'
     id?: string
@@ -487,7 +495,7 @@ export type DomainChallenge = {
 /** A failure */
 export type Error = {
   /** A stable code */
-  error: 'VALIDATION_ERROR' | 'REDACTED_VALUE' | 'BAD_REQUEST' | 'BAD_JSON' | 'BAD_ARCHIVE' | 'UNAUTHENTICATED' | 'FORBIDDEN' | 'SESSION_REQUIRED' | 'ORIGIN_REFUSED' | 'NOT_FOUND' | 'METHOD_NOT_ALLOWED' | 'REQUEST_TIMEOUT' | 'CONFLICT' | 'NAME_TAKEN' | 'DOMAIN_TAKEN' | 'ALREADY_INITIALIZED' | 'LAST_ADMIN' | 'NOT_EMPTY' | 'DEPLOYMENT_OVER' | 'NOTHING_TO_DEPLOY' | 'UPLOAD_USED' | 'IDEMPOTENCY_MISMATCH' | 'IDEMPOTENCY_IN_PROGRESS' | 'PRECONDITION_FAILED' | 'PAYLOAD_TOO_LARGE' | 'UNSUPPORTED_MEDIA_TYPE' | 'POLICY_REFUSED' | 'DEPLOYS_FROZEN' | 'GIT_FAILED' | 'NOT_SUPPORTED' | 'HEADERS_TOO_LARGE' | 'RATE_LIMITED' | 'INTERNAL' | 'RUNTIME_UNAVAILABLE' | 'STARTING' | 'BUSY' | 'DISK_FULL' | 'BLOB_UNKNOWN' | 'BLOB_UPLOAD_INVALID' | 'BLOB_UPLOAD_UNKNOWN' | 'BLOB_CORRUPT' | 'DIGEST_INVALID' | 'MANIFEST_BLOB_UNKNOWN' | 'MANIFEST_INVALID' | 'MANIFEST_UNKNOWN' | 'NAME_INVALID' | 'NAME_UNKNOWN' | 'SIZE_INVALID' | 'TAG_INVALID' | 'TAG_IMMUTABLE' | 'IN_USE' | 'RANGE_INVALID' | 'QUOTA_EXCEEDED'
+  error: 'VALIDATION_ERROR' | 'REDACTED_VALUE' | 'BAD_REQUEST' | 'BAD_JSON' | 'BAD_ARCHIVE' | 'UNAUTHENTICATED' | 'FORBIDDEN' | 'SESSION_REQUIRED' | 'ORIGIN_REFUSED' | 'NOT_FOUND' | 'METHOD_NOT_ALLOWED' | 'REQUEST_TIMEOUT' | 'CONFLICT' | 'NAME_TAKEN' | 'DOMAIN_TAKEN' | 'ALREADY_INITIALIZED' | 'LAST_ADMIN' | 'NOT_EMPTY' | 'DEPLOYMENT_OVER' | 'NOTHING_TO_DEPLOY' | 'UPLOAD_USED' | 'IDEMPOTENCY_MISMATCH' | 'IDEMPOTENCY_IN_PROGRESS' | 'PRECONDITION_FAILED' | 'PAYLOAD_TOO_LARGE' | 'UNSUPPORTED_MEDIA_TYPE' | 'POLICY_REFUSED' | 'DEPLOYS_FROZEN' | 'GIT_FAILED' | 'HEADERS_TOO_LARGE' | 'RATE_LIMITED' | 'INTERNAL' | 'RUNTIME_UNAVAILABLE' | 'STARTING' | 'BUSY' | 'DISK_FULL' | 'BLOB_UNKNOWN' | 'BLOB_UPLOAD_INVALID' | 'BLOB_UPLOAD_UNKNOWN' | 'BLOB_CORRUPT' | 'DIGEST_INVALID' | 'MANIFEST_BLOB_UNKNOWN' | 'MANIFEST_INVALID' | 'MANIFEST_UNKNOWN' | 'NAME_INVALID' | 'NAME_UNKNOWN' | 'SIZE_INVALID' | 'TAG_INVALID' | 'TAG_IMMUTABLE' | 'IN_USE' | 'RANGE_INVALID' | 'QUOTA_EXCEEDED'
   /** For people */
   message: string
   details?: ({
@@ -1214,7 +1222,10 @@ export type Service = {
   tls_enabled: boolean
   ingress: Ingress
   status: 'Running' | 'Degraded' | 'Deploying' | 'CrashLoop' | 'Sleeping' | 'Stopped' | 'New'
+  /** Where it answers: https where its name has a certificate. */
   url: string
+  /** For people: what is allowed and may yet surprise them, such as the limits of sleep. */
+  notes: string[]
   /** The release that runs now. */
   live_deployment_id: string | null
   /** The release that runs beside the live one for a share of the requests; null: there is none. */
@@ -1370,7 +1381,7 @@ export type Webhook = {
   skip_markers: boolean
   /** Where the forge sends to, on this API's address. */
   path: string
-  /** The same under the control domain; null when the node has none. */
+  /** The same under the control domain; null when the node has none: then it is `path` under whatever address of this API the forge reaches. */
   url: string | null
   created_by: {
     kind: string
@@ -1431,7 +1442,7 @@ export type WebhookWithSecret = {
   skip_markers: boolean
   /** Where the forge sends to, on this API's address. */
   path: string
-  /** The same under the control domain; null when the node has none. */
+  /** The same under the control domain; null when the node has none: then it is `path` under whatever address of this API the forge reaches. */
   url: string | null
   created_by: {
     kind: string

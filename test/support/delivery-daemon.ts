@@ -140,7 +140,11 @@ export function bootDaemon(world: DeliveryWorld) {
   const engine = createDeploymentEngine({
     ...common,
     library,
-    images: world.imageSource,
+    images: {
+      ...world.imageSource,
+      resolve: (...args) => life.look(() => world.imageSource.resolve(...args)),
+      obtain: (...args) => life.act('obtain', () => world.imageSource.obtain(...args)),
+    },
     setDigest: stores.deploymentImages.setDigest,
     inFlight: drain.inFlight,
     store: stores.deployments,
@@ -277,7 +281,7 @@ export function bootDaemon(world: DeliveryWorld) {
       removal.nudge()
     },
     serviceChanged,
-    address: { controlDomain: undefined, httpPort: () => 80 },
+    urlOf: () => 'http://url/',
   })
   const filling = new Set<string>()
   const volumeRemoval = createWorker({

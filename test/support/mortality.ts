@@ -169,6 +169,7 @@ const ACTS = [
   'ensureVolume',
   'removeVolume',
   'writeVolume',
+  'setVolumeRoot',
 ] as const
 
 /** A runtime whose changes are instants. */

@@ -34,6 +34,13 @@ const OPTIONS = {
     value: 'NAME=VALUE',
     about: 'A build argument; kept as a setting of the service',
   },
+  'build-secret': {
+    type: 'string',
+    multiple: true,
+    value: 'NAME',
+    about:
+      'A variable of the service that steps of the Dockerfile may read as a secret; kept as a setting of the service',
+  },
   port: PORT_OPTION,
   git: { type: 'boolean', about: "From the service's repository instead of the folder" },
   ref: { type: 'string', value: 'REF', about: 'With --git: this branch, tag or commit, this once' },

@@ -91,7 +91,7 @@ const SLACK_MS = 30_000
 export function createDeploymentEngine(deps: DeploymentEngineDeps): DeploymentQueue {
   const { store, settings, services } = deps
   const workDir = join(settings.data_dir, 'work')
-  const lookAtTag = createTagLook({ images: deps.images, find: store.find })
+  const lookAtTag = createTagLook({ images: deps.images, find: store.find, setTag: store.setTag })
   const release = createReleaseFetcher({ ...deps, lookAtTag })
   const fetchers: SourceFetchers = {
     upload: createUploadFetcher(deps),

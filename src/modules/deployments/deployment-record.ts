@@ -140,6 +140,7 @@ export function createDeploymentRecords(deps: DeploymentRecordDeps) {
         image_id: null,
         digest: null,
         commit: null,
+        tag: null,
         ...artifact,
         trigger,
         reason: null,

@@ -56,6 +56,13 @@ export interface DeploymentCommit {
   message: string | null
 }
 
+/** Where the tag of an image led when it was looked at. */
+export interface DeploymentTag {
+  /** The image by its tag, in full. */
+  image: string
+  digest: string
+}
+
 export const TRIGGERS = ['user', 'webhook', 'push', 'auto'] as const
 
 /** What made someone ask for a deployment: `push` is one to Berth's own registry, `auto` is Berth itself. */
@@ -86,6 +93,8 @@ export interface DeploymentRow {
   /** Of the image's manifest, in Berth's registry or in the one that it came from. */
   digest: string | null
   commit: DeploymentCommit | null
+  /** Of a redeployment of an image. */
+  tag: DeploymentTag | null
   trigger: DeploymentTrigger
   reason: string | null
   created_by: ActorRecord
@@ -243,6 +252,22 @@ export const DeploymentView = Type.Object(
       }),
       Type.Null(),
     ]),
+    tag: Type.Union(
+      [
+        Type.Object({
+          image: Type.String(),
+          digest: Type.String({ description: 'Where it led when this deployment began.' }),
+          moved: Type.Boolean({
+            description:
+              'That is not the image of this deployment: deploy the image, not the release, to take it.',
+          }),
+        }),
+        Type.Null(),
+      ],
+      {
+        description: 'Of a redeployment of an image by its tag; null when it was not looked at, or in vain.',
+      },
+    ),
     trigger: Type.Object({ kind: Type.Enum(TRIGGERS), id: Type.Optional(Type.String()) }),
     created_by: Type.Object({
       kind: Type.String(),

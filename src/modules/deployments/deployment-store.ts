@@ -4,6 +4,7 @@ import {
   type DeploymentCommit,
   type DeploymentRow,
   type DeploymentState,
+  type DeploymentTag,
   type Step,
   type StepRow,
   STEPS,
@@ -167,6 +168,9 @@ export function createDeploymentStore(database: Database) {
         id,
         commit: JSON.stringify(commit),
       }),
+
+    setTag: (id: string, tag: DeploymentTag) =>
+      database.run('UPDATE deployments SET tag = $tag WHERE id = $id', { id, tag: JSON.stringify(tag) }),
 
     /** Records that it begins to stop the live release first; repeating it changes nothing. */
     setStopFirst: (id: string, now: string) =>

@@ -101,7 +101,10 @@ export const ServiceView = Type.Object(
     tls_enabled: Type.Boolean({ description: 'Whether certificates are obtained for its domains.' }),
     ingress: IngressView,
     status: Type.Enum(SERVICE_STATUSES),
-    url: Type.String(),
+    url: Type.String({ description: 'Where it answers: https where its name has a certificate.' }),
+    notes: Type.Array(Type.String(), {
+      description: 'For people: what is allowed and may yet surprise them, such as the limits of sleep.',
+    }),
     live_deployment_id: NullableText('The release that runs now.'),
     canary: CanaryView,
     created_at: Type.String(),

@@ -41,6 +41,7 @@ export function deployment(id: string, fields: Partial<DeploymentRow> = {}): Dep
     image_id: 'sha256:image',
     digest: null,
     commit: null,
+    tag: null,
     trigger: { kind: 'user' },
     reason: null,
     created_by: { kind: 'session', user_id: 'user', token_id: null, name: 'olive' },
