@@ -1224,6 +1224,7 @@ export type Service = {
   status: 'Running' | 'Degraded' | 'Deploying' | 'CrashLoop' | 'Sleeping' | 'Stopped' | 'New'
   /** Of a Degraded service or one in a CrashLoop: what is wrong with a replica, as far as it is known. */
   status_reason: string | null
+  /** Where it answers: https where its name has a certificate. */
   url: string
   /** For people: what is allowed and may yet surprise them, such as the limits of sleep. */
   notes: string[]

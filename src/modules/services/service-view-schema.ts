@@ -104,7 +104,7 @@ export const ServiceView = Type.Object(
     status_reason: NullableText(
       'Of a Degraded service or one in a CrashLoop: what is wrong with a replica, as far as it is known.',
     ),
-    url: Type.String(),
+    url: Type.String({ description: 'Where it answers: https where its name has a certificate.' }),
     notes: Type.Array(Type.String(), {
       description: 'For people: what is allowed and may yet surprise them, such as the limits of sleep.',
     }),
