@@ -26,6 +26,8 @@ export async function forkRegistryServer(settings: Settings): Promise<RegistrySe
       MALLOC_TRIM_THRESHOLD_: '131072',
       MALLOC_MMAP_THRESHOLD_: '131072',
       NODE_COMPILE_CACHE: CODE_CACHE,
+      // What the test runner adds to every process would count as the daemon's.
+      NODE_OPTIONS: '',
     },
   })
   const [ready] = (await once(child, 'message')) as [{ origin: string; token: string }]
