@@ -252,7 +252,7 @@ install_command() {
 # Made by $root/install.sh; run that again after moving the clone.
 if [ "\$1" = daemon ]; then
   # As in \`npm start\`: compiled code is kept instead of the TypeScript parser, and memory that is free goes back to the system.
-  export NODE_COMPILE_CACHE=$code_cache MALLOC_ARENA_MAX=2 MALLOC_TRIM_THRESHOLD_=131072 MALLOC_MMAP_THRESHOLD_=131072
+  export NODE_COMPILE_CACHE=$code_cache MALLOC_ARENA_MAX=2 MALLOC_TRIM_THRESHOLD_=131072 MALLOC_MMAP_THRESHOLD_=131072 UV_THREADPOOL_SIZE=8
   exec $node --max-semi-space-size=4 $main "\$@"
 fi
 exec $node $main "\$@"

@@ -95,7 +95,7 @@ export type Autoscale = {
 
 /** Null (the default): as many replicas as `replicas` says. */
 export type AutoscaleInput = {
-  /** Default 1. 0: the service sleeps when it is idle, and a request wakes it. */
+  /** Default 1. 0: the service sleeps when it is idle, and a request through the ingress wakes it; calls of its neighbours in the project do not. */
   min_replicas?: number
   max_replicas: number
   /** Of the processor limit. Default 70. */
@@ -113,6 +113,15 @@ export type BootstrapBody = {
   username: string
   /** At least 12 characters */
   password: string
+}
+
+export type Canary = {
+  deployment_id: string
+  /** Of the requests. */
+  percent: number
+  /** How many of it ought to run. */
+  replicas: number
+  healthy_replicas: number
 }
 
 export type Certificate = {
@@ -181,6 +190,8 @@ export type CreateDeploymentBody = {
   service_id: string
   /** Deploy although deployments are frozen; for super-admins only. */
   override_freeze?: boolean
+  /** Run it beside the live release for so many percent of the requests, until it is promoted or ended. */
+  canary_percent?: number
   source: {
     type: "upload"
     upload_id: string
@@ -381,6 +392,14 @@ export type Deployment = {
     author: string | null
     message: string | null
   } | null
+  /** Of a redeployment of an image by its tag; null when it was not looked at, or in vain. */
+  tag: {
+    image: string
+    /** Where it led when this deployment began. */
+    digest: string
+    /** That is not the image of this deployment: deploy the image, not the release, to take it. */
+    moved: boolean
+  } | null
   trigger: {
     kind: 'user' | 'webhook' | 'push' | 'auto'
     id?: string
@@ -391,6 +410,8 @@ export type Deployment = {
     token_id: string | null
     name: string
   }
+  /** The share of the requests that it began with as a canary; null: it was to become live. What holds now stands on the service. */
+  canary_percent: number | null
   /** Whether it is what the service runs now. */
   live: boolean
   url: string
@@ -474,7 +495,7 @@ export type DomainChallenge = {
 /** A failure */
 export type Error = {
   /** A stable code */
-  error: 'VALIDATION_ERROR' | 'REDACTED_VALUE' | 'BAD_REQUEST' | 'BAD_JSON' | 'BAD_ARCHIVE' | 'UNAUTHENTICATED' | 'FORBIDDEN' | 'SESSION_REQUIRED' | 'ORIGIN_REFUSED' | 'NOT_FOUND' | 'METHOD_NOT_ALLOWED' | 'REQUEST_TIMEOUT' | 'CONFLICT' | 'NAME_TAKEN' | 'DOMAIN_TAKEN' | 'ALREADY_INITIALIZED' | 'LAST_ADMIN' | 'NOT_EMPTY' | 'DEPLOYMENT_OVER' | 'NOTHING_TO_DEPLOY' | 'UPLOAD_USED' | 'IDEMPOTENCY_MISMATCH' | 'IDEMPOTENCY_IN_PROGRESS' | 'PRECONDITION_FAILED' | 'PAYLOAD_TOO_LARGE' | 'UNSUPPORTED_MEDIA_TYPE' | 'POLICY_REFUSED' | 'DEPLOYS_FROZEN' | 'GIT_FAILED' | 'NOT_SUPPORTED' | 'HEADERS_TOO_LARGE' | 'RATE_LIMITED' | 'INTERNAL' | 'RUNTIME_UNAVAILABLE' | 'STARTING' | 'BUSY' | 'DISK_FULL' | 'BLOB_UNKNOWN' | 'BLOB_UPLOAD_INVALID' | 'BLOB_UPLOAD_UNKNOWN' | 'BLOB_CORRUPT' | 'DIGEST_INVALID' | 'MANIFEST_BLOB_UNKNOWN' | 'MANIFEST_INVALID' | 'MANIFEST_UNKNOWN' | 'NAME_INVALID' | 'NAME_UNKNOWN' | 'SIZE_INVALID' | 'TAG_INVALID' | 'TAG_IMMUTABLE' | 'IN_USE' | 'RANGE_INVALID' | 'QUOTA_EXCEEDED'
+  error: 'VALIDATION_ERROR' | 'REDACTED_VALUE' | 'BAD_REQUEST' | 'BAD_JSON' | 'BAD_ARCHIVE' | 'UNAUTHENTICATED' | 'FORBIDDEN' | 'SESSION_REQUIRED' | 'ORIGIN_REFUSED' | 'NOT_FOUND' | 'METHOD_NOT_ALLOWED' | 'REQUEST_TIMEOUT' | 'CONFLICT' | 'NAME_TAKEN' | 'DOMAIN_TAKEN' | 'ALREADY_INITIALIZED' | 'LAST_ADMIN' | 'NOT_EMPTY' | 'DEPLOYMENT_OVER' | 'NOTHING_TO_DEPLOY' | 'UPLOAD_USED' | 'IDEMPOTENCY_MISMATCH' | 'IDEMPOTENCY_IN_PROGRESS' | 'PRECONDITION_FAILED' | 'PAYLOAD_TOO_LARGE' | 'UNSUPPORTED_MEDIA_TYPE' | 'POLICY_REFUSED' | 'DEPLOYS_FROZEN' | 'GIT_FAILED' | 'HEADERS_TOO_LARGE' | 'RATE_LIMITED' | 'INTERNAL' | 'RUNTIME_UNAVAILABLE' | 'STARTING' | 'BUSY' | 'DISK_FULL' | 'BLOB_UNKNOWN' | 'BLOB_UPLOAD_INVALID' | 'BLOB_UPLOAD_UNKNOWN' | 'BLOB_CORRUPT' | 'DIGEST_INVALID' | 'MANIFEST_BLOB_UNKNOWN' | 'MANIFEST_INVALID' | 'MANIFEST_UNKNOWN' | 'NAME_INVALID' | 'NAME_UNKNOWN' | 'SIZE_INVALID' | 'TAG_INVALID' | 'TAG_IMMUTABLE' | 'IN_USE' | 'RANGE_INVALID' | 'QUOTA_EXCEEDED'
   /** For people */
   message: string
   details?: ({
@@ -705,6 +726,12 @@ export type IngressRoute = {
   service_id: string
   /** Of the table that has it; rises with every change */
   table_version: number
+  /** The release of some of the upstreams that gets so many percent of the requests */
+  canary?: {
+    /** UUIDv7 */
+    deployment_id: string
+    percent: number
+  }
   /** Replicas that may get new requests; none: the ingress answers 503 */
   upstreams: ({
     /** The container's name */
@@ -1195,9 +1222,21 @@ export type Service = {
   tls_enabled: boolean
   ingress: Ingress
   status: 'Running' | 'Degraded' | 'Deploying' | 'CrashLoop' | 'Sleeping' | 'Stopped' | 'New'
+  /** Where it answers: https where its name has a certificate. */
   url: string
+  /** For people: what is allowed and may yet surprise them, such as the limits of sleep. */
+  notes: string[]
   /** The release that runs now. */
   live_deployment_id: string | null
+  /** The release that runs beside the live one for a share of the requests; null: there is none. */
+  canary: {
+    deployment_id: string
+    /** Of the requests. */
+    percent: number
+    /** How many of it ought to run. */
+    replicas: number
+    healthy_replicas: number
+  } | null
   created_at: string
   updated_at: string
 }
@@ -1241,6 +1280,10 @@ export type Session = {
   expires_at: string
   /** Whether it is the session that asks */
   current: boolean
+}
+
+export type SetCanaryBody = {
+  percent: number
 }
 
 export type UpdateRoleBody = {
@@ -1338,7 +1381,7 @@ export type Webhook = {
   skip_markers: boolean
   /** Where the forge sends to, on this API's address. */
   path: string
-  /** The same under the control domain; null when the node has none. */
+  /** The same under the control domain; null when the node has none: then it is `path` under whatever address of this API the forge reaches. */
   url: string | null
   created_by: {
     kind: string
@@ -1399,7 +1442,7 @@ export type WebhookWithSecret = {
   skip_markers: boolean
   /** Where the forge sends to, on this API's address. */
   path: string
-  /** The same under the control domain; null when the node has none. */
+  /** The same under the control domain; null when the node has none: then it is `path` under whatever address of this API the forge reaches. */
   url: string | null
   created_by: {
     kind: string
@@ -2360,6 +2403,33 @@ export interface Operations {
     query: { keep_images?: boolean; delete_volumes?: boolean }
     body: undefined
     answer: undefined
+  }
+  /** Set the share of the requests that the canary gets */
+  setCanary: {
+    method: 'PUT'
+    path: '/v1/services/{id}/canary'
+    params: { id: string }
+    query: Record<never, never>
+    body: SetCanaryBody
+    answer: Canary
+  }
+  /** End the canary; all requests go to the live release */
+  abortCanary: {
+    method: 'DELETE'
+    path: '/v1/services/{id}/canary'
+    params: { id: string }
+    query: Record<never, never>
+    body: undefined
+    answer: undefined
+  }
+  /** Deploy the release of the canary; the canary ends when that is live */
+  promoteCanary: {
+    method: 'POST'
+    path: '/v1/services/{id}/canary/promote'
+    params: { id: string }
+    query: Record<never, never>
+    body: undefined
+    answer: Deployment
   }
   /** List the deployments of a service, newest first */
   listDeployments: {

@@ -41,6 +41,11 @@ function conclude({ output }: Surroundings, service: Service, deployment: Deploy
   const url = deployment.url ?? service.url
   if (SERVED.has(deployment.status)) {
     output.data(deployment, () => plain(url ?? ''))
+    const { tag } = deployment
+    if (tag?.moved)
+      output.note(
+        `${plain(tag.image)} is ${plain(tag.digest)} by now; this is the image of before. berth deploy takes the new one.`,
+      )
     return
   }
   output.data(deployment, () => '')

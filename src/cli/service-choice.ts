@@ -20,6 +20,7 @@ export interface ServiceSettings {
   dockerfile_path?: string
   target?: string
   build_args?: Record<string, string>
+  build_secrets?: string[]
 }
 
 export interface Choice {
@@ -140,9 +141,13 @@ async function applySettings(
   { output }: Surroundings,
   client: Client,
   service: Service,
-  { build_args: args, ...settings }: ServiceSettings,
+  { build_args: args, build_secrets: secrets, ...settings }: ServiceSettings,
 ): Promise<Service> {
-  const wanted = { ...settings, ...(args ? { build_args: { ...service.build_args, ...args } } : {}) }
+  const wanted = {
+    ...settings,
+    ...(args ? { build_args: { ...service.build_args, ...args } } : {}),
+    ...(secrets ? { build_secrets: [...new Set([...(service.build_secrets ?? []), ...secrets])] } : {}),
+  }
   const changed = Object.entries(wanted).filter(
     ([name, value]) => JSON.stringify(service[name as keyof Service]) !== JSON.stringify(value),
   )
@@ -169,12 +174,13 @@ export function nameOfFolder(folder: string): string {
 
 const BUILD_ARG = /^[A-Za-z_][A-Za-z0-9_]*$/
 
-/** Reads `--port`, `--dockerfile`, `--target` and `--build-arg`. Throws a UsageError. */
+/** Reads `--port`, `--dockerfile`, `--target`, `--build-arg` and `--build-secret`. Throws a UsageError. */
 export function readSettings(flags: {
   port?: string | undefined
   dockerfile?: string | undefined
   target?: string | undefined
   'build-arg'?: readonly string[]
+  'build-secret'?: readonly string[]
 }): ServiceSettings {
   const args = (flags['build-arg'] ?? []).map((each): [string, string] => {
     const [name = '', ...value] = each.split('=')
@@ -182,11 +188,18 @@ export function readSettings(flags: {
       throw new UsageError(`--build-arg ${each} is not NAME=VALUE`)
     return [name, value.join('=')]
   })
+  const secrets = flags['build-secret'] ?? []
+  for (const name of secrets)
+    if (!BUILD_ARG.test(name))
+      throw new UsageError(`--build-secret ${name.split('=', 1)[0]} is not the NAME of a variable`, [
+        'Its value is kept with berth env set.',
+      ])
   return {
     ...(flags.port === undefined ? {} : { internal_port: readPort(flags.port) }),
     ...(flags.dockerfile === undefined ? {} : { dockerfile_path: flags.dockerfile }),
     ...(flags.target === undefined ? {} : { target: flags.target }),
     ...(args.length === 0 ? {} : { build_args: Object.fromEntries(args) }),
+    ...(secrets.length === 0 ? {} : { build_secrets: [...secrets] }),
   }
 }
 

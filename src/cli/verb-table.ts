@@ -42,6 +42,10 @@ export const VERBS: Readonly<Record<string, Entry>> = {
     about: 'Bring an earlier release back',
     load: async () => (await import('./verbs/rollback.ts')).rollback,
   },
+  canary: {
+    about: 'A second release for a share of the requests',
+    load: async () => (await import('./verbs/canary.ts')).canary,
+  },
   redeploy: {
     about: 'Deploy what is live once more',
     load: async () => (await import('./verbs/redeploy.ts')).redeploy,

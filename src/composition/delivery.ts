@@ -183,7 +183,16 @@ export async function composeDelivery(
     system,
     store: stores.deployments,
     recordAudit: audit.record,
-    services: { find: stores.services.find, urlOf: traffic.urlOf },
+    services: {
+      find: stores.services.find,
+      urlOf: traffic.urlOf,
+      setCanary: stores.services.setCanary,
+      canaryOf: traffic.canaryOf,
+    },
+    markDraining: stores.replicas.markDraining,
+    publishRoutes: traffic.routes.publish,
+    replicasChanged: reconciler.worker.nudge,
+    onError: reporter(base, 'routes'),
     settings: createReleaseSettings({
       secrets,
       inherited: (id) =>

@@ -7,6 +7,7 @@ import { auditRoutes } from '../modules/audit/audit-routes.ts'
 import { requestRoutes } from '../modules/requests/request-routes.ts'
 import { certificateRoutes } from '../modules/certificates/certificate-routes.ts'
 import { domainRoutes } from '../modules/domains/domain-routes.ts'
+import { canaryRoutes } from '../modules/deployments/canary-routes.ts'
 import { deploymentRoutes } from '../modules/deployments/deployment-routes.ts'
 import { BERTH_ITSELF } from '../modules/identity/context.ts'
 import { freezeRoutes } from '../modules/freezes/freeze-routes.ts'
@@ -119,7 +120,7 @@ export function composeServer(
       traffic.routes.worker.nudge()
       delivery.reconciler.worker.nudge()
     },
-    address: { controlDomain: config.control_domain, httpPort: () => traffic.ports.http },
+    urlOf: traffic.urlOf,
   })
   const node = createNodeOperations({
     system,
@@ -149,6 +150,7 @@ export function composeServer(
   uploadRoutes(server, delivery.uploads)
   volumeRoutes(server, delivery.volumes)
   deploymentRoutes(server, delivery.deployments)
+  canaryRoutes(server, delivery.deployments)
   freezeRoutes(server, delivery.freezes)
   logRoutes(server, delivery.logs.operations)
   registryRoutes(server, {

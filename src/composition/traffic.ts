@@ -4,8 +4,9 @@ import { createIngress } from '../modules/ingress/ingress-control.ts'
 import { createReplicaIntents } from '../modules/replicas/replica-intent.ts'
 import { createRoutePublisher } from '../modules/replicas/route-publisher.ts'
 import { routeRules } from '../modules/services/ingress-rules.ts'
-import { LOCAL_DOMAIN, serviceHostnames, serviceUrl } from '../modules/services/service-hostname.ts'
+import { LOCAL_DOMAIN, serviceHostnames, urlOfHostname } from '../modules/services/service-hostname.ts'
 import { readRouting, type ServiceSummary } from '../modules/services/service-schema.ts'
+import { NOTHING_OBSERVED, viewCanary } from '../modules/services/service-status.ts'
 import { expectedMounts } from '../modules/volumes/volume-mounts.ts'
 import { type Base, reporter } from './base.ts'
 import { controlRoutes } from './control-route.ts'
@@ -36,6 +37,7 @@ export function composeTraffic(base: Base) {
     listServices: stores.services.listAll,
     listDeleting: stores.services.listDeleting,
     listLiveDeployments: stores.deployments.listLive,
+    listCanaries: stores.deployments.listCanaries,
     listOpenDeployments: stores.deployments.listOpen,
     projectNameOf,
     hostnamesOf,
@@ -84,8 +86,13 @@ export function composeTraffic(base: Base) {
       if (!service) return ''
       return hostnamesOf(service, projectNameOf(service.project_id) ?? '')[0] ?? ''
     },
-    urlOf: (service: ServiceSummary): string =>
-      serviceUrl(service.name, projectNameOf(service.project_id) ?? '', config.control_domain, ports.http),
+    canaryOf: (service: ServiceSummary) =>
+      viewCanary(service, intents.observe([service.id]).get(service.id) ?? NOTHING_OBSERVED),
+    urlOf: (service: ServiceSummary): string => {
+      const projectName = projectNameOf(service.project_id) ?? ''
+      const [hostname = ''] = serviceHostnames(service.name, projectName, config.control_domain)
+      return urlOfHostname(hostname, secured.has(hostname), ports)
+    },
   }
 }
 function listChallenges({ domains, certificates }: Base['stores']): Challenge[] {

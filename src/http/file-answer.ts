@@ -6,9 +6,10 @@ import type { System } from '../lib/system.ts'
 const LARGE_BLOCK = 512 * 1024
 const SMALL_BLOCK = 64 * 1024
 const FEW = 8
+/** One is sent while others are read. */
 const BLOCKS = 3
-/** Parts of a block of memory for direct I/O: one is sent while others are read. */
-const DIRECT_BLOCKS = 4
+/** Reads that are under way at a time, so that the disk need not wait for us. */
+const READS = 2
 
 /** What direct I/O is aligned to. */
 const ALIGNMENT = 4096
@@ -26,9 +27,9 @@ export interface FilePartToSend {
   readonly handle: FileHandle
   readonly start: number
   readonly end: number
-  /** Memory to read into that fits a file which is opened for direct I/O; given back by `release`. */
-  readonly memory?: Buffer | undefined
-  /** Told when it is over, with how long reading so many bytes was waited for. */
+  /** Memory to read into that fits a file which is opened for direct I/O, three blocks or so; given back by `release`. */
+  readonly memory?: readonly Buffer[] | undefined
+  /** Told when it is over, with how long reading so many bytes was waited for: not at all where the client is slower than the disk. */
   readonly release?: ((bytes: number, readMs: number) => void) | undefined
 }
 
@@ -87,13 +88,7 @@ interface Slot {
 /** Memory that is read into in turn. */
 function slotsFor({ memory, start, end }: FilePartToSend): Slot[] {
   const sent = Promise.resolve()
-  if (memory) {
-    const size = memory.length / DIRECT_BLOCKS
-    return Array.from({ length: DIRECT_BLOCKS }, (_, index) => ({
-      buffer: memory.subarray(index * size, (index + 1) * size),
-      sent,
-    }))
-  }
+  if (memory) return memory.map((buffer) => ({ buffer, sent }))
   const size = Math.max(1, Math.min(sending <= FEW ? LARGE_BLOCK : SMALL_BLOCK, end - start))
   return Array.from({ length: Math.min(BLOCKS, Math.ceil((end - start) / size)) }, () => ({
     buffer: Buffer.allocUnsafeSlow(size),
@@ -101,9 +96,16 @@ function slotsFor({ memory, start, end }: FilePartToSend): Slot[] {
   }))
 }
 
+/** A block of the file on its way into memory. */
+interface Reading {
+  readonly slot: Slot
+  readonly at: number
+  readonly result: Promise<{ bytesRead: number }>
+}
+
 async function sendBlocks(
   response: Writable,
-  { handle, start, end, memory }: FilePartToSend,
+  part: FilePartToSend,
   slots: readonly Slot[],
   { reading, writing }: { reading: { bytes: number; ms: number }; writing: Writing },
   clock: Clock,
@@ -113,31 +115,49 @@ async function sendBlocks(
   const onClose = (): void => gone.reject(new ClientGone())
   response.once('close', onClose)
   if (response.destroyed) onClose()
+  const underWay: Reading[] = []
+  const sendNext = async (): Promise<void> => {
+    const next = underWay[0]
+    if (!next) return
+    const startedAt = clock.monotonic()
+    const { bytesRead } = await next.result
+    reading.ms += clock.monotonic() - startedAt
+    reading.bytes += bytesRead
+    underWay.shift()
+    next.slot.sent = write(response, wanted(part, next, bytesRead), writing)
+  }
   try {
-    let at = memory ? start - (start % ALIGNMENT) : start
-    for (let turn = 0; at < end; turn += 1) {
+    let at = part.memory ? part.start - (part.start % ALIGNMENT) : part.start
+    for (let turn = 0; at < part.end; turn += 1) {
       const slot = slots[turn % slots.length]
       if (!slot) return
       await Promise.race([slot.sent, gone.promise])
-      const { buffer } = slot
-      const startedAt = clock.monotonic()
-      const { bytesRead } = await handle.read(
-        buffer,
-        0,
-        memory ? buffer.length : Math.min(buffer.length, end - at),
-        at,
-      )
-      reading.ms += clock.monotonic() - startedAt
-      reading.bytes += bytesRead
-      const [from, to] = [Math.max(0, start - at), Math.min(bytesRead, end - at)]
-      if (to <= from) throw new Error('the file is shorter than it was')
-      slot.sent = write(response, buffer.subarray(from, to), writing)
-      at += bytesRead
+      underWay.push({ slot, at, result: readBlock(part, slot.buffer, at) })
+      at += slot.buffer.length
+      if (underWay.length >= Math.min(READS, slots.length)) await sendNext()
     }
+    while (underWay.length > 0) await sendNext()
     await Promise.race([Promise.all(slots.map((slot) => slot.sent)), gone.promise])
   } finally {
     response.off('close', onClose)
+    // Nobody may have the memory, or close the file, while the kernel still reads into it.
+    await Promise.allSettled(underWay.map(({ result }) => result))
   }
+}
+
+function readBlock(part: FilePartToSend, buffer: Buffer, at: number): Promise<{ bytesRead: number }> {
+  const length = part.memory ? buffer.length : Math.min(buffer.length, part.end - at)
+  const result = part.handle.read(buffer, 0, length, at)
+  result.catch(() => {})
+  return result
+}
+
+/** What of a block belongs to the part. Throws when the file has become shorter. */
+function wanted(part: FilePartToSend, { slot, at }: Reading, bytesRead: number): Buffer {
+  const to = Math.min(slot.buffer.length, part.end - at)
+  // A regular file is read whole, but at its end.
+  if (bytesRead < to) throw new Error('the file is shorter than it was')
+  return slot.buffer.subarray(Math.max(0, part.start - at), to)
 }
 
 /** Resolves when the bytes have left the buffer, which may then be filled anew. */

@@ -25,8 +25,6 @@ export interface Answer {
   local(answer: LocalAnswer): void
   /** What the client says of the forms that it takes. */
   accepts(): string | undefined
-  /** Leaves the client's socket to another protocol, with nothing on it that keeps this request in memory. */
-  handOver(): void
 }
 
 /** Whoever sent a request, as far as serving it goes. */

@@ -23,6 +23,8 @@ export class Attempts {
   private readonly repeatable: boolean
   private tried: UpstreamState[] = NONE
   private upstream: UpstreamState | undefined
+  /** Which of two releases the request was drawn for; undefined before the first draw. */
+  private canary: boolean | undefined
   private count = 0
   /** A kept connection turned out to be closed: that says nothing of the replica (RFC 9112, section 9.3.1). */
   private stale = false
@@ -75,8 +77,15 @@ export class Attempts {
     const { context, head, tried } = this
     const { now } = context.clock
     const kept = head.rules && keptUpstream(head.rules, head, route, tried, now)
-    this.upstream = kept ?? pickUpstream(route, tried, now)
+    this.upstream = kept ?? pickUpstream(route, this.isForCanary(route), tried, now)
     return this.upstream
+  }
+
+  /** Drawn once: another attempt is not another chance. */
+  private isForCanary({ split }: RouteState): boolean {
+    if (split === undefined) return false
+    this.canary ??= this.context.routes.draw.isAmong(split.percent)
+    return this.canary
   }
 
   /** A replica took no connection. Nothing has been sent, so that any request may try another one. */

@@ -40,6 +40,12 @@ export class ChunkedDecoder {
   private digits = 0
   private extensionBytes = 0
   private trailerText = ''
+  private readonly strict: boolean
+
+  /** `strict`: a trailer that would frame a message is a fault. */
+  constructor(strict: boolean) {
+    this.strict = strict
+  }
 
   get finished(): boolean {
     return this.state === FINISHED
@@ -128,7 +134,7 @@ export class ChunkedDecoder {
       return end
     }
     if (length > 2) {
-      const trailers = parseTrailers(text.slice(0, length), MAX_TRAILERS)
+      const trailers = parseTrailers(text.slice(0, length), MAX_TRAILERS, this.strict)
       if (typeof trailers === 'string') this.fault = trailers
       else this.trailers = trailers
     }

@@ -9,7 +9,7 @@ import type { RequestBody } from './request-body.ts'
 import type { RequestHead } from './request-head.ts'
 import type { ResponseFault, ResponseHead } from './response-head.ts'
 import type { ResponseSink } from './response-parser.ts'
-import { Splice, type UpgradeRequest } from './upgrade.ts'
+import { Splice, type UpgradeClient } from './upgrade.ts'
 import type { ConnectionUser, UpstreamConnection } from './upstream-connection.ts'
 import type { WorkerContext } from './worker-context.ts'
 
@@ -22,7 +22,7 @@ export class Exchange implements ServedRequest, HeldRequest, ConnectionUser, Res
   private readonly client: RequestClient
   private readonly answer: Answer
   private readonly head: RequestHead
-  private readonly upgrade: UpgradeRequest | null
+  private readonly upgrade: UpgradeClient | null
   private readonly body: RequestBody | null
   private readonly attempts: Attempts
   private readonly record: AccessRecord
@@ -214,10 +214,8 @@ export class Exchange implements ServedRequest, HeldRequest, ConnectionUser, Res
     this.detach()
     this.done = true
     this.record.switched(head.status)
-    this.answer.handOver()
+    connection.user = new Splice(this.context, upgrade, connection, head, buffer.subarray(start, end))
     client.served(this)
-    const behind = Buffer.from(buffer.subarray(start, end))
-    connection.user = new Splice(this.context, upgrade, connection, head, behind)
   }
 
   ended(): void {

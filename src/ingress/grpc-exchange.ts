@@ -9,8 +9,8 @@ import type { Answer, RequestClient, ServedRequest } from './answer.ts'
 import { AccessRecord, CLIENT_GONE } from './access-record.ts'
 import { Attempts } from './attempts.ts'
 import type { HeldRequest } from './hold.ts'
+import type { StreamSource } from './http2-body.ts'
 import type { Incoming } from './incoming.ts'
-import type { BodySource } from './request-body.ts'
 import type { RequestHead } from './request-head.ts'
 import type { ResponseHead } from './response-head.ts'
 import type { UpstreamSession } from './upstream-session.ts'
@@ -25,7 +25,7 @@ export class GrpcExchange implements ServedRequest, HeldRequest {
   private readonly client: RequestClient
   private readonly answer: Answer
   private readonly head: RequestHead
-  private readonly source: BodySource | null
+  private readonly source: StreamSource | null
   private readonly attempts: Attempts
   private readonly record: AccessRecord
   private session: UpstreamSession | null = null
@@ -124,10 +124,13 @@ export class GrpcExchange implements ServedRequest, HeldRequest {
   }
 
   /** Carries the client's messages to wherever the call is now, no faster than they are taken. */
-  private carry({ stream: from }: BodySource): void {
+  private carry({ stream: from }: StreamSource): void {
     this.flowing = true
     from.on('error', ignore)
+    let room = this.head.rules?.max_body_bytes ?? Number.POSITIVE_INFINITY
     from.on('data', (piece: Buffer) => {
+      room -= piece.length
+      if (room < 0) return this.fail(413, 'body_too_long')
       const { stream } = this
       if (stream === null || stream.destroyed || stream.write(piece)) return
       from.pause()
@@ -153,6 +156,7 @@ export class GrpcExchange implements ServedRequest, HeldRequest {
       keepAliveMs: -1,
       upgrade: '',
       trailer: '',
+      dated: true,
     }
     this.attempts.answered(head)
     this.answer.begin(head, hasBody)

@@ -91,8 +91,6 @@ export class Http2Answer implements Answer {
     return this.accept
   }
 
-  handOver(): void {}
-
   /** `respond` and its like throw on a stream that the client has reset. */
   private get isOpen(): boolean {
     return !this.stream.destroyed && !this.stream.closed && !this.stream.headersSent

@@ -7,8 +7,10 @@ import {
 } from 'node:http2'
 import type { TLSSocket } from 'node:tls'
 import { passOn } from './admission.ts'
+import { ConnectionNames } from './connection-names.ts'
 import { countAnswer, type RequestClient, type ServedRequest } from './answer.ts'
 import { Http2Answer } from './http2-answer.ts'
+import { createStreamSource } from './http2-body.ts'
 import { readHttp2Head } from './http2-request-head.ts'
 import type { Incoming } from './incoming.ts'
 import type { IngressLimits } from './limits.ts'
@@ -65,6 +67,7 @@ class Http2Session {
   private readonly context: WorkerContext
   private readonly session: ServerHttp2Session
   private readonly peer: Peer
+  private readonly names: ConnectionNames
   private readonly streams = new Set<Http2Client>()
   private idleSince: number
   private used = false
@@ -72,6 +75,7 @@ class Http2Session {
   constructor(context: WorkerContext, socket: TLSSocket, peer: Peer, closed: () => void) {
     this.context = context
     this.peer = peer
+    this.names = new ConnectionNames(socket)
     this.idleSince = context.clock.now
     this.session = performServerHandshake(socket, sessionOptions(context.limits))
     this.session.on('error', ignore)
@@ -93,7 +97,7 @@ class Http2Session {
     })
     context.counters.requests += 1
     try {
-      serve(context, client, stream, headers, raw, this.peer)
+      serve(context, client, stream, headers, raw, this.peer, this.names)
     } catch (error) {
       context.caught(error)
       client.destroy()
@@ -199,8 +203,13 @@ function serve(
   headers: IncomingHttpHeaders,
   raw: readonly string[],
   peer: Peer,
+  names: ConnectionNames,
 ): void {
-  const head = readHttp2Head(raw, stream.endAfterHeaders, peer, context.limits, context.newRequestId)
+  const read = readHttp2Head(raw, stream.endAfterHeaders, peer, context.limits, context.newRequestId)
+  // A proxy in front may carry requests for all names by one connection.
+  const misdirected = typeof read === 'object' && !peer.trusted && !names.covers(read.hostname)
+  // RFC 9110, section 15.5.20: the client asks again by a connection of its own.
+  const head = misdirected ? 421 : read
   const answer = new Http2Answer(context, stream, headers)
   if (typeof head === 'number') {
     countAnswer(context, head)
@@ -219,13 +228,7 @@ function readIncoming(
   answer: Http2Answer,
 ): Incoming {
   if (head.body === 'none') return { client, head, answer, body: null, source: null, upgrade: null }
-  let trailers: readonly string[] = []
-  stream.on('trailers', (_headers, _flags, rawTrailers: string[]) => (trailers = rawTrailers))
-  const source = {
-    stream,
-    trailers: () => trailers,
-    discard: () => discardBody(context, client, stream),
-  }
+  const source = createStreamSource(stream, context.limits.discarded_body_bytes, () => client.answered())
   return {
     client,
     head,
@@ -234,18 +237,6 @@ function readIncoming(
     source,
     upgrade: null,
   }
-}
-
-/** Takes the rest of a body that nobody wants within bounds, then tells the client to stop (RFC 9113, section 8.1). */
-function discardBody(context: WorkerContext, client: Http2Client, stream: ServerHttp2Stream): void {
-  if (stream.destroyed || stream.readableEnded) return
-  let room = context.limits.discarded_body_bytes
-  client.answered()
-  stream.on('data', (piece: Buffer) => {
-    room -= piece.length
-    if (room < 0 && !stream.closed) stream.close(constants.NGHTTP2_NO_ERROR)
-  })
-  stream.resume()
 }
 
 function ignore(): void {}

@@ -50,8 +50,6 @@ export interface IngressLimits {
   http2_streams: number
   /** What nghttp2 may keep in memory for one HTTP/2 connection, in MiB. */
   http2_session_mib: number
-  /** Requests that a client may have waiting behind the one being served on the same connection. */
-  pipelined_requests: number
   /** Requests that may wait for a replica of one service in each worker. */
   held_requests: number
   /** How much of a request body is read and thrown away so that the client gets to see an early answer. */
@@ -86,7 +84,6 @@ export const DEFAULT_LIMITS: IngressLimits = {
   certificate_contexts: 512,
   http2_streams: 128,
   http2_session_mib: 8,
-  pipelined_requests: 64,
   held_requests: 1_000,
   discarded_body_bytes: 1024 * 1024,
 }

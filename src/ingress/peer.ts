@@ -27,6 +27,12 @@ export class Peer {
     return this.lastLines
   }
 
+  /** Nothing more will be asked of it for long. */
+  forget(): void {
+    this.lastHost = ''
+    this.lastLines = ''
+  }
+
   /**
    * Who the request is from: the peer, or the last one in the chain of a trusted peer's X-Forwarded-For that is not itself trusted.
    * What stands in front of that one anybody can have written.

@@ -38,8 +38,6 @@ export function createProxyFront(context: WorkerContext, peers: ProxiedPeers, se
     else server.emit('connection', socket)
   })
   front.maxConnections = context.limits.client_connections
-  // An HTTP server looks after slow clients only from here on.
-  front.on('listening', () => server.emit('listening'))
   return front
 }
 

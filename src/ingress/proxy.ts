@@ -1,7 +1,7 @@
-import { Server as NetServer, type Socket } from 'node:net'
+import type { Server as NetServer, Socket } from 'node:net'
 import type { CertificateIndex } from './certificate-index.ts'
-import { ClientConnection } from './client-connection.ts'
-import { createHttp1Server } from './http1-front.ts'
+import type { Http1Connection } from './http1-connection.ts'
+import { createHttp1Front } from './http1-front.ts'
 import { createHttp2Front } from './http2-front.ts'
 import { Peer } from './peer.ts'
 import { createProxyFront, ProxiedPeers } from './proxy-front.ts'
@@ -41,28 +41,14 @@ export function createProxy(context: WorkerContext, certificates: CertificateInd
   const proxied = new ProxiedPeers(trust.sendsProxyHeader)
   const peerOf = (socket: Socket): Peer =>
     new Peer(proxied.addressOf(socket), 'encrypted' in socket, trust.isTrusted)
-  const clients = new Map<Socket, ClientConnection>()
-  const server = createHttp1Server(context, (socket) => clients.get(socket))
-
-  server.on('connection', (socket) => {
-    const client = new ClientConnection(socket, peerOf(socket), context.limits.pipelined_requests)
-    clients.set(socket, client)
-    context.counters.connections += 1
-    socket.on('close', () => {
-      clients.delete(socket)
-      contain(context, () => client.abandon())
-    })
-  })
-  server.on('drop', () => context.log('connection_dropped', { open: clients.size }))
+  const http1 = createHttp1Front(context, peerOf)
   const http2 = createHttp2Front(context, peerOf)
-  const tls = createTlsFront(context, certificates, {
-    http1: (socket) => server.emit('connection', socket),
-    http2: http2.accept,
-  })
+  const tls = createTlsFront(context, certificates, { http1: http1.accept, http2: http2.accept })
+  const clients = http1.connections
 
   const front = (each: NetServer): NetServer =>
     trust.expectsProxyHeaders ? createProxyFront(context, proxied, each) : each
-  const listeners = { http: front(server), https: front(tls.server) }
+  const listeners = { http: front(http1.server), https: front(tls.server) }
 
   return {
     tls,
@@ -74,11 +60,11 @@ export function createProxy(context: WorkerContext, certificates: CertificateInd
     },
     beginDrain: () => {
       context.draining = true
-      for (const each of [listeners.http, listeners.https]) stopListening(each)
+      for (const each of [listeners.http, listeners.https]) each.close()
       http2.beginDrain()
     },
     closeIdle: () => {
-      server.closeIdleConnections()
+      for (const client of clients) if (client.idle && client.socket.writableLength === 0) client.destroy()
       http2.closeIdle()
     },
     closeRequests: () => {
@@ -89,12 +75,7 @@ export function createProxy(context: WorkerContext, certificates: CertificateInd
   }
 }
 
-/** Not http's own `close`, which would at once cut connections whose next request may be on its way. */
-function stopListening(server: NetServer): void {
-  NetServer.prototype.close.call(server)
-}
-
-function tick(context: WorkerContext, clients: ReadonlyMap<Socket, ClientConnection>): void {
+function tick(context: WorkerContext, clients: ReadonlySet<Http1Connection>): void {
   const { clock, limits } = context
   const elapsed = context.system.monotonic() - clock.real
   const stalled = elapsed > 2 * limits.tick_ms
@@ -106,14 +87,13 @@ function tick(context: WorkerContext, clients: ReadonlyMap<Socket, ClientConnect
     upstream.closeExpired(stalled ? Number.POSITIVE_INFINITY : now)
     for (const { user } of upstream.connections) contain(context, () => user?.tick(now))
   }
-  for (const client of clients.values())
-    if (client.discardUntil <= now || client.stalls(now, limits.client_stall_ms)) client.socket.destroy()
+  for (const client of clients) contain(context, () => client.tick(now))
   context.holds.tick(now)
   context.routes.sweep()
 }
 
-function close(clients: ReadonlyMap<Socket, ClientConnection>, upgraded: boolean): void {
-  for (const client of clients.values()) if (client.upgraded === upgraded) client.socket.destroy()
+function close(clients: ReadonlySet<Http1Connection>, upgraded: boolean): void {
+  for (const client of clients) if (client.upgraded === upgraded) client.socket.destroy()
 }
 
 function contain(context: WorkerContext, run: () => void): void {

@@ -1,15 +1,24 @@
-import type { IncomingMessage } from 'node:http'
-import type { Readable } from 'node:stream'
-import type { ClientConnection } from './client-connection.ts'
+import type { KeptPiece } from './read-buffers.ts'
 import { plainFields } from './response-head.ts'
 import type { UpstreamConnection } from './upstream-connection.ts'
-import type { WorkerContext } from './worker-context.ts'
 
 const LAST_CHUNK = '0\r\n'
 
+/** Takes a request body. */
+export interface BodySink {
+  /** A piece that may be kept until it is released. */
+  piece(piece: KeptPiece): void
+  /** The body is whole. One that breaks off never ends: its client is gone then. */
+  end(): void
+}
+
 /** Where a request body comes from. */
 export interface BodySource {
-  readonly stream: Readable
+  /** Sends everything to the sink from now on. */
+  start(sink: BodySink): void
+  /** Holds the client back; what has been read already may still come. */
+  pause(): void
+  resume(): void
   /** Names and values in turn; asked for behind the end. */
   trailers(): readonly string[]
   /** Nobody wants what still comes: throws it away within bounds. */
@@ -17,7 +26,7 @@ export interface BodySource {
 }
 
 /** Carries a request body from the client to a replica, no faster than the replica takes it. */
-export class RequestBody {
+export class RequestBody implements BodySink {
   /** The last byte has been handed to the connection. */
   complete = false
   /** More has come than `limit`: nothing more is passed on. */
@@ -46,17 +55,14 @@ export class RequestBody {
   start(connection: UpstreamConnection, moved: () => void): void {
     this.connection = connection
     this.moved = moved
-    const { stream } = this.source
-    stream.on('error', ignore)
-    stream.on('data', (piece: Buffer) => this.take(piece))
-    stream.on('end', () => this.end())
+    this.source.start(this)
   }
 
   /** The replica takes more. */
   drained(): void {
     if (!this.held) return
     this.held = false
-    this.source.stream.resume()
+    this.source.resume()
     this.moved()
   }
 
@@ -67,31 +73,35 @@ export class RequestBody {
     this.source.discard()
   }
 
-  private take(piece: Buffer): void {
+  piece({ bytes, release }: KeptPiece): void {
     const { connection } = this
-    if (connection === null || this.overflowed) return
-    this.limit -= piece.length
-    this.overflowed = this.limit < 0
-    if (this.overflowed) return this.moved()
+    this.limit -= bytes.length
+    if (connection === null || this.overflowed || this.limit < 0) {
+      release?.()
+      if (connection === null || this.overflowed) return
+      this.overflowed = true
+      this.moved()
+      return
+    }
     const { socket } = connection
     let room: boolean
     if (this.chunked) {
       socket.cork()
-      socket.write(`${piece.length.toString(16)}\r\n`, 'latin1')
-      socket.write(piece)
+      socket.write(`${bytes.length.toString(16)}\r\n`, 'latin1')
+      socket.write(bytes, release)
       room = socket.write('\r\n', 'latin1')
       socket.uncork()
     } else {
-      room = socket.write(piece)
+      room = socket.write(bytes, release)
     }
-    if (!room) {
+    if (!room && !this.held) {
       this.held = true
-      this.source.stream.pause()
+      this.source.pause()
     }
     this.moved()
   }
 
-  private end(): void {
+  end(): void {
     const { connection } = this
     if (connection === null) return
     this.complete = true
@@ -107,28 +117,3 @@ export class RequestBody {
     return lines
   }
 }
-
-/**
- * Reads the rest of a body that nobody wants, so that the client gets to see the answer and may go on with the connection. A
- * client that sends on regardless is cut off: closing at once instead would destroy the answer on its way (RFC 9112, section 9.6).
- */
-export function discardBody(
-  request: IncomingMessage,
-  client: ClientConnection,
-  context: WorkerContext,
-): void {
-  if (request.readableEnded || client.socket.destroyed) return
-  let room = context.limits.discarded_body_bytes
-  client.discardUntil = context.clock.now + context.limits.request_body_idle_ms
-  request.on('error', ignore)
-  request.on('data', (piece: Buffer) => {
-    room -= piece.length
-    if (room < 0) client.socket.destroy()
-  })
-  request.on('end', () => {
-    client.discardUntil = Number.POSITIVE_INFINITY
-  })
-  request.resume()
-}
-
-function ignore(): void {}

@@ -1,9 +1,9 @@
-import type { IncomingMessage } from 'node:http'
 import { claimsScheme, type ForwardedClaims, NO_CLAIMS } from './forwarded.ts'
 import { HeaderKind, headerKind, listHas, listTokens } from './header-names.ts'
 import type { IngressLimits } from './limits.ts'
 import type { CompiledRules } from './rules/compiled-rules.ts'
 import type { Peer } from './peer.ts'
+import type { RawRequest } from './request-parser.ts'
 import { parseLength } from './response-head.ts'
 
 /** A request that may be passed on: what the proxy needs to know of it, and the bytes for the application. */
@@ -25,7 +25,11 @@ export interface RequestHead {
   idempotent: boolean
   isHead: boolean
   body: 'none' | 'length' | 'chunked'
+  /** Of the body; -1 when the request names none. */
+  length: number
   expectsContinue: boolean
+  /** The client would send its next request on the same connection. */
+  persistent: boolean
   /** It is a gRPC call by HTTP/2, and goes to the application by HTTP/2. */
   grpc: boolean
   /** The whole header section with its empty line. */
@@ -56,33 +60,46 @@ export interface Fields {
   takesTrailers: boolean
   /** The client waits for a 100 before it sends the body. */
   expects: boolean
+  /** It expects something that nobody knows (RFC 9110, section 10.1.1). */
+  expectsOther: boolean
+  closes: boolean
+  keepsAlive: boolean
   requestId: string
   claims: ForwardedClaims
 }
 
 /**
- * Checks a request and writes the header section for the application. A number is the status to answer with instead. llhttp has
- * parsed it strictly; what it lets through and two parties could read in two ways is refused here.
+ * Checks a request of HTTP/1 and writes the header section for the application. A number is the status to answer with instead: what two
+ * parties could read in two ways is refused here, as far as `parseRequest` has not done so.
  */
 export function readRequestHead(
-  request: IncomingMessage,
+  request: RawRequest,
   peer: Peer,
-  manner: RequestManner,
+  upgrades: boolean,
   limits: IngressLimits,
   newRequestId: () => string,
 ): RequestHead | number {
-  if (request.httpVersionMajor !== 1) return 505
-  const raw = request.rawHeaders
-  if (raw.length > limits.request_header_count * 2) return 431
+  const { method, target: url, minor, fields: raw } = request
   let fields = readFields(raw, peer.trusted, NONE)
   if (typeof fields === 'number') return fields
   if (fields.named.length > 0) fields = readFields(raw, peer.trusted, fields.named) as Fields
   // RFC 9112, section 6.1: a 1.0 message with a transfer coding has faulty framing. A length beside it is refused everywhere.
-  if (fields.chunked && (fields.length !== -1 || request.httpVersionMinor === 0)) return 400
-  const method = request.method ?? ''
+  if (fields.chunked && (fields.length !== -1 || minor === 0)) return 400
   if (method === 'TRACE' || method === 'CONNECT') return 405
-  const target = readTarget(request.url ?? '', method, fields.host, peer.secure, limits)
-  return typeof target === 'number' ? target : writeHead(fields, method, target, peer, manner, newRequestId)
+  // A 1.0 client knows of no expectations (RFC 9110, section 10.1.1).
+  if (fields.expectsOther && minor === 1) return 417
+  const target = readTarget(url, method, fields.host, peer.secure, limits)
+  if (typeof target === 'number') return target
+  const head = writeHead(
+    fields,
+    method,
+    target,
+    peer,
+    { expectsContinue: fields.expects && minor === 1, upgrades },
+    newRequestId,
+  )
+  head.persistent = !fields.closes && (minor === 1 || fields.keepsAlive)
+  return head
 }
 
 /** Where a request goes: the path with its query, and the host that it names. */
@@ -120,7 +137,9 @@ export function writeHead(
     idempotent: IDEMPOTENT.has(method),
     isHead: method === 'HEAD',
     body: fields.chunked ? 'chunked' : fields.length > 0 ? 'length' : 'none',
+    length: fields.length,
     expectsContinue: manner.expectsContinue,
+    persistent: true,
     grpc: false,
     text,
   }
@@ -141,6 +160,9 @@ export function readFields(
     trailers: '',
     takesTrailers: false,
     expects: false,
+    expectsOther: false,
+    closes: false,
+    keepsAlive: false,
     requestId: '',
     claims: NO_CLAIMS,
   }
@@ -177,7 +199,7 @@ function takeField(fields: Fields, kind: HeaderKind, name: string, value: string
       fields.chunked = true
       return 0
     case HeaderKind.connection:
-      if (value !== 'keep-alive' && value !== 'close') fields.named = [...fields.named, ...listTokens(value)]
+      takeConnection(fields, value)
       return 0
     case HeaderKind.te:
       fields.takesTrailers ||= listHas(value, 'trailers')
@@ -186,7 +208,8 @@ function takeField(fields: Fields, kind: HeaderKind, name: string, value: string
       fields.trailers = fields.trailers === '' ? value : `${fields.trailers}, ${value}`
       return 0
     case HeaderKind.expect:
-      fields.expects ||= value.toLowerCase() === '100-continue'
+      if (value.toLowerCase() === '100-continue') fields.expects = true
+      else fields.expectsOther = true
       return 0
     case HeaderKind.requestId:
       if (REQUEST_ID.test(value)) fields.requestId = value
@@ -196,6 +219,15 @@ function takeField(fields: Fields, kind: HeaderKind, name: string, value: string
       return 0
   }
 }
+
+function takeConnection(fields: Fields, value: string): void {
+  const tokens = value === 'keep-alive' ? KEEP_ALIVE : listTokens(value)
+  if (tokens.includes('close')) fields.closes = true
+  if (tokens.includes('keep-alive')) fields.keepsAlive = true
+  if (tokens !== KEEP_ALIVE && value !== 'close') fields.named = [...fields.named, ...tokens]
+}
+
+const KEEP_ALIVE: readonly string[] = ['keep-alive']
 
 function takeClaim(fields: Fields, kind: HeaderKind, name: string, value: string): void {
   if (fields.claims === NO_CLAIMS) fields.claims = { ...NO_CLAIMS }

@@ -1,3 +1,4 @@
+import { type FieldFault, readFieldLines } from './field-lines.ts'
 import { HeaderKind, headerKind, listTokens, withoutNamed } from './header-names.ts'
 
 /** The header section of an upstream's response, checked, without what belongs to the connection. */
@@ -17,18 +18,16 @@ export interface ResponseHead {
   upgrade: string
   /** The Trailer field's value; empty when there is none. */
   trailer: string
+  /** It says when it was made. */
+  dated: boolean
 }
 
 /** Why a response is refused: a short name for logs and counters. Never shown to a client. */
 export type ResponseFault =
   | 'status_line'
-  | 'header_name'
-  | 'header_value'
-  | 'line_ending'
+  | FieldFault
   | 'header_size'
-  | 'header_count'
   | 'content_length'
-  | 'framing_blank'
   | 'transfer_encoding'
   | 'chunk_size'
   | 'chunk_extension'
@@ -39,17 +38,8 @@ export type ResponseFault =
   | 'unexpected_upgrade'
 
 const TAB = 0x09
-const LF = 0x0a
-const CR = 0x0d
 const SPACE = 0x20
-const COLON = 0x3a
 const DEL = 0x7f
-
-/** tchar of RFC 9110, section 5.6.2. */
-const TOKEN = new Uint8Array(256)
-for (const char of "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") {
-  TOKEN[char.charCodeAt(0)] = 1
-}
 
 /**
  * Parses a whole header section: `text` from its start to `end`, the index just behind the empty line. Strict where a lenient
@@ -87,6 +77,7 @@ function emptyHead(status: number, reason: string, reusable: boolean): ResponseH
     keepAliveMs: -1,
     upgrade: '',
     trailer: '',
+    dated: false,
   }
 }
 
@@ -114,35 +105,14 @@ function parseFields(
   head: ResponseHead,
   maxHeaders: number,
 ): ResponseFault | undefined {
+  const all: string[] = []
+  const fault = readFieldLines(text, start, end, maxHeaders, all)
+  if (fault !== undefined) return fault
   const named: string[] = []
-  const last = end - 2
-  let at = start
-  let count = 0
-  while (at < last) {
-    count += 1
-    if (count > maxHeaders) return 'header_count'
-    let colon = at
-    while (TOKEN[text.charCodeAt(colon)] === 1) colon += 1
-    if (colon === at || text.charCodeAt(colon) !== COLON) return 'header_name'
-    const name = text.slice(at, colon)
-    let from = colon + 1
-    let code = text.charCodeAt(from)
-    while (code === SPACE || code === TAB) code = text.charCodeAt((from += 1))
-    let to = from
-    while (code !== CR) {
-      if ((code < SPACE && code !== TAB) || code === DEL) return code === LF ? 'line_ending' : 'header_value'
-      code = text.charCodeAt((to += 1))
-    }
-    if (text.charCodeAt(to + 1) !== LF) return 'line_ending'
-    at = to + 2
-    code = text.charCodeAt(to - 1)
-    while (to > from && (code === SPACE || code === TAB)) code = text.charCodeAt((to -= 1) - 1)
-    const kind = headerKind(name)
-    // Some parsers do not take a tab for a blank around these values, so that they would see another framing.
-    const frames = kind === HeaderKind.contentLength || kind === HeaderKind.transferEncoding
-    if (frames && text.slice(colon, at).includes('\t')) return 'framing_blank'
-    const fault = takeField(head, kind, name, text.slice(from, to), named)
-    if (fault !== undefined) return fault
+  for (let index = 0; index < all.length; index += 2) {
+    const name = all[index] as string
+    const wrong = takeField(head, headerKind(name), name, all[index + 1] as string, named)
+    if (wrong !== undefined) return wrong
   }
   if (named.length > 0) head.headers = withoutNamed(head.headers, named)
   return undefined
@@ -180,6 +150,7 @@ function takeField(
     case HeaderKind.te:
       return undefined
     default:
+      if (name.length === 4 && name.toLowerCase() === 'date') head.dated = true
       head.headers.push(name, value)
       return undefined
   }
@@ -225,11 +196,15 @@ function keepAliveHint(value: string): number {
   return ms
 }
 
-/** Parses the trailer section of a chunked body, `text` up to and with its empty line, into names and values. */
-export function parseTrailers(text: string, maxHeaders: number): string[] | ResponseFault {
+/**
+ * Parses the trailer section of a chunked body, `text` up to and with its empty line, into names and values. Fields that would frame a
+ * message come too late: they are left out, or refused with `strict`, because one who heeds them sees another message.
+ */
+export function parseTrailers(text: string, maxHeaders: number, strict: boolean): string[] | ResponseFault {
   const head = emptyHead(200, '', true)
   const fault = parseFields(text, 0, text.length, head, maxHeaders)
-  return fault === undefined ? plainFields(head.headers) : 'trailer'
+  if (fault !== undefined || (strict && (head.contentLength !== -1 || head.chunked))) return 'trailer'
+  return plainFields(head.headers)
 }
 
 /** Only fields that neither frame nor route a message may travel as trailers (RFC 9110, section 6.5.1). */

@@ -31,7 +31,7 @@ const FIRST_LOOK_BYTES = 4096
 export class ResponseParser {
   private readonly maxHeadBytes: number
   private readonly maxHeaders: number
-  private readonly decoder = new ChunkedDecoder()
+  private readonly decoder = new ChunkedDecoder(false)
   private state: number = IDLE
   private toHead = false
   private remaining = 0

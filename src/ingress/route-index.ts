@@ -1,3 +1,4 @@
+import { type ReleaseSplit, ReleaseDraw, splitReleases } from './release-split.ts'
 import { EMPTY_TABLE, type Route, type RouteTable } from './route-table.ts'
 import { UpstreamState } from './upstream.ts'
 
@@ -5,6 +6,8 @@ import { UpstreamState } from './upstream.ts'
 export interface RouteState {
   readonly route: Route
   readonly upstreams: readonly UpstreamState[]
+  /** They are of two releases that share the requests. */
+  readonly split: ReleaseSplit | undefined
   /** Where the search for the next replica begins, so that ties take turns. */
   turn: number
 }
@@ -22,6 +25,7 @@ export interface UpstreamLoad {
  */
 export class RouteIndex {
   version = EMPTY_TABLE.version
+  readonly draw = new ReleaseDraw()
   /** Called when a newer table is in place. */
   changed: () => void = () => {}
   private routes = new Map<string, RouteState>()
@@ -52,7 +56,8 @@ export class RouteIndex {
         upstreams.set(key, state)
         return state
       })
-      const state = { route, upstreams: states, turn: 0 }
+      const split = splitReleases(route, states)
+      const state = { route, upstreams: states, split, turn: 0 }
       if (route.hostname.startsWith('*')) wildcards.set(route.hostname.slice(1), state)
       else routes.set(route.hostname, state)
     }
@@ -100,14 +105,26 @@ export class RouteIndex {
 
 /**
  * The replica with the least load that is neither in `tried` nor ejected; an ejected one when there is no other. Undefined: none
- * is left to try.
+ * is left to try. Of two releases it is one of the canary's if `canary`, one of the main release's if not, unless that one has none to give.
  */
 export function pickUpstream(
   route: RouteState,
+  canary: boolean,
   tried: readonly UpstreamState[],
   now: number,
 ): UpstreamState | undefined {
-  const { upstreams } = route
+  const { split, upstreams } = route
+  if (split === undefined) return pickAmong(route, upstreams, tried, now)
+  const found = pickAmong(route, canary ? split.canary : split.main, tried, now)
+  return found === undefined || found.isEjected(now) ? pickAmong(route, upstreams, tried, now) : found
+}
+
+function pickAmong(
+  route: RouteState,
+  upstreams: readonly UpstreamState[],
+  tried: readonly UpstreamState[],
+  now: number,
+): UpstreamState | undefined {
   const count = upstreams.length
   if (count === 1)
     return tried.length > 0 && tried.includes(upstreams[0] as UpstreamState) ? undefined : upstreams[0]

@@ -18,6 +18,8 @@ export interface Route {
   service_id: string
   /** Replicas that may get new requests. Empty: 503. */
   upstreams: Upstream[]
+  /** One of the releases of the replicas gets so many percent of the requests, 1 to 99. */
+  canary?: { deployment_id: string; percent: number }
   /** A request that finds no replica waits so long for a newer table with one, instead of a 503. Without it: not at all. */
   hold_ms?: number
   /** Requests that come without TLS are sent to the same address with it. */
@@ -63,6 +65,7 @@ function isRoute(value: unknown): value is Route {
     Array.isArray(value['upstreams']) &&
     value['upstreams'].every(isUpstream) &&
     isOptional(value['hold_ms'], isHold) &&
+    isOptional(value['canary'], isCanary) &&
     isOptional(value['rules'], isRouteRules) &&
     isOptional(value['https_only'], (flag) => typeof flag === 'boolean')
   )
@@ -70,6 +73,12 @@ function isRoute(value: unknown): value is Route {
 
 function isHold(value: unknown): value is number {
   return isCount(value) && value <= MAX_HOLD_MS
+}
+
+function isCanary(value: unknown): boolean {
+  if (!isRecord(value) || typeof value['deployment_id'] !== 'string') return false
+  const { percent } = value
+  return isCount(percent) && percent >= 1 && percent <= 99
 }
 
 function isOptional(value: unknown, check: (value: unknown) => boolean): boolean {

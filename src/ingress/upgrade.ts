@@ -1,91 +1,110 @@
-import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import { listHas } from './header-names.ts'
+import type { KeptPiece } from './read-buffers.ts'
+import { type RawRequest, valueOf } from './request-parser.ts'
 import type { ResponseHead } from './response-head.ts'
 import type { ConnectionUser, UpstreamConnection } from './upstream-connection.ts'
 import type { WorkerContext } from './worker-context.ts'
 
-/** A client that asked to upgrade, with the bytes that it sent behind its request. */
-export interface UpgradeRequest {
-  socket: Socket
-  behind: Buffer
+/** A client that asked to leave HTTP. */
+export interface UpgradeClient {
+  readonly socket: Socket
+  /** Everything that it sends from now on is the tunnel's, and what it sent behind its request. */
+  enterTunnel(tunnel: TunnelEnd): void
+  /** Reads no more from it, or again. */
+  hold(held: boolean): void
+}
+
+/** What a client's connection tells the tunnel that it is part of. */
+export interface TunnelEnd {
+  fromClient(piece: KeptPiece): void
+  /** All that was written has left. */
+  clientDrained(): void
+  /** It has closed its sending side. */
+  clientEnded(): void
+  clientGone(): void
 }
 
 /**
  * True when a request may leave HTTP. Only WebSocket may: `h2c` and the like would be a tunnel around every rule of this proxy. A
  * request with a body stays HTTP, because its body and the other protocol's first bytes could not be told apart.
  */
-export function mayUpgrade(request: IncomingMessage): boolean {
-  const { headers } = request
+export function mayUpgrade(request: RawRequest): boolean {
+  if (request.method !== 'GET' || request.minor !== 1) return false
+  const connection = valueOf(request, 'connection')
   return (
-    request.method === 'GET' &&
-    request.httpVersionMinor === 1 &&
-    headers.upgrade?.toLowerCase() === 'websocket' &&
-    headers.connection !== undefined &&
-    listHas(headers.connection, 'upgrade') &&
-    headers['content-length'] === undefined &&
-    headers['transfer-encoding'] === undefined
+    connection !== undefined &&
+    listHas(connection, 'upgrade') &&
+    valueOf(request, 'upgrade')?.toLowerCase() === 'websocket' &&
+    valueOf(request, 'content-length') === undefined &&
+    valueOf(request, 'transfer-encoding') === undefined
   )
 }
 
 /** Joins a client and a replica after a 101: bytes both ways, each no faster than the other side takes them. */
-export class Splice implements ConnectionUser {
+export class Splice implements ConnectionUser, TunnelEnd {
   private readonly context: WorkerContext
-  private readonly client: Socket
+  private readonly client: UpgradeClient
   private readonly connection: UpstreamConnection
   private finished = false
   private cancelHalfClosed: (() => void) | null = null
 
+  /** `behind`: what came from the replica behind its header section; looked at during the call only. */
   constructor(
     context: WorkerContext,
-    upgrade: UpgradeRequest,
+    client: UpgradeClient,
     connection: UpstreamConnection,
     head: ResponseHead,
     behind: Buffer,
   ) {
     this.context = context
-    this.client = upgrade.socket
+    this.client = client
     this.connection = connection
+    connection.leaveHttp()
     connection.upstream.upgraded += 1
     context.counters.upgrades += 1
-    this.listen()
-    this.client.write(switchingText(head), 'latin1')
-    if (behind.length > 0) this.client.write(behind)
-    if (upgrade.behind.length > 0) connection.socket.write(upgrade.behind)
-  }
-
-  private listen(): void {
-    const { client, connection } = this
-    client.on('data', (piece: Buffer) => {
-      if (!connection.socket.write(piece)) client.pause()
-    })
-    client.on('drain', () => connection.resume())
-    client.on('end', () => {
-      connection.socket.end()
-      this.awaitOtherSide()
-    })
-    client.on('close', () => this.finish())
+    client.socket.write(switchingText(head), 'latin1')
+    if (behind.length > 0) client.socket.write(Buffer.from(behind))
+    client.enterTunnel(this)
   }
 
   connected(): void {}
 
+  fromClient({ bytes, release }: KeptPiece): void {
+    if (!this.connection.socket.write(bytes, release)) this.client.hold(true)
+  }
+
+  clientDrained(): void {
+    this.connection.resume()
+  }
+
+  clientEnded(): void {
+    this.connection.socket.end()
+    this.awaitOtherSide()
+  }
+
+  clientGone(): void {
+    this.finish()
+  }
+
   received(buffer: Buffer, length: number): void {
-    if (!this.client.write(Buffer.from(buffer.subarray(0, length)))) this.connection.pause()
+    const { bytes, release } = this.connection.keep(buffer, length)
+    if (!this.client.socket.write(bytes, release)) this.connection.pause()
   }
 
   drained(): void {
-    this.client.resume()
+    this.client.hold(false)
   }
 
   ended(): void {
-    this.client.end()
+    this.client.socket.end()
     this.awaitOtherSide()
   }
 
   lost(error: Error | undefined): void {
     this.leave()
     // After a clean end the client still gets what is on its way; after a fault it must not take the end for a clean one.
-    if (error === undefined && this.client.writableEnded) this.awaitOtherSide()
+    if (error === undefined && this.client.socket.writableEnded) this.awaitOtherSide()
     else this.finish()
   }
 
@@ -99,7 +118,7 @@ export class Splice implements ConnectionUser {
   finish(): void {
     this.leave()
     this.cancelHalfClosed?.()
-    this.client.destroy()
+    this.client.socket.destroy()
     this.connection.destroy()
   }
 

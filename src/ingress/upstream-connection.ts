@@ -1,6 +1,7 @@
 import { connect, type Socket } from 'node:net'
-import { ConnectionBuffer } from './read-buffers.ts'
+import { ConnectionBuffer, type KeptPiece } from './read-buffers.ts'
 import { ResponseParser } from './response-parser.ts'
+import { ownSocket, type SocketEvent, type SocketOwner } from './socket-owner.ts'
 import type { UpstreamState } from './upstream.ts'
 import type { WorkerContext } from './worker-context.ts'
 
@@ -24,15 +25,18 @@ export interface ConnectionUser {
 const TCP_OPTIONS = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 } as const
 /** At this many bytes to come, a response gets read buffers of its own. */
 const BULK_BYTES = 64 * 1024
+/** A tunnel through which so much comes at once gets them too. */
+const LARGE_READ_BYTES = 16 * 1024
+const NO_PARSER = new ResponseParser(0, 0)
 
 /**
  * One TCP connection to a replica. Small reads of all connections share one buffer, so that ten thousand idle ones cost nothing;
  * a large body is read into buffers that are passed on as they are.
  */
-export class UpstreamConnection {
+export class UpstreamConnection implements SocketOwner {
   readonly upstream: UpstreamState
   readonly socket: Socket
-  readonly parser: ResponseParser
+  parser: ResponseParser
   readonly buffer: ConnectionBuffer
   user: ConnectionUser | null = null
   connected = false
@@ -61,7 +65,7 @@ export class UpstreamConnection {
         ? connect({ host: upstream.address, port: upstream.port, ...TCP_OPTIONS, onread })
         : connect({ path: socketPath, onread })
     upstream.connections.add(this)
-    this.listen()
+    ownSocket(this.socket, this)
   }
 
   get expiresAt(): number {
@@ -112,6 +116,18 @@ export class UpstreamConnection {
     if (bytes >= BULK_BYTES) this.buffer.bulk = true
   }
 
+  /** It carries another protocol from now on: what read responses is not needed any more. */
+  leaveHttp(): void {
+    this.parser = NO_PARSER
+    this.buffer.bulk = false
+  }
+
+  /** The first `length` bytes of what was read, for longer than the read. */
+  keep(buffer: Buffer, length: number): KeptPiece {
+    this.buffer.bulk = length >= LARGE_READ_BYTES
+    return this.buffer.keep(buffer, 0, length)
+  }
+
   private take(length: number): boolean {
     const { user } = this
     // Bytes that no request asked for: they would be taken for the answer to the next request.
@@ -126,25 +142,22 @@ export class UpstreamConnection {
     return true
   }
 
-  private listen(): void {
-    const { socket } = this
-    socket.on('connect', () => {
+  /** Its socket says so. */
+  onEvent(event: SocketEvent): void {
+    if (event === 'connect') {
       this.connected = true
       this.upstream.reinstate()
       this.tell((user) => user.connected())
-    })
-    socket.on('drain', () => this.tell((user) => user.drained()))
-    socket.on('end', () => {
-      if (this.user === null) this.destroy()
-      else this.tell((user) => user.ended())
-    })
-    socket.on('error', (error) => {
-      this.error = error
-    })
-    socket.on('close', () => {
+    } else if (event === 'drain') this.tell((user) => user.drained())
+    else if (event === 'close') {
       this.tell((user) => user.lost(this.error))
       this.destroy()
-    })
+    } else if (this.user === null) this.destroy()
+    else this.tell((user) => user.ended())
+  }
+
+  onError(error: Error): void {
+    this.error = error
   }
 
   private tell(run: (user: ConnectionUser) => void): void {

@@ -10,6 +10,8 @@ export interface ReadTarget {
 
 interface Handled {
   _handle: object | null
+  /** Whom it counts as open to. */
+  _server: object | null
 }
 
 /**
@@ -35,7 +37,9 @@ export function adoptSocket(accepted: Socket, target: ReadTarget): Socket | unde
     },
   }
   const socket = new Socket(options)
-  // The server counts the connection by the socket that it knows.
-  socket.once('close', () => accepted.destroy())
+  const server = holder._server
+  holder._server = null
+  // Until it closes the server counts it among its connections. What it was is not needed any more.
+  Object.assign(socket, { server, _server: server })
   return socket
 }

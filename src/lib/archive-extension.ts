@@ -18,9 +18,15 @@ export type FullHeader = Omit<RawHeader, 'name' | 'linkname'> & { name: string; 
 
 /** Gathers the pax (`x`, `g`) and GNU (`L`, `K`) headers in front of an entry and applies them to it. */
 export class ArchiveExtensions {
+  readonly #anyBytes: boolean
   #pax: Map<string, Buffer> | undefined
   #longName: string | undefined
   #longLink: string | undefined
+
+  /** `anyBytes`: names need not be UTF-8. */
+  constructor(anyBytes = false) {
+    this.#anyBytes = anyBytes
+  }
 
   /** Whether this header only describes the next one; throws when it is too large to be meant well. */
   isExtension(header: RawHeader): boolean {
@@ -42,8 +48,8 @@ export class ArchiveExtensions {
     const present = typeflag === 'x' ? this.#pax : typeflag === 'L' ? this.#longName : this.#longLink
     if (present !== undefined) throw badArchive('two extended headers describe one entry')
     if (typeflag === 'x') this.#pax = readPaxRecords(body)
-    else if (typeflag === 'L') this.#longName = readLongName(body)
-    else this.#longLink = readLongName(body)
+    else if (typeflag === 'L') this.#longName = readLongName(body, this.#anyBytes)
+    else this.#longLink = readLongName(body, this.#anyBytes)
   }
 
   /** What the header means with all that was said in front of it; forgets that. */
@@ -57,8 +63,12 @@ export class ArchiveExtensions {
     }
     const full = {
       ...header,
-      name: path ? decodeName(path) : (this.#longName ?? requireUtf8(header.name)),
-      linkname: linkpath ? decodeName(linkpath) : (this.#longLink ?? readLink(header)),
+      name: path
+        ? decodeName(path, this.#anyBytes)
+        : (this.#longName ?? requireUtf8(header.name, this.#anyBytes)),
+      linkname: linkpath
+        ? decodeName(linkpath, this.#anyBytes)
+        : (this.#longLink ?? readLink(header, this.#anyBytes)),
     }
     if (this.#pax) applyPax(full, pax)
     this.#pax = undefined
@@ -69,8 +79,8 @@ export class ArchiveExtensions {
 }
 
 /** Some writers leave what they like in the field where there is no link. */
-function readLink(header: RawHeader): string {
-  return header.typeflag === '1' || header.typeflag === '2' ? requireUtf8(header.linkname) : ''
+function readLink(header: RawHeader, anyBytes: boolean): string {
+  return header.typeflag === '1' || header.typeflag === '2' ? requireUtf8(header.linkname, anyBytes) : ''
 }
 
 /** A global header may carry a comment (git archive does); one that names things would rename every entry behind it. */
@@ -80,23 +90,27 @@ function refuseGlobal(records: Map<string, Buffer>): void {
   }
 }
 
-function readLongName(body: Buffer): string {
+function readLongName(body: Buffer, anyBytes: boolean): string {
   const end = body.indexOf(0)
-  return decodeName(end === -1 ? body : body.subarray(0, end))
+  return decodeName(end === -1 ? body : body.subarray(0, end), anyBytes)
 }
 
 function applyPax(header: FullHeader, pax: Map<string, Buffer>): void {
   for (const key of pax.keys()) {
     if (key.startsWith('GNU.sparse.')) throw badArchive('sparse files are not supported', header.name)
   }
-  const size = pax.get('size')?.toString('latin1')
-  if (size !== undefined) header.size = readPaxSize(size, header.name)
+  header.size = readPaxNumber(pax, 'size', header)
+  header.uid = readPaxNumber(pax, 'uid', header)
+  header.gid = readPaxNumber(pax, 'gid', header)
   const mtime = Number(pax.get('mtime')?.toString('latin1') ?? Number.NaN)
   if (Number.isFinite(mtime)) header.mtime_ms = Math.max(0, mtime * 1000)
 }
 
-function readPaxSize(text: string, name: string): number {
-  const size = /^\d{1,16}$/.test(text) ? Number(text) : Number.NaN
-  if (!Number.isSafeInteger(size)) throw badArchive('its size is not valid', name)
-  return size
+/** What a record says, or else the header itself. */
+function readPaxNumber(pax: Map<string, Buffer>, key: 'size' | 'uid' | 'gid', header: FullHeader): number {
+  const text = pax.get(key)?.toString('latin1')
+  if (text === undefined) return header[key]
+  const number = /^\d{1,16}$/.test(text) ? Number(text) : Number.NaN
+  if (!Number.isSafeInteger(number)) throw badArchive(`its ${key} is not valid`, header.name)
+  return number
 }

@@ -15,6 +15,8 @@ export interface RawHeader {
   name: Name
   linkname: Name
   mode: number
+  uid: number
+  gid: number
   size: number
   mtime_ms: number
   typeflag: string
@@ -33,6 +35,8 @@ export function readHeader(block: Buffer): RawHeader {
     name,
     linkname: readName(block, 157, 100),
     mode: (readNumber(block, 100, 8) ?? 0o644) & 0o7777,
+    uid: readNumber(block, 108, 8) ?? 0,
+    gid: readNumber(block, 116, 8) ?? 0,
     size,
     mtime_ms: Math.max(0, (readNumber(block, 136, 12) ?? 0) * 1000),
     typeflag: block[156] === 0 ? '0' : String.fromCharCode(block[156] ?? 0),
@@ -58,14 +62,17 @@ function readName(block: Buffer, offset: number, length: number, prefix?: Buffer
 }
 
 /** The text of a name; throws when it is not whole. */
-export function requireUtf8(name: Name): string {
-  if (!name.isUtf8) throw badArchive('its name is not valid UTF-8', name.text)
+export function requireUtf8(name: Name, anyBytes = false): string {
+  if (!name.isUtf8 && !anyBytes) throw badArchive('its name is not valid UTF-8', name.text)
   return name.text
 }
 
-/** A name in an archive. Other encodings than UTF-8 cannot be told apart, and would come out as different names. */
-export function decodeName(bytes: Buffer): string {
-  return requireUtf8({ text: bytes.toString('utf8'), isUtf8: isUtf8(bytes) })
+/**
+ * A name in an archive. Other encodings than UTF-8 cannot be told apart, and would come out as different names; `anyBytes` lets them pass, for
+ * one who only looks at the ASCII in them.
+ */
+export function decodeName(bytes: Buffer, anyBytes = false): string {
+  return requireUtf8({ text: bytes.toString('utf8'), isUtf8: isUtf8(bytes) }, anyBytes)
 }
 
 /** An octal number, or a GNU base-256 one when the first bit is set; undefined when it is neither or not safe to hold. */

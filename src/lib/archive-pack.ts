@@ -8,8 +8,9 @@ export type PackedEntry = {
   /** The permission bits. */
   mode: number
   mtime_ms?: number
-  /** User and group in one number; left out (0) where it means nothing, as on another machine. */
+  /** The user, and the group unless that is given; left out (0) where it means nothing, as on another machine. */
   owner?: number
+  group?: number
 } & (
   | { kind: 'directory' }
   | { kind: 'symlink'; target: string }
@@ -35,13 +36,7 @@ async function fill(
   entries: AsyncIterable<PackedEntry> | Iterable<PackedEntry>,
 ): Promise<void> {
   for await (const entry of entries) {
-    const headers: Headers = {
-      name: entry.name,
-      mode: entry.mode,
-      mtime: new Date(entry.mtime_ms ?? 0),
-      uid: entry.owner ?? 0,
-      gid: entry.owner ?? 0,
-    }
+    const headers = headersOf(entry)
     if (entry.kind === 'directory')
       await put(archive, { ...headers, name: `${entry.name}/`, type: 'directory' })
     else if (entry.kind === 'symlink')
@@ -52,6 +47,21 @@ async function fill(
         Readable.from(entry.read(), { objectMode: false }),
         archive.entry({ ...headers, type: 'file', size: entry.size }),
       )
+  }
+}
+
+/** The largest user or group that has room in a header itself; others are cut there and written in full in front of it. */
+const MAX_OWNER = 0o777777
+
+function headersOf({ name, mode, mtime_ms = 0, owner = 0, group = owner }: PackedEntry): Headers {
+  const isLarge = Math.max(owner, group) > MAX_OWNER
+  return {
+    name,
+    mode,
+    mtime: new Date(mtime_ms),
+    uid: owner,
+    gid: group,
+    ...(isLarge && { pax: { uid: String(owner), gid: String(group) } }),
   }
 }
 

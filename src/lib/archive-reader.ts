@@ -2,7 +2,7 @@ import { badArchive } from './archive-error.ts'
 import { ArchiveExtensions, type FullHeader } from './archive-extension.ts'
 import { BLOCK, readHeader } from './archive-header.ts'
 
-export type EntryKind = 'file' | 'directory' | 'symlink' | 'link'
+export type EntryKind = 'file' | 'directory' | 'symlink' | 'link' | 'pipe'
 
 /** One entry of a tar archive as the archive tells it: nothing of it is trusted yet. */
 export interface ArchiveEntry {
@@ -12,6 +12,8 @@ export interface ArchiveEntry {
   target: string
   size: number
   mode: number
+  uid: number
+  gid: number
   mtime_ms: number
 }
 
@@ -30,6 +32,9 @@ const KINDS: Readonly<Record<string, EntryKind>> = {
   '5': 'directory',
 }
 
+/** Beside these, what only contents that nobody interprets may have. */
+const DATA_KINDS: typeof KINDS = { ...KINDS, '6': 'pipe' }
+
 /** What is refused, by type flag (POSIX and GNU). */
 const REFUSED: Readonly<Record<string, string>> = {
   '3': 'character devices are not accepted',
@@ -45,9 +50,13 @@ const ZEROS = Buffer.alloc(64 * 1024)
 /**
  * Reads a tar stream chunk by chunk, in constant memory. Stricter than tar itself: whatever two readers could take for different things
  * is refused, because the engine's builder reads the files again with its own.
+ *
+ * Contents of a volume are data that is put back as it was: with `ofVolume` names may be any bytes (they read as UTF-8 with replacements, the
+ * ASCII in them is as it stands) and named pipes are entries, too.
  */
 export class ArchiveReader {
-  readonly #extensions = new ArchiveExtensions()
+  readonly #extensions: ArchiveExtensions
+  readonly #kinds: typeof KINDS
   readonly #block = Buffer.alloc(BLOCK)
   #blockFill = 0
   /** Contents of the present entry or extended header that are still to come, and the padding behind them. */
@@ -57,6 +66,11 @@ export class ArchiveReader {
   #inEntry = false
   #ended = false
   #position = 0
+
+  constructor({ ofVolume = false } = {}) {
+    this.#extensions = new ArchiveExtensions(ofVolume)
+    this.#kinds = ofVolume ? DATA_KINDS : KINDS
+  }
 
   /** Bytes of the tar stream that were read. */
   get position(): number {
@@ -128,7 +142,7 @@ export class ArchiveReader {
       if (header.size === 0) this.#takeExtension(ZEROS.subarray(0, 0))
       return undefined
     }
-    const entry = toEntry(this.#extensions.apply(header))
+    const entry = toEntry(this.#extensions.apply(header), this.#kinds)
     this.#contentsLeft = entry.size
     this.#paddingLeft = padding(entry.size)
     this.#inEntry = true
@@ -152,9 +166,9 @@ function padding(size: number): number {
   return (BLOCK - (size % BLOCK)) % BLOCK
 }
 
-function toEntry(header: FullHeader): ArchiveEntry {
-  const { name, size, mode, mtime_ms } = header
-  const known = KINDS[header.typeflag]
+function toEntry(header: FullHeader, kinds: typeof KINDS): ArchiveEntry {
+  const { name, size, mode, uid, gid, mtime_ms } = header
+  const known = kinds[header.typeflag]
   if (!known) {
     throw badArchive(
       REFUSED[header.typeflag] ?? `entries of type ${JSON.stringify(header.typeflag)} are not supported`,
@@ -170,6 +184,8 @@ function toEntry(header: FullHeader): ArchiveEntry {
     target: kind === 'link' || kind === 'symlink' ? header.linkname : '',
     size,
     mode,
+    uid,
+    gid,
     mtime_ms,
   }
 }

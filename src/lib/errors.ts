@@ -37,7 +37,6 @@ export const ERROR_CATALOGUE = {
   POLICY_REFUSED: { status: 422, message: 'The request is valid but a policy refuses it; see details.' },
   DEPLOYS_FROZEN: { status: 422, message: 'Deployments are frozen; see details.' },
   GIT_FAILED: { status: 422, message: 'The repository cannot be fetched; see the message.' },
-  NOT_SUPPORTED: { status: 422, message: 'This version of Berth does not do that; see details.' },
   HEADERS_TOO_LARGE: { status: 431, message: 'The header fields are too large.' },
   RATE_LIMITED: { status: 429, message: 'Too many requests; try again later.' },
   INTERNAL: { status: 500, message: 'Something went wrong; the request id is in the log.' },

@@ -1,10 +1,13 @@
 import { createHash, type Hash } from 'node:crypto'
-import { closeSync, constants, openSync, readSync, writeSync } from 'node:fs'
+import { closeSync, constants, openSync, readSync, write as writeCallback } from 'node:fs'
+import { flushCompileCache } from 'node:module'
+import { promisify } from 'node:util'
 import { parentPort } from 'node:worker_threads'
+import { createLanes } from './lanes.ts'
 
 /**
- * The body of a hash thread: writes shared blocks to files and hashes them while they are in the processor's cache, and reads what was
- * written otherwise. The thread that serves neither writes nor hashes more than a few kilobytes.
+ * The body of a hash thread: has shared blocks written to files and hashes them meanwhile, and reads what was written otherwise. The thread
+ * that serves neither writes nor hashes more than a few kilobytes.
  */
 export type HashOrder =
   | { op: 'follow'; job: number; path: string; algorithm: string; isWriter: boolean }
@@ -35,12 +38,19 @@ export type HashReport =
 
 interface Job {
   file: number
-  /** The same file past the page cache; undefined where the file system or the disk does not take that. */
+  /** The same file past the page cache; undefined where the file system does not take that. */
   direct: number | undefined
+  /** Blocks go that way: not where the disk has refused it. */
+  isDirect: boolean
   hash: Hash
+  /** Hashed so far. */
   at: number
+  /** Written so far, and to be hashed. */
   to: number
   finishing: boolean
+  /** Under way, the oldest first. They are told of in this order, whichever ends first. */
+  writes: { isDone: boolean; end: number }[]
+  failure: { error: unknown } | undefined
 }
 
 const READ_BYTES = 512 * 1024
@@ -62,7 +72,10 @@ function reportFailure(job: number, error: unknown): void {
 function end(id: number): void {
   const job = jobs.get(id)
   jobs.delete(id)
-  if (!job) return
+  if (job && job.writes.length === 0) close(job)
+}
+
+function close(job: Job): void {
   closeSync(job.file)
   if (job.direct !== undefined) closeSync(job.direct)
 }
@@ -111,39 +124,87 @@ function openDirect(path: string): number | undefined {
   }
 }
 
-function writeAll(file: number, block: Buffer, from: number, to: number, offset: number): void {
-  for (let done = from; done < to;) done += writeSync(file, block, done, to - done, offset + done)
+const writeSome = promisify(writeCallback)
+
+async function writeAll(
+  file: number,
+  block: Buffer,
+  from: number,
+  to: number,
+  offset: number,
+): Promise<void> {
+  for (let done = from; done < to;)
+    done += (await writeSome(file, block, done, to - done, offset + done)).bytesWritten
 }
 
 /**
  * Writes past the page cache what is aligned: an answer waits for the disk in any case, and the copy into fresh pages of the cache costs more than
  * everything else about a push where a hypervisor has to find memory for them.
  */
-function writeBlock(job: Job, block: Buffer, bytes: number, at: number): void {
-  let direct = at % ALIGNMENT === 0 && job.direct !== undefined ? bytes - (bytes % ALIGNMENT) : 0
+async function writeBlock(job: Job, block: Buffer, bytes: number, at: number): Promise<void> {
+  let direct = job.isDirect && at % ALIGNMENT === 0 ? bytes - (bytes % ALIGNMENT) : 0
   if (job.direct !== undefined && direct > 0) {
     try {
-      writeAll(job.direct, block, 0, direct, at)
+      await writeAll(job.direct, block, 0, direct, at)
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EINVAL') throw error
-      closeSync(job.direct)
-      job.direct = undefined
+      job.isDirect = false
       direct = 0
     }
   }
-  writeAll(job.file, block, direct, bytes, at)
+  await writeAll(job.file, block, direct, bytes, at)
 }
 
-function write(job: Job, order: HashOrder & { op: 'write' }): void {
+/** Writes of a thread that wait for the disk at a time: it is slower one after the other, and Node has few threads to wait in. */
+const lanes = createLanes(2)
+
+async function writeInTurn(job: Job, order: HashOrder & { op: 'write' }): Promise<void> {
+  try {
+    await lanes.run(async () => {
+      const block = blocks.get(order.block)
+      if (!block) throw new Error('the block is unknown')
+      if (!job.failure) await writeBlock(job, block, order.bytes, order.at)
+    })
+  } catch (error) {
+    job.failure ??= { error }
+  }
+}
+
+async function write(id: number, job: Job, order: HashOrder & { op: 'write' }): Promise<void> {
   const { bytes, at } = order
+  const entry = { isDone: false, end: at + bytes }
+  job.writes.push(entry)
+  const written = writeInTurn(job, order)
   const block = blocks.get(order.block)
-  if (!block) throw new Error('the block is unknown')
-  writeBlock(job, block, bytes, at)
-  job.to = Math.max(job.to, at + bytes)
-  // What was there before is read first.
-  if (job.at !== at) return
-  job.hash.update(bytes === block.length ? block : block.subarray(0, bytes))
-  job.at = job.to
+  // What was there before is read first, and then this too.
+  if (block && job.at === at) {
+    job.hash.update(bytes === block.length ? block : block.subarray(0, bytes))
+    job.at = entry.end
+  }
+  await written
+  entry.isDone = true
+  settleWrites(id, job)
+}
+
+/** Tells of writes that have ended; of a failure only when none is under way: then nobody touches the blocks or the file any more. */
+function settleWrites(id: number, job: Job): void {
+  if (job.failure) {
+    if (job.writes.some(({ isDone }) => !isDone)) return
+    job.writes = []
+    if (jobs.get(id) === job) {
+      reportFailure(id, job.failure.error)
+      end(id)
+    } else close(job)
+    return
+  }
+  while (job.writes[0]?.isDone === true) {
+    job.to = Math.max(job.to, job.writes[0].end)
+    job.writes.shift()
+    report({ job: id, wrote: true })
+  }
+  if (jobs.get(id) !== job) {
+    if (job.writes.length === 0) close(job)
+  } else if (job.at < job.to || job.finishing) wake()
 }
 
 function obey(order: HashOrder): void {
@@ -156,7 +217,17 @@ function obey(order: HashOrder): void {
     const flags = order.isWriter ? constants.O_RDWR | constants.O_CREAT : constants.O_RDONLY
     const file = openSync(order.path, flags, 0o600)
     const direct = order.isWriter ? openDirect(order.path) : undefined
-    jobs.set(order.job, { file, direct, hash: createHash(order.algorithm), at: 0, to: 0, finishing: false })
+    jobs.set(order.job, {
+      file,
+      direct,
+      isDirect: direct !== undefined,
+      hash: createHash(order.algorithm),
+      at: 0,
+      to: 0,
+      finishing: false,
+      writes: [],
+      failure: undefined,
+    })
     return
   }
   // First of all: it is told once, also to an upload that has failed meanwhile.
@@ -173,10 +244,8 @@ function obey(order: HashOrder): void {
     end(order.job)
     return
   }
-  if (order.op === 'write') {
-    write(job, order)
-    report({ job: order.job, wrote: true })
-  } else if (order.op === 'advance') job.to = Math.max(job.to, order.to)
+  if (order.op === 'write') void write(order.job, job, order)
+  else if (order.op === 'advance') job.to = Math.max(job.to, order.to)
   else {
     job.to = order.size
     job.finishing = true
@@ -194,3 +263,6 @@ parentPort?.on('message', (order: HashOrder) => {
     end(order.job)
   }
 })
+
+// The thread is ended from outside, which keeps nothing: the next one would be compiled anew, and the first push waits for that.
+setImmediate(flushCompileCache)

@@ -23,8 +23,8 @@ export interface Following {
 export interface FileHasher {
   /** `isWriter`: the file is opened for writing, and made if there is none. */
   follow(path: string, algorithm: HashAlgorithm, options?: { isWriter: boolean }): Following
-  /** Has the threads forget the blocks that they have seen. */
-  forgetBlocks(): void
+  /** Ends threads that have nothing to do, ten mebibytes each; the others forget the blocks that they have seen. */
+  rest(): void
   close(): Promise<void>
 }
 
@@ -57,7 +57,8 @@ class HashFailure extends Error {
 /** Makes the hash threads as they are needed. */
 export function createFileHasher(): FileHasher {
   const threads: Thread[] = []
-  const most = Math.min(MAX_THREADS, availableParallelism())
+  // One core is the serving thread's.
+  const most = Math.max(1, Math.min(MAX_THREADS, availableParallelism() - 1))
   let lastJob = 0
   let closed = false
 
@@ -103,7 +104,11 @@ export function createFileHasher(): FileHasher {
       send(thread, { op: 'follow', job, path, algorithm, isWriter })
       return follower(thread, job, algorithm, promise)
     },
-    forgetBlocks: () => {
+    rest: () => {
+      for (const thread of threads.filter(({ load }) => load === 0)) {
+        threads.splice(threads.indexOf(thread), 1)
+        void thread.worker.terminate()
+      }
       for (const thread of threads) {
         thread.blocks.clear()
         send(thread, { op: 'forget' })

@@ -12,7 +12,7 @@ import type { Runtime, VolumeInfo } from './runtime.ts'
 
 type VolumeVerbs = Pick<
   Runtime,
-  'ensureVolume' | 'removeVolume' | 'listVolumes' | 'readVolume' | 'writeVolume'
+  'ensureVolume' | 'removeVolume' | 'listVolumes' | 'readVolume' | 'writeVolume' | 'setVolumeRoot'
 >
 
 export interface DockerVolumesOptions {
@@ -23,10 +23,9 @@ export interface DockerVolumesOptions {
 
 /** An image of nothing, for carriers. */
 const CARRIER_IMAGE = 'berth/carrier:1'
-/** Where a carrier has its volume. */
-const CARRIED = '/volume'
-/** The engine leaves out the entry `./` of an archive, so the root of a volume is named from outside. Anyone in a container may write into it. */
-const ROOT_ENTRY = 'volume/'
+/** Where a carrier has its volume. The engine leaves out the entry `./` of an archive, so the root of a volume is named from outside. */
+const CARRIED_NAME = 'volume'
+const CARRIED = `/${CARRIED_NAME}`
 /** A tar of nothing. */
 const EMPTY_TAR_BYTES = 1024
 const REMOVE_TIMEOUT_MS = 60_000
@@ -116,6 +115,15 @@ export function createDockerVolumes(options: DockerVolumesOptions): VolumeVerbs 
     if (!answer.readableEnded) await once(answer, 'end', { signal })
   }
 
+  const withCarrier = async (volume: string, use: (carrier: string) => Promise<void>): Promise<void> => {
+    const carrier = await makeCarrier(volume)
+    try {
+      await use(carrier)
+    } finally {
+      await removeCarrier(carrier).catch(() => (swept = undefined))
+    }
+  }
+
   const makeCarrier = async (volume: string): Promise<string> => {
     await ensureSwept()
     if (!(await findOwn(volume))) throw new AppError('NOT_FOUND', { cause: new Error(`no volume ${volume}`) })
@@ -195,24 +203,20 @@ export function createDockerVolumes(options: DockerVolumesOptions): VolumeVerbs 
     writeVolume: async (name, contents, signal) => {
       const broken = new AbortController()
       contents.once('error', (error) => broken.abort(error))
-      let carrier: string | undefined
       try {
-        carrier = await makeCarrier(name)
         const both = AbortSignal.any([signal, broken.signal])
-        await putArchive(
-          carrier,
-          '/',
-          packArchive([{ kind: 'directory', name: ROOT_ENTRY, mode: 0o777 }]),
-          both,
-        )
-        await putArchive(carrier, CARRIED, contents, both)
+        await withCarrier(name, (carrier) => putArchive(carrier, CARRIED, contents, both))
       } catch (error) {
         signal.throwIfAborted()
         throw broken.signal.aborted ? broken.signal.reason : error
       } finally {
         contents.destroy()
-        if (carrier !== undefined) await removeCarrier(carrier).catch(() => (swept = undefined))
       }
+    },
+
+    setVolumeRoot: async (name, { uid, gid, mode, mtime_ms }, signal) => {
+      const root = { kind: 'directory', name: CARRIED_NAME, mode, mtime_ms, owner: uid, group: gid } as const
+      await withCarrier(name, (carrier) => putArchive(carrier, '/', packArchive([root]), signal))
     },
   }
 }

@@ -10,6 +10,7 @@ import type {
   RuntimeEvent,
   VolumeSpec,
 } from './runtime.ts'
+import type { VolumeRoot } from './volume-root.ts'
 
 /** What a container of an image does once it is started. */
 export interface FakeProgram {
@@ -55,7 +56,7 @@ export interface FakeEngine {
   readonly networks: Map<string, NetworkSpec>
   readonly images: Map<string, ImageInfo>
   /** With their contents as one tar. */
-  readonly volumes: Map<string, VolumeSpec & { contents: Buffer }>
+  readonly volumes: Map<string, VolumeSpec & { contents: Buffer; root?: VolumeRoot }>
   readonly containers: Map<string, FakeContainer>
   /** By image reference or id. */
   readonly programs: Map<string, FakeProgramOf>

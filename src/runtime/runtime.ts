@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream'
+import type { VolumeRoot } from './volume-root.ts'
 
 /**
  * The port to a container engine: about a dozen verbs, spoken by the deployments, the reconciler and the log follower.
@@ -28,10 +29,12 @@ export interface Runtime {
   /** The contents of a volume as an uncompressed tar, with owners and modes, read as fast as it is taken. Absent throws NOT_FOUND. */
   readVolume(name: string, signal: AbortSignal): Promise<Readable>
   /**
-   * Unpacks an uncompressed tar into a volume, over what is there. When it throws, some of it may be there. The tar is destroyed in any case.
-   * Absent throws NOT_FOUND.
+   * Unpacks an uncompressed tar into a volume, over what is there; what it says of the root itself is left to `setVolumeRoot`. When it throws,
+   * some of it may be there. The tar is destroyed in any case. Absent throws NOT_FOUND.
    */
   writeVolume(name: string, contents: Readable, signal: AbortSignal): Promise<void>
+  /** Gives the root folder of a volume an owner, a mode and a time; what is in it stays as it is. Absent throws NOT_FOUND. */
+  setVolumeRoot(name: string, root: VolumeRoot, signal: AbortSignal): Promise<void>
 
   /** The image behind a reference or id, or undefined. */
   findImage(reference: string): Promise<ImageInfo | undefined>

@@ -1,4 +1,5 @@
 import Sqlite from 'better-sqlite3'
+import { createLookups } from './lookups.ts'
 import { createWriteAheadLog, type WriteAheadLog } from './write-ahead-log.ts'
 
 /** A value that SQLite takes as a parameter. */
@@ -13,6 +14,11 @@ export interface Database {
   all<Row>(sql: string, parameters?: SqlParameters): Row[]
   /** The first row, or undefined. */
   get<Row>(sql: string, parameters?: SqlParameters): Row | undefined
+  /**
+   * As `get`, answered from memory as long as nothing has been written by this connection, which is the only one that writes. The row is shared:
+   * nobody may change it.
+   */
+  lookUp<Row>(sql: string, parameters: Readonly<Record<string, string | number>>): Row | undefined
   /** Runs a write; returns how many rows it changed. */
   run(sql: string, parameters?: SqlParameters): number
   /** Runs several statements without parameters (migrations). */
@@ -59,6 +65,12 @@ function wrap(sqlite: Sqlite.Database, log: WriteAheadLog | undefined): Database
     return statement
   }
   let effects: (() => void)[] = []
+  const lookups = createLookups()
+  const get = <Row>(sql: string, parameters: SqlParameters = {}): Row | undefined => {
+    const statement = prepare(sql)
+    if (!statement.readonly) lookups.forget()
+    return statement.get(parameters) as Row | undefined
+  }
 
   const transact = <T>(work: () => T): T => {
     if (sqlite.inTransaction) return work()
@@ -69,6 +81,8 @@ function wrap(sqlite: Sqlite.Database, log: WriteAheadLog | undefined): Database
       result = sqlite.transaction(work).immediate()
     } catch (error) {
       effects = []
+      // What was read of the transaction's own writes is not so.
+      lookups.forget()
       throw error
     }
     const due = effects
@@ -78,14 +92,23 @@ function wrap(sqlite: Sqlite.Database, log: WriteAheadLog | undefined): Database
   }
 
   return {
-    all: <Row>(sql: string, parameters: SqlParameters = {}) => prepare(sql).all(parameters) as Row[],
-    get: <Row>(sql: string, parameters: SqlParameters = {}) =>
-      prepare(sql).get(parameters) as Row | undefined,
+    all: <Row>(sql: string, parameters: SqlParameters = {}) => {
+      const statement = prepare(sql)
+      if (!statement.readonly) lookups.forget()
+      return statement.all(parameters) as Row[]
+    },
+    get,
+    lookUp: <Row>(sql: string, parameters: Readonly<Record<string, string | number>>) =>
+      lookups.get(sql, parameters, () => get<Row>(sql, parameters)),
     run: (sql, parameters = {}) => {
+      lookups.forget()
       if (!sqlite.inTransaction) log?.committed()
       return prepare(sql).run(parameters).changes
     },
-    exec: (sql) => void sqlite.exec(sql),
+    exec: (sql) => {
+      lookups.forget()
+      sqlite.exec(sql)
+    },
     transact,
     transactUnsettled: (work) => {
       if (sqlite.inTransaction || !log) return transact(work)

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import type { CertificatePair } from '../../src/ingress/certificate-file.ts'
 import { makeCertificate } from '../support/certificate.ts'
 import { rssMibOf } from './ingress/bench-process.ts'
+import { makeCertificates } from './ingress/many-certificates.ts'
 import {
   DOWNLOAD,
   HANDSHAKES,
@@ -67,13 +68,12 @@ async function compareNames(
   seconds: number,
   wanted: (name: string) => boolean,
 ): Promise<void> {
-  const names = Array.from({ length: MANY_NAMES }, (_, index) => `n${index}.many.localhost`)
+  const names = Array.from({ length: MANY_NAMES }, (_, index) => `n${10_000 + index}.many.localhost`)
   const scenario = manyNames(names)
   if (!wanted(scenario.name)) return
   await using stack = new AsyncDisposableStack()
   const sink = await startSink(stack)
-  const pairs = new Map<string, CertificatePair>()
-  for (const name of names) pairs.set(name, await makeCertificate(name))
+  const pairs = await makeCertificates(names)
   await compare(stack, directory, sink.port, pairs, [scenario], rounds, seconds)
 }
 

@@ -47,6 +47,7 @@ const USAGE: [args: string[], said: string][] = [
   [['services', 'rm'], 'something is missing: berth services rm SERVICE'],
   [['ps', '-o', 'yaml'], '--output knows json and text, not yaml'],
   [['deploy', '--port', '70000'], '--port 70000 is neither a port nor "none"'],
+  [['deploy', '--build-secret', 'TOKEN=abc'], '--build-secret TOKEN is not the NAME of a variable'],
   [['deploy', '--build-arg', 'A'], '--build-arg A is not NAME=VALUE'],
   [['deploy', 'no/such/folder'], 'there is no folder'],
   [['-x', 'ps'], 'unknown option -x'],

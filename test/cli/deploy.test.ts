@@ -115,10 +115,21 @@ test('Dockerfile, target and build arguments become settings of the service, and
   await person.berth(['deploy', app, '-s', 'web'])
   t.same(api.uploaded, ['.dockerignore', 'docker/', 'docker/web'], 'the Dockerfile of the service is known')
   t.match(
-    await person.berth(['deploy', app, '-s', 'web', '--build-arg', 'B=3', '--dockerfile', 'docker/web']),
-    { status: 0, stderr: /Changed settings of web: build_args\./ },
+    await person.berth([
+      'deploy',
+      app,
+      '-s',
+      'web',
+      '--build-arg',
+      'B=3',
+      '--dockerfile',
+      'docker/web',
+      '--build-secret',
+      'TOKEN',
+    ]),
+    { status: 0, stderr: /Changed settings of web: build_args, build_secrets\./ },
   )
-  t.match(api.services, [{ build_args: { A: '1=2', B: '3' }, target: 'run' }])
+  t.match(api.services, [{ build_args: { A: '1=2', B: '3' }, build_secrets: ['TOKEN'], target: 'run' }])
 })
 
 test('a deployment that fails ends with status 6 and the reason, and its record is on stdout as JSON', async (t) => {

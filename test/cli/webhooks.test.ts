@@ -23,6 +23,32 @@ test('a webhook is made, used, listed, given another secret and removed', async 
   t.match(listed.stdout, /^lab +yes +main, x\/\* +- +web\/\*\* +http\S+\/v1\/hooks\//m)
   t.notMatch(listed.stdout, secret)
 
+  t.match(await berth('set'), { status: 2, stderr: /nothing to change/ })
+  t.match(await berth('set', '--branch', 'x', '--default-branch'), { status: 2, stderr: /contradict/ })
+  const change = async (...flags: string[]) => {
+    t.match(await berth('set', 'lab', ...flags), {
+      status: 0,
+      stdout: '',
+      stderr: /Changed the webhook lab of web: /,
+    })
+    return (await app.must(token, 'GET', url)).list[0]
+  }
+  t.match(await change('--default-branch', '--tag', 'v*', '--any-path', '--ignore-markers', '--disable'), {
+    name: 'lab',
+    enabled: false,
+    branches: null,
+    tags: ['v*'],
+    paths: [],
+    skip_markers: false,
+  })
+  t.match(await change('--branch', 'main', '--no-tags', '--path', 'web/**', '--obey-markers', '--enable'), {
+    enabled: true,
+    branches: ['main'],
+    tags: [],
+    paths: ['web/**'],
+    skip_markers: true,
+  })
+
   const send = (key: string) =>
     app.send(
       undefined,

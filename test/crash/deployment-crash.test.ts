@@ -74,6 +74,7 @@ for (const kind of ['first', 'replacing'] as const) {
 for (const kind of [
   'first',
   'git',
+  'external_image',
   'replacing',
   'rollback',
   'superseding',

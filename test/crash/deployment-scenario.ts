@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { containerName } from '../../src/modules/replicas/container-spec.ts'
 import { addService, ask, type Delivery, deploy, release } from '../support/delivery.ts'
 import type { Source } from '../support/delivery-world.ts'
+import type { ServiceSource } from '../../src/modules/services/service-schema.ts'
 import { LABELS } from '../../src/runtime/labels.ts'
 import { HOST, type Scenario } from './crash-run.ts'
 
@@ -12,7 +13,14 @@ export interface DeploymentState {
   old: string | undefined
 }
 
-type Kind = 'first' | 'git' | 'replacing' | 'rollback' | 'superseding' | 'with release command'
+type Kind =
+  | 'first'
+  | 'git'
+  | 'external_image'
+  | 'replacing'
+  | 'rollback'
+  | 'superseding'
+  | 'with release command'
 
 /** An application whose release command takes its time, and tells when it has ended. */
 const migrating: Source = {
@@ -51,22 +59,42 @@ function countReleaseCommands(world: Delivery): void {
   })
 }
 
+const IMAGE = 'registry.example.com/shop/web:1'
+const SOURCES: { [kind in Kind]?: ServiceSource } = {
+  git: { type: 'git', repo_url: 'https://host/shop.git', git_ref: null, submodules: false },
+  external_image: { type: 'external_image', image: IMAGE, auto_deploy: false },
+}
+
+/** A tag that leads elsewhere as soon as its digest is known: whoever goes on must not follow it. */
+function moveOnce(world: Delivery): void {
+  world.moveTag(IMAGE)
+  const { obtain } = world.imageSource
+  let isMoved = false
+  world.imageSource.obtain = (...args) => {
+    if (!isMoved) world.moveTag(IMAGE)
+    isMoved = true
+    return obtain(...args)
+  }
+}
+
 /** A deployment of a service with two replicas that a request asked for, and perhaps died over. In the end it is live. */
 export function deployment(kind: Kind, options: { machineDies?: boolean } = {}): Scenario<DeploymentState> {
   return {
     prepare: async (world, daemon) => {
       const release_command = kind === 'with release command' ? ['migrate'] : null
-      const source =
-        kind === 'git' ? { source: { type: 'git' as const, repo_url: 'https://host/shop.git' } } : {}
+      const source = SOURCES[kind] ? { source: SOURCES[kind] } : {}
       const service = await addService(world, daemon, 'web', { replicas: 2, release_command, ...source })
       if (kind === 'with release command') countReleaseCommands(world)
       if (kind === 'git') world.push()
-      if (['first', 'git', 'with release command'].includes(kind)) return { service, old: undefined }
+      if (kind === 'external_image') moveOnce(world)
+      if (['first', 'git', 'external_image', 'with release command'].includes(kind))
+        return { service, old: undefined }
       const first = await release(world, daemon, service)
       return { service, old: kind === 'rollback' ? await release(world, daemon, service) : first }
     },
     act: async (world, daemon, { service }) => {
-      if (kind === 'rollback' || kind === 'git') return ask(daemon, service, { type: kind })
+      if (kind === 'rollback' || kind === 'git' || kind === 'external_image')
+        return ask(daemon, service, { type: kind })
       const asked = [deploy(world, daemon, service, kind === 'with release command' ? migrating : {})]
       if (kind === 'superseding') asked.push(deploy(world, daemon, service), deploy(world, daemon, service))
       return Promise.all(asked)
@@ -114,6 +142,8 @@ export function deployment(kind: Kind, options: { machineDies?: boolean } = {}):
       t.same(existsSync(work) ? readdirSync(work) : [], [])
       for (const { id } of releases) {
         t.match(world.logText(id), /It is live/)
+        if (kind === 'external_image')
+          t.ok((world.logText(id).match(/ is sha256:/g) ?? []).length < 2, 'its digest was found out once')
         if (kind !== 'with release command') continue
         t.match(world.logText(id), /migrated/)
         t.equal(begun.get(world)?.length, 1, 'the release command ran once')

@@ -1,9 +1,17 @@
 import { test } from 'tap'
 import { installBerth } from '../support/daemon.ts'
-import { application, createService, deployFiles, readDeploymentLog, waitForEnd } from '../support/deploy.ts'
+import {
+  application,
+  createService,
+  type Deployment,
+  deployFiles,
+  readDeploymentLog,
+  waitForEnd,
+} from '../support/deploy.ts'
 import { startLoad } from '../support/load.ts'
+import { waitFor } from '../support/wait.ts'
 
-test('five redeployments and a bad one under load cost no request', async (t) => {
+test('redeployments, a bad one and canaries under load cost no request', async (t) => {
   const berth = await installBerth(t)
   const service = await createService(berth, 'web', {
     replicas: 2,
@@ -13,13 +21,36 @@ test('five redeployments and a bad one under load cost no request', async (t) =>
   t.equal(first.status, 'Healthy', first.reason ?? 'the first deployment is live')
 
   const load = startLoad(berth.httpPort(), 'web.default.localhost', { connections: 32, perSecond: 600 })
-  for (let version = 1; version <= 5; version += 1) {
+  for (let version = 1; version <= 4; version += 1) {
     const deployment = await deployFiles(berth, service, application(`version ${version}`))
     const ended = await waitForEnd(berth, deployment.id)
     t.equal(ended.status, 'Healthy', `version ${version} is live`)
   }
   const bad = await deployFiles(berth, service, application('bad version', { healthStatus: 503 }))
   const ended = await waitForEnd(berth, bad.id)
+  const canary = await deployFiles(berth, service, application('canary'), { canary_percent: 20 })
+  const begun = await waitForEnd(berth, canary.id)
+  t.equal(begun.status, 'Healthy', begun.reason ?? 'the canary runs')
+  const url = `/v1/services/${service}`
+  const since = new Date().toISOString()
+  t.match(await berth.call('PUT', `${url}/canary`, { percent: 30 }), { percent: 30, replicas: 1 })
+  const shareOf = async (id: string): Promise<number> => {
+    const noted = await berth.call<{ deployment_id: string }[]>(
+      'GET',
+      `${url}/requests?since=${since}&limit=1000`,
+    )
+    return noted.length < 1000 ? -1 : noted.filter((each) => each.deployment_id === id).length / noted.length
+  }
+  const share = await waitFor('the log has a thousand requests', async () => {
+    const found = await shareOf(canary.id)
+    return found >= 0 && { found }
+  })
+  t.ok(Math.abs(share.found - 0.3) < 0.05, `${share.found} of the requests are in the log as the canary's`)
+  const promoted = await berth.call<Deployment>('POST', `${url}/canary/promote`)
+  t.equal((await waitForEnd(berth, promoted.id)).status, 'Healthy')
+  const given = await deployFiles(berth, service, application('given up'), { canary_percent: 50 })
+  t.equal((await waitForEnd(berth, given.id)).status, 'Healthy')
+  await berth.call('DELETE', `${url}/canary`)
   const report = await load.stop()
 
   t.equal(ended.status, 'Failed')
@@ -31,7 +62,8 @@ test('five redeployments and a bad one under load cost no request', async (t) =>
   t.equal(report.failed, 0, `no request failed (${report.failures.join('; ')})`)
   t.ok(report.per_second >= 500, `${Math.round(report.per_second)} requests a second`)
   t.notOk('bad version' in report.answers, 'no request reached the bad version')
-  for (let version = 0; version <= 5; version += 1)
+  for (let version = 0; version <= 4; version += 1)
     t.ok(`version ${version}` in report.answers, `version ${version} answered`)
+  t.ok('canary' in report.answers && 'given up' in report.answers, 'the canaries answered')
   t.equal((await berth.call<{ status: string }>('GET', `/v1/services/${service}`)).status, 'Running')
 })

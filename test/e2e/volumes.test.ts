@@ -1,11 +1,11 @@
-import { readFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'tap'
 import { type Installation, installBerth } from '../support/daemon.ts'
 import { createService, deployFiles, waitForEnd } from '../support/deploy.ts'
 import { startLoad } from '../support/load.ts'
 
-const TAR_BLOCK = 512
+const SPARSE_BYTES = 300_000
 
 /** Counts its starts in its volume and answers with the count and what else is there; a second writer is found by its lock. */
 function application(version: string, healthy = true): Record<string, string> {
@@ -27,9 +27,36 @@ function application(version: string, healthy = true): Record<string, string> {
         response.statusCode = ${healthy ? 200 : 503}
         response.end(${JSON.stringify(version)})
       }).listen(process.env.PORT)
+      for (const name of ['pipe', 'socket']) fs.rmSync('/data/' + name, { force: true })
+      require('node:child_process').execFileSync('mkfifo', ['/data/pipe'])
+      require('node:net').createServer().listen('/data/socket')
+      fs.writeFileSync('/data/sparse', '')
+      fs.truncateSync('/data/sparse', ${SPARSE_BYTES})
+      fs.writeFileSync(Buffer.from('/data/strange-\\xff', 'latin1'), '')
       process.on('SIGTERM', () => server.close(() => { fs.unlinkSync('/data/lock'); process.exit(0) }))
     `,
   }
+}
+
+/** Makes the folder itself, the first entry, that of a user and a group who let nobody else in (POSIX.1-2017, pax, "ustar Interchange Format"). */
+function ofAnother(archive: Buffer): Buffer {
+  const changed = Buffer.from(archive)
+  const octal = (offset: number, value: number): number =>
+    changed.write(`${value.toString(8).padStart(7, '0')}\0`, offset)
+  // The engine writes the kind of file into it, too.
+  octal(100, 0o42750)
+  octal(108, 54_321)
+  octal(116, 54_322)
+  // Nobody who has a name.
+  changed.fill(0, 265, 329)
+  changed.fill(' ', 148, 156)
+  const sum = changed.subarray(0, 512).reduce((total, byte) => total + byte, 0)
+  changed.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148)
+  return changed
+}
+
+function headOf(archive: Buffer): string[] {
+  return [100, 108, 116, 136].map((offset) => archive.toString('latin1', offset, offset + 8))
 }
 
 async function startsOf(berth: Installation, name: string): Promise<string[]> {
@@ -80,14 +107,21 @@ test('data outlives deployments under load without a failed request, and moves b
     ...settings,
     volumes: [{ name: 'data', mount_path: '/old' }],
   })
+  const original = ofAnother(await readFile(archive))
+  await writeFile(archive, original)
   await berth.berth('volumes', 'restore', 'copy', 'data', archive, '--yes')
   const second = join(berth.dataDir, 'copy.tar')
   await berth.berth('volumes', 'backup', 'copy', 'data', second)
-  const [moved, original] = [await readFile(second), await readFile(archive)]
-  // The first block is of the folder itself, which is made anew in each volume.
+  const moved = await readFile(second)
+  // The first header is of the folder itself.
   t.equal(original.toString('latin1', 0, 2), './')
-  t.ok(original.length > 2048)
-  t.same(moved.subarray(TAR_BLOCK), original.subarray(TAR_BLOCK), 'byte for byte')
+  const text = original.toString('latin1')
+  t.match(text, /strange-\xff/)
+  t.match(text, /\.\/pipe\0/)
+  t.notMatch(text, /\.\/socket\0/)
+  t.ok(original.length > SPARSE_BYTES)
+  t.same(headOf(moved), headOf(original))
+  t.ok(moved.equals(original), 'byte for byte, with the owner, mode and time of the folder itself')
 
   const again = startLoad(berth.httpPort(), 'web.default.localhost', { connections: 4, perSecond: 40 })
   await berth.berth('services', 'rm', 'copy', '--volumes', '--yes')

@@ -29,6 +29,43 @@ test('a transaction that throws leaves nothing and runs no effect', async (t) =>
   database.close()
 })
 
+test('a row that is answered from memory is as new as one that is read', (t) => {
+  const database = openDatabase(':memory:')
+  database.exec('CREATE TABLE words (id INTEGER PRIMARY KEY, word TEXT) STRICT')
+  const sql = 'SELECT word FROM words WHERE id = $id'
+  const expect = (word: string | undefined, after: string): void => {
+    t.same(database.lookUp(sql, { id: 1 }), word === undefined ? undefined : { word }, after)
+    t.equal(
+      database.lookUp(sql, { id: 1 }),
+      database.lookUp(sql, { id: 1 }),
+      `${after}: the second time from memory`,
+    )
+  }
+  expect(undefined, 'nothing is there')
+  database.run("INSERT INTO words VALUES (1, 'one')")
+  expect('one', 'a write')
+  database.get("UPDATE words SET word = 'two' WHERE id = 1 RETURNING id")
+  expect('two', 'a write that answers a row')
+  database.all("UPDATE words SET word = 'three' WHERE id = 1 RETURNING id")
+  expect('three', 'a write that answers rows')
+  t.throws(() =>
+    database.transact(() => {
+      database.run('DELETE FROM words')
+      expect(undefined, 'within the transaction')
+      throw new Error('no')
+    }),
+  )
+  expect('three', 'a transaction that was rolled back')
+  database.exec("UPDATE words SET word = 'four'")
+  expect('four', 'a migration')
+  t.same(database.lookUp('SELECT $id AS id', { id: '1' }), { id: '1' })
+  t.same(database.lookUp('SELECT $id AS id', { id: 1 }), { id: 1 }, 'a number is not its text')
+  for (let id = 0; id < 5000; id += 1) database.lookUp(sql, { id })
+  expect('four', 'more lookups than are kept')
+  database.close()
+  t.end()
+})
+
 test('what an answer promises is synced to the disk', async (t) => {
   const database = openDatabase(join(await mkdtemp(join(tmpdir(), 'berth-db-')), 'berth.db'))
   t.same(database.get('PRAGMA journal_mode'), { journal_mode: 'wal' })

@@ -117,7 +117,7 @@ const PLACES: [RegExp, Layer][] = [
   [/^src\/modules\/.*-operations\.ts$/, 'operations'],
   [/^src\/modules\/.*-store\.ts$/, 'module store'],
   [/^src\/modules\/[^/]+\//, 'module'],
-  [/^src\/runtime\/(runtime|labels)\.ts$/, 'port'],
+  [/^src\/runtime\/(runtime|volume-root|labels)\.ts$/, 'port'],
   [
     /^src\/ingress\/(route-table|rules\/route-rules|certificate-table|certificate-file|challenge-table|ticket-key|control-protocol|limits)\.ts$/,
     'ingress contract',

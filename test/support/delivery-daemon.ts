@@ -30,6 +30,7 @@ import { SopsFileRefused } from '../../src/modules/secrets/sops/sops-container.t
 import { createServiceOperations } from '../../src/modules/services/service-operations.ts'
 import { removeDeletedServices } from '../../src/modules/services/service-removal.ts'
 import { createServiceStore } from '../../src/modules/services/service-store.ts'
+import { NOTHING_OBSERVED, viewCanary } from '../../src/modules/services/service-status.ts'
 import { serviceHostnames } from '../../src/modules/services/service-hostname.ts'
 import { createVolumeMounts, expectedMounts } from '../../src/modules/volumes/volume-mounts.ts'
 import { createVolumeOperations } from '../../src/modules/volumes/volume-operations.ts'
@@ -76,6 +77,7 @@ export function bootDaemon(world: DeliveryWorld) {
     listServices: stores.services.listAll,
     listDeleting: stores.services.listDeleting,
     listLiveDeployments: stores.deployments.listLive,
+    listCanaries: stores.deployments.listCanaries,
     listOpenDeployments: stores.deployments.listOpen,
     projectNameOf,
     isSecured: () => false,
@@ -138,7 +140,11 @@ export function bootDaemon(world: DeliveryWorld) {
   const engine = createDeploymentEngine({
     ...common,
     library,
-    images: world.imageSource,
+    images: {
+      ...world.imageSource,
+      resolve: (...args) => life.look(() => world.imageSource.resolve(...args)),
+      obtain: (...args) => life.act('obtain', () => world.imageSource.obtain(...args)),
+    },
     setDigest: stores.deploymentImages.setDigest,
     inFlight: drain.inFlight,
     store: stores.deployments,
@@ -176,7 +182,17 @@ export function bootDaemon(world: DeliveryWorld) {
     system,
     store: stores.deployments,
     recordAudit: () => {},
-    services: { find: stores.services.find, urlOf: () => 'http://url/' },
+    services: {
+      find: stores.services.find,
+      urlOf: () => 'http://url/',
+      setCanary: stores.services.setCanary,
+      canaryOf: (service) =>
+        viewCanary(service, intents.observe([service.id]).get(service.id) ?? NOTHING_OBSERVED),
+    },
+    markDraining: stores.replicas.markDraining,
+    publishRoutes: routes.publish,
+    replicasChanged: reconciler.worker.nudge,
+    onError,
     settings: createReleaseSettings({
       secrets: world.secrets,
       inherited: (id) =>
@@ -265,7 +281,7 @@ export function bootDaemon(world: DeliveryWorld) {
       removal.nudge()
     },
     serviceChanged,
-    address: { controlDomain: undefined, httpPort: () => 80 },
+    urlOf: () => 'http://url/',
   })
   const filling = new Set<string>()
   const volumeRemoval = createWorker({

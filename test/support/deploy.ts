@@ -30,6 +30,7 @@ export async function deployFiles(
   berth: Installation,
   serviceId: string,
   files: Record<string, string>,
+  fields: { canary_percent?: number } = {},
 ): Promise<Deployment> {
   const archive = pack()
   for (const [name, contents] of Object.entries(files)) archive.entry({ name }, contents)
@@ -44,6 +45,7 @@ export async function deployFiles(
   return berth.call('POST', '/v1/deployments', {
     service_id: serviceId,
     source: { type: 'upload', upload_id },
+    ...fields,
   })
 }
 

@@ -126,6 +126,10 @@ export function mortalDatabase(database: Database, life: Life): Database {
       life.requireAlive()
       return database.get(sql, parameters)
     },
+    lookUp: (sql, parameters) => {
+      life.requireAlive()
+      return database.lookUp(sql, parameters)
+    },
     run: (sql, parameters) => {
       life.requireAlive()
       return commit(() => database.run(sql, parameters))
@@ -165,6 +169,7 @@ const ACTS = [
   'ensureVolume',
   'removeVolume',
   'writeVolume',
+  'setVolumeRoot',
 ] as const
 
 /** A runtime whose changes are instants. */

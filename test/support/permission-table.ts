@@ -6,7 +6,7 @@ import { ADMIN_TOKEN, type Method, type OpenedApp } from './app.ts'
 import { makeWorld, pathIn, type World } from './world.ts'
 
 /** What a request of the sweep gets when it is let in: nothing behind the access check runs. */
-export const LET_IN = 'NOT_SUPPORTED'
+export const LET_IN = 'RUNTIME_UNAVAILABLE'
 
 export interface Gate {
   /** Whether nothing behind the access check runs. */

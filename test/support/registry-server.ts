@@ -26,6 +26,7 @@ export async function forkRegistryServer(settings: Settings): Promise<RegistrySe
       MALLOC_ARENA_MAX: '2',
       MALLOC_TRIM_THRESHOLD_: '131072',
       MALLOC_MMAP_THRESHOLD_: '131072',
+      UV_THREADPOOL_SIZE: '8',
       NODE_COMPILE_CACHE: CODE_CACHE,
       // What the test runner adds to every process would count as the daemon's.
       NODE_OPTIONS: '',

@@ -11,6 +11,7 @@ import { type FolderPack, preparePack } from '../pack/folder-pack.ts'
 import { formatBytes, formatSeconds, showProgress } from '../progress-bar.ts'
 import { chooseFromManifest } from '../manifest/manifest-choice.ts'
 import { chooseService, PORT_OPTION, readSettings, type ServiceChoice } from '../service-choice.ts'
+import { readPercent } from './canary.ts'
 import { defineVerb, type Flags, type Surroundings } from '../verb.ts'
 import type { Service, Upload } from '../wire.ts'
 
@@ -33,6 +34,13 @@ const OPTIONS = {
     value: 'NAME=VALUE',
     about: 'A build argument; kept as a setting of the service',
   },
+  'build-secret': {
+    type: 'string',
+    multiple: true,
+    value: 'NAME',
+    about:
+      'A variable of the service that steps of the Dockerfile may read as a secret; kept as a setting of the service',
+  },
   port: PORT_OPTION,
   git: { type: 'boolean', about: "From the service's repository instead of the folder" },
   ref: { type: 'string', value: 'REF', about: 'With --git: this branch, tag or commit, this once' },
@@ -40,6 +48,11 @@ const OPTIONS = {
     type: 'string',
     value: 'IMAGE',
     about: "From the service's external image, with this tag or digest, this once",
+  },
+  canary: {
+    type: 'string',
+    value: 'PERCENT',
+    about: 'Beside the live release, for so many percent of the requests; berth canary goes on from there',
   },
   detach: DETACH_OPTION,
   yes: { type: 'boolean', short: 'y', about: 'Make the service without asking when there is none' },
@@ -59,6 +72,7 @@ export const deploy = defineVerb({
     'berth deploy examples/node-hello --service hello --yes',
     'berth deploy --service shop/web --target production -o json',
     'berth deploy --service shop/web --git --ref v1.4.2',
+    'berth deploy --service shop/web --canary 10',
     'berth deploy --service shop/db --image postgres:17.2',
   ],
   run: async (call) => {
@@ -66,6 +80,10 @@ export const deploy = defineVerb({
     const folder = requireFolder(resolve(directory, operands[0] ?? '.'))
     const link = readLink(folder)
     const settings = readSettings(flags)
+    const how = {
+      detach: flags.detach,
+      canary_percent: flags.canary === undefined ? undefined : readPercent(flags.canary),
+    }
     const client = await call.connect()
     const { service: named, project, yes } = flags
     const wanted = { service: named, project, yes, settings }
@@ -74,7 +92,7 @@ export const deploy = defineVerb({
       (await chooseService(call, client, folder, link, wanted))
     const source = readSource(flags, choice)
     if (source.type !== 'upload') {
-      await begin(call, client, await choice.settle(), source, flags.detach)
+      await begin(call, client, await choice.settle(), source, how)
       return
     }
     const pack = await prepare(call, folder, {
@@ -83,7 +101,7 @@ export const deploy = defineVerb({
     })
     const service = await choice.settle()
     const upload = await sendPack(call, client, service, pack)
-    await begin(call, client, service, { type: 'upload', upload_id: upload.upload_id }, flags.detach)
+    await begin(call, client, service, { type: 'upload', upload_id: upload.upload_id }, how)
   },
 })
 
@@ -106,10 +124,10 @@ async function begin(
   client: Client,
   service: Service,
   source: Source,
-  detach: boolean,
+  { detach, canary_percent }: { detach: boolean; canary_percent: number | undefined },
 ): Promise<void> {
   const deployment = await client.call('POST /v1/deployments', {
-    body: { service_id: service.id, source },
+    body: { service_id: service.id, source, ...(canary_percent !== undefined && { canary_percent }) },
     idempotencyKey: call.system.newId(),
   })
   await finishDeployment(call, client, { service, deployment, detach })

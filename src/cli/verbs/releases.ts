@@ -2,7 +2,7 @@ import { UsageError } from '../cli-error.ts'
 import { cell, type Output, type Style } from '../output.ts'
 import { requireService } from '../service-reference.ts'
 import { defineVerb } from '../verb.ts'
-import type { Deployment } from '../wire.ts'
+import type { Deployment, Service } from '../wire.ts'
 
 const STYLES: Readonly<Record<string, Style>> = {
   Healthy: 'green',
@@ -15,7 +15,7 @@ const STYLES: Readonly<Record<string, Style>> = {
 export const releases = defineVerb({
   usage: 'releases [SERVICE]',
   about:
-    'Lists the deployments of a service, the newest first. The one that serves is marked with *. Without SERVICE: of the one that this folder is linked to.',
+    'Lists the deployments of a service, the newest first. The one that serves is marked with *, a canary with its share of the requests. Without SERVICE: of the one that this folder is linked to.',
   options: {
     project: { type: 'string', short: 'p', value: 'PROJECT', about: 'The project of the service' },
     limit: { type: 'string', short: 'n', value: 'COUNT', about: 'How many (20 unless given)' },
@@ -34,7 +34,7 @@ export const releases = defineVerb({
     output.data(deployments, () => {
       if (deployments.length === 0) return ''
       const rows = deployments.map((each) => [
-        `${each.number ?? '-'}${each.id === service.live_deployment_id ? ' *' : ''}`,
+        `${each.number ?? '-'}${markOf(service, each.id)}`,
         showState(output, each),
         cell(each.created_at),
         cell(each.created_by?.name),
@@ -46,6 +46,11 @@ export const releases = defineVerb({
     if (deployments.length === 0) output.note(`${service.name} was never deployed.`)
   },
 })
+
+function markOf({ live_deployment_id, canary }: Service, id: string): string {
+  if (id === canary?.deployment_id) return ` ${canary.percent} %`
+  return id === live_deployment_id ? ' *' : ''
+}
 
 function showState(output: Output, { status, step }: Deployment): string {
   const style = STYLES[status] ?? 'cyan'

@@ -1,9 +1,7 @@
-import { CliError, EXIT } from '../cli-error.ts'
-import type { Client } from '../client.ts'
 import { DETACH_OPTION, finishDeployment } from '../deployment-end.ts'
+import { findRelease } from '../release-reference.ts'
 import { requireService } from '../service-reference.ts'
 import { defineVerb } from '../verb.ts'
-import { isId, type Service } from '../wire.ts'
 
 export const rollback = defineVerb({
   usage: 'rollback [SERVICE]',
@@ -33,15 +31,3 @@ export const rollback = defineVerb({
     await finishDeployment(call, client, { service, deployment, detach: flags.detach })
   },
 })
-
-/** The id of a deployment that is given by its number or its id. */
-async function findRelease(client: Client, service: Service, given: string): Promise<string> {
-  if (isId(given)) return given
-  const all = await client.list('GET /v1/services/{id}/deployments', { params: { id: service.id } })
-  const found = all.find(({ number }) => String(number) === given)
-  if (found) return found.id
-  throw new CliError(`${service.name} has no deployment ${given}`, {
-    exit: EXIT.not_found,
-    hints: ['berth releases lists them.'],
-  })
-}

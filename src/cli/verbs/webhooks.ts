@@ -5,6 +5,7 @@ import { cell } from '../output.ts'
 import { plain } from '../plain-text.ts'
 import { requireService } from '../service-reference.ts'
 import { type Call, defineVerb, type VerbGroup } from '../verb.ts'
+import { CHANGES, FILTERS, readChanges } from '../webhook-changes.ts'
 import type { Service, Webhook, WebhookWithSecret } from '../wire.ts'
 
 const SERVICE = {
@@ -59,20 +60,7 @@ const add = defineVerb({
   options: {
     ...SERVICE,
     name: { type: 'string', value: 'NAME', about: 'What it is called; webhook unless given' },
-    branch: {
-      type: 'string',
-      multiple: true,
-      value: 'PATTERN',
-      about: 'Deploy this branch, such as release/*, instead of the one that the service deploys',
-    },
-    tag: { type: 'string', multiple: true, value: 'PATTERN', about: 'Deploy this tag, such as v*' },
-    path: {
-      type: 'string',
-      multiple: true,
-      value: 'PATTERN',
-      about: 'Deploy only when a file changed that matches, such as web/** or !docs/**',
-    },
-    'ignore-markers': { type: 'boolean', about: 'Deploy also what says [skip ci] and the like' },
+    ...FILTERS,
     ...OWN_SECRET,
   },
   operands: [0, 0],
@@ -95,6 +83,28 @@ const add = defineVerb({
       call,
       client,
       await client.call('POST /v1/services/{id}/webhooks', { params: { id: service.id }, body }),
+    )
+  },
+})
+
+const set = defineVerb({
+  usage: 'webhooks set [WEBHOOK]',
+  about:
+    'Changes which pushes a webhook deploys, or switches it off and on. Patterns of a kind that is given take the place of all of that kind; the rest stays as it is.',
+  options: { ...SERVICE, ...CHANGES },
+  operands: [0, 1],
+  examples: [
+    "berth webhooks set --branch main --branch 'release/*'",
+    'berth webhooks set github --default-branch --any-path',
+    'berth webhooks set github --disable',
+  ],
+  run: async (call) => {
+    const body = readChanges(call.flags)
+    const { client, service, params } = await findWebhook(call, call.operands[0])
+    const changed = await client.call('PATCH /v1/services/{id}/webhooks/{webhook_id}', { params, body })
+    call.output.data(changed, () => '')
+    call.output.note(
+      `Changed the webhook ${plain(changed.name)} of ${service.name}: ${Object.keys(body).join(', ')}.`,
     )
   },
 })
@@ -177,7 +187,7 @@ const replay = defineVerb({
 
 export const webhooks: VerbGroup = {
   about: 'Webhooks, which deploy what is pushed to a repository.',
-  verbs: { ls: list, add, rotate, rm: remove, deliveries, replay },
+  verbs: { ls: list, add, set, rotate, rm: remove, deliveries, replay },
   usual: 'ls',
 }
 
@@ -222,5 +232,7 @@ function showSecret({ output }: ServiceCall, client: Client, webhook: WebhookWit
   output.data(webhook, () => `url      ${plain(urlOf(client, webhook))}\nsecret   ${plain(webhook.secret)}`)
   output.note('Keep the secret safe: it is not shown again.')
   if (webhook.url === null)
-    output.note('The server has no control_domain: the forge must reach it at the address above.')
+    output.note(
+      'The server has no control_domain: the URL is the address that this command uses. Should the forge not reach that one, give it another address of the server with the same path.',
+    )
 }

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
 import type { BodySource } from '../../lib/body-source.ts'
 import { adoptSocket, type ReadTarget } from '../../lib/adopt-socket.ts'
+import { letGoOf } from '../../lib/young-garbage.ts'
 import { type AnswerHeaders, answerHead } from './answer-head.ts'
 import { type BodyConnection, ConnectionBody } from './connection-body.ts'
 import { HandedOver } from './handed-over.ts'
@@ -218,6 +219,7 @@ export class RawConnection implements ReadTarget, BodyConnection {
       all.write(head, 0, 'latin1')
       content.copy(all, head.length)
       this.socket?.write(all)
+      letGoOf(all.length)
     }
   }
 

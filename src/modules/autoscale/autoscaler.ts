@@ -80,8 +80,13 @@ export function createAutoscaler(deps: AutoscalerDeps): Autoscaler {
     const entry = watched.get(service.id) ?? { active_ms: now, memory: {} }
     watched.set(service.id, entry)
     const rows = deps.listReplicas(live.id)
+    const canaries =
+      service.canary_deployment_id === null ? [] : deps.listReplicas(service.canary_deployment_id)
     // Nobody may fall asleep because an ingress process did not answer.
-    if (active === undefined || rows.some(({ container_name }) => active.has(container_name)))
+    if (
+      active === undefined ||
+      [...rows, ...canaries].some(({ container_name }) => active.has(container_name))
+    )
       entry.active_ms = now
     const healthy = rows.filter(({ status }) => status === 'Healthy').map((row) => row.container_name)
     // Whoever wakes has its idle time before it: the request that woke it is still on its way.

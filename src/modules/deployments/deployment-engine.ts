@@ -6,11 +6,18 @@ import type { Database } from '../../store/database.ts'
 import type { RecordAudit } from '../audit/audit.ts'
 import type { ImageSource } from '../registries/image-source.ts'
 import type { GitSource } from '../git/git-source.ts'
-import { type DesiredState, replicasOf, type ServiceRow, writesVolumes } from '../services/service-schema.ts'
+import {
+  canaryReplicas,
+  type DesiredState,
+  replicasOf,
+  type ServiceRow,
+  writesVolumes,
+} from '../services/service-schema.ts'
 import type { VolumeMounts } from '../volumes/volume-mounts.ts'
 import { createDeploymentQueue, type DeploymentQueue, type DeploymentQueueDeps } from './deployment-queue.ts'
 import type { DeploymentRow, Step } from './deployment-schema.ts'
 import type { DeploymentStore } from './deployment-store.ts'
+import { makeCanary, type ReleaseCanaryDeps } from './release-canary.ts'
 import { makeLive, swapBack } from './release-swap.ts'
 import { createBake } from './steps/bake.ts'
 import { createCutoverSteps, type CutoverStepDeps } from './steps/cutover-steps.ts'
@@ -41,6 +48,7 @@ export interface DeploymentEngineDeps {
     find: (id: string) => ServiceRow | undefined
     setLive: (id: string, deploymentId: string, now: string) => void
     setDesiredState: (id: string, state: DesiredState, now: string) => void
+    setCanary: ReleaseCanaryDeps['services']['setCanary']
     hostnameOf: (id: string) => string
   }
   projectNameOf: (projectId: string) => string | undefined
@@ -83,7 +91,7 @@ const SLACK_MS = 30_000
 export function createDeploymentEngine(deps: DeploymentEngineDeps): DeploymentQueue {
   const { store, settings, services } = deps
   const workDir = join(settings.data_dir, 'work')
-  const lookAtTag = createTagLook({ images: deps.images, find: store.find })
+  const lookAtTag = createTagLook({ images: deps.images, find: store.find, setTag: store.setTag })
   const release = createReleaseFetcher({ ...deps, lookAtTag })
   const fetchers: SourceFetchers = {
     upload: createUploadFetcher(deps),
@@ -129,8 +137,10 @@ export function createDeploymentEngine(deps: DeploymentEngineDeps): DeploymentQu
       }),
       ...createStartSteps({
         ...deps,
-        wantedReplicas: ({ service_id, config }) =>
-          replicasOf(config, services.find(service_id)?.replicas ?? 1),
+        wantedReplicas: ({ service_id, config, canary_percent }) => {
+          const wanted = services.find(service_id)?.replicas ?? 1
+          return canary_percent === null ? replicasOf(config, wanted) : canaryReplicas(wanted, canary_percent)
+        },
         hostnameOf: services.hostnameOf,
         ...leaving,
         startAlone: (deployment, start) => deps.volumes.startAlone(deployment, () => true, start),
@@ -140,6 +150,7 @@ export function createDeploymentEngine(deps: DeploymentEngineDeps): DeploymentQu
       ...createCutoverSteps({
         ...deps,
         makeLive: (id) => makeLive({ ...deps, markDraining: deps.replicas.markDraining }, id),
+        makeCanary: (id) => makeCanary({ ...deps, markDraining: deps.replicas.markDraining }, id),
         bake: createBake({
           ...deps,
           findDeployment: store.find,

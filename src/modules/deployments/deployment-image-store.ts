@@ -15,7 +15,7 @@ export function createDeploymentImageStore(database: Database) {
         .map(({ image }) => image),
 
     /**
-     * Gives up the images of releases that are not kept any more: neither live nor under way, nor among the `keep` newest images of other
+     * Gives up the images of releases that are not kept any more: neither live, nor a canary, nor under way, nor among the `keep` newest images of other
      * releases of their service, nor the image that was built last, from whose layers the next build starts.
      */
     forgetExpiredImages: (keep: number) =>
@@ -24,7 +24,8 @@ export function createDeploymentImageStore(database: Database) {
            SELECT service_id, image, max(number) AS newest FROM deployments
            WHERE image IS NOT NULL AND status IN ('Healthy', 'Inactive', 'Stopped') GROUP BY service_id, image
          ), live AS (
-           SELECT deployments.image FROM deployments JOIN services ON services.live_deployment_id = deployments.id
+           SELECT deployments.image FROM deployments JOIN services
+             ON deployments.id IN (services.live_deployment_id, services.canary_deployment_id)
          ), ranked AS (
            SELECT image, row_number() OVER (PARTITION BY service_id ORDER BY newest DESC) AS place FROM releases
            WHERE image NOT IN (SELECT image FROM live WHERE image IS NOT NULL)

@@ -2,6 +2,7 @@ import { AppError } from '../../lib/errors.ts'
 import { type Page, type PageRequest, pageOf } from '../../lib/page.ts'
 import type { Context } from '../identity/context.ts'
 import type { ServiceRow } from '../services/service-schema.ts'
+import { type CanaryDeps, createCanaryOperations } from './canary-operations.ts'
 import { type AskedHow, createDeploymentRecords, type DeploymentRecordDeps } from './deployment-record.ts'
 import type {
   DeploymentRequest,
@@ -16,6 +17,7 @@ import type { Draft } from './sources/source-plan.ts'
 import { createUploadPlanner, type UploadPlanDeps } from './sources/upload-source.ts'
 
 export type DeploymentDeps = DeploymentRecordDeps &
+  CanaryDeps &
   UploadPlanDeps &
   GitPlanDeps &
   ImagePlanDeps &
@@ -23,7 +25,7 @@ export type DeploymentDeps = DeploymentRecordDeps &
 
 export type DeploymentOperations = ReturnType<typeof createDeploymentOperations>
 
-const DEFAULT_HOW: AskedHow = { trigger: { kind: 'user' }, overridesFreeze: false }
+const DEFAULT_HOW: AskedHow = { trigger: { kind: 'user' }, overridesFreeze: false, canaryPercent: null }
 
 type RequestedSource = DeploymentRequest['source']
 
@@ -74,7 +76,9 @@ export function createDeploymentOperations(deps: DeploymentDeps) {
   }
 
   return {
-    /** Asks for a release; it is made in the background. Throws UPLOAD_USED, NOTHING_TO_DEPLOY, DEPLOYS_FROZEN and VALIDATION_ERROR. */
+    ...createCanaryOperations(deps, records, create),
+
+    /** Asks for a release; it is made in the background. Throws UPLOAD_USED, NOTHING_TO_DEPLOY, DEPLOYS_FROZEN, VALIDATION_ERROR, and what `requireCanary` throws. */
     createDeployment: (
       context: Context,
       request: DeploymentRequest,
@@ -83,7 +87,8 @@ export function createDeploymentOperations(deps: DeploymentDeps) {
       const overridesFreeze = request.override_freeze === true
       if (overridesFreeze && !context.actor.is_super_admin)
         throw new AppError('FORBIDDEN', { permission: 'super_admin' })
-      return create(context, request.service_id, request.source, { trigger, overridesFreeze })
+      const canaryPercent = request.canary_percent ?? null
+      return create(context, request.service_id, request.source, { trigger, overridesFreeze, canaryPercent })
     },
 
     /** Deploys the live release again with the settings of today. */

@@ -15,6 +15,7 @@ import {
   STEPS,
 } from './deployment-schema.ts'
 import type { DeploymentStore } from './deployment-store.ts'
+import { requireCanary } from './release-canary.ts'
 import { viewDeployment } from './deployment-view.ts'
 import type { Draft } from './sources/source-plan.ts'
 
@@ -40,14 +41,24 @@ export interface AskedHow {
   trigger: DeploymentTrigger
   /** Whether it goes ahead although deployments are frozen. */
   overridesFreeze: boolean
+  /** The share of the requests that it gets beside the live release; null: it becomes the live one. */
+  canaryPercent: number | null
 }
 
 /**
  * A rollback does not run the release command of old: it has run for that release already, and what it does to a database of today
  * must not stand between people and the release that worked.
  */
-function skippedBy({ config, source }: Pick<DeploymentRow, 'config' | 'source'>): Step[] {
-  return config.release_command === null || source.type === 'rollback' ? ['release_command'] : []
+function skippedBy(
+  { config, source }: Pick<DeploymentRow, 'config' | 'source'>,
+  { canaryPercent }: Pick<AskedHow, 'canaryPercent'>,
+): Step[] {
+  const isNeedless = config.release_command === null || source.type === 'rollback'
+  // A canary replaces nothing.
+  return [
+    ...(isNeedless ? ['release_command' as const] : []),
+    ...(canaryPercent === null ? [] : ['retire' as const]),
+  ]
 }
 
 export type DeploymentRecords = ReturnType<typeof createDeploymentRecords>
@@ -102,19 +113,16 @@ export function createDeploymentRecords(deps: DeploymentRecordDeps) {
      * Adds a deployment, inside the caller's transaction, and cancels those of the service that still wait: only the newest one matters.
      * Throws NOT_FOUND when the service has gone since it was read, and what the draft throws.
      */
-    insert: (
-      context: Context,
-      serviceId: string,
-      draft: Draft,
-      { trigger, overridesFreeze }: AskedHow,
-    ): DeploymentRow => {
+    insert: (context: Context, serviceId: string, draft: Draft, how: AskedHow): DeploymentRow => {
+      const { trigger, overridesFreeze, canaryPercent } = how
       const id = system.newId()
       const { skips: skipped, artifact, ...plan } = draft(id)
-      const skips = [...skipped, ...skippedBy(plan)]
+      const skips = [...skipped, ...skippedBy(plan, how)]
       const service = deps.services.find(serviceId)
       if (!service) throw new AppError('NOT_FOUND')
       // What worked before may always come back.
       if (!overridesFreeze && plan.source.type !== 'rollback') deps.requireUnfrozen(service.project_id)
+      if (canaryPercent !== null) requireCanary(service, plan.config)
       const number = store.nextNumber(service.id)
       for (const other of store.listOpenOfService(service.id)) {
         if (other.status === 'Pending') cancelWaiting(other, `Superseded by deployment ${number}.`)
@@ -132,10 +140,12 @@ export function createDeploymentRecords(deps: DeploymentRecordDeps) {
         image_id: null,
         digest: null,
         commit: null,
+        tag: null,
         ...artifact,
         trigger,
         reason: null,
         created_by: recordActor(context.actor),
+        canary_percent: canaryPercent,
         cancel_requested: false,
         replaces_id: null,
         stop_first_at: null,
@@ -157,6 +167,7 @@ export function createDeploymentRecords(deps: DeploymentRecordDeps) {
           number,
           source: plan.source.type,
           ...(overridesFreeze && { override_freeze: true }),
+          ...(canaryPercent !== null && { canary_percent: canaryPercent }),
         },
       })
       database.afterCommit(deps.deploymentsChanged)

@@ -4,10 +4,11 @@ import type { DeploymentRow } from './deployment-schema.ts'
 type JsonColumn = 'source' | 'build' | 'config' | 'trigger' | 'created_by' | 'inherited_names'
 
 /** A row of `deployments` as SQLite has it. */
-export type StoredDeployment = Omit<DeploymentRow, JsonColumn | 'commit' | 'cancel_requested'> & {
+export type StoredDeployment = Omit<DeploymentRow, JsonColumn | 'commit' | 'tag' | 'cancel_requested'> & {
   [Column in JsonColumn]: string
 } & {
   commit: string | null
+  tag: string | null
   cancel_requested: number
 }
 
@@ -19,6 +20,7 @@ export function readDeployment(row: StoredDeployment): DeploymentRow {
     build: readBuild(row.build),
     config: readConfig(row.config),
     commit: row.commit === null ? null : (JSON.parse(row.commit) as DeploymentRow['commit']),
+    tag: row.tag === null ? null : (JSON.parse(row.tag) as DeploymentRow['tag']),
     trigger: JSON.parse(row.trigger) as DeploymentRow['trigger'],
     inherited_names: JSON.parse(row.inherited_names) as DeploymentRow['inherited_names'],
     created_by: JSON.parse(row.created_by) as DeploymentRow['created_by'],
@@ -48,6 +50,7 @@ export function writeDeployment(deployment: DeploymentRow) {
     trigger: JSON.stringify(deployment.trigger),
     reason: deployment.reason,
     created_by: JSON.stringify(deployment.created_by),
+    canary_percent: deployment.canary_percent,
     created_at: deployment.created_at,
     updated_at: deployment.updated_at,
   }

@@ -56,6 +56,13 @@ export interface DeploymentCommit {
   message: string | null
 }
 
+/** Where the tag of an image led when it was looked at. */
+export interface DeploymentTag {
+  /** The image by its tag, in full. */
+  image: string
+  digest: string
+}
+
 export const TRIGGERS = ['user', 'webhook', 'push', 'auto'] as const
 
 /** What made someone ask for a deployment: `push` is one to Berth's own registry, `auto` is Berth itself. */
@@ -86,9 +93,13 @@ export interface DeploymentRow {
   /** Of the image's manifest, in Berth's registry or in the one that it came from. */
   digest: string | null
   commit: DeploymentCommit | null
+  /** Of a redeployment of an image. */
+  tag: DeploymentTag | null
   trigger: DeploymentTrigger
   reason: string | null
   created_by: ActorRecord
+  /** The share of the requests, 1 to 99, that it begins with beside the live release; null: it becomes the live one. */
+  canary_percent: number | null
   cancel_requested: boolean
   replaces_id: string | null
   /** When it began to stop the live release before it starts its own replicas. */
@@ -118,6 +129,14 @@ export const DeploymentRequest = Type.Object(
     service_id: Uuid,
     override_freeze: Type.Optional(
       Type.Boolean({ description: 'Deploy although deployments are frozen; for super-admins only.' }),
+    ),
+    canary_percent: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: 99,
+        description:
+          'Run it beside the live release for so many percent of the requests, until it is promoted or ended.',
+      }),
     ),
     source: Type.Union([
       Type.Object(
@@ -233,12 +252,32 @@ export const DeploymentView = Type.Object(
       }),
       Type.Null(),
     ]),
+    tag: Type.Union(
+      [
+        Type.Object({
+          image: Type.String(),
+          digest: Type.String({ description: 'Where it led when this deployment began.' }),
+          moved: Type.Boolean({
+            description:
+              'That is not the image of this deployment: deploy the image, not the release, to take it.',
+          }),
+        }),
+        Type.Null(),
+      ],
+      {
+        description: 'Of a redeployment of an image by its tag; null when it was not looked at, or in vain.',
+      },
+    ),
     trigger: Type.Object({ kind: Type.Enum(TRIGGERS), id: Type.Optional(Type.String()) }),
     created_by: Type.Object({
       kind: Type.String(),
       user_id: Type.Union([Type.String(), Type.Null()]),
       token_id: Type.Union([Type.String(), Type.Null()]),
       name: Type.String(),
+    }),
+    canary_percent: Type.Union([Type.Integer(), Type.Null()], {
+      description:
+        'The share of the requests that it began with as a canary; null: it was to become live. What holds now stands on the service.',
     }),
     live: Type.Boolean({ description: 'Whether it is what the service runs now.' }),
     url: Type.String(),

@@ -4,6 +4,7 @@ import {
   type DeploymentCommit,
   type DeploymentRow,
   type DeploymentState,
+  type DeploymentTag,
   type Step,
   type StepRow,
   STEPS,
@@ -25,10 +26,10 @@ export function createDeploymentStore(database: Database) {
     insert(deployment: DeploymentRow): void {
       database.run(
         `INSERT INTO deployments (id, service_id, project_id, number, status, step, source, build, config, env_sealed, file_env_sealed, inherited_names, image, image_id,
-           digest, "commit", "trigger", reason, created_by, cancel_requested, replaces_id, routed_at, revision, created_at, updated_at,
+           digest, "commit", "trigger", reason, created_by, canary_percent, cancel_requested, replaces_id, routed_at, revision, created_at, updated_at,
            finished_at)
          VALUES ($id, $service_id, $project_id, $number, $status, $step, $source, $build, $config, $env_sealed, $file_env_sealed, $inherited_names, $image, $image_id,
-           $digest, $commit, $trigger, $reason, $created_by, 0, NULL, NULL, 1, $created_at, $updated_at, NULL)`,
+           $digest, $commit, $trigger, $reason, $created_by, $canary_percent, 0, NULL, NULL, 1, $created_at, $updated_at, NULL)`,
         writeDeployment(deployment),
       )
     },
@@ -63,6 +64,13 @@ export function createDeploymentStore(database: Database) {
         {},
       ),
 
+    /** The releases that run beside a live one, of all services. */
+    listCanaries: () =>
+      rows(
+        `SELECT deployments.* FROM deployments JOIN services ON services.canary_deployment_id = deployments.id`,
+        {},
+      ),
+
     listOpenOfService: (serviceId: string) =>
       rows('SELECT * FROM deployments WHERE step IS NOT NULL AND service_id = $serviceId ORDER BY id', {
         serviceId,
@@ -87,11 +95,11 @@ export function createDeploymentStore(database: Database) {
         { serviceId, before, limit },
       ),
 
-    /** Releases (ever healthy) older than this one, newest first. */
+    /** The newest release (ever healthy) older than this one; one that was only a canary is none to go back to. */
     findReleaseBefore: (serviceId: string, number: number) =>
       row(
         `SELECT * FROM deployments WHERE service_id = $serviceId AND number < $number AND image_id IS NOT NULL
-           AND status IN ('Healthy', 'Inactive', 'Stopped') ORDER BY number DESC LIMIT 1`,
+           AND canary_percent IS NULL AND status IN ('Healthy', 'Inactive', 'Stopped') ORDER BY number DESC LIMIT 1`,
         { serviceId, number },
       ),
 
@@ -117,6 +125,15 @@ export function createDeploymentStore(database: Database) {
         ) === 1
       )
     },
+
+    /** Ends one that has run, also when its last step was not over yet. */
+    end: (id: string, status: DeploymentState, reason: string, now: string) =>
+      database.run(
+        `UPDATE deployments SET step = NULL, status = $status, reason = $reason, revision = revision + 1, updated_at = $now,
+           finished_at = coalesce(finished_at, $now)
+         WHERE id = $id`,
+        { id, status, reason, now },
+      ),
 
     setStatus: (id: string, status: DeploymentState, now: string) =>
       database.run(
@@ -151,6 +168,9 @@ export function createDeploymentStore(database: Database) {
         id,
         commit: JSON.stringify(commit),
       }),
+
+    setTag: (id: string, tag: DeploymentTag) =>
+      database.run('UPDATE deployments SET tag = $tag WHERE id = $id', { id, tag: JSON.stringify(tag) }),
 
     /** Records that it begins to stop the live release first; repeating it changes nothing. */
     setStopFirst: (id: string, now: string) =>

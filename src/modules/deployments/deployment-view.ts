@@ -26,8 +26,10 @@ export function viewDeployment(
         ? null
         : { image: deployment.image, digest: deployment.digest ?? deployment.image_id },
     commit: deployment.commit,
+    tag: deployment.tag && { ...deployment.tag, moved: deployment.tag.digest !== deployment.digest },
     trigger: deployment.trigger,
     created_by: deployment.created_by,
+    canary_percent: deployment.canary_percent,
     live: around.live_deployment_id === deployment.id,
     url: around.url,
     steps: steps.map((step) => ({

@@ -3,6 +3,7 @@ import type { Database } from '../../store/database.ts'
 import type { RecordAudit } from '../audit/audit.ts'
 import { BERTH_ITSELF } from '../identity/context.ts'
 import type { DesiredState, ServiceRow } from '../services/service-schema.ts'
+import { endCanary, type ReleaseCanaryDeps } from './release-canary.ts'
 import type { DeploymentStore } from './deployment-store.ts'
 import type { ReplicaRow } from '../replicas/replica-schema.ts'
 import { DeploymentFailed, type ReplicaRows, StepAborted } from './steps/step.ts'
@@ -16,6 +17,7 @@ export interface ReleaseSwapDeps {
     find: (id: string) => ServiceRow | undefined
     setLive: (id: string, deploymentId: string, now: string) => void
     setDesiredState: (id: string, state: DesiredState, now: string) => void
+    setCanary: ReleaseCanaryDeps['services']['setCanary']
   }
   /** Takes the replicas of a release out of the routes. */
   markDraining: (deploymentId: string, now: string) => void
@@ -42,6 +44,7 @@ export function makeLive(deps: ReleaseSwapDeps, deploymentId: string): string | 
     // The last instant at which it can be cancelled.
     if (deployment.cancel_requested) throw new StepAborted('cancelled')
     const now = deps.system.nowIso()
+    endCanary(deps, service, 'Inactive', `Ended when deployment ${deployment.number} became live.`)
     services.setLive(service.id, deploymentId, now)
     // Whoever deploys a stopped service wants it to run.
     if (service.desired_state === 'stopped') services.setDesiredState(service.id, 'running', now)

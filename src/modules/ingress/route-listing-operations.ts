@@ -14,10 +14,11 @@ export function createRouteListing(ingress: Pick<Ingress, 'routes' | 'status'>):
       const busy = await countByUpstream(ingress)
       const { version, routes } = ingress.routes()
       const page = pageOfAll(routes, request, ({ hostname }) => hostname)
-      const items = page.items.map(({ hostname, label, service_id, upstreams }) => ({
+      const items = page.items.map(({ hostname, label, service_id, canary, upstreams }) => ({
         hostname,
         label,
         service_id,
+        ...(canary && { canary }),
         table_version: version,
         upstreams: upstreams.map((upstream) => ({ ...upstream, ...(busy.get(upstream.id) ?? IDLE) })),
       }))

@@ -8,6 +8,12 @@ export const IngressRoute = Type.Object(
     label: Type.String({ description: '`<project>/<service>`', examples: ['shop/web'] }),
     service_id: Id,
     table_version: Type.Integer({ description: 'Of the table that has it; rises with every change' }),
+    canary: Type.Optional(
+      Type.Object(
+        { deployment_id: Id, percent: Type.Integer() },
+        { description: 'The release of some of the upstreams that gets so many percent of the requests' },
+      ),
+    ),
     upstreams: Type.Array(
       Type.Object({
         id: Type.String({ description: "The container's name" }),

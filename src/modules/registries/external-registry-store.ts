@@ -43,6 +43,14 @@ export function createExternalRegistryStore(database: Database) {
         { projectId, name },
       ),
 
+    /** The newest of a project's registries at this origin that has credentials. */
+    findWithCredentials: (projectId: string, endpoint: string) =>
+      database.get<ExternalRegistryRow>(
+        `SELECT * FROM external_registries
+         WHERE project_id = $projectId AND endpoint = $endpoint AND credentials_sealed IS NOT NULL ORDER BY id DESC LIMIT 1`,
+        { projectId, endpoint },
+      ),
+
     /** Those of a project, newest first. */
     list: (projectId: string, page: PageRequest): Page<ExternalRegistryRow> =>
       pageOf(

@@ -1,4 +1,5 @@
 import {
+  DEFAULT_HOST,
   type ImageReference,
   readImagePath,
   readImageReference,
@@ -11,7 +12,7 @@ import type { Secrets } from '../secrets/secrets.ts'
 import type { ExternalRegistryRow } from './external-registry-schema.ts'
 import type { ExternalRegistryStore } from './external-registry-store.ts'
 import { copyImage } from './image-copy.ts'
-import { readEndpoint } from './registry-endpoint.ts'
+import { DOCKER_HUB, readEndpoint } from './registry-endpoint.ts'
 import type { UpstreamCredentials } from './upstream-auth.ts'
 import { UpstreamFailed } from '../../lib/upstream-failed.ts'
 import { type AskUpstream } from './upstream-request.ts'
@@ -32,7 +33,7 @@ export type ImagePlace =
 export interface ImageSourceDeps {
   ask: AskUpstream
   system: System
-  store: Pick<ExternalRegistryStore, 'find'>
+  store: Pick<ExternalRegistryStore, 'find' | 'findWithCredentials'>
   secrets: Pick<Secrets, 'open'>
   images: Pick<ReleaseImages, 'find' | 'grant'>
   writerFor: (repository: string, token: string) => ImageWriter
@@ -48,22 +49,26 @@ export function createImageSource(deps: ImageSourceDeps) {
   const { images, system } = deps
 
   /**
-   * Says what a name means. Without a host it is a repository of this node when there is such a project, else one of Docker Hub. Throws
-   * BadImageReference, and UpstreamFailed when the registry is gone.
+   * Says what a name means. Without a host it is a repository of this node when there is such a project, else one of Docker Hub. A registry
+   * elsewhere is shown what the project has for it, also when the name alone leads there. Throws BadImageReference, and UpstreamFailed when the
+   * registry is gone.
    */
   const locate = (projectId: string, { image, registry_id }: NamedImage): ImagePlace => {
     if (registry_id !== null) {
       const registry = deps.store.find(projectId, registry_id)
       if (!registry) throw new UpstreamFailed('the external registry is gone')
-      const { host } = new URL(registry.endpoint)
-      const reference = { host, has_host: true, ...readImagePath(image) }
+      const reference = referenceAt(registry, image)
       return { kind: 'external', reference, registry, text: writeImageReference(reference) }
     }
     const reference = readImageReference(image)
     const { host, has_host, repository, tag, digest } = reference
     const isOwn = has_host ? deps.isOwnHost(host) : deps.hasProject(repository.split('/', 1)[0] ?? '')
-    if (!isOwn)
-      return { kind: 'external', reference, registry: undefined, text: writeImageReference(reference) }
+    if (!isOwn) {
+      const endpoint = readEndpoint(host)
+      const registry =
+        endpoint === undefined ? undefined : deps.store.findWithCredentials(projectId, endpoint)
+      return { kind: 'external', reference, registry, text: writeImageReference(reference) }
+    }
     return {
       kind: 'own',
       repository,
@@ -134,6 +139,14 @@ export function createImageSource(deps: ImageSourceDeps) {
       return { repository, tag }
     },
   }
+}
+
+/** What a name means at a registry. Docker Hub has its own images below `library`. */
+function referenceAt({ endpoint }: ExternalRegistryRow, image: string): ImageReference {
+  const path = readImagePath(image)
+  return endpoint === DOCKER_HUB
+    ? readImageReference(`${DEFAULT_HOST}/${image}`)
+    : { host: new URL(endpoint).host, has_host: true, ...path }
 }
 
 /** Node's words for processors, as images say them. */

@@ -1,7 +1,7 @@
 import { isIP } from 'node:net'
 import { DEFAULT_HOST } from '../../lib/image-reference.ts'
 
-const DOCKER_HUB = 'https://registry-1.docker.io'
+export const DOCKER_HUB = 'https://registry-1.docker.io'
 
 /** The origin at which a registry answers, from what people write: a host, or an address with its protocol. Undefined for what is none. */
 export function readEndpoint(text: string): string | undefined {

@@ -72,7 +72,7 @@ export function createBlobOperations(deps: BlobDeps) {
       const content = await keeper.readContent(blob)
       return { status, headers: full, body: range ? content.subarray(start, end) : content }
     }
-    const direct = deps.directReads.begin(end - start)
+    const direct = deps.directReads.begin(blob.digest, end - start)
     try {
       const handle = await keeper.openFile(blob, direct !== undefined)
       return { status, headers: full, body: { handle, start, end, ...direct } }

@@ -36,7 +36,7 @@ export function createBlobStore(database: Database) {
 
     /** The blob, if the repository has it; `touched_ms` is that of the link. */
     findIn: (repositoryId: number, digest: string) =>
-      database.get<BlobRow>(
+      database.lookUp<Readonly<BlobRow>>(
         `SELECT ${COLUMNS}, l.touched_ms FROM registry_blobs b
          JOIN registry_blob_links l ON l.blob_id = b.id AND l.repository_id = $repositoryId WHERE b.digest = $digest`,
         { repositoryId, digest },

@@ -1,5 +1,7 @@
 import type { BodySink, BodySource } from '../../lib/body-source.ts'
 import { AppError } from '../../lib/errors.ts'
+import { letGoOf } from '../../lib/young-garbage.ts'
+import { joined } from '../../lib/joined.ts'
 import type { SharedBlock, SharedBlocks } from '../../lib/shared-blocks.ts'
 
 /**
@@ -139,6 +141,7 @@ export class BodyIntake implements BodySink {
       this.#drop()
     }
     if (block) this.#blocks.giveBack(block)
+    else letGoOf(piece.length)
     this.#taking -= 1
     if (this.#ended) this.#settle()
     else if (this.#isHeld) {
@@ -150,7 +153,7 @@ export class BodyIntake implements BodySink {
   #finish(ended: { error?: unknown }): void {
     if (this.#ended) return
     this.#ended = ended
-    const small = Buffer.concat(this.#small ?? [])
+    const small = joined(this.#small ?? [])
     this.#small = undefined
     if (small.length > 0) void this.#work(small, undefined)
     // What arrived is passed on also when the client has gone.

@@ -3,7 +3,7 @@ import type { System } from '../../lib/system.ts'
 
 /** Memory for a download that reads past the page cache. */
 export interface DirectRead {
-  readonly memory: Buffer
+  readonly memory: readonly Buffer[]
   /** Gives the memory back; tells how long reading so many bytes was waited for. */
   release(bytes: number, readMs: number): void
 }
@@ -16,24 +16,57 @@ const FAST_BYTES_PER_MS = 200 * 1024
 const JUDGED_BYTES = 8 * 1024 ** 2
 const SLOW_MS = 10 * 60_000
 /** Beside the blocks that uploads need. */
-const MOST = 8
+const MOST = 4
+const BLOCKS_EACH = 3
+/** Whoever pulls the same again within this time is better served from the page cache. */
+const REPEATED_MS = 10 * 60_000
+const MOST_REMEMBERED = 1000
 
-/** Decides which downloads read past the page cache: large ones, as long as the disk keeps up with the network. */
+/**
+ * Decides which downloads read past the page cache: large ones that are the first of their blob for a while, as long as the disk keeps up with the
+ * network.
+ */
 export function createDirectReads(blocks: SharedBlocks, system: System) {
   let under = 0
   let slowUntil = 0
+  /** When a blob was last pulled, the longest ago first. */
+  const pulled = new Map<string, number>()
+
+  const isRepeated = (digest: string): boolean => {
+    const now = system.monotonic()
+    const before = pulled.get(digest)
+    pulled.delete(digest)
+    pulled.set(digest, now)
+    const [oldest] = pulled.keys()
+    if (pulled.size > MOST_REMEMBERED && oldest !== undefined) pulled.delete(oldest)
+    return before !== undefined && now - before < REPEATED_MS
+  }
+  const takeBlocks = (): SharedBlock[] | undefined => {
+    const taken: SharedBlock[] = []
+    while (taken.length < BLOCKS_EACH) {
+      const block = blocks.take()
+      if (!block) {
+        for (const each of taken) blocks.giveBack(each)
+        return undefined
+      }
+      taken.push(block)
+    }
+    return taken
+  }
+
   return {
     /** Undefined: it should be read as ever. */
-    begin: (bytes: number): DirectRead | undefined => {
-      if (bytes < LEAST_BYTES || under >= MOST || system.monotonic() < slowUntil) return undefined
-      const block: SharedBlock | undefined = blocks.take()
-      if (!block) return undefined
+    begin: (digest: string, bytes: number): DirectRead | undefined => {
+      if (bytes < LEAST_BYTES || isRepeated(digest)) return undefined
+      if (under >= MOST || system.monotonic() < slowUntil) return undefined
+      const taken = takeBlocks()
+      if (!taken) return undefined
       under += 1
       return {
-        memory: block.bytes,
+        memory: taken.map(({ bytes: memory }) => memory),
         release: (read, ms) => {
           under -= 1
-          blocks.giveBack(block)
+          for (const block of taken) blocks.giveBack(block)
           if (read > JUDGED_BYTES && read / ms < FAST_BYTES_PER_MS) slowUntil = system.monotonic() + SLOW_MS
         },
       }

@@ -1,4 +1,5 @@
 import type { SharedBlock, SharedBlocks } from '../../lib/shared-blocks.ts'
+import { joined } from '../../lib/joined.ts'
 import type { System } from '../../lib/system.ts'
 import { AppError } from '../../lib/errors.ts'
 import type { RecordAudit } from '../audit/audit.ts'
@@ -84,7 +85,7 @@ export function createManifestOperations(deps: ManifestDeps) {
     const keep = async (piece: Buffer, block?: SharedBlock): Promise<void> =>
       void pieces.push(block ? Buffer.from(piece) : piece)
     await takeBody(request.body, keep, MAX_MANIFEST_BYTES, deps)
-    return pieces.length === 1 && pieces[0] ? pieces[0] : Buffer.concat(pieces)
+    return joined(pieces)
   }
 
   const readTags = (request: RegistryRequest, reference: string): string[] => {

@@ -24,19 +24,21 @@ const COLUMNS =
 /** What a pull needs. */
 const SHORT = 'm.id, m.digest, m.media_type, m.size_bytes, m.touched_ms'
 
-export type ManifestHead = Pick<ManifestRow, 'id' | 'digest' | 'media_type' | 'size_bytes' | 'touched_ms'>
+export type ManifestHead = Readonly<
+  Pick<ManifestRow, 'id' | 'digest' | 'media_type' | 'size_bytes' | 'touched_ms'>
+>
 
 /** SQL of manifests and of what they refer to. */
 export function createManifestStore(database: Database) {
   return {
     findByDigest: (repositoryId: number, digest: string) =>
-      database.get<ManifestHead>(
+      database.lookUp<ManifestHead>(
         `SELECT ${SHORT} FROM registry_manifests m WHERE m.repository_id = $repositoryId AND m.digest = $digest`,
         { repositoryId, digest },
       ),
 
     findByTag: (repositoryId: number, tag: string) =>
-      database.get<ManifestHead>(
+      database.lookUp<ManifestHead>(
         `SELECT ${SHORT} FROM registry_tags t JOIN registry_manifests m ON m.id = t.manifest_id
          WHERE t.repository_id = $repositoryId AND t.name = $tag`,
         { repositoryId, tag },

@@ -7,7 +7,7 @@ export interface FilePart {
   /** Exclusive. */
   readonly end: number
   /** Memory to read into, aligned for direct I/O. */
-  readonly memory?: Buffer | undefined
+  readonly memory?: readonly Buffer[] | undefined
   /** To be told when it is over: how long reading so many bytes was waited for. */
   readonly release?: ((bytes: number, readMs: number) => void) | undefined
 }

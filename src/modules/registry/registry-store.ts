@@ -27,11 +27,11 @@ const REPOSITORY = `SELECT r.id, r.project_id, p.name || '/' || r.path AS name, 
 export function createRegistryStore(database: Database) {
   return {
     findProject: (name: string) =>
-      database.get<{ id: string }>('SELECT id FROM projects WHERE name = $name', { name })?.id,
+      database.lookUp<{ id: string }>('SELECT id FROM projects WHERE name = $name', { name })?.id,
 
     /** The repository of a full name. */
     find: (project: string, path: string) =>
-      database.get<RepositoryRow>(`${REPOSITORY} WHERE p.name = $project AND r.path = $path`, {
+      database.lookUp<Readonly<RepositoryRow>>(`${REPOSITORY} WHERE p.name = $project AND r.path = $path`, {
         project,
         path,
       }),

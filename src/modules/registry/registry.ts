@@ -211,7 +211,7 @@ async function openBase({ database, system, settings, onProblem }: RegistryDeps)
   const queue = createCommitQueue(database)
   const cache = createContentCache()
   const hasher = createFileHasher()
-  const blocks = createSharedBlocks(system, hasher.forgetBlocks)
+  const blocks = createSharedBlocks(system, hasher.rest)
   const locks = createKeyedLock()
   const requireRoom = createRequireRoom({
     system,

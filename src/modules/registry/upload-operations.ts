@@ -4,6 +4,7 @@ import type { BlobRow, BlobStore } from './blob-store.ts'
 import { parseChunkRange } from './byte-range.ts'
 import type { Caller } from './caller.ts'
 import type { CommitQueue } from './commit-queue.ts'
+import { joined } from '../../lib/joined.ts'
 import type { System } from '../../lib/system.ts'
 import { emptyAnswer, type RegistryAnswer } from './registry-answer.ts'
 import { algorithmOf, isDigest, isRepositoryName } from './registry-path.ts'
@@ -109,7 +110,7 @@ export function createUploadOperations(deps: UploadDeps) {
       const admit = (): string | undefined =>
         deps.rules.requireQuota(repository, { digest, size_bytes: session.size })
       const warning = admit()
-      if (session.parts) await keeper.putContent(repository.id, digest, Buffer.concat(session.parts), admit)
+      if (session.parts) await keeper.putContent(repository.id, digest, joined(session.parts), admit)
       else await keeper.putFile(repository.id, digest, session, admit)
       sessions.forget(session)
       return warning

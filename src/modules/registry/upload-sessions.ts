@@ -2,6 +2,7 @@ import type { FileHandle } from 'node:fs/promises'
 import type { BodySource } from '../../lib/body-source.ts'
 import { AppError } from '../../lib/errors.ts'
 import type { SharedBlock, SharedBlocks } from '../../lib/shared-blocks.ts'
+import { joined } from '../../lib/joined.ts'
 import type { System } from '../../lib/system.ts'
 import { digestOf } from './digest.ts'
 import { EarlySync } from './early-sync.ts'
@@ -84,7 +85,7 @@ export function createUploadSessions(deps: UploadSessionDeps) {
     if (!parts) return
     if (size > 0) {
       await deps.requireRoom(size)
-      await writeWhole(handle, Buffer.concat(parts), 0)
+      await writeWhole(handle, joined(parts), 0)
     }
     follow(session)
     session.following?.advance(size)
@@ -243,7 +244,7 @@ export function createUploadSessions(deps: UploadSessionDeps) {
 
     /** The digest of all that was received, in the wanted algorithm. */
     digest: async (session: UploadSession, algorithm: DigestAlgorithm): Promise<string> => {
-      if (session.parts) return digestOf(algorithm, Buffer.concat(session.parts))
+      if (session.parts) return digestOf(algorithm, joined(session.parts))
       const following = unfollow(session)
       if (following?.algorithm === algorithm) return following.finish(session.size)
       following?.drop()

@@ -41,7 +41,8 @@ export function replicaSpec(owner: ReplicaOwner, index: number): ContainerSpec {
       ...(mounts.length > 0 && { [LABELS.mounts]: mountsLabel(mounts) }),
     },
     ...(mounts.length > 0 && { mounts: [...mounts] }),
-    aliases: [owner.service_name],
+    // Other services of the project do not come through the ingress: none of their requests are the canary's.
+    aliases: owner.deployment.canary_percent === null ? [owner.service_name] : [],
   }
 }
 

@@ -1,6 +1,6 @@
 import type { RouteRules } from '../../ingress/rules/route-rules.ts'
 import type { DeploymentRow } from '../deployments/deployment-schema.ts'
-import { replicasOf, type ServiceSummary, writesVolumes } from '../services/service-schema.ts'
+import { canaryReplicas, replicasOf, type ServiceSummary, writesVolumes } from '../services/service-schema.ts'
 import type { Observation } from '../services/service-status.ts'
 import { isTakenOver, type ReplicaIntent } from './replica-plan.ts'
 import type { ReplicaStore } from './replica-store.ts'
@@ -12,6 +12,8 @@ export interface ReplicaSources {
   listDeleting: () => readonly ServiceSummary[]
   /** The live releases of all services. */
   listLiveDeployments: () => readonly DeploymentRow[]
+  /** The releases that run beside a live one. */
+  listCanaries: () => readonly DeploymentRow[]
   listOpenDeployments: () => readonly DeploymentRow[]
   projectNameOf: (projectId: string) => string | undefined
   hostnamesOf: (service: ServiceSummary, projectName: string) => readonly string[]
@@ -29,24 +31,44 @@ export interface ReplicaSources {
   replicas: ReplicaStore
 }
 
+interface Canary {
+  release: DeploymentRow
+  percent: number
+}
+
 /** Reads what ought to run, what is routed, and what is seen of it, from the rows of this moment. */
 export function createReplicaIntents(sources: ReplicaSources) {
   const liveById = (): Map<string, DeploymentRow> =>
     new Map(sources.listLiveDeployments().map((deployment) => [deployment.id, deployment]))
 
+  /** By service. */
+  const canariesOf = (): ((service: ServiceSummary) => Canary | null) => {
+    const canaries = new Map(sources.listCanaries().map((deployment) => [deployment.service_id, deployment]))
+    return ({ id, canary_percent: percent }) => {
+      const release = canaries.get(id)
+      return release === undefined || percent === null ? null : { release, percent }
+    }
+  }
+
   return {
     /** What ought to run of every service. */
     listIntents: (): ReplicaIntent[] => {
+      const canaryOf = canariesOf()
       const open = Map.groupBy(sources.listOpenDeployments(), (deployment) => deployment.service_id)
       const live = liveById()
       return [...sources.listServices(), ...sources.listDeleting()].map((service) => {
         const release = live.get(service.live_deployment_id ?? '') ?? null
+        const canary = canaryOf(service)
         return {
           service_id: service.id,
           service_name: service.name,
           desired_state: service.desired_state,
           replicas: release === null ? service.replicas : replicasOf(release.config, service.replicas),
           live: release,
+          canary: canary && {
+            release: canary.release,
+            replicas: canaryReplicas(service.replicas, canary.percent),
+          },
           open: open.get(service.id) ?? [],
           mounts: release === null ? '' : sources.mountsOf(release),
         }
@@ -56,6 +78,7 @@ export function createReplicaIntents(sources: ReplicaSources) {
     /** The services that have routes: those with a release that listens. */
     listRouted: (): RoutedService[] => {
       const live = liveById()
+      const canaryOf = canariesOf()
       const open = Map.groupBy(sources.listOpenDeployments(), (deployment) => deployment.service_id)
       const projectNames = new Map<string, string>()
       return sources.listServices().flatMap((service) => {
@@ -65,6 +88,7 @@ export function createReplicaIntents(sources: ReplicaSources) {
           projectNames.get(service.project_id) ?? sources.projectNameOf(service.project_id) ?? ''
         projectNames.set(service.project_id, projectName)
         const hostnames = sources.hostnamesOf(service, projectName)
+        const canary = canaryOf(service)
         return [
           {
             service_id: service.id,
@@ -74,8 +98,10 @@ export function createReplicaIntents(sources: ReplicaSources) {
             rules: new Map(
               hostnames.map((each) => [each, sources.rulesOf(service, each, hostnames, projectName)]),
             ),
-            deployment_id: release.id,
-            port: release.config.internal_port,
+            releases: [release, ...(canary ? [canary.release] : [])].flatMap(({ id, config }) =>
+              config.internal_port === null ? [] : [{ deployment_id: id, port: config.internal_port }],
+            ),
+            canary: canary && { deployment_id: canary.release.id, percent: canary.percent },
             running: service.desired_state === 'running',
             sleeps: service.autoscale?.min_replicas === 0,
             stops_first: writesVolumes(release.config),
@@ -92,6 +118,7 @@ export function createReplicaIntents(sources: ReplicaSources) {
           .listOpenDeployments()
           .flatMap(({ service_id, step }) => (step === 'retire' ? [] : [service_id])),
       )
+      const canaries = sources.replicas.countHealthyCanaries(serviceIds)
       const live = Map.groupBy(sources.replicas.listLive(serviceIds), (row) => row.service_id)
       return new Map(
         serviceIds.map((id) => {
@@ -102,6 +129,7 @@ export function createReplicaIntents(sources: ReplicaSources) {
               healthy: rows.filter((row) => row.status === 'Healthy').length,
               total: rows.length,
               crash_loop: rows.some((row) => row.status === 'CrashLoop' || row.restarts >= 3),
+              canary_healthy: canaries.get(id) ?? 0,
               open_deployment: open.has(id),
             },
           ]

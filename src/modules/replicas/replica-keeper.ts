@@ -23,7 +23,7 @@ export interface ReplicaKeeperDeps extends ReplicaDepartureDeps {
   recoverImage: (deployment: { id: string; image: string | null }) => boolean
   /** Starts a replica with its volumes, or answers false when another release has them or is about to. */
   startAlone: (
-    live: DeploymentRow,
+    release: DeploymentRow,
     start: (mounts: readonly MountSpec[]) => Promise<void>,
   ) => Promise<boolean>
 }
@@ -52,15 +52,15 @@ export function createReplicaKeeper(deps: ReplicaKeeperDeps) {
       next_start_at: new Date(system.now() + RECOVERY_LOOK_MS).toISOString(),
     })
 
-  const start = async ({ name, intent, live, index }: Wanted): Promise<void> => {
+  const start = async ({ name, intent, release, index }: Wanted): Promise<void> => {
     await runtime.ensureNetwork({
-      name: networkName(live.project_id),
-      labels: { [LABELS.kind]: 'network', [LABELS.project]: live.project_id },
+      name: networkName(release.project_id),
+      labels: { [LABELS.kind]: 'network', [LABELS.project]: release.project_id },
     })
-    const env = live.env_sealed === null ? {} : await deps.openEnv(live.env_sealed)
-    await deps.startAlone(live, async (mounts) => {
+    const env = release.env_sealed === null ? {} : await deps.openEnv(release.env_sealed)
+    await deps.startAlone(release, async (mounts) => {
       await runtime.ensureContainer(
-        replicaSpec({ service_name: intent.service_name, deployment: live, env, mounts }, index),
+        replicaSpec({ service_name: intent.service_name, deployment: release, env, mounts }, index),
       )
       await runtime.startContainer(name)
     })
@@ -77,7 +77,7 @@ export function createReplicaKeeper(deps: ReplicaKeeperDeps) {
       await start(wanted)
     } catch (error) {
       if (isAppError(error, 'RUNTIME_UNAVAILABLE')) throw error
-      const isComing = isAppError(error, 'NOT_FOUND') && deps.recoverImage(wanted.live)
+      const isComing = isAppError(error, 'NOT_FOUND') && deps.recoverImage(wanted.release)
       if (!isStill(wanted.name, 'Starting')) return
       if (isComing) return awaitImage(row)
       saveBackoff(row, refusalOf(error))
@@ -93,24 +93,24 @@ export function createReplicaKeeper(deps: ReplicaKeeperDeps) {
     const row = { ...rowOf(wanted), ...(known && { restarts: restartsOf(known) }) }
     goodProbes.delete(wanted.name)
     const reason = exitReason(container)
-    const { restart } = wanted.live.config
+    const { restart } = wanted.release.config
     if (restart === 'always' || (restart === 'on_failure' && container.exit_code !== 0))
       saveBackoff(row, reason)
     else save({ ...row, status: 'Exited', address: null, reason, next_start_at: null })
   }
 
   const examine = async (
-    { live }: Wanted,
+    { release }: Wanted,
     container: ContainerInfo,
     signal: AbortSignal,
   ): Promise<ProbeResult> => {
-    const { health_check: check, internal_port: port } = live.config
+    const { health_check: check, internal_port: port } = release.config
     if (port === null) {
       const up = (system.now() - Date.parse(container.started_at ?? '')) / 1000
       return { ok: up >= check.stays_up_seconds, seen: `running for ${up.toFixed(1)} s` }
     }
     if (container.address === null) return { ok: false, seen: 'has no address yet' }
-    const target = { address: container.address, port, hostname: deps.hostnameOf(live.service_id) }
+    const target = { address: container.address, port, hostname: deps.hostnameOf(release.service_id) }
     const result = await probe(target, check, system, signal)
     signal.throwIfAborted()
     const good = result.ok ? (goodProbes.get(container.name) ?? 0) + 1 : 0
@@ -127,7 +127,7 @@ export function createReplicaKeeper(deps: ReplicaKeeperDeps) {
     }
     const { ok, seen } = await examine(wanted, container, signal)
     if (!isStill(wanted.name, row.status)) return 0
-    const check = wanted.live.config.health_check
+    const check = wanted.release.config.health_check
     if (!ok) {
       const since = system.now() - Date.parse(container.started_at ?? '')
       const overdue = since > check.timeout_seconds * 1000

@@ -29,21 +29,21 @@ export function createReplicaLiveness(deps: ReplicaLivenessDeps, records: Replic
   }
 
   /** Others of its release that are coming up: replacing one after the other leaves somebody there. */
-  const isAnotherStarting = ({ name, live }: Wanted): boolean =>
+  const isAnotherStarting = ({ name, release }: Wanted): boolean =>
     store
-      .listByDeployment(live.id)
+      .listByDeployment(release.id)
       .some(({ container_name, status }) => container_name !== name && status === 'Starting')
 
   /** Takes it out of the routes, lets it finish, and makes way for a new container of its name. */
   const replace = async (wanted: Wanted, reason: string, signal: AbortSignal): Promise<void> => {
-    const { name, live } = wanted
+    const { name, release } = wanted
     const row: ReplicaRow = { ...records.rowOf(wanted) }
     if (wanted.row) row.restarts = records.restartsOf(wanted.row)
     records.noteUnhealthy(row, reason)
     await deps.publishRoutes()
-    await drain(name, live.config.pre_stop_seconds, signal)
+    await drain(name, release.config.pre_stop_seconds, signal)
     if (!records.isStill(name, 'Unhealthy')) return
-    await runtime.stopContainer(name, live.config.stop_grace_seconds)
+    await runtime.stopContainer(name, release.config.stop_grace_seconds)
     await runtime.removeContainer(name)
     badProbes.delete(name)
     if (records.isStill(name, 'Unhealthy')) records.saveBackoff(row, reason)
@@ -51,7 +51,7 @@ export function createReplicaLiveness(deps: ReplicaLivenessDeps, records: Replic
 
   /** Counts a bad probe, and replaces the replica when it was one too many. */
   const countBad = async (wanted: Wanted, seen: string, signal: AbortSignal): Promise<void> => {
-    const { health_check: check, restart } = wanted.live.config
+    const { health_check: check, restart } = wanted.release.config
     const bad = (badProbes.get(wanted.name) ?? 0) + 1
     badProbes.set(wanted.name, bad)
     if (bad < check.live_failures) return
@@ -65,10 +65,10 @@ export function createReplicaLiveness(deps: ReplicaLivenessDeps, records: Replic
 
     /** Asks a replica that is well how it is. Answers after how many milliseconds to ask again. */
     watch: async (wanted: Wanted, container: ContainerInfo, signal: AbortSignal): Promise<number> => {
-      const { health_check: check, internal_port: port } = wanted.live.config
+      const { health_check: check, internal_port: port } = wanted.release.config
       const { address, name } = container
       if (port === null || address === null) return 0
-      const target = { address, port, hostname: deps.hostnameOf(wanted.live.service_id) }
+      const target = { address, port, hostname: deps.hostnameOf(wanted.release.service_id) }
       const { ok, seen } = await probe(target, check, system, signal)
       signal.throwIfAborted()
       if (ok) badProbes.delete(name)

@@ -12,16 +12,18 @@ export interface ReplicaIntent {
   desired_state: DesiredState
   replicas: number
   live: DeploymentRow | null
+  /** What runs beside it for a share of the requests. It has no volumes. */
+  canary: { release: DeploymentRow; replicas: number } | null
   /** Deployments that are not over. */
   open: readonly Pick<DeploymentRow, 'id' | 'replaces_id' | 'stop_first_at'>[]
   /** Which volumes replicas of the live release are to have, as their label says it. */
   mounts: string
 }
 
-/** A replica of a live release that ought to run. */
+/** A replica of the live release, or of the canary, that ought to run. */
 export interface WantedReplica {
   intent: ReplicaIntent
-  live: DeploymentRow
+  release: DeploymentRow
   index: number
   /** What is known of it. */
   row: ReplicaRow | undefined
@@ -65,14 +67,12 @@ export function planReplicas(world: ReplicaWorld): ReplicaAction[] {
   const actions: ReplicaAction[] = []
 
   for (const intent of world.intents) {
-    const { live } = intent
-    if (live === null || intent.desired_state !== 'running' || isTakenOver(intent)) continue
-    for (let index = 0; index < intent.replicas; index += 1) {
-      const name = containerName(live.id, index)
+    for (const { release, index } of wantedOf(intent)) {
+      const name = containerName(release.id, index)
       // It has a volume that another one took the place of.
-      if (hasOldVolumes(containers.get(name), intent)) continue
+      if (release === intent.live && hasOldVolumes(containers.get(name), intent)) continue
       wanted.add(name)
-      const replica = { name, intent, live, index, row: rows.get(name) }
+      const replica = { name, intent, release, index, row: rows.get(name) }
       const action = planWanted(replica, containers.get(name), world.now)
       if (action) actions.push(action)
     }
@@ -89,6 +89,17 @@ export function planReplicas(world: ReplicaWorld): ReplicaAction[] {
       actions.push({ kind: 'forget', name })
   }
   return actions
+}
+
+function wantedOf(intent: ReplicaIntent): { release: DeploymentRow; index: number }[] {
+  const { live, canary } = intent
+  if (live === null || intent.desired_state !== 'running') return []
+  const indexes = (release: DeploymentRow, count: number) =>
+    Array.from({ length: count }, (_, index) => ({ release, index }))
+  return [
+    ...(isTakenOver(intent) ? [] : indexes(live, intent.replicas)),
+    ...(canary === null ? [] : indexes(canary.release, canary.replicas)),
+  ]
 }
 
 function deploymentsUnderWay(intents: readonly ReplicaIntent[]): Set<string> {
@@ -126,7 +137,7 @@ function planWanted(
     return row.next_start_at !== null && due ? { kind: 'run', ...replica } : undefined
   }
   if (!isKnownWell(row, container)) return { kind: 'probe', container, ...replica }
-  const { health_check: check, internal_port: port } = replica.live.config
+  const { health_check: check, internal_port: port } = replica.release.config
   return port !== null && check.live_interval_seconds > 0
     ? { kind: 'watch', container, ...replica }
     : undefined

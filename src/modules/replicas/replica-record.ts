@@ -32,10 +32,10 @@ export function createReplicaRecords({ system, store, routesChanged }: ReplicaRe
     save,
 
     /** What is known of it, or what there is to know of a new one. */
-    rowOf: ({ name, intent, live, index, row }: Wanted): ReplicaRow => ({
+    rowOf: ({ name, intent, release, index, row }: Wanted): ReplicaRow => ({
       container_name: name,
       service_id: intent.service_id,
-      deployment_id: live.id,
+      deployment_id: release.id,
       replica_index: index,
       status: 'Starting',
       address: null,

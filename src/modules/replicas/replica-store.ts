@@ -32,6 +32,18 @@ export function createReplicaStore(database: Database) {
         { ids: JSON.stringify(serviceIds) },
       ),
 
+    /** How many replicas of their canary these services have that are well. */
+    countHealthyCanaries: (serviceIds: readonly string[]): Map<string, number> =>
+      new Map(
+        database
+          .all<{ id: string; count: number }>(
+            `SELECT services.id, count(*) AS count FROM replicas JOIN services ON services.canary_deployment_id = replicas.deployment_id
+             WHERE services.id IN (SELECT value FROM json_each($ids)) AND replicas.status = 'Healthy' GROUP BY services.id`,
+            { ids: JSON.stringify(serviceIds) },
+          )
+          .map(({ id, count }) => [id, count]),
+      ),
+
     find: (containerName: string) =>
       database.get<ReplicaRow>('SELECT * FROM replicas WHERE container_name = $containerName', {
         containerName,

@@ -12,8 +12,10 @@ export interface RoutedService {
   https_only: readonly string[]
   /** By hostname. */
   rules: ReadonlyMap<string, RouteRules | undefined>
-  deployment_id: string
-  port: number
+  /** The live one first; with a canary there is another one. */
+  releases: readonly { deployment_id: string; port: number }[]
+  /** Which of them gets so many percent of the requests. */
+  canary: { deployment_id: string; percent: number } | null
   running: boolean
   /** It sleeps when nobody asks for it, and wakes when somebody does. */
   sleeps: boolean
@@ -45,14 +47,15 @@ export function planRoutes(services: readonly RoutedService[], replicas: readonl
         ...(service.https_only.includes(hostname) && { https_only: true }),
         ...withRules(service.rules.get(hostname)),
         ...holdOf(service, replicas),
-        upstreams: service.running
-          ? (byDeployment.get(service.deployment_id) ?? []).map((replica) => ({
-              id: replica.container_name,
-              address: replica.address ?? '',
-              port: service.port,
-              deployment_id: replica.deployment_id,
-            }))
-          : [],
+        ...(service.canary && { canary: service.canary }),
+        upstreams: (service.running ? service.releases : []).flatMap(({ deployment_id, port }) =>
+          (byDeployment.get(deployment_id) ?? []).map((replica) => ({
+            id: replica.container_name,
+            address: replica.address ?? '',
+            port,
+            deployment_id,
+          })),
+        ),
       })),
     )
     .toSorted((one, other) => (one.hostname < other.hostname ? -1 : 1))
@@ -66,8 +69,9 @@ function withRules(rules: RouteRules | undefined): Pick<Route, 'rules'> {
 function holdOf(service: RoutedService, replicas: readonly ReplicaRow[]): { hold_ms?: number } {
   if (!service.running) return {}
   if (service.taken_over) return { hold_ms: HOLD_MS }
+  const [live] = service.releases
   const isTroubled = replicas.some(
-    (row) => row.deployment_id === service.deployment_id && TROUBLED.has(row.status),
+    (row) => row.deployment_id === live?.deployment_id && TROUBLED.has(row.status),
   )
   if (isTroubled || !(service.stops_first || service.sleeps)) return {}
   return { hold_ms: service.stops_first ? HOLD_MS : WAKE_MS }

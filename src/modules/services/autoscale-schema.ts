@@ -36,7 +36,8 @@ export const AutoscaleInput = Type.Unsafe<(Pick<Autoscale, 'max_replicas'> & Par
         Type.Integer({
           minimum: 0,
           maximum: 100,
-          description: 'Default 1. 0: the service sleeps when it is idle, and a request wakes it.',
+          description:
+            'Default 1. 0: the service sleeps when it is idle, and a request through the ingress wakes it; calls of its neighbours in the project do not.',
         }),
       ),
       max_replicas: Type.Integer({ minimum: 1, maximum: 100 }),

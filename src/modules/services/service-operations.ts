@@ -121,6 +121,8 @@ export function createServiceOperations(deps: ServiceDeps) {
           env_sealed: sealed,
           desired_state: 'running',
           live_deployment_id: null,
+          canary_deployment_id: null,
+          canary_percent: null,
           revision: 1,
           created_at: now,
           updated_at: now,

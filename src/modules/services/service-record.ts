@@ -10,10 +10,10 @@ import type { Context } from '../identity/context.ts'
 import type { Permission } from '../identity/permissions.ts'
 import { type Env, redactEnv } from '../secrets/env-schema.ts'
 import type { Secrets } from '../secrets/secrets.ts'
-import { serviceUrl } from './service-hostname.ts'
 import { showRouting, type ServiceRow, type ServiceSummary, type ServiceSource } from './service-schema.ts'
 import { type ServiceView, type Workload } from './service-view-schema.ts'
-import { NOTHING_OBSERVED, type Observation, serviceStatus } from './service-status.ts'
+import { NOTHING_OBSERVED, type Observation, serviceStatus, viewCanary } from './service-status.ts'
+import { notesOn } from './service-notes.ts'
 import type { ServiceStore } from './service-store.ts'
 
 export interface ServiceDeps {
@@ -55,7 +55,8 @@ export interface ServiceDeps {
   }
   /** Called after a commit that changed what ought to run or to be routed. */
   serviceChanged: (serviceId: string) => void
-  address: { controlDomain: string | undefined; httpPort: () => number }
+  /** Where a browser finds a service. */
+  urlOf: (service: ServiceSummary) => string
 }
 
 export type ServiceRecords = ReturnType<typeof createServiceRecords>
@@ -69,10 +70,6 @@ export function createServiceRecords(deps: ServiceDeps) {
     requirePermission(actor, permission, service?.project_id)
     if (!service) throw new AppError('NOT_FOUND')
     return service
-  }
-  const urlOf = (service: ServiceSummary): string => {
-    const project = deps.projects.find(service.project_id)
-    return serviceUrl(service.name, project?.name ?? '', deps.address.controlDomain, deps.address.httpPort())
   }
   const namesIn = (sealed: string | null): string[] => (sealed === null ? [] : secrets.names(sealed))
   const envFor = async (actor: Actor, service: ServiceRow): Promise<Env> => {
@@ -90,7 +87,9 @@ export function createServiceRecords(deps: ServiceDeps) {
       domains: deps.domains.hostnamesOf(service.id),
       env,
       status: serviceStatus(service, observed),
-      url: urlOf(service),
+      canary: viewCanary(service, observed),
+      url: deps.urlOf(service),
+      notes: notesOn(service),
     }
   }
 
@@ -189,7 +188,7 @@ export function createServiceRecords(deps: ServiceDeps) {
           status: serviceStatus(service, seen),
           replicas: service.replicas,
           healthy_replicas: seen.healthy,
-          url: urlOf(service),
+          url: deps.urlOf(service),
         }
       })
     },

@@ -157,6 +157,11 @@ export function replicasOf(config: Pick<ServiceConfig, 'volumes'>, wanted: numbe
   return writesVolumes(config) ? Math.min(1, wanted) : wanted
 }
 
+/** How many replicas a canary has: its share of what the service wants, at least one where there is any. */
+export function canaryReplicas(wanted: number, percent: number): number {
+  return Math.ceil((wanted * percent) / 100)
+}
+
 /** Reads a column `build`, which may be older than some of the fields. */
 export function readBuild(column: string): ServiceBuild {
   const build = JSON.parse(column) as Omit<ServiceBuild, 'env_file' | 'build_secrets'>
@@ -189,6 +194,9 @@ export interface ServiceRow {
   autoscale: Autoscale | null
   desired_state: DesiredState
   live_deployment_id: string | null
+  /** The release that runs beside the live one and gets `canary_percent` (1 to 99) of the requests; both null: there is none. */
+  canary_deployment_id: string | null
+  canary_percent: number | null
   /** Rises with each change by a caller; the ETag. */
   revision: number
   created_at: string

@@ -1,4 +1,5 @@
-import type { ServiceRow, ServiceStatus } from './service-schema.ts'
+import { canaryReplicas, type ServiceRow, type ServiceStatus } from './service-schema.ts'
+import type { Canary } from './service-view-schema.ts'
 
 /** What is known of a service's replicas and deployments at this moment. */
 export interface Observation {
@@ -8,6 +9,8 @@ export interface Observation {
   total: number
   /** A replica is not started again at once because it keeps exiting. */
   crash_loop: boolean
+  /** Replicas of the canary that passed their check. */
+  canary_healthy: number
   /** A deployment is waiting or under way. */
   open_deployment: boolean
 }
@@ -17,7 +20,23 @@ export const NOTHING_OBSERVED: Observation = {
   healthy: 0,
   total: 0,
   crash_loop: false,
+  canary_healthy: 0,
   open_deployment: false,
+}
+
+/** The release that runs beside the live one, as it is answered. */
+export function viewCanary(
+  service: Pick<ServiceRow, 'replicas' | 'canary_deployment_id' | 'canary_percent'>,
+  observed: Observation,
+): Canary | null {
+  const { canary_deployment_id: id, canary_percent: percent } = service
+  if (id === null || percent === null) return null
+  return {
+    deployment_id: id,
+    percent,
+    replicas: canaryReplicas(service.replicas, percent),
+    healthy_replicas: observed.canary_healthy,
+  }
 }
 
 /** The status of a service: derived from what is wanted and what is there, never stored. */

@@ -20,8 +20,8 @@ type Stored<Row extends ServiceSummary> = Omit<
 }
 type StoredRow = Stored<ServiceRow>
 
-const SUMMARY = `id, project_id, name, source, build, config, routing, replicas, autoscale, desired_state, live_deployment_id, revision,
-  created_at, updated_at`
+const SUMMARY = `id, project_id, name, source, build, config, routing, replicas, autoscale, desired_state, live_deployment_id, canary_deployment_id,
+  canary_percent, revision, created_at, updated_at`
 
 export interface ServiceFilter {
   /** Only services of these projects. */
@@ -42,9 +42,9 @@ export function createServiceStore(database: Database) {
     insert: (service: ServiceRow): void => {
       database.run(
         `INSERT INTO services (id, project_id, name, source, build, config, routing, env_sealed, replicas, autoscale, desired_state,
-           live_deployment_id, revision, created_at, updated_at)
+           live_deployment_id, canary_deployment_id, canary_percent, revision, created_at, updated_at)
          VALUES ($id, $project_id, $name, $source, $build, $config, $routing, $env_sealed, $replicas, $autoscale, $desired_state,
-           $live_deployment_id, $revision, $created_at, $updated_at)`,
+           $live_deployment_id, $canary_deployment_id, $canary_percent, $revision, $created_at, $updated_at)`,
         write(service),
       )
     },
@@ -93,6 +93,14 @@ export function createServiceStore(database: Database) {
           deploymentId,
           now,
         },
+      )
+    },
+
+    /** Sets which release runs beside the live one, and its share; null: none. Not a change by a caller: the revision stays. */
+    setCanary: (id: string, canary: { deployment_id: string; percent: number } | null, now: string): void => {
+      database.run(
+        `UPDATE services SET canary_deployment_id = $deploymentId, canary_percent = $percent, updated_at = $now WHERE id = $id`,
+        { id, deploymentId: canary?.deployment_id ?? null, percent: canary?.percent ?? null, now },
       )
     },
 

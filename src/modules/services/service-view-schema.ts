@@ -47,6 +47,24 @@ const SourceView = Type.Object(
   { title: 'ServiceSource' },
 )
 
+export const Canary = Type.Object(
+  {
+    deployment_id: Type.String(),
+    percent: Type.Integer({ description: 'Of the requests.' }),
+    replicas: Type.Integer({ description: 'How many of it ought to run.' }),
+    healthy_replicas: Type.Integer(),
+  },
+  { title: 'Canary' },
+)
+export type Canary = Static<typeof Canary>
+
+const CanaryView = Type.Unsafe<Canary | null>({
+  type: ['object', 'null'],
+  properties: Canary.properties,
+  required: Canary.required,
+  description: 'The release that runs beside the live one for a share of the requests; null: there is none.',
+})
+
 export const ServiceView = Type.Object(
   {
     id: Type.String(),
@@ -83,8 +101,12 @@ export const ServiceView = Type.Object(
     tls_enabled: Type.Boolean({ description: 'Whether certificates are obtained for its domains.' }),
     ingress: IngressView,
     status: Type.Enum(SERVICE_STATUSES),
-    url: Type.String(),
+    url: Type.String({ description: 'Where it answers: https where its name has a certificate.' }),
+    notes: Type.Array(Type.String(), {
+      description: 'For people: what is allowed and may yet surprise them, such as the limits of sleep.',
+    }),
     live_deployment_id: NullableText('The release that runs now.'),
+    canary: CanaryView,
     created_at: Type.String(),
     updated_at: Type.String(),
   },

@@ -2,10 +2,16 @@ import { Readable } from 'node:stream'
 import { type ArchiveFormat, decodeArchive } from '../../lib/archive-decode.ts'
 import { badArchive } from '../../lib/archive-error.ts'
 import { type ArchiveEntry, ArchiveReader } from '../../lib/archive-reader.ts'
+import type { VolumeRoot } from '../../runtime/volume-root.ts'
 
 export interface RestoreCount {
   entries: number
   bytes: number
+}
+
+export interface RestoreSummary extends RestoreCount {
+  /** What the archive says of the folder itself, in an entry `./`. */
+  root?: VolumeRoot
 }
 
 const MAX_PATH_BYTES = 4096
@@ -15,25 +21,28 @@ const ROOM_STEP = 64 * 1024 ** 2
 
 /**
  * The tar stream in an archive that is to fill a volume, checked as it passes, in constant memory: an uncompressed one that ends as it should,
- * of files, folders and links whose names stay inside. Symlinks point where they like: they are data, the engine never follows one out of the
+ * of files, folders, named pipes and links whose names stay inside. Symlinks point where they like: they are data, the engine never follows one out of the
  * container that it unpacks in. Throws BAD_ARCHIVE.
  */
 export function checkedContents(
   format: ArchiveFormat,
   body: Readable,
-  count: RestoreCount,
+  found: RestoreSummary,
   requireRoom: (bytes: number) => Promise<void>,
 ): Readable {
   const check = async function* (): AsyncGenerator<Buffer, void, undefined> {
-    const reader = new ArchiveReader()
+    const reader = new ArchiveReader({ ofVolume: true })
     let room = 0
     for await (const chunk of decodeArchive(format, body as AsyncIterable<Buffer>)) {
       for (const event of reader.push(chunk)) {
         if (event.type !== 'entry') continue
-        count.entries += 1
-        count.bytes += event.entry.size
-        checkEntry(event.entry)
-        if (count.entries > MAX_ENTRIES) throw badArchive(`more than ${MAX_ENTRIES} entries`)
+        const { entry } = event
+        found.entries += 1
+        found.bytes += entry.size
+        checkEntry(entry)
+        const { uid, gid, mode, mtime_ms } = entry
+        if (isRoot(entry)) found.root = { uid, gid, mode, mtime_ms }
+        if (found.entries > MAX_ENTRIES) throw badArchive(`more than ${MAX_ENTRIES} entries`)
       }
       if (reader.position >= room) {
         await requireRoom(ROOM_STEP)
@@ -44,6 +53,10 @@ export function checkedContents(
     reader.end()
   }
   return Readable.from(check(), { objectMode: false })
+}
+
+function isRoot({ kind, name }: ArchiveEntry): boolean {
+  return kind === 'directory' && name.split('/').every((part) => part === '' || part === '.')
 }
 
 function checkEntry({ kind, name, target }: ArchiveEntry): void {

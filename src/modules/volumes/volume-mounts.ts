@@ -1,8 +1,8 @@
-import { packArchive } from '../../lib/archive-pack.ts'
 import { createKeyedTurns } from '../../lib/keyed-turns.ts'
 import type { System } from '../../lib/system.ts'
 import { LABELS } from '../../runtime/labels.ts'
 import type { ContainerInfo, MountSpec, Runtime } from '../../runtime/runtime.ts'
+import type { VolumeRoot } from '../../runtime/volume-root.ts'
 import type { Database } from '../../store/database.ts'
 import type { DeploymentRow } from '../deployments/deployment-schema.ts'
 import { mountsLabel } from '../replicas/container-spec.ts'
@@ -20,12 +20,11 @@ export interface VolumeMountsDeps {
 type Release = Pick<DeploymentRow, 'id' | 'service_id' | 'project_id' | 'config'>
 
 /**
- * Lets everyone in a container write into a new volume, which belongs to root otherwise, and applications seldom run as root. Where the image has
- * the folder itself, the engine gives the volume the owner and mode of that.
+ * A root folder that lets everyone in a container write: a new volume belongs to root otherwise, and applications seldom run as root. Where the
+ * image has the folder itself, the engine gives the volume the owner and mode of that.
  */
-export async function openToAll(runtime: Runtime, volume: string): Promise<void> {
-  const root = packArchive([{ kind: 'directory', name: './', mode: 0o777 }])
-  await runtime.writeVolume(volume, root, NEVER)
+export function openRoot(mtime_ms: number): VolumeRoot {
+  return { uid: 0, gid: 0, mode: 0o777, mtime_ms }
 }
 
 const NEVER = new AbortController().signal
@@ -85,7 +84,7 @@ export function createVolumeMounts(deps: VolumeMountsDeps) {
       const row = ensureRow(service_id, name)
       await ensureVolume(row, project_id)
       if (row.prepared === 0) {
-        await openToAll(runtime, engineName(row))
+        await runtime.setVolumeRoot(engineName(row), openRoot(system.now()), NEVER)
         store.setPrepared(row.id)
       }
       mounts.push({ volume: engineName(row), path: mount_path, read_only })

@@ -7,8 +7,8 @@ import type { Database } from '../../store/database.ts'
 import type { RecordAudit } from '../audit/audit.ts'
 import type { Context } from '../identity/context.ts'
 import type { ServiceRow } from '../services/service-schema.ts'
-import { checkedContents, type RestoreCount } from './volume-archive.ts'
-import { openToAll, type VolumeMounts } from './volume-mounts.ts'
+import { checkedContents, type RestoreCount, type RestoreSummary } from './volume-archive.ts'
+import { openRoot, type VolumeMounts } from './volume-mounts.ts'
 import type { SentArchive } from './volume-operations.ts'
 import { engineName, type VolumeRow } from './volume-schema.ts'
 import type { VolumeStore } from './volume-store.ts'
@@ -49,15 +49,16 @@ export function createVolumeRestore(deps: VolumeRestoreDeps) {
   ): Promise<RestoreCount> => {
     const generation = volume.generation + 1
     const name = engineName({ ...volume, generation })
-    const count: RestoreCount = { entries: 0, bytes: 0 }
+    const found: RestoreSummary = { entries: 0, bytes: 0 }
     // Of an earlier attempt that did not end.
     await runtime.removeVolume(name)
     await deps.mounts.ensureVolume(volume, service.project_id, generation)
-    await openToAll(runtime, name)
-    const contents = checkedContents(format, stream, count, deps.requireRoom)
+    const contents = checkedContents(format, stream, found, deps.requireRoom)
     await runtime.writeVolume(name, contents, signal)
+    // Last, because what is unpacked into it changes its time.
+    await runtime.setVolumeRoot(name, found.root ?? openRoot(system.now()), signal)
     await syncVolume(runtime, name)
-    return count
+    return { entries: found.entries, bytes: found.bytes }
   }
 
   const swap = (context: Context, serviceId: string, volume: VolumeRow, count: RestoreCount): void =>

@@ -105,7 +105,10 @@ const view = {
   skip_markers: Type.Boolean(),
   path: Type.String({ description: "Where the forge sends to, on this API's address." }),
   url: nullable(
-    Type.String({ description: 'The same under the control domain; null when the node has none.' }),
+    Type.String({
+      description:
+        'The same under the control domain; null when the node has none: then it is `path` under whatever address of this API the forge reaches.',
+    }),
   ),
   created_by: Type.Object({ kind: Type.String(), name: Type.String() }),
   created_at: Instant,

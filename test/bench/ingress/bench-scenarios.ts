@@ -1,6 +1,9 @@
 import { once } from 'node:events'
+import { readFile, rm } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import { type AddressInfo, connect, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { connect as connectTls } from 'node:tls'
 import { cpuMsOf, rssMibOf, runClient, system } from './bench-process.ts'
 import type { Target } from './bench-targets.ts'
@@ -50,15 +53,25 @@ export const HTTP2: Scenario = {
   measure: async (target, seconds) =>
     await counted(target, async () => {
       const url = `https://${HOST}:${target.tlsPort}/`
-      const output = await runClient(['h2load', '-t1', '-c16', '-m16', '-D', String(seconds), url])
+      const log = join(tmpdir(), `berth-bench-${process.pid}.log`)
+      const output = await runClient([
+        'h2load',
+        '-t1',
+        '-c16',
+        '-m16',
+        '-D',
+        String(seconds),
+        `--log-file=${log}`,
+        url,
+      ])
+      const times = await readTimes(log)
       const requests = Number(/(\d+) succeeded/.exec(output)?.[1])
       const failed = Number(/(\d+) failed/.exec(output)?.[1])
       if (failed > 0) throw new Error(`${target.name} failed:\n${output}`)
       return {
         count: requests,
         perSecond: Number(/finished in [\d.]+s, ([\d.]+) req\/s/.exec(output)?.[1]),
-        p50Ms: milliseconds(/time for request:\s+\S+\s+\S+\s+(\S+)/.exec(output)?.[1]),
-        p99Ms: Number.NaN,
+        ...percentiles(times),
       }
     }),
 }
@@ -157,12 +170,10 @@ export function manyNames(names: readonly string[]): Scenario {
           })
           await Promise.all(batch)
         }
-        times.sort((a, b) => a - b)
         return {
           count: names.length,
           perSecond: (names.length * 1000) / (performance.now() - startedAt),
-          p50Ms: times[Math.floor(times.length / 2)] ?? Number.NaN,
-          p99Ms: times[Math.floor(times.length * 0.99)] ?? Number.NaN,
+          ...percentiles(times),
         }
       }),
   }
@@ -220,6 +231,19 @@ async function openWebSocket(port: number): Promise<Socket> {
   const [answer] = (await once(socket, 'data')) as [Buffer]
   if (!answer.toString('latin1').startsWith('HTTP/1.1 101')) throw new Error(answer.toString('latin1'))
   return socket
+}
+
+/** What h2load has noted of each request: its start, its status and the microseconds that it took. */
+async function readTimes(log: string): Promise<number[]> {
+  const lines = (await readFile(log, 'utf8')).trimEnd().split('\n')
+  await rm(log)
+  return lines.map((line) => Number(line.slice(line.lastIndexOf('\t') + 1)) / 1000)
+}
+
+function percentiles(times: number[]): { p50Ms: number; p99Ms: number } {
+  times.sort((a, b) => a - b)
+  const at = (part: number): number => times[Math.floor(times.length * part)] ?? Number.NaN
+  return { p50Ms: at(0.5), p99Ms: at(0.99) }
 }
 
 async function counted(

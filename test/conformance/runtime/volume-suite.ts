@@ -64,6 +64,23 @@ export function volumes(each: Each, specOf: SpecOf): void {
     await t.rejects(runtime.writeVolume(volume.name, contents('x'), patience()), { code: 'NOT_FOUND' })
   })
 
+  each(
+    "a volume's root folder gets an owner and a mode and keeps what is in it",
+    async (t, { runtime, prefix }) => {
+      const volume = { name: `${prefix}-data`, labels: {} }
+      await runtime.ensureVolume(volume)
+      await runtime.writeVolume(volume.name, contents('hello'), patience())
+      const root = { uid: 1_234_567, gid: 70, mode: 0o2750, mtime_ms: 1_700_000_000_000 }
+      await runtime.setVolumeRoot(volume.name, root, patience())
+      const read = await buffer(await runtime.readVolume(volume.name, patience()))
+      const [first] = new ArchiveReader().push(read)
+      t.match(first, { type: 'entry', entry: { kind: 'directory', name: /^\.\/?$/, ...root } })
+      t.match(await entriesOf(Readable.from([read])), { 'sub/file': { mode: 0o640, text: 'hello' } })
+      await runtime.removeVolume(volume.name)
+      await t.rejects(runtime.setVolumeRoot(volume.name, root, patience()), { code: 'NOT_FOUND' })
+    },
+  )
+
   each('what breaks while it is written into a volume is the error', async (t, { runtime, prefix }) => {
     const volume = { name: `${prefix}-data`, labels: {} }
     await runtime.ensureVolume(volume)

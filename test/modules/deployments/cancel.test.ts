@@ -16,6 +16,10 @@ import {
 
 const HOST = 'web.shop.localhost'
 const unwell: Source = { answer: (_, response) => void response.writeHead(503).end() }
+const untilAborted = (signal: AbortSignal): Promise<never> =>
+  new Promise((_, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason as Error))
+  })
 const forever = new Promise<void>(() => {})
 
 /** Holds a deployment in a step; answers the source to deploy. */
@@ -23,13 +27,17 @@ const HOLDS: [step: Step, hold: (world: Delivery) => Source][] = [
   [
     'fetch',
     () => ({
-      unpacking: (signal) =>
-        new Promise((_, reject) => {
-          signal.addEventListener('abort', () => reject(signal.reason as Error))
-        }),
+      unpacking: untilAborted,
     }),
   ],
   ['build', () => ({ until: forever })],
+  [
+    'publish',
+    (world) => {
+      world.controls.before('pushImage', (_image, _to, signal) => untilAborted(signal as AbortSignal))
+      return {}
+    },
+  ],
   [
     'release_command',
     () => ({
@@ -59,7 +67,8 @@ for (const [step, hold] of HOLDS) {
       const row = daemon.stores.deployments.find(id)
       return row?.step === step && row.status !== 'Pending'
     })
-    if (step === 'start') await until('it starts', () => world.controls.calls('startContainer') === 2)
+    const verb = step === 'start' ? 'startContainer' : step === 'publish' ? 'pushImage' : undefined
+    if (verb) await until('it is under way', () => world.controls.calls(verb) === 2)
     t.match(daemon.deployments.cancelDeployment(OPERATOR, id), { id, status: /Building|Starting/ })
     t.match(await over(daemon, id), { status: 'Cancelled', reason: 'Cancelled by olive.' })
     const steps = daemon.stores.deployments.listSteps([id])

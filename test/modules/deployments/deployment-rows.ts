@@ -30,6 +30,8 @@ export function service(id: string, fields: Partial<ServiceRow> = {}): ServiceRo
     autoscale: null,
     desired_state: 'running',
     live_deployment_id: null,
+    canary_deployment_id: null,
+    canary_percent: null,
     revision: 1,
     created_at: EARLIER,
     updated_at: EARLIER,

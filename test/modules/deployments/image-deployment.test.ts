@@ -47,8 +47,12 @@ test('a redeployment takes the same image and says whether the tag has moved; a 
   const again = await ask(daemon, service, { type: 'redeploy' })
   t.match(await over(daemon, again), { status: 'Healthy', digest: old })
   t.match(world.logText(again), `${IMAGE} has moved: it is ${moved} now.`)
+  const tagOf = (id: string) => daemon.deployments.getDeployment(OPERATOR, id).tag
+  t.same(tagOf(still), { image: IMAGE, digest: old, moved: false })
+  t.same(tagOf(again), { image: IMAGE, digest: moved, moved: true })
   const newer = await ask(daemon, service, { type: 'external_image' })
   t.match(await over(daemon, newer), { status: 'Healthy', digest: moved })
+  t.equal(tagOf(newer), null)
   const back = await ask(daemon, service, { type: 'rollback' })
   t.match(await over(daemon, back), { status: 'Healthy', digest: old })
 })

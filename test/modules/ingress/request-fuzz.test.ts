@@ -6,7 +6,7 @@ import { createSystem } from '../../../src/lib/system.ts'
 import { eventually, HOST, portOf, RawClient, route, startProxy } from './proxy-fixture.ts'
 
 /** Requests that an application has read to their ends. */
-type Seen = { line: string; body: string }[]
+type Seen = { line: string; body: string; upgrade: boolean }[]
 
 function record(seen: Seen): (request: IncomingMessage, response: ServerResponse) => void {
   return (request, response) => {
@@ -15,7 +15,8 @@ function record(seen: Seen): (request: IncomingMessage, response: ServerResponse
     request.on('error', () => {})
     request.on('data', (piece: string) => (body += piece))
     request.on('end', () => {
-      seen.push({ line: `${request.method} ${request.url}`, body })
+      const { method, url, headers } = request
+      seen.push({ line: `${method} ${url}`, body, upgrade: headers.upgrade !== undefined })
       response.end()
     })
   }
@@ -91,6 +92,8 @@ test('an application behind the proxy never reads another request than one that 
       proxied.socket.destroy()
       await eventually(() => context.routes.loads().length === 0)
       const allowed = direct.map(({ line, body }) => `${originForm(line)} ${body}`)
+      // Node reads nothing behind a request to upgrade that it does not fulfil; the proxy reads on.
+      if (direct.at(-1)?.upgrade === true) allowed.push('GET /second ')
       for (const { line, body } of behind) {
         const index = allowed.indexOf(`${line} ${body}`)
         t.not(index, -1, JSON.stringify({ bytes, direct, behind }))

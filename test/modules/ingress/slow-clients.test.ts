@@ -90,8 +90,8 @@ test('a client that takes nothing of answers that are whole already is cut off t
   t.teardown(() => client.destroy())
   client.pause()
   const ask = (): void => {
-    client.write(`GET / HTTP/1.1\r\nHost: ${HOST}\r\n\r\n`.repeat(32), () => {
-      if (!client.destroyed) ask()
+    client.write(`GET / HTTP/1.1\r\nHost: ${HOST}\r\n\r\n`.repeat(32), (error) => {
+      if (!error) ask()
     })
   }
   ask()

@@ -36,7 +36,11 @@ async function open(t: Test, allowed: readonly string[] = ['127.0.0.0/8']) {
   const source = createImageSource({
     ask: createAskUpstream(createAddressRule(allowed)),
     system: { ...api.system, sleep: async () => {} },
-    store: { find: (_, id) => rows.get(id) },
+    store: {
+      find: (_, id) => rows.get(id),
+      findWithCredentials: (_, endpoint) =>
+        [...rows.values()].findLast((row) => row.endpoint === endpoint && row.auth_kind !== 'anonymous'),
+    },
     secrets: { open: async (document) => JSON.parse(document) as Record<string, string> },
     images: api.registry.images,
     writerFor: (repository, token) =>
@@ -66,6 +70,8 @@ async function open(t: Test, allowed: readonly string[] = ['127.0.0.0/8']) {
     client,
     lines,
     obtain,
+    /** Removes all external registries. */
+    forget: () => rows.clear(),
     /** Adds an external registry; answers its id. */
     register: (endpoint: string, { auth_kind = 'anonymous', ...secrets }: Credentials = {}): string => {
       const id = `registry-${rows.size}`
@@ -173,6 +179,7 @@ test('tokens are fetched from the token service that a registry names, with a pa
   wantTokens(upstream, service, 'olive:secret')
   const good = register(upstream.origin, { auth_kind: 'basic', username: 'olive', password: 'secret' })
   t.match(await obtain({ image: 'team/app:v1', registry_id: good }), { digest })
+  t.match(await obtain({ image: `${upstream.host}/team/app:v1` }), { digest }, 'the name alone leads to it')
   t.notOk(
     upstream.asked.some(({ authorization }) => authorization?.startsWith('Basic')),
     'the password goes to the token service only',
@@ -182,8 +189,28 @@ test('tokens are fetched from the token service that a registry names, with a pa
   await t.rejects(obtain({ image: `${upstream.host}/team/app:v1` }), { message: /refuses the credentials/ })
 })
 
+test("names of Docker Hub's images find its credentials, and its own images below library", async (t) => {
+  const { api, source, register } = await open(t)
+  const locate = (image: string, registry_id: string | null = null) =>
+    source.locate(api.projectId, { image, registry_id })
+  t.match(locate('postgres:17'), { kind: 'external', registry: undefined })
+  register('https://registry-1.docker.io')
+  t.match(locate('postgres:17'), { registry: undefined }, 'one without credentials is none')
+  const hub = register('https://registry-1.docker.io', { auth_kind: 'basic', username: 'o', password: 'p' })
+  for (const name of [
+    'postgres:17',
+    'olive/private',
+    'docker.io/olive/private',
+    'index.docker.io/olive/private',
+  ])
+    t.match(locate(name), { registry: { id: hub } }, name)
+  t.match(locate('ghcr.io/olive/private'), { registry: undefined })
+  t.match(locate('postgres:17', hub), { text: 'docker.io/library/postgres:17' })
+  t.match(locate('olive/private', hub), { text: 'docker.io/olive/private:latest' })
+})
+
 test('a token is shown as it is, or exchanged where the registry wants that; Basic answers a Basic challenge', async (t) => {
-  const { obtain, register } = await open(t)
+  const { obtain, register, forget } = await open(t)
   const [upstream, service] = [await openUpstream(t), await openUpstream(t)]
   const { digest } = addImage(upstream, [noise(1000)], 'v1')
   wantTokens(upstream, service, undefined)
@@ -200,6 +227,8 @@ test('a token is shown as it is, or exchanged where the registry wants that; Bas
   }
   const ecr = register(upstream.origin, { auth_kind: 'ecr_token', token: 'ecr' })
   t.match(await obtain({ image: 'team/app:v1', registry_id: ecr }), { digest })
+  t.match(await obtain({ image: `${upstream.host}/team/app:v1` }), { digest })
+  forget()
   await t.rejects(obtain({ image: `${upstream.host}/team/app:v1` }), {
     message: /refuses access.*may need credentials/,
   })

@@ -55,6 +55,35 @@ const TABLE: [title: string, world: Partial<ReplicaWorld>, actions: string[]][] 
     ['run live-1'],
   ],
   [
+    'a canary runs beside the live release, and is kept while that one is taken over',
+    {
+      intents: [
+        intent({
+          canary: { release: deployment('canary', { canary_percent: 30 }), replicas: 2 },
+          mounts: 'data',
+          open: [{ id: 'next', replaces_id: null, stop_first_at: EARLIER }],
+        }),
+      ],
+      containers: [container('live'), container('canary', 0, EXITED)],
+      rows: [row('live'), row('canary', 0)],
+    },
+    ['record_exit canary-0', 'run canary-1'],
+  ],
+  [
+    'the service of a canary was stopped',
+    {
+      intents: [
+        intent({
+          desired_state: 'stopped',
+          canary: { release: deployment('canary', { canary_percent: 30 }), replicas: 1 },
+        }),
+      ],
+      containers: [container('live'), container('canary')],
+      rows: [row('live'), row('canary')],
+    },
+    ['begin_drain live-0', 'begin_drain canary-0'],
+  ],
+  [
     'it has just exited',
     { containers: [container('live', 0, EXITED)], rows: [row('live')] },
     ['record_exit live-0'],

@@ -9,8 +9,8 @@ const web: RoutedService = {
   https_only: [],
   rules: new Map(),
   hostnames: ['web.shop.localhost'],
-  deployment_id: 'live',
-  port: 8080,
+  releases: [{ deployment_id: 'live', port: 8080 }],
+  canary: null,
   running: true,
   sleeps: false,
   stops_first: false,
@@ -56,6 +56,30 @@ for (const [title, service, rows, upstreams] of TABLE) {
     t.ok(parseRouteTable({ version: 1, routes }), 'the ingress takes it')
   })
 }
+
+test('the replicas of a canary stand in the same route, with its share', async (t) => {
+  const shared: RoutedService = {
+    ...web,
+    releases: [...web.releases, { deployment_id: 'next', port: 3000 }],
+    canary: { deployment_id: 'next', percent: 5 },
+  }
+  const routes = planRoutes([shared], [row('live'), row('next', 0, { address: '10.0.0.9' })])
+  t.match(routes, [
+    {
+      canary: { deployment_id: 'next', percent: 5 },
+      upstreams: [
+        upstream(0, '10.0.0.1'),
+        { id: 'berth-next-0', address: '10.0.0.9', port: 3000, deployment_id: 'next' },
+      ],
+    },
+  ])
+  t.ok(parseRouteTable({ version: 1, routes }), 'the ingress takes it')
+  for (const percent of [0, 100, 1.5, '5']) {
+    const canary = { deployment_id: 'next', percent }
+    t.notOk(parseRouteTable({ version: 1, routes: [{ ...routes[0], canary }] }))
+  }
+  t.match(planRoutes([{ ...shared, running: false }], [row('live'), row('next')]), [{ upstreams: [] }])
+})
 
 test('the routes of all host names come in one order, whatever the order of services', async (t) => {
   const other = { ...web, service_id: 'other', hostnames: ['a.shop.localhost', 'z.shop.localhost'] }

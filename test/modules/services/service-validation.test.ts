@@ -52,7 +52,9 @@ test('a service with a name only gets the documented defaults', async (t) => {
     bake_seconds: 0,
     status: 'New',
     url: 'http://web.default.localhost:8080/',
+    notes: [],
     live_deployment_id: null,
+    canary: null,
   })
 })
 
@@ -121,6 +123,7 @@ const GOOD: [sent: Record<string, unknown>, answered?: Record<string, unknown>][
         scale_down_cooldown_s: 300,
         idle_timeout_s: 900,
       },
+      notes: [/^It sleeps when it is idle.*"s\d+" in the project's network do not/],
     },
   ],
   [
@@ -153,6 +156,7 @@ test('every field is taken within its bounds, stored and answered', async (t) =>
     const created = await api.root('POST', '/v1/services', { name: `s${index}`, ...sent })
     t.equal(created.status, 201, JSON.stringify(sent))
     t.match(created.body, answered ?? sent)
+    if (answered === undefined || !('notes' in answered)) t.same(created.body['notes'], [])
     const got = await api.root('GET', `/v1/services/${String(created.body['id'])}`)
     t.same(got.body, created.body)
   }

@@ -1,3 +1,4 @@
+import { NOTHING_OBSERVED } from '../../../src/modules/services/service-status.ts'
 import { test } from 'tap'
 import { openServiceApi, role } from './service-api.ts'
 
@@ -145,7 +146,7 @@ test('scaling, stopping and starting record the wish and nudge', async (t) => {
   t.equal(scaled.body['status'], 'Degraded')
   t.equal((await api.root('POST', `${url}/stop`)).body['status'], 'Stopped')
   t.equal(api.store.find(id)?.desired_state, 'stopped')
-  api.observed.set(id, { healthy: 4, total: 4, crash_loop: false, open_deployment: false })
+  api.observed.set(id, { ...NOTHING_OBSERVED, healthy: 4, total: 4 })
   t.equal((await api.root('POST', `${url}/start`)).body['status'], 'Running')
   t.same(api.nudged, [id, `cancel ${id}`, id, id], 'what is being deployed is cancelled by a stop')
   t.same(
@@ -276,7 +277,7 @@ test('workloads are one short row a service', async (t) => {
   const id = await api.addService('web', { project_id: mine, replicas: 2, env: { A: 'canary' } })
   await api.addService('else')
   api.setLive(id)
-  api.observed.set(id, { healthy: 1, total: 2, crash_loop: false, open_deployment: false })
+  api.observed.set(id, { ...NOTHING_OBSERVED, healthy: 1, total: 2 })
   const { status, list, text } = await api.as('viewer', role('viewer', mine))('GET', '/v1/workloads')
   t.equal(status, 200)
   t.same(list, [

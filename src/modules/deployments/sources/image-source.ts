@@ -5,7 +5,7 @@ import type { Actor } from '../../identity/actor.ts'
 import type { ImagePlace, ImageSource, NamedImage } from '../../registries/image-source.ts'
 import { UpstreamFailed } from '../../../lib/upstream-failed.ts'
 import type { ServiceRow } from '../../services/service-schema.ts'
-import type { DeploymentRow } from '../deployment-schema.ts'
+import type { DeploymentRow, DeploymentTag } from '../deployment-schema.ts'
 import { engineImage } from '../engine-image.ts'
 import type { ReleaseLibrary } from '../release-library.ts'
 import type { ReleaseSettings } from '../release-settings.ts'
@@ -122,13 +122,18 @@ async function failingWell<T>(work: () => Promise<T>): Promise<T> {
 export interface TagLookDeps {
   images: Pick<ImageSource, 'locate' | 'resolve'>
   find: (deploymentId: string) => DeploymentRow | undefined
+  setTag: (deploymentId: string, tag: DeploymentTag) => void
 }
 
 /** How long a redeployment waits to hear whether its tag has moved. */
 const LOOK_MS = 10_000
 
-/** Says in the log of a redeployment whether the tag that its image came by leads elsewhere by now. Never fails. */
-export function createTagLook({ images, find }: TagLookDeps): (context: StepContext) => Promise<void> {
+/** Says in the log of a redeployment and on it whether the tag that its image came by leads elsewhere by now. Never fails. */
+export function createTagLook({
+  images,
+  find,
+  setTag,
+}: TagLookDeps): (context: StepContext) => Promise<void> {
   return async ({ deployment, signal, log, system }) => {
     if (deployment.source.type !== 'redeploy') return
     const source = find(deployment.source.deployment_id)?.source
@@ -140,6 +145,7 @@ export function createTagLook({ images, find }: TagLookDeps): (context: StepCont
     try {
       const place = images.locate(deployment.project_id, source)
       const now = await images.resolve(place, AbortSignal.any([signal, deadline.signal]))
+      setTag(deployment.id, { image: place.text, digest: now })
       log(
         now === deployment.digest
           ? `${place.text} is still ${now}.`

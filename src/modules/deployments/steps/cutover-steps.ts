@@ -9,6 +9,8 @@ export interface CutoverStepDeps extends DrainDeps {
   replicas: ReplicaRows
   /** Makes the release the live one, in one transaction; repeating it changes nothing. Answers the release that it replaced, if any. */
   makeLive: (deploymentId: string) => string | null
+  /** Makes the release the canary of its service, in one transaction; repeating it changes nothing. */
+  makeCanary: (deploymentId: string) => void
   /** Hands the routes of this moment to the ingress; resolves when every ingress process has them. */
   publishRoutes: () => Promise<void>
   graceOf: (deploymentId: string) => number
@@ -61,6 +63,13 @@ export function createCutoverSteps(deps: CutoverStepDeps): Record<'route' | 'ret
 
   return {
     route: async (context) => {
+      const { canary_percent: percent } = context.deployment
+      if (percent !== null) {
+        deps.makeCanary(context.deployment.id)
+        await orAborted(deps.publishRoutes(), context.signal)
+        context.log(`It is a canary: it gets ${percent} % of the requests.`)
+        return
+      }
       const replaced = deps.makeLive(context.deployment.id)
       await orAborted(deps.publishRoutes(), context.signal)
       context.log(replaced === null ? 'It is live.' : 'It is live; new requests go to it.')

@@ -1,0 +1,296 @@
+import type { Socket } from 'node:net'
+import { adoptSocket, type ReadTarget } from '../lib/adopt-socket.ts'
+import { Backlog } from './backlog.ts'
+import { countAnswer, type RequestClient, type ServedRequest } from './answer.ts'
+import { rawErrorPage } from './error-page.ts'
+import { HeadReader } from './head-reader.ts'
+import type { BodyConnection, Http1Body } from './http1-body.ts'
+import type { Peer } from './peer.ts'
+import { ConnectionBuffer, type KeptPiece } from './read-buffers.ts'
+import type { RawRequest } from './request-parser.ts'
+import { ownSocket, type SocketEvent, type SocketOwner } from './socket-owner.ts'
+import { StallWatch } from './stall-watch.ts'
+import type { TunnelEnd } from './upgrade.ts'
+import type { WorkerContext } from './worker-context.ts'
+
+/** At this size, a body or a read gets buffers that can be passed on without a copy. */
+const BULK_BYTES = 64 * 1024
+const LARGE_READ_BYTES = 16 * 1024
+
+/** Takes a request in; gives its body if it has one. */
+export type TakeRequest = (connection: Http1Connection, request: RawRequest) => Http1Body | null
+
+/**
+ * One client's connection, with HTTP/1 on it. Requests that a client sends without waiting for answers are served one after the other, so
+ * that their effects keep their order (RFC 9112, section 9.3.2); those behind are not even looked at before.
+ */
+export class Http1Connection implements RequestClient, BodyConnection, ReadTarget, SocketOwner {
+  readonly socket: Socket
+  readonly peer: Peer
+  /** An answer has said that the connection ends: nothing behind that request is served (RFC 9112, section 9.6). */
+  closing = false
+  /** It has left HTTP, or asked to. */
+  upgraded = false
+  /** To be called once when the client takes bytes again. */
+  onDrain: (() => void) | null = null
+  private readonly context: WorkerContext
+  private readonly takeRequest: TakeRequest
+  private readonly closed: (connection: Http1Connection) => void
+  private readonly buffer: ConnectionBuffer
+  private readonly head: HeadReader
+  private current: ServedRequest | null = null
+  private body: Http1Body | null = null
+  private tunnel: TunnelEnd | null = null
+  private readonly backlog = new Backlog()
+  /** The bytes that are being worked on are nobody else's. */
+  private owned = false
+  private taking = false
+  private hasServed = false
+  /** When the next request must have begun, its header section have come, or a body that nobody wants be over. */
+  private deadline: number
+  private readonly stall = new StallWatch()
+
+  constructor(
+    context: WorkerContext,
+    accepted: Socket,
+    peer: Peer,
+    takeRequest: TakeRequest,
+    closed: (connection: Http1Connection) => void,
+  ) {
+    this.context = context
+    this.peer = peer
+    this.takeRequest = takeRequest
+    this.buffer = new ConnectionBuffer(context.readBuffers)
+    this.head = new HeadReader(context.limits)
+    this.deadline = context.clock.now + context.limits.request_head_ms
+    this.closed = closed
+    this.socket = this.own(accepted)
+    ownSocket(this.socket, this)
+  }
+
+  /** No request is on it, nor the beginning of one. */
+  get idle(): boolean {
+    return this.current === null && !this.upgraded && this.head.empty && this.body === null
+  }
+
+  serve(request: ServedRequest): void {
+    this.current = request
+    this.deadline = Number.POSITIVE_INFINITY
+    request.start()
+  }
+
+  served(request: ServedRequest): void {
+    if (this.current !== request) return
+    this.current = null
+    // It stays HTTP after all.
+    if (this.tunnel === null) this.upgraded = false
+    this.answered()
+  }
+
+  /** The answer is in the client's hands; the next request may come. */
+  answered(): void {
+    this.hasServed = true
+    if (this.body === null && !this.upgraded)
+      this.deadline = this.context.clock.now + this.context.limits.client_keep_alive_ms
+    this.advance()
+  }
+
+  /** The last answer has been written. */
+  closeSoon(): void {
+    this.socket.destroySoon()
+  }
+
+  destroy(): void {
+    this.socket.destroy()
+  }
+
+  /** Looks at its deadlines. */
+  tick(now: number): void {
+    if (now >= this.deadline) this.expire()
+    // What left HTTP keeps its own time.
+    else if (!this.upgraded && this.stall.stalls(this.socket, now, this.context.limits.client_stall_ms))
+      this.socket.destroy()
+  }
+
+  /** Everything that comes from now on is the tunnel's, beginning with what came behind the request. */
+  enterTunnel(tunnel: TunnelEnd): void {
+    this.tunnel = tunnel
+    this.peer.forget()
+    this.advance()
+  }
+
+  keep(buffer: Buffer, start: number, end: number): KeptPiece {
+    if (end - start >= LARGE_READ_BYTES) this.buffer.bulk = true
+    return this.owned
+      ? { bytes: buffer.subarray(start, end), release: undefined }
+      : this.buffer.keep(buffer, start, end)
+  }
+
+  hold(held: boolean): void {
+    this.backlog.held = held
+    this.backlog.settle(this.socket)
+  }
+
+  bodyDiscarded(): void {
+    this.deadline = this.context.clock.now + this.context.limits.request_body_idle_ms
+  }
+
+  bodyOver(): void {
+    this.body = null
+    this.buffer.bulk = false
+    this.backlog.held = false
+    if (this.current !== null) this.deadline = Number.POSITIVE_INFINITY
+    else this.deadline = this.context.clock.now + this.context.limits.client_keep_alive_ms
+  }
+
+  /** Works on what has been read before, if it can be worked on now. */
+  advance(): void {
+    if (this.taking) return
+    const before = this.mustWait() ? null : this.backlog.take()
+    if (before !== null) this.take(before, 0, before.length, true)
+    this.backlog.settle(this.socket)
+  }
+
+  next(): Buffer {
+    return this.buffer.next()
+  }
+
+  read(bytes: number, place: Buffer): void {
+    this.received(place, bytes, false)
+  }
+
+  /** Its socket says so. */
+  onEvent(event: SocketEvent): void {
+    try {
+      if (event === 'drain') this.drained()
+      else if (event === 'end') this.ended()
+      else if (event === 'close') this.abandon()
+    } catch (error) {
+      this.fault(error)
+    }
+  }
+
+  onError(): void {}
+
+  private own(accepted: Socket): Socket {
+    const adopted =
+      'encrypted' in accepted || accepted.bytesRead > 0 ? undefined : adoptSocket(accepted, this)
+    if (adopted !== undefined) return adopted
+    accepted.on('data', (piece: Buffer) => this.received(piece, piece.length, true))
+    return accepted
+  }
+
+  private received(bytes: Buffer, length: number, owned: boolean): void {
+    try {
+      if (this.backlog.empty) this.take(bytes, 0, length, owned)
+      else this.backlog.add(bytes, 0, length)
+      this.backlog.settle(this.socket)
+    } catch (error) {
+      this.fault(error)
+    }
+  }
+
+  private take(bytes: Buffer, from: number, to: number, owned: boolean): void {
+    let at = from
+    this.taking = true
+    this.owned = owned
+    while (at < to && !this.socket.destroyed) {
+      if (this.mustWait()) {
+        this.backlog.add(bytes, at, to)
+        break
+      }
+      at = this.step(bytes, at, to)
+    }
+    this.taking = false
+  }
+
+  private mustWait(): boolean {
+    if (this.tunnel !== null) return false
+    if (this.body !== null) return this.body.waits
+    return this.current !== null || (this.socket.writableNeedDrain && !this.closing)
+  }
+
+  /** Works on bytes from `at` to `to`; gives the index behind those that are done with. */
+  private step(bytes: Buffer, at: number, to: number): number {
+    if (this.tunnel !== null) {
+      this.buffer.bulk = false
+      this.tunnel.fromClient(this.keep(bytes, at, to))
+      return to
+    }
+    if (this.body !== null) {
+      const next = this.body.feed(bytes, at, to)
+      if (next === -1) this.socket.destroy()
+      return next === -1 ? to : next
+    }
+    // Behind the last request: nobody is to be given it.
+    if (this.closing) return to
+    return this.readHead(bytes, at, to)
+  }
+
+  private readHead(bytes: Buffer, at: number, to: number): number {
+    const { head, context } = this
+    const begins = head.empty
+    const next = head.take(bytes, at, to)
+    const { request } = head
+    if (typeof request === 'number') this.refuse(request)
+    else if (request !== undefined) {
+      head.clear()
+      context.counters.requests += 1
+      this.body = this.takeRequest(this, request)
+      if (this.body !== null && this.body.remaining >= BULK_BYTES) this.buffer.bulk = true
+    } else if (begins && this.hasServed) {
+      this.deadline = context.clock.now + context.limits.request_head_ms
+    }
+    return next
+  }
+
+  /** What was read is no request, and what follows it may be anything. */
+  private refuse(status: number): void {
+    this.closing = true
+    this.deadline = Number.POSITIVE_INFINITY
+    countAnswer(this.context, status)
+    this.socket.write(rawErrorPage(status, this.context.newRequestId()))
+    this.closeSoon()
+  }
+
+  private expire(): void {
+    this.deadline = Number.POSITIVE_INFINITY
+    if (this.body !== null) this.socket.destroy()
+    else if (!this.head.empty) this.refuse(408)
+    else {
+      this.closing = true
+      this.closeSoon()
+    }
+  }
+
+  private drained(): void {
+    const { onDrain } = this
+    this.onDrain = null
+    onDrain?.()
+    this.tunnel?.clientDrained()
+    this.advance()
+  }
+
+  /** A client that closes its sending side has gone, unless it left HTTP. What has been answered in full still reaches it. */
+  private ended(): void {
+    if (this.tunnel !== null) this.tunnel.clientEnded()
+    else if (this.current !== null) this.socket.destroy()
+    else this.closeSoon()
+  }
+
+  /** The connection is gone, and whoever waited for an answer with it. */
+  private abandon(): void {
+    const { current, tunnel } = this
+    this.closed(this)
+    this.current = null
+    this.backlog.take()
+    current?.abandon()
+    tunnel?.clientGone()
+  }
+
+  /** A fault of ours ends this connection, not the worker. */
+  private fault(error: unknown): void {
+    this.context.caught(error)
+    this.socket.destroy()
+  }
+}

@@ -1,0 +1,41 @@
+/** Rows that queries found, kept until anything is written. */
+export interface Lookups {
+  get<Row>(
+    sql: string,
+    parameters: Readonly<Record<string, string | number>>,
+    read: () => Row | undefined,
+  ): Row | undefined
+  forget(): void
+}
+
+/** About a mebibyte of short rows. */
+const MOST = 4000
+
+export function createLookups(): Lookups {
+  const found = new Map<string, Map<string, unknown>>()
+  let count = 0
+  const forget = (): void => {
+    if (count === 0) return
+    for (const rows of found.values()) rows.clear()
+    count = 0
+  }
+  return {
+    get: <Row>(
+      sql: string,
+      parameters: Readonly<Record<string, string | number>>,
+      read: () => Row | undefined,
+    ) => {
+      let rows = found.get(sql)
+      if (!rows) found.set(sql, (rows = new Map()))
+      const key = JSON.stringify(parameters)
+      const row = rows.get(key)
+      if (row !== undefined || rows.has(key)) return row as Row | undefined
+      const fresh = read()
+      if (count >= MOST) forget()
+      rows.set(key, fresh)
+      count += 1
+      return fresh
+    },
+    forget,
+  }
+}
