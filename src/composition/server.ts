@@ -120,7 +120,7 @@ export function composeServer(
       traffic.routes.worker.nudge()
       delivery.reconciler.worker.nudge()
     },
-    address: { controlDomain: config.control_domain, httpPort: () => traffic.ports.http },
+    urlOf: traffic.urlOf,
   })
   const node = createNodeOperations({
     system,

@@ -4,7 +4,7 @@ import { createIngress } from '../modules/ingress/ingress-control.ts'
 import { createReplicaIntents } from '../modules/replicas/replica-intent.ts'
 import { createRoutePublisher } from '../modules/replicas/route-publisher.ts'
 import { routeRules } from '../modules/services/ingress-rules.ts'
-import { LOCAL_DOMAIN, serviceHostnames, serviceUrl } from '../modules/services/service-hostname.ts'
+import { LOCAL_DOMAIN, serviceHostnames, urlOfHostname } from '../modules/services/service-hostname.ts'
 import { readRouting, type ServiceSummary } from '../modules/services/service-schema.ts'
 import { NOTHING_OBSERVED, viewCanary } from '../modules/services/service-status.ts'
 import { expectedMounts } from '../modules/volumes/volume-mounts.ts'
@@ -88,8 +88,11 @@ export function composeTraffic(base: Base) {
     },
     canaryOf: (service: ServiceSummary) =>
       viewCanary(service, intents.observe([service.id]).get(service.id) ?? NOTHING_OBSERVED),
-    urlOf: (service: ServiceSummary): string =>
-      serviceUrl(service.name, projectNameOf(service.project_id) ?? '', config.control_domain, ports.http),
+    urlOf: (service: ServiceSummary): string => {
+      const projectName = projectNameOf(service.project_id) ?? ''
+      const [hostname = ''] = serviceHostnames(service.name, projectName, config.control_domain)
+      return urlOfHostname(hostname, secured.has(hostname), ports)
+    },
   }
 }
 function listChallenges({ domains, certificates }: Base['stores']): Challenge[] {

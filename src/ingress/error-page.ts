@@ -17,6 +17,7 @@ const FAULTS: ReadonlyMap<number, Fault> = new Map([
   ],
   [414, fault('URI_TOO_LONG', 'Address too long', 'The address of the request is too long.')],
   [417, fault('EXPECTATION_FAILED', 'Expectation failed', 'The expectation of the request cannot be met.')],
+  [421, fault('MISDIRECTED_REQUEST', 'Wrong connection', 'This connection is not for that host name.')],
   [431, fault('HEADERS_TOO_LARGE', 'Headers too large', 'The header fields of the request are too large.')],
   [502, fault('BAD_GATEWAY', 'No valid answer', 'The service could not be reached or gave no valid answer.')],
   [

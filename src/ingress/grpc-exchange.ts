@@ -127,7 +127,10 @@ export class GrpcExchange implements ServedRequest, HeldRequest {
   private carry({ stream: from }: StreamSource): void {
     this.flowing = true
     from.on('error', ignore)
+    let room = this.head.rules?.max_body_bytes ?? Number.POSITIVE_INFINITY
     from.on('data', (piece: Buffer) => {
+      room -= piece.length
+      if (room < 0) return this.fail(413, 'body_too_long')
       const { stream } = this
       if (stream === null || stream.destroyed || stream.write(piece)) return
       from.pause()

@@ -7,6 +7,7 @@ import {
 } from 'node:http2'
 import type { TLSSocket } from 'node:tls'
 import { passOn } from './admission.ts'
+import { ConnectionNames } from './connection-names.ts'
 import { countAnswer, type RequestClient, type ServedRequest } from './answer.ts'
 import { Http2Answer } from './http2-answer.ts'
 import { createStreamSource } from './http2-body.ts'
@@ -66,6 +67,7 @@ class Http2Session {
   private readonly context: WorkerContext
   private readonly session: ServerHttp2Session
   private readonly peer: Peer
+  private readonly names: ConnectionNames
   private readonly streams = new Set<Http2Client>()
   private idleSince: number
   private used = false
@@ -73,6 +75,7 @@ class Http2Session {
   constructor(context: WorkerContext, socket: TLSSocket, peer: Peer, closed: () => void) {
     this.context = context
     this.peer = peer
+    this.names = new ConnectionNames(socket)
     this.idleSince = context.clock.now
     this.session = performServerHandshake(socket, sessionOptions(context.limits))
     this.session.on('error', ignore)
@@ -94,7 +97,7 @@ class Http2Session {
     })
     context.counters.requests += 1
     try {
-      serve(context, client, stream, headers, raw, this.peer)
+      serve(context, client, stream, headers, raw, this.peer, this.names)
     } catch (error) {
       context.caught(error)
       client.destroy()
@@ -200,8 +203,13 @@ function serve(
   headers: IncomingHttpHeaders,
   raw: readonly string[],
   peer: Peer,
+  names: ConnectionNames,
 ): void {
-  const head = readHttp2Head(raw, stream.endAfterHeaders, peer, context.limits, context.newRequestId)
+  const read = readHttp2Head(raw, stream.endAfterHeaders, peer, context.limits, context.newRequestId)
+  // A proxy in front may carry requests for all names by one connection.
+  const misdirected = typeof read === 'object' && !peer.trusted && !names.covers(read.hostname)
+  // RFC 9110, section 15.5.20: the client asks again by a connection of its own.
+  const head = misdirected ? 421 : read
   const answer = new Http2Answer(context, stream, headers)
   if (typeof head === 'number') {
     countAnswer(context, head)

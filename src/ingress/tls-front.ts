@@ -6,6 +6,7 @@ import {
   type TLSSocket,
 } from 'node:tls'
 import type { CertificateIndex } from './certificate-index.ts'
+import { useTicketKeys } from './ticket-sealer.ts'
 import type { WorkerContext } from './worker-context.ts'
 
 /** Who speaks on a connection once it is encrypted. */
@@ -17,8 +18,8 @@ export interface TlsProtocols {
 /** The TLS side of a worker. */
 export interface TlsFront {
   readonly server: Server
-  /** What session tickets are sealed with from now on; connections that resume with older ones make a whole handshake. */
-  useTicketKey(key: Buffer): void
+  /** What session tickets are sealed with from now on, the first, and which others are still good. */
+  useTicketKeys(keys: readonly Buffer[]): void
   /** Looks again at the certificate for clients that name no host. */
   certificatesChanged(): Promise<void>
 }
@@ -43,7 +44,7 @@ export function createTlsFront(
     // See CertificateIndex: no roots, for clients that show no certificate.
     ca: [],
   }
-  let ticketKeys: Buffer | undefined
+  let ticketKeys: readonly Buffer[] = []
   let fallback: string | undefined
   const server = createServer({
     ...shared,
@@ -67,9 +68,9 @@ export function createTlsFront(
 
   return {
     server,
-    useTicketKey: (key) => {
-      ticketKeys = key
-      server.setTicketKeys(key)
+    useTicketKeys: (keys) => {
+      ticketKeys = keys
+      useTicketKeys(server, keys, context.system.randomBytes)
     },
     certificatesChanged: async () => {
       const id = certificates.find('')
@@ -79,7 +80,9 @@ export function createTlsFront(
       // Another change may have overtaken this one.
       if (fallback !== id) return
       const own = pair === undefined ? {} : { cert: pair.chain_pem, key: pair.key_pem }
-      server.setSecureContext({ ...shared, ...own, ...(ticketKeys && { ticketKeys }) })
+      server.setSecureContext({ ...shared, ...own })
+      // They went with the context before.
+      useTicketKeys(server, ticketKeys, context.system.randomBytes)
     },
   }
 }

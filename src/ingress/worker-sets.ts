@@ -8,7 +8,7 @@ import { parseChallengeSet } from './challenge-table.ts'
 import { CERTIFICATES_FILE, CHALLENGES_FILE, ROUTES_FILE, TICKETS_FILE } from './control-protocol.ts'
 import type { Proxy } from './proxy.ts'
 import { parseRouteTable } from './route-table.ts'
-import { openTicketKey } from './ticket-key.ts'
+import { openTicketKeys } from './ticket-key.ts'
 import type { WorkerContext } from './worker-context.ts'
 import type { WorkerSettings } from './worker-settings.ts'
 
@@ -33,7 +33,7 @@ export async function loadSets(worker: Worker): Promise<void> {
       worker.context.log('set_unreadable', { file, error: messageOf(error) })
     }
   }
-  await loadTicketKey(worker)
+  await loadTicketKeys(worker)
 }
 
 type Take = (worker: Worker, value: unknown) => boolean
@@ -72,11 +72,11 @@ export async function readKey(context: WorkerContext, file: string): Promise<Buf
   }
 }
 
-export async function loadTicketKey({ context, proxy, settings, key }: Worker): Promise<void> {
+export async function loadTicketKeys({ context, proxy, settings, key }: Worker): Promise<void> {
   try {
     if (key === undefined) return
     const sealed = await readFile(join(settings.directory, TICKETS_FILE))
-    proxy.tls.useTicketKey(openTicketKey(sealed, key))
+    proxy.tls.useTicketKeys(openTicketKeys(sealed, key))
   } catch (error) {
     context.log('ticket_key_unreadable', { error: messageOf(error) })
   }

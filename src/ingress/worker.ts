@@ -23,7 +23,7 @@ import { createDrain } from './worker-drain.ts'
 import { createWorkerLog } from './worker-log.ts'
 import {
   loadSets,
-  loadTicketKey,
+  loadTicketKeys,
   readKey,
   takeCertificates,
   takeChallenges,
@@ -144,7 +144,7 @@ function answer(
       if (!takeChallenges(worker, request.set)) return NO_SET
       return { type: 'ack', version: context.challenges.version }
     case 'tickets':
-      void loadTicketKey(worker)
+      void loadTicketKeys(worker)
       return { type: 'done' }
     case 'hand_over':
       return handOverTo(worker, request.command, request.env)

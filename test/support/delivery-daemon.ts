@@ -281,7 +281,7 @@ export function bootDaemon(world: DeliveryWorld) {
       removal.nudge()
     },
     serviceChanged,
-    address: { controlDomain: undefined, httpPort: () => 80 },
+    urlOf: () => 'http://url/',
   })
   const filling = new Set<string>()
   const volumeRemoval = createWorker({

@@ -27,6 +27,8 @@ export interface Pebble {
   directoryUrl: string
   /** What the daemon must trust to speak to it. */
   caFile: string
+  /** Its own certificate for localhost, and the authority of that. */
+  tls: { cert: string; key: string; ca: string }
   /** The root of the certificates that it issues now: a new one at each start. */
   root(): Promise<string>
   /** Its answer to a question about a certificate: `Valid` or `Revoked`. */
@@ -60,11 +62,16 @@ export async function startPebble(t: Test, options: PebbleOptions): Promise<Pebb
     }),
   )
   let child: ChildProcess | undefined
-  const ca = await readFile(caFile, 'utf8')
+  const [ca = '', cert = '', key = ''] = await Promise.all(
+    [caFile, join(directory, 'server.pem'), join(directory, 'server.key')].map((file) =>
+      readFile(file, 'utf8'),
+    ),
+  )
   const get = (url: string) => fetchTrusting(url, ca)
   const pebble: Pebble = {
     directoryUrl: `https://localhost:${port}/dir`,
     caFile,
+    tls: { cert, key, ca },
     root: () => get(`https://localhost:${managementPort}/roots/0`),
     statusOf: async (serial) =>
       (

@@ -34,14 +34,26 @@ function redirectTarget(
   head: RequestHead,
 ): { to: string; status: number } | undefined {
   if (host !== undefined && host !== head.hostname)
-    return { to: `${head.secure ? 'https' : 'http'}://${host}${head.path}`, status: 308 }
+    return { to: `${head.secure ? 'https' : 'http'}://${host}${portOf(head)}${head.path}`, status: 308 }
   const query = head.path.indexOf('?')
   const path = query === -1 ? head.path : head.path.slice(0, query)
   const found = redirects.find((rule) => (rule.exact ? path === rule.path : isBelow(path, rule.path)))
   if (found === undefined) return undefined
   // What is below the path goes along, and so does the query.
   const rest = found.exact ? '' : path.slice(found.path.length)
-  return { to: found.to + rest + (query === -1 ? '' : head.path.slice(query)), status: found.status }
+  return { to: joined(found.to, rest) + (query === -1 ? '' : head.path.slice(query)), status: found.status }
+}
+
+/** What was below a path, below the target: never a part of its host, nor the host of a target that is only a path. */
+function joined(to: string, rest: string): string {
+  if (rest === '') return to
+  // Browsers take a backslash for a slash.
+  return `${to}${to.endsWith('/') ? '' : '/'}${rest.replace(/^[/\\]+/, '')}`
+}
+
+/** With its colon, where the client named one. */
+function portOf(head: RequestHead): string {
+  return /:\d+$/.exec(fieldOf(head, 'host') ?? '')?.[0] ?? ''
 }
 
 function redirect({ requestId }: RequestHead, status: number, to: string): LocalAnswer {

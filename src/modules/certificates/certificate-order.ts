@@ -49,7 +49,7 @@ export function createOrderRun(deps: OrderDeps) {
       privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
       publicKeyEncoding: { type: 'spki', format: 'pem' },
     })
-    const order = await server.newOrder(row.hostname, replaces)
+    const order = await placeOrder(server, row.hostname, replaces)
     record(row.id, {
       order_url: order.url,
       order_key_sealed: await deps.seal({ key: key.privateKey }),
@@ -191,4 +191,22 @@ async function rejection(server: AcmeServer, order: Order): Promise<AcmeProblem>
     })
   const said = reasons.length > 0 ? reasons.join(' ') : 'It gave no reason.'
   return new AcmeProblem('rejected', 0, shorten(`The certificate authority refused the order: ${said}`))
+}
+
+/**
+ * An authority that refuses to have a certificate replaced, because it has been already or is of another authority, gets an order that replaces
+ * nothing (RFC 9773, section 5): that must not stand between a name and its next certificate.
+ */
+async function placeOrder(
+  server: AcmeServer,
+  hostname: string,
+  replaces: string | undefined,
+): Promise<Order> {
+  try {
+    return await server.newOrder(hostname, replaces)
+  } catch (error) {
+    const refused = error instanceof AcmeProblem && error.status >= 400 && error.status < 500
+    if (replaces === undefined || !refused || error.type === 'rateLimited') throw error
+    return server.newOrder(hostname, undefined)
+  }
 }

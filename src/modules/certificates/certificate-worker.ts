@@ -186,7 +186,9 @@ export function createCertificateWorker(deps: CertificateWorkerDeps) {
       else
         store.change(row.id, {
           ...again(infoPause(info)),
-          next_attempt_at: new Date(suggestedTime(info, system.now(), jitter(system))).toISOString(),
+          next_attempt_at: new Date(
+            suggestedTime(info, lifeOf(row), system.now(), jitter(system)),
+          ).toISOString(),
         })
     } catch {
       // The date of the certificate itself is kept as the time of its renewal.
@@ -273,6 +275,10 @@ function record(recordAudit: RecordAudit, action: string, row: CertificateRow): 
     ...(row.project_id !== null && { project_id: row.project_id }),
     details: { hostname: row.hostname },
   })
+}
+
+function lifeOf(row: CertificateRow): { notBeforeMs: number; notAfterMs: number } {
+  return { notBeforeMs: Date.parse(row.not_before ?? ''), notAfterMs: Date.parse(row.not_after ?? '') }
 }
 
 function jitter(system: System): number {

@@ -14,9 +14,19 @@ export function renewalTime(notBeforeMs: number, notAfterMs: number, jitter: num
   return Math.round(notBeforeMs + lifetime * (2 / 3 - jitter / 20))
 }
 
-/** A moment in the window that the authority suggests (RFC 9773, section 4.2), or now when it has passed. */
-export function suggestedTime(info: RenewalInfo, nowMs: number, jitter: number): number {
-  return Math.max(nowMs, Math.round(info.start_ms + (info.end_ms - info.start_ms) * jitter))
+/**
+ * A moment in the window that the authority suggests (RFC 9773, section 4.2), or now when it has passed; never in the last twentieth of the
+ * lifetime, whatever the authority says.
+ */
+export function suggestedTime(
+  info: RenewalInfo,
+  { notBeforeMs, notAfterMs }: { notBeforeMs: number; notAfterMs: number },
+  nowMs: number,
+  jitter: number,
+): number {
+  const suggested = Math.round(info.start_ms + (info.end_ms - info.start_ms) * jitter)
+  const latest = notAfterMs - Math.round((notAfterMs - notBeforeMs) / 20)
+  return Math.max(nowMs, Math.min(suggested, latest))
 }
 
 /** How long until the authority is asked for a window again. */

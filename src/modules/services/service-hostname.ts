@@ -14,13 +14,12 @@ export function serviceHostnames(
   return domains.map((domain) => `${service}.${project}.${domain}`)
 }
 
-/** Where a browser finds the service. */
-export function serviceUrl(
-  service: string,
-  project: string,
-  controlDomain: string | undefined,
-  httpPort: number,
+/** Where a browser finds a hostname of the ingress: by TLS where there is a certificate for it. */
+export function urlOfHostname(
+  hostname: string,
+  secured: boolean,
+  ports: { http: number; https: number },
 ): string {
-  const [hostname = ''] = serviceHostnames(service, project, controlDomain)
-  return `http://${hostname}${httpPort === 80 ? '' : `:${httpPort}`}/`
+  const [scheme, port, usual] = secured ? ['https', ports.https, 443] : ['http', ports.http, 80]
+  return `${scheme}://${hostname}${port === usual ? '' : `:${port}`}/`
 }

@@ -10,10 +10,15 @@ import type { Context } from '../identity/context.ts'
 import type { Permission } from '../identity/permissions.ts'
 import { type Env, redactEnv } from '../secrets/env-schema.ts'
 import type { Secrets } from '../secrets/secrets.ts'
-import { serviceUrl } from './service-hostname.ts'
 import { showRouting, type ServiceRow, type ServiceSummary, type ServiceSource } from './service-schema.ts'
 import { type ServiceView, type Workload } from './service-view-schema.ts'
-import { NOTHING_OBSERVED, type Observation, serviceStatus, viewCanary } from './service-status.ts'
+import {
+  NOTHING_OBSERVED,
+  type Observation,
+  serviceStatus,
+  statusReason,
+  viewCanary,
+} from './service-status.ts'
 import { notesOn } from './service-notes.ts'
 import type { ServiceStore } from './service-store.ts'
 
@@ -56,7 +61,8 @@ export interface ServiceDeps {
   }
   /** Called after a commit that changed what ought to run or to be routed. */
   serviceChanged: (serviceId: string) => void
-  address: { controlDomain: string | undefined; httpPort: () => number }
+  /** Where a browser finds a service. */
+  urlOf: (service: ServiceSummary) => string
 }
 
 export type ServiceRecords = ReturnType<typeof createServiceRecords>
@@ -71,10 +77,6 @@ export function createServiceRecords(deps: ServiceDeps) {
     if (!service) throw new AppError('NOT_FOUND')
     return service
   }
-  const urlOf = (service: ServiceSummary): string => {
-    const project = deps.projects.find(service.project_id)
-    return serviceUrl(service.name, project?.name ?? '', deps.address.controlDomain, deps.address.httpPort())
-  }
   const namesIn = (sealed: string | null): string[] => (sealed === null ? [] : secrets.names(sealed))
   const envFor = async (actor: Actor, service: ServiceRow): Promise<Env> => {
     const { env_sealed: sealed } = service
@@ -83,6 +85,7 @@ export function createServiceRecords(deps: ServiceDeps) {
   }
   const form = (service: ServiceSummary, env: Env, observed: Observation): ServiceView => {
     const { build, config, routing, desired_state: _, ...rest } = service
+    const status = serviceStatus(service, observed)
     return {
       ...rest,
       ...build,
@@ -90,9 +93,10 @@ export function createServiceRecords(deps: ServiceDeps) {
       ...showRouting(routing),
       domains: deps.domains.hostnamesOf(service.id),
       env,
-      status: serviceStatus(service, observed),
+      status,
+      status_reason: statusReason(status, observed),
       canary: viewCanary(service, observed),
-      url: urlOf(service),
+      url: deps.urlOf(service),
       notes: notesOn(service),
     }
   }
@@ -184,15 +188,17 @@ export function createServiceRecords(deps: ServiceDeps) {
       const observed = deps.observe(services.map((service) => service.id))
       return services.map((service) => {
         const seen = observed.get(service.id) ?? NOTHING_OBSERVED
+        const status = serviceStatus(service, seen)
         return {
           service_id: service.id,
           project_id: service.project_id,
           project_name: deps.projects.find(service.project_id)?.name ?? '',
           name: service.name,
-          status: serviceStatus(service, seen),
+          status,
+          status_reason: statusReason(status, seen),
           replicas: service.replicas,
           healthy_replicas: seen.healthy,
-          url: urlOf(service),
+          url: deps.urlOf(service),
         }
       })
     },

@@ -194,3 +194,78 @@ test('the name for renewal information is that of RFC 9773', async (t) => {
   const serial = Buffer.from(id?.split('.')[1] ?? '', 'base64url').toString('hex')
   t.equal(serial.replace(/^00/, ''), leaf.serialNumber.toLowerCase().replace(/^00/, ''))
 })
+
+test('the authority says when a certificate is renewed, and is told which one the next replaces', async (t) => {
+  const all = await openCertificates(t, { renewalInfo: true })
+  const { front } = all
+  if (!front) throw new Error('no renewal information')
+  const inHours = (hours: number): string => new Date(all.system.now() + hours * 3_600_000).toISOString()
+  const nameOf = (): string | undefined => {
+    const [leaf] = readChain(all.files.pairs.get(all.row().file_id ?? '')?.chain_pem ?? '')
+    return leaf && renewalId(leaf)
+  }
+  /** What was obtained in one run is asked about in the next. */
+  const runTwice = async (): Promise<void> => {
+    await all.run()
+    await all.run()
+  }
+  front.window = { start: inHours(48), end: inHours(72) }
+  await runTwice()
+  const [first, name] = [all.row(), nameOf()]
+  t.same(front.asked, [name], 'it is asked by the name of RFC 9773, section 4.1')
+  t.same(front.replaced, [undefined], 'the first one replaces nothing')
+  const at = Date.parse(first.next_attempt_at ?? '')
+  t.ok(at >= Date.parse(front.window.start) && at <= Date.parse(front.window.end), 'in the window')
+  const again = Date.parse(first.next_info_at ?? '') - all.system.now()
+  t.ok(again > 5.9 * 3_600_000 && again <= 6 * 3_600_000, 'it is asked again when it said')
+  await all.run()
+  t.equal(front.asked.length, 1, 'and not before')
+
+  // Without an answer, and with one without sense, what was planned stays.
+  for (const window of [undefined, { start: inHours(9), end: inHours(1) }, { start: 'soon', end: 'later' }]) {
+    front.window = window
+    all.system.skip(6.1 * 3_600_000)
+    await all.run()
+    t.equal(all.row().next_attempt_at, first.next_attempt_at)
+  }
+  t.equal(front.asked.length, 4)
+
+  // The authority is about to revoke it.
+  front.window = { start: inHours(-2), end: inHours(-1) }
+  all.system.skip(6.1 * 3_600_000)
+  await all.run()
+  t.ok(Date.parse(all.row().next_attempt_at ?? '') <= all.system.now(), 'at once')
+  front.window = { start: inHours(48), end: inHours(72) }
+  await runTwice()
+  t.not(all.row().file_id, first.file_id)
+  t.same(front.replaced, [undefined, name], 'the order says which one it replaces')
+
+  // An authority that will not have it so gets an order that replaces nothing.
+  for (const refusal of ['alreadyReplaced', 'malformed']) {
+    front.refusal = refusal
+    const before = all.row().file_id
+    all.system.skip(73 * 3_600_000)
+    await runTwice()
+    t.match(all.row(), { failures: 0, last_error: null }, refusal)
+    t.not(all.row().file_id, before)
+    t.equal(front.replaced.at(-1), undefined)
+  }
+  front.refusal = 'rateLimited'
+  all.system.skip(73 * 3_600_000)
+  const orders = front.replaced.length
+  await all.run()
+  t.match(all.row(), { failures: 1, last_error: /no/ })
+  t.equal(front.replaced.length, orders + 1, 'one that is too busy is not asked twice')
+})
+
+test('a window behind the end of a certificate does not let it expire', async (t) => {
+  const all = await openCertificates(t, { renewalInfo: true })
+  if (!all.front) throw new Error('no renewal information')
+  const farAway = new Date(all.system.now() + 400 * 86_400_000).toISOString()
+  all.front.window = { start: farAway, end: farAway }
+  await all.run()
+  await all.run()
+  t.equal(all.front.asked.length, 1)
+  const { next_attempt_at, not_after } = all.row()
+  t.ok(Date.parse(next_attempt_at ?? '') < Date.parse(not_after ?? '') - 4 * 86_400_000)
+})

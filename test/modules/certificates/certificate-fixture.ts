@@ -24,6 +24,7 @@ import { openDatabase } from '../../../src/store/database.ts'
 import { migrate, readMigrations } from '../../../src/store/migrate.ts'
 import { type DnsServer, startDnsServer } from '../../support/dns-server.ts'
 import { createHurriedSystem } from '../../support/hurried-system.ts'
+import { startRenewalFront } from '../../support/renewal-front.ts'
 import { type PebbleOptions, startPebble } from '../../support/pebble.ts'
 
 export const NAME = 'shop.example.com'
@@ -32,6 +33,8 @@ export interface FixtureOptions {
   pebble?: Partial<PebbleOptions>
   stagingFirst?: boolean
   external?: { kid: string; hmacKey: string }
+  /** Renewal information is there to be had. */
+  renewalInfo?: boolean
   hook?: (dns: DnsServer) => DnsHook
   /** A second authority, for the stage before the real one. */
   staging?: boolean
@@ -67,6 +70,8 @@ export async function openCertificates(t: Test, options: FixtureOptions = {}) {
     ...options.pebble,
   }
   const pebble = await startPebble(t, pebbleOptions)
+  const front = options.renewalInfo ? await startRenewalFront(t, pebble) : undefined
+  const directoryUrl = front?.directoryUrl ?? pebble.directoryUrl
   const files = memoryFiles()
   const names: ServedName[] = [{ hostname: NAME, project_id: null, wanted: true }]
   const audited: string[] = []
@@ -79,7 +84,7 @@ export async function openCertificates(t: Test, options: FixtureOptions = {}) {
       seal: secrets.seal,
       open: secrets.open,
       email: 'ops@example.com',
-      directories: { staging: `${pebble.directoryUrl}?staging`, production: pebble.directoryUrl },
+      directories: { staging: `${directoryUrl}?staging`, production: directoryUrl },
       caFile: pebble.caFile,
       external: { kid: external?.kid, hmacKey: external?.hmacKey },
     })
@@ -127,6 +132,7 @@ export async function openCertificates(t: Test, options: FixtureOptions = {}) {
     system,
     dns,
     pebble,
+    front,
     files,
     names,
     audited,

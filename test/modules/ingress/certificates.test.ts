@@ -5,6 +5,8 @@ import { connect, type ConnectionOptions, type TLSSocket } from 'node:tls'
 import { test } from 'tap'
 import type { Test } from 'tap'
 import { createSystem } from '../../../src/lib/system.ts'
+import { TICKETS_FILE } from '../../../src/ingress/control-protocol.ts'
+import { openTicketKeys } from '../../../src/ingress/ticket-key.ts'
 import { createTicketKeys } from '../../../src/modules/ingress/ticket-keys.ts'
 import { makeCertificate } from '../../support/certificate.ts'
 import { makeDataDir, startIngress } from './ingress-fixture.ts'
@@ -71,7 +73,14 @@ test('the key for session tickets lives for a day, and one that cannot be opened
   const key = system.randomBytes(32)
   t.ok(await createTicketKeys(dataDir, system).renewIfOld(key), 'there is none yet')
   t.notOk(await createTicketKeys(dataDir, system).renewIfOld(key))
-  const tomorrow = { ...system, now: () => system.now() + 25 * 3_600_000 }
-  t.ok(await createTicketKeys(dataDir, tomorrow).renewIfOld(key))
+  const read = async (): Promise<Buffer[]> => openTicketKeys(await readFile(join(dataDir, TICKETS_FILE)), key)
+  const in_ = (hours: number) => ({ ...system, now: () => system.now() + hours * 3_600_000 })
+  const [first] = await read()
+  t.ok(await createTicketKeys(dataDir, in_(25)).renewIfOld(key))
+  const [second, kept, ...others] = await read()
+  t.same([kept, others], [first, []], 'the one before is kept')
+  t.notSame(second, first)
+  t.ok(await createTicketKeys(dataDir, in_(49)).renewIfOld(key))
+  t.equal((await read()).length, 1, 'but not when it is older than two days')
   t.ok(await createTicketKeys(dataDir, system).renewIfOld(system.randomBytes(32)), 'it is for another key')
 })

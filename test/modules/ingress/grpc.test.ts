@@ -35,8 +35,14 @@ async function setUp(t: Test) {
   })
   session.on('error', () => {})
   t.teardown(() => session.destroy())
-  const call = (type = 'application/grpc+proto') =>
-    session.request({ ':method': 'POST', ':path': '/pkg.Service/Call', 'content-type': type, te: 'trailers' })
+  const call = (type = 'application/grpc+proto', more: Record<string, string> = {}) =>
+    session.request({
+      ':method': 'POST',
+      ':path': '/pkg.Service/Call',
+      'content-type': type,
+      te: 'trailers',
+      ...more,
+    })
   return { ...proxy, call }
 }
 
@@ -150,4 +156,42 @@ test('a replica that leaves the table finishes its calls and gets no more', asyn
   running.resume()
   next.resume()
   await Promise.all([once(running, 'end'), once(next, 'end')])
+})
+
+test('a call that sends more than a rule allows is ended, also when its answer has begun', async (t) => {
+  const { call, publish, context } = await setUp(t)
+  const got: number[] = []
+  const replica = await startH2c(t, (stream, headers) => {
+    const at = got.push(0) - 1
+    stream.on('error', () => {})
+    if (headers['x-answers'] === 'first')
+      stream.respond({ ':status': 200, 'content-type': 'application/grpc' })
+    stream.on('data', (piece: Buffer) => (got[at] = (got[at] ?? 0) + piece.length))
+    stream.on(
+      'end',
+      () => stream.destroyed || stream.headersSent || stream.respond({ ':status': 200 }, { endStream: true }),
+    )
+  })
+  publish({ ...route(HOST, replica), rules: { max_body_bytes: 10_000 } })
+  const within = call()
+  const answered = once(within, 'response')
+  within.end(Buffer.alloc(10_000))
+  t.equal(((await answered) as [IncomingHttpHeaders & { ':status'?: number }])[0][':status'], 200)
+  const beyond = call()
+  const refused = once(beyond, 'response')
+  beyond.write(Buffer.alloc(6_000))
+  beyond.write(Buffer.alloc(6_000))
+  t.equal(((await refused) as [IncomingHttpHeaders & { ':status'?: number }])[0][':status'], 413)
+  beyond.close()
+  const begun = call('application/grpc', { 'x-answers': 'first' })
+  begun.on('error', () => {})
+  await once(begun, 'response')
+  begun.write(Buffer.alloc(12_000))
+  await new Promise((resolve) => begun.on('close', resolve))
+  t.not(begun.rstCode, 0, 'it is cut off')
+  await eventually(() => context.routes.loads().length === 0)
+  t.ok(
+    got.every((bytes) => bytes <= 10_000),
+    `nothing beyond the limit was passed on: ${got.join()}`,
+  )
 })

@@ -19,16 +19,16 @@ import {
   startReplica,
 } from './proxy-fixture.ts'
 
-const certificate = makeCertificate(HOST)
+const certificate = makeCertificate(HOST, 'nowhere.example')
 
 async function start(t: Test, options: ProxyOptions = {}): Promise<RunningProxy> {
   return await startProxy(t, { ...options, certificates: { [HOST]: await certificate } })
 }
 
-async function open(t: Test, port: number): Promise<ClientHttp2Session> {
+async function open(t: Test, port: number, ca?: string): Promise<ClientHttp2Session> {
   const { chain_pem } = await certificate
   const session = connect(`https://${HOST}:${port}`, {
-    ca: chain_pem,
+    ca: ca ?? chain_pem,
     lookup: (_name, _options, done) => done(null, [{ address: '127.0.0.1', family: 4 }] as never, 4),
   })
   session.on('error', () => {})
@@ -64,6 +64,26 @@ async function ask(
   if (body !== undefined) stream.end(body)
   return await answerTo(stream)
 }
+
+test('a connection is for the names that its certificate covers; others are sent to one of their own', async (t) => {
+  const pair = await makeCertificate(HOST, '*.wild.example', 'other.example')
+  const replica = await startReplica(t, (request, response) => response.end(request.headers.host))
+  const trusting = { trusted: ['127.0.0.1'], certificates: { [HOST]: pair } }
+  for (const options of [{ certificates: { [HOST]: pair } }, trusting]) {
+    const { tlsPort, publish } = await startProxy(t, options)
+    const names = [HOST, 'other.example', 'a.wild.example', 'a.b.wild.example', 'foreign.example']
+    publish(...names.map((name) => route(name, replica)))
+    const session = await open(t, tlsPort, pair.chain_pem)
+    const statuses = []
+    // Twice: the second time it is remembered.
+    for (const name of [...names, ...names])
+      statuses.push((await ask(session, { ':authority': name.toUpperCase() })).status)
+    const expected = 'trusted' in options ? [200, 200, 200, 200, 200] : [200, 200, 200, 421, 421]
+    t.same(statuses, [...expected, ...expected])
+    const misdirected = await ask(session, { ':authority': 'foreign.example', accept: 'application/json' })
+    if (!('trusted' in options)) t.match(JSON.parse(misdirected.body), { error: 'MISDIRECTED_REQUEST' })
+  }
+})
 
 test('requests by HTTP/2 reach the application as HTTP/1.1, many at once', async (t) => {
   const replica = await startReplica(t, (request, response) => {

@@ -56,7 +56,7 @@ export async function startProxy(t: Test, options: ProxyOptions = {}): Promise<R
     await once(server, 'listening')
   }
   context.httpsPort = portOf(proxy.listeners.https)
-  proxy.tls.useTicketKey(system.randomBytes(48))
+  proxy.tls.useTicketKeys([system.randomBytes(48)])
   const stop = new AbortController()
   const ticking = keepTicking(proxy, limits.tick_ms, stop.signal)
   let version = 0

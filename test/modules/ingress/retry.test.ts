@@ -1,4 +1,4 @@
-import { test } from 'tap'
+import { type Test, test } from 'tap'
 import {
   bodyOf,
   closedPort,
@@ -68,6 +68,268 @@ test('a GET on a connection that the application closed meanwhile is sent again 
   t.equal(connections, 2)
   t.equal(context.counters.retries, 1)
 })
+
+type Fate =
+  /** It answers. */
+  | 'ok'
+  /** It ends the connection without a byte of an answer. */
+  | 'silent'
+  /** It resets the connection when the request has come. */
+  | 'reset'
+  /** It begins an answer and ends the connection. */
+  | 'partial'
+  /** It takes no connection. */
+  | 'refuses'
+
+interface Case {
+  title: string
+  request: string
+  /** There is a connection to each replica that takes them, kept from an earlier request. */
+  kept: boolean
+  /** What becomes of each request in turn; the last one of all that follow. Of `kept` it is the first one after the earlier one. */
+  fates: Fate[]
+  /** The same of the second replica, where there is one. */
+  other?: Fate[]
+  status: number
+  /** How often the request is seen, by each replica. */
+  seen: number[]
+}
+
+const GET = get('/')
+const POST = post('x')
+const withoutBody = (method: string): string => GET.replace('GET', method)
+
+/** The replica of `fates` is asked first. */
+const REPETITIONS: Case[] = [
+  // A replica that takes no connection has been sent nothing: every request goes on.
+  {
+    title: 'a GET, refused',
+    request: GET,
+    kept: false,
+    fates: ['refuses'],
+    other: ['ok'],
+    status: 200,
+    seen: [0, 1],
+  },
+  {
+    title: 'a POST, refused',
+    request: POST,
+    kept: false,
+    fates: ['refuses'],
+    other: ['ok'],
+    status: 200,
+    seen: [0, 1],
+  },
+  {
+    title: 'a GET, refused by all',
+    request: GET,
+    kept: false,
+    fates: ['refuses'],
+    other: ['refuses'],
+    status: 502,
+    seen: [0, 0],
+  },
+  // New connections: the replica has failed, and another one is asked, once.
+  {
+    title: 'a GET, new',
+    request: GET,
+    kept: false,
+    fates: ['reset'],
+    other: ['ok'],
+    status: 200,
+    seen: [1, 1],
+  },
+  {
+    title: 'a GET, new, ended',
+    request: GET,
+    kept: false,
+    fates: ['silent'],
+    other: ['ok'],
+    status: 200,
+    seen: [1, 1],
+  },
+  {
+    title: 'a GET that kills',
+    request: GET,
+    kept: false,
+    fates: ['reset'],
+    other: ['reset'],
+    status: 502,
+    seen: [1, 1],
+  },
+  {
+    title: 'a GET, new, one replica',
+    request: GET,
+    kept: false,
+    fates: ['reset', 'ok'],
+    status: 502,
+    seen: [1],
+  },
+  {
+    title: 'a GET, new, then refused',
+    request: GET,
+    kept: false,
+    fates: ['reset'],
+    other: ['refuses'],
+    status: 502,
+    seen: [1, 0],
+  },
+  {
+    title: 'a GET, answered in part',
+    request: GET,
+    kept: false,
+    fates: ['partial'],
+    other: ['ok'],
+    status: 502,
+    seen: [1, 0],
+  },
+  // Kept connections: nothing is said of the replica, and a new connection is tried, once.
+  { title: 'a GET, kept', request: GET, kept: true, fates: ['reset', 'ok'], status: 200, seen: [2] },
+  { title: 'a GET, kept, ended', request: GET, kept: true, fates: ['silent', 'ok'], status: 200, seen: [2] },
+  {
+    title: 'a GET, kept, answered in part',
+    request: GET,
+    kept: true,
+    fates: ['partial', 'ok'],
+    status: 502,
+    seen: [1],
+  },
+  {
+    title: 'a GET, kept, then new, one replica',
+    request: GET,
+    kept: true,
+    fates: ['reset'],
+    status: 502,
+    seen: [2],
+  },
+  {
+    title: 'a GET that kills, kept',
+    request: GET,
+    kept: true,
+    fates: ['reset'],
+    other: ['reset'],
+    status: 502,
+    seen: [2, 1],
+  },
+  {
+    title: 'a GET, kept, then new, then another',
+    request: GET,
+    kept: true,
+    fates: ['reset'],
+    other: ['ok'],
+    status: 200,
+    seen: [1, 1],
+  },
+  // What may be sent twice, and what may not.
+  {
+    title: 'a HEAD',
+    request: withoutBody('HEAD'),
+    kept: false,
+    fates: ['reset'],
+    other: ['ok'],
+    status: 200,
+    seen: [1, 1],
+  },
+  {
+    title: 'a DELETE',
+    request: withoutBody('DELETE'),
+    kept: false,
+    fates: ['reset'],
+    other: ['ok'],
+    status: 200,
+    seen: [1, 1],
+  },
+  {
+    title: 'a PUT without a body',
+    request: withoutBody('PUT'),
+    kept: false,
+    fates: ['reset'],
+    other: ['ok'],
+    status: 200,
+    seen: [1, 1],
+  },
+  {
+    title: 'a PUT with a body',
+    request: POST.replace('POST', 'PUT'),
+    kept: false,
+    fates: ['reset'],
+    other: ['ok'],
+    status: 502,
+    seen: [1, 0],
+  },
+  {
+    title: 'a GET with a body',
+    request: POST.replace('POST', 'GET'),
+    kept: false,
+    fates: ['reset'],
+    other: ['ok'],
+    status: 502,
+    seen: [1, 0],
+  },
+  { title: 'a POST', request: POST, kept: false, fates: ['reset'], other: ['ok'], status: 502, seen: [1, 0] },
+  {
+    title: 'a POST without a body',
+    request: withoutBody('POST'),
+    kept: false,
+    fates: ['reset'],
+    other: ['ok'],
+    status: 502,
+    seen: [1, 0],
+  },
+  {
+    title: 'a POST, kept',
+    request: POST,
+    kept: true,
+    fates: ['reset'],
+    other: ['ok'],
+    status: 502,
+    seen: [1, 0],
+  },
+  {
+    title: 'a PATCH',
+    request: POST.replace('POST', 'PATCH'),
+    kept: false,
+    fates: ['reset'],
+    other: ['ok'],
+    status: 502,
+    seen: [1, 0],
+  },
+]
+
+/** A replica with a fate for each request, after `earlier` requests that are answered; `seen` counts the others. */
+async function startFated(t: Test, fates: readonly Fate[], earlier: number) {
+  const counts = { all: 0 }
+  if (fates[0] === 'refuses') return { port: await closedPort(), seen: () => 0 }
+  const port = await startRawReplica(t, (socket) => {
+    socket.on('data', (piece: Buffer) => {
+      if (!/^[A-Z]+ \/ HTTP/.test(piece.toString('latin1'))) return
+      counts.all += 1
+      const fate = counts.all <= earlier ? 'ok' : (fates[counts.all - earlier - 1] ?? fates.at(-1))
+      if (fate === 'ok') socket.write(OK)
+      else if (fate === 'reset') socket.resetAndDestroy()
+      else socket.end(fate === 'partial' ? 'HTTP/1.1 200 OK\r\nConte' : '')
+    })
+  })
+  return { port, seen: () => counts.all - earlier }
+}
+
+for (const { title, request, kept, fates, other, status, seen } of REPETITIONS) {
+  test(`how often a request is sent: ${title}`, async (t) => {
+    const replicas = [await startFated(t, fates, kept ? 1 : 0)]
+    if (other) replicas.push(await startFated(t, other, 0))
+    const { port, publish } = await startProxy(t)
+    const [first] = replicas
+    publish(route(HOST, first?.port ?? 0))
+    if (kept) t.equal(statusOf(await exchangeRaw(t, port, GET)), 200)
+    // Of several that have as little to do the last one is asked first.
+    publish(route(HOST, ...replicas.map((each) => each.port).toReversed()))
+    t.equal(statusOf(await exchangeRaw(t, port, request)), status)
+    t.same(
+      replicas.map((each) => each.seen()),
+      seen,
+    )
+  })
+}
 
 test('a POST never reaches an application twice', async (t) => {
   let posts = 0

@@ -84,6 +84,8 @@ test('redirects keep what is below the path, and the query', async (t) => {
     redirects: [
       { path: '/old', exact: false, to: 'https://new.example.com/here', status: 301 },
       { path: '/one', exact: true, to: '/two', status: 302 },
+      { path: '/up', exact: false, to: '/', status: 302 },
+      { path: '/all/', exact: false, to: 'https://new.example.com', status: 302 },
     ],
   })
   const table: [string, number, string | undefined][] = [
@@ -92,6 +94,17 @@ test('redirects keep what is below the path, and the query', async (t) => {
     ['/older', 200, undefined],
     ['/one?x', 302, '/two?x'],
     ['/one/two', 200, undefined],
+    ['/up', 302, '/'],
+    ['/up/', 302, '/'],
+    ['/up/a/b', 302, '/a/b'],
+    // Whoever makes the path chooses no host.
+    ['/up/evil.example/x', 302, '/evil.example/x'],
+    ['/up//evil.example/x', 302, '/evil.example/x'],
+    ['/up/\\\\evil.example/x', 302, '/evil.example/x'],
+    ['/all/a', 302, 'https://new.example.com/a'],
+    ['/all/.evil.example/', 302, 'https://new.example.com/.evil.example/'],
+    ['/all/@evil.example/', 302, 'https://new.example.com/@evil.example/'],
+    ['/all/', 302, 'https://new.example.com'],
   ]
   for (const [path, status, location] of table) {
     const answer = await ask(path)
@@ -103,6 +116,8 @@ test('redirects keep what is below the path, and the query', async (t) => {
 test('the canonical hostname is kept by the others', async (t) => {
   const { ask } = await openRules(t, { canonical_host: 'www.example.com' })
   t.match(await ask('/a?b=c'), { status: 308, headers: { location: 'http://www.example.com/a?b=c' } })
+  const withPort = await ask('/a', { host: `${HOST}:8080` })
+  t.equal(withPort.headers.location, 'http://www.example.com:8080/a', 'with the port that the client came by')
 })
 
 test('a password is asked for, and only the right one lets a request through', async (t) => {

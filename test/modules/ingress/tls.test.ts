@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { connect, type ConnectionOptions, type TLSSocket } from 'node:tls'
 import { test } from 'tap'
@@ -123,6 +124,51 @@ test('sessions are resumed by TLS 1.2 and 1.3, and 1.1 is refused', async (t) =>
       ciphers: 'DEFAULT:@SECLEVEL=0',
     }),
   )
+})
+
+test('a session is resumed after its key was changed once, by TLS 1.2 and 1.3, and not after it was changed twice', async (t) => {
+  const pair = await makeCertificate(HOST)
+  const replica = await startReplica(t, (_request, response) => response.end('ok'))
+  const { tlsPort, publish, proxy, certify } = await startProxy(t, { certificates: { [HOST]: pair } })
+  publish(route(HOST, replica))
+  const [first, second, third] = [randomBytes(48), randomBytes(48), randomBytes(48)]
+  for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
+    const options = { ca: pair.chain_pem, minVersion: version, maxVersion: version }
+    const visit = async (session?: Buffer): Promise<{ resumed: boolean; ticket: Buffer | undefined }> => {
+      let ticket: Buffer | undefined
+      const socket = connect({
+        host: '127.0.0.1',
+        port: tlsPort,
+        servername: HOST,
+        ...options,
+        ...(session && { session }),
+      })
+      socket.on('session', (given: Buffer) => (ticket = given))
+      t.teardown(() => socket.destroy())
+      await once(socket, 'secureConnect')
+      t.equal(bodyOf(await ask(socket, get('/'))), 'ok')
+      return { resumed: socket.isSessionReused(), ticket }
+    }
+    proxy.tls.useTicketKeys([first])
+    const { ticket } = await visit()
+    proxy.tls.useTicketKeys([second, first])
+    const renewed = await visit(ticket)
+    t.ok(renewed.resumed, `${version}: the key before is still good`)
+    // The context of the server is another one from here on; its keys must be the same.
+    await certify({ [HOST]: pair, '*': pair })
+    t.ok(
+      (await visit(ticket)).resumed,
+      `${version}: also with a new certificate for clients that name no host`,
+    )
+    await certify({ [HOST]: pair })
+    proxy.tls.useTicketKeys([third, second])
+    t.notOk((await visit(ticket)).resumed, `${version}: but not for ever`)
+    if (version === 'TLSv1.3')
+      t.ok(
+        (await visit(renewed.ticket)).resumed,
+        'who came in between was given a ticket under the newer key',
+      )
+  }
 })
 
 test('more names than contexts are kept are served all the same', async (t) => {

@@ -20,6 +20,7 @@ import { createProjectStore } from '../../../src/modules/projects/project-store.
 import { createSecrets } from '../../../src/modules/secrets/secrets.ts'
 import { createServiceOperations } from '../../../src/modules/services/service-operations.ts'
 import { serviceRoutes } from '../../../src/modules/services/service-routes.ts'
+import { serviceHostnames, urlOfHostname } from '../../../src/modules/services/service-hostname.ts'
 import type { Observation } from '../../../src/modules/services/service-status.ts'
 import { createServiceStore } from '../../../src/modules/services/service-store.ts'
 import { openDatabase } from '../../../src/store/database.ts'
@@ -137,7 +138,10 @@ export async function openServiceApi(t: Test) {
       listVolumes: () => [],
       removeService,
       serviceChanged: (id) => void nudged.push(id),
-      address: { controlDomain: undefined, httpPort: () => 8080 },
+      urlOf: ({ name, project_id }) => {
+        const [hostname = ''] = serviceHostnames(name, projectStore.find(project_id)?.name ?? '', undefined)
+        return urlOfHostname(hostname, false, { http: 8080, https: 8443 })
+      },
     }),
   )
   t.teardown(async () => {

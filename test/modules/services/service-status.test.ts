@@ -1,12 +1,13 @@
 import { test } from 'tap'
 import { normalizeRelativePath } from '../../../src/lib/relative-path.ts'
 import { mergeLimits, resolveLimits } from '../../../src/modules/projects/resource-limits-schema.ts'
-import { serviceHostnames, serviceUrl } from '../../../src/modules/services/service-hostname.ts'
+import { serviceHostnames, urlOfHostname } from '../../../src/modules/services/service-hostname.ts'
 import type { ServiceStatus } from '../../../src/modules/services/service-schema.ts'
 import {
   NOTHING_OBSERVED,
   type Observation,
   serviceStatus,
+  statusReason,
 } from '../../../src/modules/services/service-status.ts'
 
 const SLEEPER = {
@@ -78,6 +79,14 @@ for (const [title, wanted, observed, status] of TABLE) {
   })
 }
 
+test('why a service is not well is said for as long as it is not', async (t) => {
+  const observed = { ...NOTHING_OBSERVED, trouble: 'Replica 0: exited with code 3' }
+  for (const status of ['Degraded', 'CrashLoop'] as const)
+    t.equal(statusReason(status, observed), observed.trouble)
+  for (const status of ['Running', 'Deploying', 'Stopped'] as const)
+    t.equal(statusReason(status, observed), null)
+})
+
 test('a service always answers under localhost, and first under the control domain when there is one', async (t) => {
   t.same(serviceHostnames('web', 'shop', undefined), ['web.shop.localhost'])
   t.same(serviceHostnames('web', 'shop', 'apps.example.com'), [
@@ -86,9 +95,13 @@ test('a service always answers under localhost, and first under the control doma
   ])
 })
 
-test('the URL names the port unless it is that of HTTP', async (t) => {
-  t.equal(serviceUrl('web', 'shop', undefined, 8080), 'http://web.shop.localhost:8080/')
-  t.equal(serviceUrl('web', 'shop', 'apps.example.com', 80), 'http://web.shop.apps.example.com/')
+test('the URL is that of TLS where the name has a certificate, and names the port unless it is the usual one', async (t) => {
+  const usual = { http: 80, https: 443 }
+  const own = { http: 8080, https: 8443 }
+  t.equal(urlOfHostname('web.shop.localhost', false, own), 'http://web.shop.localhost:8080/')
+  t.equal(urlOfHostname('web.shop.localhost', true, own), 'https://web.shop.localhost:8443/')
+  t.equal(urlOfHostname('web.example.com', false, usual), 'http://web.example.com/')
+  t.equal(urlOfHostname('web.example.com', true, usual), 'https://web.example.com/')
 })
 
 test('each limit comes from the service, else the project, else the node', async (t) => {
