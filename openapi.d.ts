@@ -1222,6 +1222,8 @@ export type Service = {
   tls_enabled: boolean
   ingress: Ingress
   status: 'Running' | 'Degraded' | 'Deploying' | 'CrashLoop' | 'Sleeping' | 'Stopped' | 'New'
+  /** Of a Degraded service or one in a CrashLoop: what is wrong with a replica, as far as it is known. */
+  status_reason: string | null
   /** Where it answers: https where its name has a certificate. */
   url: string
   /** For people: what is allowed and may yet surprise them, such as the limits of sleep. */
@@ -1472,6 +1474,8 @@ export type Workload = {
   project_name: string
   name: string
   status: 'Running' | 'Degraded' | 'Deploying' | 'CrashLoop' | 'Sleeping' | 'Stopped' | 'New'
+  /** Of a Degraded service or one in a CrashLoop: what is wrong with a replica, as far as it is known. */
+  status_reason: string | null
   /** How many ought to run. */
   replicas: number
   healthy_replicas: number

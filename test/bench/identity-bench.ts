@@ -32,7 +32,8 @@ type Manner = 'patient' | 'hostile'
 /**
  * `npm run bench -- identity [logins] [seconds]`: other calls (GET /v1/me, 200 a second) while so many wrong logins are under way at a
  * time, each from an address and for an account of its own, so that no throttle takes them off the queue; and without them. Patient
- * clients wait as long as they are told, hostile ones come back at once. The client is a process of its own.
+ * clients wait as long as they are told, hostile ones come back at once. Who calls and who tries to log in are processes of their own: a client that opens 200 connections at
+ * once would be late with its other calls by itself.
  */
 export async function run(args: string[]): Promise<void> {
   const logins = Number(args[0] ?? 200)
@@ -42,10 +43,10 @@ export async function run(args: string[]): Promise<void> {
     const token = await app.bootstrap()
     await app.server.listen({ host: '127.0.0.1', port: 0 })
     const { port } = app.server.server.address() as AddressInfo
-    const quiet = await measure([port, token, 0, seconds, 'patient'])
+    const quiet = await measure(port, token, 0, seconds, 'patient')
     print('GET /v1/me alone', quiet.reads, quiet.loop)
     for (const manner of ['patient', 'hostile'] satisfies Manner[]) {
-      const { reads, logins: tries, loop } = await measure([port, token, logins, seconds, manner])
+      const { reads, logins: tries, loop } = await measure(port, token, logins, seconds, manner)
       print(`GET /v1/me with ${logins} ${manner} wrong logins at a time`, reads, loop)
       print('  the logins', tries)
       console.log(`  p99 is ${(reads.p99Ms / quiet.reads.p99Ms).toFixed(1)} times that without them`)
@@ -55,16 +56,30 @@ export async function run(args: string[]): Promise<void> {
   }
 }
 
-async function measure(args: (string | number)[]): Promise<Result & { loop: Loop }> {
-  const child = fork(new URL(import.meta.url), args.map(String))
+async function measure(
+  port: number,
+  token: string,
+  logins: number,
+  seconds: number,
+  manner: Manner,
+): Promise<Result & { loop: Loop }> {
   const delay = monitorEventLoopDelay({ resolution: DELAY_RESOLUTION_MS })
   const before = performance.eventLoopUtilization()
   delay.enable()
-  const [result] = (await once(child, 'message')) as [Result]
+  const [reads, tries] = await Promise.all([
+    runClient('reads', port, token, seconds),
+    logins === 0 ? summarize([]) : runClient('logins', port, logins, seconds, manner),
+  ])
   delay.disable()
   const { utilization } = performance.eventLoopUtilization(before)
   const lateP99Ms = Math.max(0, delay.percentile(99) / 1e6 - DELAY_RESOLUTION_MS)
-  return { ...result, loop: { busyPercent: utilization * 100, lateP99Ms } }
+  return { reads, logins: tries, loop: { busyPercent: utilization * 100, lateP99Ms } }
+}
+
+async function runClient(...args: (string | number)[]): Promise<Figures> {
+  const child = fork(new URL(import.meta.url), args.map(String))
+  const [figures] = (await once(child, 'message')) as [Figures]
+  return figures
 }
 
 const DELAY_RESOLUTION_MS = 5
@@ -72,38 +87,46 @@ const DELAY_RESOLUTION_MS = 5
 const READERS = 10
 const READ_EVERY_MS = 50
 
-async function runClient([port, token, logins, seconds, manner]: string[]): Promise<void> {
-  const agent = new Agent({ keepAlive: true, maxSockets: Number(logins) + READERS })
-  const target = { host: '127.0.0.1', port: Number(port), agent }
-  const until = performance.now() + Number(seconds) * 1000
-  const reads: Sample[] = []
-  const tries: Sample[] = []
-  const read = async (): Promise<void> => {
-    while (performance.now() < until) {
+const CLIENTS: Readonly<Record<string, (...args: string[]) => Promise<Sample[]>>> = {
+  reads: async (port, token, seconds) => {
+    const agent = new Agent({ keepAlive: true, maxSockets: READERS })
+    const target = { host: '127.0.0.1', port: Number(port), agent, path: '/v1/me' }
+    const headers = { authorization: `Bearer ${token}` }
+    const reads: Sample[] = []
+    await inParallel(READERS, Number(seconds), async () => {
       const next = performance.now() + READ_EVERY_MS
-      reads.push(await send({ ...target, path: '/v1/me', headers: { authorization: `Bearer ${token}` } }))
+      reads.push(await send({ ...target, headers }))
       await delay(Math.max(0, next - performance.now()))
-    }
-  }
-  let serial = 0
-  const login = async (): Promise<void> => {
-    while (performance.now() < until) {
+    })
+    agent.destroy()
+    return reads
+  },
+  logins: async (port, logins, seconds, manner) => {
+    const agent = new Agent({ keepAlive: true, maxSockets: Number(logins) })
+    const target = { host: '127.0.0.1', port: Number(port), agent, path: '/v1/auth/login' }
+    const tries: Sample[] = []
+    let serial = 0
+    await inParallel(Number(logins), Number(seconds), async () => {
       serial += 1
       const address = `10.${serial >> 16}.${(serial >> 8) & 255}.${serial & 255}`
       const headers = { 'content-type': 'application/json', 'x-forwarded-for': address }
       const body = JSON.stringify({ username: `user${serial}`, password: 'not the password' })
-      const sample = await send({ ...target, method: 'POST', path: '/v1/auth/login', headers }, body)
+      const sample = await send({ ...target, method: 'POST', headers }, body)
       tries.push(sample)
       if (manner === 'patient') await delay(sample.retryAfterMs)
-    }
+    })
+    agent.destroy()
+    return tries
+  },
+}
+
+/** So many at a time do the work again and again for so long. */
+async function inParallel(count: number, seconds: number, work: () => Promise<void>): Promise<void> {
+  const until = performance.now() + seconds * 1000
+  const goOn = async (): Promise<void> => {
+    while (performance.now() < until) await work()
   }
-  await Promise.all([
-    ...Array.from({ length: READERS }, read),
-    ...Array.from({ length: Number(logins) }, login),
-  ])
-  agent.destroy()
-  process.send?.({ reads: summarize(reads), logins: summarize(tries) })
-  process.disconnect()
+  await Promise.all(Array.from({ length: count }, goOn))
 }
 
 interface Sample {
@@ -148,4 +171,8 @@ function print(what: string, { p50Ms, p99Ms, maxMs, statuses }: Figures, loop?: 
 }
 
 // The benchmark starts itself as its client.
-if (import.meta.main && process.send) await runClient(process.argv.slice(2))
+if (import.meta.main && process.send) {
+  const [kind = '', ...args] = process.argv.slice(2)
+  process.send(summarize((await CLIENTS[kind]?.(...args)) ?? []))
+  process.disconnect()
+}

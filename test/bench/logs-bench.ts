@@ -5,9 +5,10 @@ import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { openLogApi, SERVICE } from '../modules/logs/log-api.ts'
+import { START_SETTINGS } from '../support/start-settings.ts'
 
 /** As `npm start` and the unit run the daemon. */
-const AS_DAEMON = { execArgv: ['--max-semi-space-size=4'], env: { ...process.env, MALLOC_ARENA_MAX: '2' } }
+const AS_DAEMON = { execArgv: START_SETTINGS.execArgv, env: { ...process.env, ...START_SETTINGS.env } }
 
 interface Figures {
   lines: number

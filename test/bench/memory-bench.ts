@@ -6,6 +6,7 @@ import { createInterface } from 'node:readline'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { START_SETTINGS } from '../support/start-settings.ts'
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
 const TOKEN = 'the-install-admin-token-of-a-bench'
@@ -15,10 +16,11 @@ export async function run([count = '20']: string[]): Promise<void> {
   const dataDir = await mkdtemp(join(tmpdir(), 'berth-bench-'))
   const file = join(dataDir, 'empty.toml')
   await writeFile(file, '')
-  const child = spawn(process.execPath, [MAIN, 'daemon'], {
+  const child = spawn(process.execPath, [...START_SETTINGS.execArgv, MAIN, 'daemon'], {
     env: {
       PATH: process.env['PATH'],
       HOME: dataDir,
+      ...START_SETTINGS.env,
       BERTH_DATA_DIR: dataDir,
       BERTH_CONFIG_FILE: file,
       BERTH_BIND: '127.0.0.1:0',

@@ -13,6 +13,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { constants, createGzip, createZstdCompress } from 'node:zlib'
 import { END, header } from '../modules/uploads/tar-fixture.ts'
+import { START_SETTINGS } from '../support/start-settings.ts'
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
 const TOKEN = 'the-install-admin-token-of-a-bench'
@@ -56,12 +57,11 @@ async function startDaemon() {
   const dataDir = await mkdtemp(join(tmpdir(), 'berth-bench-'))
   const file = join(dataDir, 'empty.toml')
   await writeFile(file, '')
-  const child = spawn(process.execPath, ['--max-semi-space-size=4', MAIN, 'daemon'], {
+  const child = spawn(process.execPath, [...START_SETTINGS.execArgv, MAIN, 'daemon'], {
     env: {
       PATH: process.env['PATH'],
       HOME: dataDir,
-      MALLOC_ARENA_MAX: '2',
-      NODE_COMPILE_CACHE: fileURLToPath(new URL('../../node_modules/.cache/berth', import.meta.url)),
+      ...START_SETTINGS.env,
       BERTH_DATA_DIR: dataDir,
       BERTH_CONFIG_FILE: file,
       BERTH_BIND: '127.0.0.1:0',

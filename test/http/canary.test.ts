@@ -1,35 +1,9 @@
-import { readdir, readFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { buffer } from 'node:stream/consumers'
 import { test } from 'tap'
+import { packArchive } from '../../src/lib/archive-pack.ts'
 import { ADMIN_TOKEN, type OpenedApp, openApp } from '../support/app.ts'
-import { makeWorld } from '../support/world.ts'
-
-/** A secret that is easy to find, in the forms that it may take on its way. */
-function makeCanary(name: string): { value: string; forms: string[] } {
-  const value = `canary-${name}-5d0f2c9b7e41`
-  const bytes = Buffer.from(value)
-  return {
-    value,
-    // A base64 of something around it shifts: the inner part of each alignment is looked for.
-    forms: [
-      value,
-      bytes.toString('hex'),
-      encodeURIComponent(value),
-      ...[0, 1, 2].map((shift) =>
-        Buffer.concat([Buffer.alloc(shift), bytes])
-          .toString('base64')
-          .slice(4, -6),
-      ),
-    ],
-  }
-}
-
-/** Every file below a directory as text. */
-async function readAll(directory: string): Promise<{ name: string; text: string }[]> {
-  const entries = await readdir(directory, { recursive: true, withFileTypes: true })
-  const files = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name))
-  return Promise.all(files.map(async (name) => ({ name, text: await readFile(name, 'latin1') })))
-}
+import { makeCanary, readAll } from '../support/canary.ts'
+import { makeWorld, type World } from '../support/world.ts'
 
 const SECRETS = {
   password: makeCanary('password'),
@@ -43,11 +17,54 @@ const SECRETS = {
   refused_env: makeCanary('refused-env'),
   unknown_field: makeCanary('unknown-field'),
   query: makeCanary('query'),
+  webhook_secret: makeCanary('webhook-secret'),
+  rotated_secret: makeCanary('rotated-secret'),
+  wrong_secret: makeCanary('wrong-secret'),
+  git_token: makeCanary('git-token'),
+  registry_password: makeCanary('registry-password'),
+  registry_token: makeCanary('registry-token'),
+  volume: makeCanary('volume'),
+}
+
+/** Plants the secrets of what hangs on a service or its project. */
+async function plantAround(app: OpenedApp, { root, projectId, serviceId }: World): Promise<void> {
+  const hooks = `/v1/services/${serviceId}/webhooks`
+  const hook = await app.must(root, 'POST', hooks, { secret: SECRETS.webhook_secret.value })
+  const id = String(hook.body['id'])
+  const push = { ref: 'refs/heads/main', after: 'a'.repeat(40), project: { path_with_namespace: 'a/b' } }
+  for (const { value } of [SECRETS.webhook_secret, SECRETS.wrong_secret])
+    await app.send(undefined, 'POST', `/v1/hooks/${id}`, push, {
+      'x-gitlab-event': 'Push Hook',
+      'x-gitlab-token': value,
+    })
+  await app.must(root, 'POST', `${hooks}/${id}/rotate-secret`, { secret: SECRETS.rotated_secret.value })
+  const git = { kind: 'https_token', host: 'canary.example.com', token: SECRETS.git_token.value }
+  await app.must(root, 'POST', `/v1/projects/${projectId}/credentials/git`, git)
+  const registry = { name: 'canary', endpoint: 'registry.example.com', auth_kind: 'basic', username: 'bird' }
+  const registries = `/v1/projects/${projectId}/registries`
+  const made = await app.must(root, 'POST', registries, {
+    ...registry,
+    password: SECRETS.registry_password.value,
+  })
+  await app.must(root, 'PATCH', `${registries}/${String(made.body['id'])}`, {
+    auth_kind: 'token',
+    token: SECRETS.registry_token.value,
+  })
+  const content = Buffer.from(SECRETS.volume.value)
+  const archive = await buffer(
+    packArchive([{ kind: 'file', name: SECRETS.volume.value, mode: 0o600, content }]),
+  )
+  const volume = `/v1/services/${serviceId}/volumes/data`
+  const type = { 'content-type': 'application/x-tar' }
+  await app.must(root, 'POST', `${volume}/restore`, archive, type)
+  await app.send(root, 'POST', `${volume}/restore`, archive.subarray(0, 600), type)
 }
 
 /** Plants every secret through the API; answers what was said by errors and what else is secret. */
 async function plant(app: OpenedApp): Promise<{ errors: string[]; tokens: string[] }> {
-  const { root, serviceId } = await makeWorld(app)
+  const world = await makeWorld(app)
+  const { root, serviceId } = world
+  await plantAround(app, world)
   const key = { 'idempotency-key': 'canary' }
   const { password, new_password, env } = SECRETS
   await app.must(root, 'POST', '/v1/users', { username: 'bird', password: password.value }, key)
@@ -146,4 +163,7 @@ test('the canary would be found: it is in what its owner reads', async (t) => {
   const id = services.list.find((service) => service['name'] === 'bird')?.['id']
   const read = await app.must(admin, 'GET', `/v1/services/${String(id)}/env`)
   t.same(read.body, { SECRET: SECRETS.env.value, OTHER: SECRETS.patched_env.value })
+  const front = services.list.find((service) => service['name'] === 'front')?.['id']
+  const backup = await app.must(admin, 'GET', `/v1/services/${String(front)}/volumes/data/backup`)
+  t.ok(backup.text.includes(SECRETS.volume.value))
 })

@@ -2,9 +2,8 @@ import { fork, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { flushCompileCache } from 'node:module'
 import { fileURLToPath } from 'node:url'
+import { START_SETTINGS } from './start-settings.ts'
 import { openRegistryApi, type RegistryApiOptions } from './registry-api.ts'
-
-const CODE_CACHE = fileURLToPath(new URL('../../node_modules/.cache/berth', import.meta.url))
 
 export interface RegistryServer {
   child: ChildProcess
@@ -18,16 +17,8 @@ type Settings = Pick<RegistryApiOptions, 'dataDir' | 'settings' | 'workers'>
 export async function forkRegistryServer(settings: Settings): Promise<RegistryServer> {
   const child = fork(fileURLToPath(import.meta.url), [JSON.stringify(settings)], {
     stdio: 'inherit',
-    // As the start command has it (ADR 7), so that figures are the daemon's.
-    execArgv: ['--max-semi-space-size=4'],
-    env: {
-      ...process.env,
-      MALLOC_ARENA_MAX: '2',
-      MALLOC_TRIM_THRESHOLD_: '131072',
-      MALLOC_MMAP_THRESHOLD_: '131072',
-      UV_THREADPOOL_SIZE: '8',
-      NODE_COMPILE_CACHE: CODE_CACHE,
-    },
+    execArgv: START_SETTINGS.execArgv,
+    env: { ...process.env, ...START_SETTINGS.env },
   })
   const [ready] = (await once(child, 'message')) as [{ origin: string; token: string }]
   return { child, ...ready }

@@ -1,4 +1,5 @@
 import { cell, type Output, type Style } from '../output.ts'
+import { plain } from '../plain-text.ts'
 import { requireProject } from '../service-reference.ts'
 import { defineVerb } from '../verb.ts'
 import type { Workload } from '../wire.ts'
@@ -46,6 +47,8 @@ export const ps = defineVerb({
       ])
       return output.table(['PROJECT', 'SERVICE', 'STATUS', 'REPLICAS', 'URL'], rows)
     })
+    for (const { name, status_reason } of workloads)
+      if (status_reason) output.note(`${plain(name)}: ${plain(status_reason)}`)
     if (workloads.length === 0) output.note('There is no service yet. berth deploy makes one.')
   },
 })

@@ -3,6 +3,7 @@ import type { DeploymentRow } from '../deployments/deployment-schema.ts'
 import { canaryReplicas, replicasOf, type ServiceSummary, writesVolumes } from '../services/service-schema.ts'
 import type { Observation } from '../services/service-status.ts'
 import { isTakenOver, type ReplicaIntent } from './replica-plan.ts'
+import type { ReplicaRow } from './replica-schema.ts'
 import type { ReplicaStore } from './replica-store.ts'
 import type { RoutedService } from './route-plan.ts'
 
@@ -129,6 +130,7 @@ export function createReplicaIntents(sources: ReplicaSources) {
               healthy: rows.filter((row) => row.status === 'Healthy').length,
               total: rows.length,
               crash_loop: rows.some((row) => row.status === 'CrashLoop' || row.restarts >= 3),
+              trouble: troubleOf(rows),
               canary_healthy: canaries.get(id) ?? 0,
               open_deployment: open.has(id),
             },
@@ -137,4 +139,12 @@ export function createReplicaIntents(sources: ReplicaSources) {
       )
     },
   }
+}
+
+/** What is known of the first replica that is not well, in one sentence. */
+function troubleOf(rows: readonly ReplicaRow[]): string | null {
+  const row = rows.find(({ status, reason }) => status !== 'Healthy' && reason !== null)
+  if (!row) return null
+  const restarts = row.restarts > 0 ? ` (restarts: ${row.restarts})` : ''
+  return `Replica ${row.replica_index}: ${row.reason}${restarts}`
 }

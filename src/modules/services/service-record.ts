@@ -12,7 +12,13 @@ import { type Env, redactEnv } from '../secrets/env-schema.ts'
 import type { Secrets } from '../secrets/secrets.ts'
 import { showRouting, type ServiceRow, type ServiceSummary, type ServiceSource } from './service-schema.ts'
 import { type ServiceView, type Workload } from './service-view-schema.ts'
-import { NOTHING_OBSERVED, type Observation, serviceStatus, viewCanary } from './service-status.ts'
+import {
+  NOTHING_OBSERVED,
+  type Observation,
+  serviceStatus,
+  statusReason,
+  viewCanary,
+} from './service-status.ts'
 import { notesOn } from './service-notes.ts'
 import type { ServiceStore } from './service-store.ts'
 
@@ -79,6 +85,7 @@ export function createServiceRecords(deps: ServiceDeps) {
   }
   const form = (service: ServiceSummary, env: Env, observed: Observation): ServiceView => {
     const { build, config, routing, desired_state: _, ...rest } = service
+    const status = serviceStatus(service, observed)
     return {
       ...rest,
       ...build,
@@ -86,7 +93,8 @@ export function createServiceRecords(deps: ServiceDeps) {
       ...showRouting(routing),
       domains: deps.domains.hostnamesOf(service.id),
       env,
-      status: serviceStatus(service, observed),
+      status,
+      status_reason: statusReason(status, observed),
       canary: viewCanary(service, observed),
       url: deps.urlOf(service),
       notes: notesOn(service),
@@ -180,12 +188,14 @@ export function createServiceRecords(deps: ServiceDeps) {
       const observed = deps.observe(services.map((service) => service.id))
       return services.map((service) => {
         const seen = observed.get(service.id) ?? NOTHING_OBSERVED
+        const status = serviceStatus(service, seen)
         return {
           service_id: service.id,
           project_id: service.project_id,
           project_name: deps.projects.find(service.project_id)?.name ?? '',
           name: service.name,
-          status: serviceStatus(service, seen),
+          status,
+          status_reason: statusReason(status, seen),
           replicas: service.replicas,
           healthy_replicas: seen.healthy,
           url: deps.urlOf(service),

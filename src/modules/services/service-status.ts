@@ -9,6 +9,8 @@ export interface Observation {
   total: number
   /** A replica is not started again at once because it keeps exiting. */
   crash_loop: boolean
+  /** Why a replica of the live release is not well, as far as that is known. */
+  trouble: string | null
   /** Replicas of the canary that passed their check. */
   canary_healthy: number
   /** A deployment is waiting or under way. */
@@ -20,6 +22,7 @@ export const NOTHING_OBSERVED: Observation = {
   healthy: 0,
   total: 0,
   crash_loop: false,
+  trouble: null,
   canary_healthy: 0,
   open_deployment: false,
 }
@@ -37,6 +40,11 @@ export function viewCanary(
     replicas: canaryReplicas(service.replicas, percent),
     healthy_replicas: observed.canary_healthy,
   }
+}
+
+/** Why a service is Degraded or in a CrashLoop; null when it is not, or when nothing is known yet. */
+export function statusReason(status: ServiceStatus, { trouble }: Observation): string | null {
+  return status === 'Degraded' || status === 'CrashLoop' ? trouble : null
 }
 
 /** The status of a service: derived from what is wanted and what is there, never stored. */

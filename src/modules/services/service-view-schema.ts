@@ -101,6 +101,9 @@ export const ServiceView = Type.Object(
     tls_enabled: Type.Boolean({ description: 'Whether certificates are obtained for its domains.' }),
     ingress: IngressView,
     status: Type.Enum(SERVICE_STATUSES),
+    status_reason: NullableText(
+      'Of a Degraded service or one in a CrashLoop: what is wrong with a replica, as far as it is known.',
+    ),
     url: Type.String({ description: 'Where it answers: https where its name has a certificate.' }),
     notes: Type.Array(Type.String(), {
       description: 'For people: what is allowed and may yet surprise them, such as the limits of sleep.',
@@ -122,6 +125,9 @@ export const Workload = Type.Object(
     project_name: Type.String(),
     name: Type.String(),
     status: Type.Enum(SERVICE_STATUSES),
+    status_reason: NullableText(
+      'Of a Degraded service or one in a CrashLoop: what is wrong with a replica, as far as it is known.',
+    ),
     replicas: Type.Integer({ description: 'How many ought to run.' }),
     healthy_replicas: Type.Integer(),
     url: Type.String(),

@@ -117,7 +117,10 @@ test('a replica that exits is started again, later and later, and its state says
   await until('it has exited', () => world.controls.container(name)?.phase === 'exited')
   await until('it is known', () => rowOf(daemon, name)?.status === 'CrashLoop')
   t.match(rowOf(daemon, name), { reason: 'exited with code 3', address: null })
-  t.equal((await daemon.services.getService(OPERATOR, service)).status, 'CrashLoop')
+  t.match(await daemon.services.getService(OPERATOR, service), {
+    status: 'CrashLoop',
+    status_reason: /^Replica 0: exited with code \d+ \(restarts: \d+\)$/,
+  })
   t.same(world.ingress.upstreamsOf(HOST), [])
   // Whoever mends it need not wait for the pause.
   delete program.exit

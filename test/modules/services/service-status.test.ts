@@ -7,6 +7,7 @@ import {
   NOTHING_OBSERVED,
   type Observation,
   serviceStatus,
+  statusReason,
 } from '../../../src/modules/services/service-status.ts'
 
 const SLEEPER = {
@@ -77,6 +78,14 @@ for (const [title, wanted, observed, status] of TABLE) {
     t.equal(serviceStatus({ ...live, ...wanted }, { ...NOTHING_OBSERVED, ...observed }), status)
   })
 }
+
+test('why a service is not well is said for as long as it is not', async (t) => {
+  const observed = { ...NOTHING_OBSERVED, trouble: 'Replica 0: exited with code 3' }
+  for (const status of ['Degraded', 'CrashLoop'] as const)
+    t.equal(statusReason(status, observed), observed.trouble)
+  for (const status of ['Running', 'Deploying', 'Stopped'] as const)
+    t.equal(statusReason(status, observed), null)
+})
 
 test('a service always answers under localhost, and first under the control domain when there is one', async (t) => {
   t.same(serviceHostnames('web', 'shop', undefined), ['web.shop.localhost'])

@@ -51,6 +51,7 @@ test('a service with a name only gets the documented defaults', async (t) => {
     release_timeout_seconds: 600,
     bake_seconds: 0,
     status: 'New',
+    status_reason: null,
     url: 'http://web.default.localhost:8080/',
     notes: [],
     live_deployment_id: null,
