@@ -6,6 +6,7 @@ import { createAddressRule } from '../../../src/lib/address-rule.ts'
 import type { ExternalRegistryRow } from '../../../src/modules/registries/external-registry-schema.ts'
 import { createAutoDeploy } from '../../../src/modules/deployments/auto-deploy.ts'
 import { createImageSource } from '../../../src/modules/registries/image-source.ts'
+import { readChallenges } from '../../../src/modules/registries/upstream-auth.ts'
 import { createAskUpstream } from '../../../src/modules/registries/upstream-request.ts'
 import { createImageWriter } from '../../../src/modules/registry/image-writer.ts'
 import type { ServiceSummary } from '../../../src/modules/services/service-schema.ts'
@@ -326,6 +327,14 @@ test('what is wrong, cut or slow is told apart, and nothing of it stays', async 
     message: /another manifest/,
   })
   await t.rejects(obtain({ image: `${upstream.host}/team/app:none` }), { message: /has no image none/ })
+  for (const broken of [
+    { layers: {} },
+    { layers: [null] },
+    { config: { digest: '../../x/blobs/sha256:0' } },
+  ]) {
+    addManifest(upstream, Buffer.from(JSON.stringify(broken)), TYPES.image, 'broken')
+    await t.rejects(obtain({ image: `${upstream.host}/team/app:broken` }), { message: /what is no manifest/ })
+  }
   let refusals = 0
   upstream.before = (_, response) => {
     refusals += 1
@@ -414,4 +423,15 @@ test('an image of another project is taken on the right of who named it, only as
   t.match(source.locate('elsewhere', { image, registry_id: null }), { text: `docker.io/${image}` })
   const here = source.locate('elsewhere', { image: `${api.host}/${image}`, registry_id: null })
   t.equal(source.mayTake(here), false, 'named by its host and by nobody who may')
+})
+
+test('a challenge is read in time that grows with its length only', (t) => {
+  const read = (rest: string) => readChallenges([`Bearer ${rest}`])
+  t.match(read('realm="https://auth.example.com/token",service=hub'), [
+    { scheme: 'bearer', parameters: { realm: 'https://auth.example.com/token', service: 'hub' } },
+  ])
+  const before = performance.now()
+  read('a'.repeat(100_000))
+  t.ok(performance.now() - before < 2_000, 'seconds for each ten thousand letters, it was')
+  t.end()
 })
