@@ -7,13 +7,21 @@ export class HandedOver extends Duplex {
   /** By Node's server: what was answered before is nothing that it could break into. */
   bytesWritten = 0
 
-  constructor(socket: Socket) {
+  /** As it was when the connection came: one that has been reset has none any more, and no address means the ingress. */
+  readonly remoteAddress: string | undefined
+
+  constructor(socket: Socket, remoteAddress: string | undefined) {
     super({ allowHalfOpen: true })
     this.#socket = socket
+    this.remoteAddress = remoteAddress
+    socket.on('timeout', () => this.emit('timeout'))
   }
 
-  get remoteAddress(): string | undefined {
-    return this.#socket.remoteAddress
+  /** As of net.Socket: 'timeout' when nothing is sent or received for so long. */
+  setTimeout(ms: number, callback?: () => void): this {
+    this.#socket.setTimeout(ms)
+    if (callback) this.once('timeout', callback)
+    return this
   }
 
   get remotePort(): number | undefined {
