@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
 import { Duplex } from 'node:stream'
+import { followTimeout } from '../../lib/socket-timeout.ts'
 
 /** A connection as Node's server sees it, after requests of it have been read by us. */
 export class HandedOver extends Duplex {
@@ -14,14 +15,7 @@ export class HandedOver extends Duplex {
     super({ allowHalfOpen: true })
     this.#socket = socket
     this.remoteAddress = remoteAddress
-    socket.on('timeout', () => this.emit('timeout'))
-  }
-
-  /** As of net.Socket: 'timeout' when nothing is sent or received for so long. */
-  setTimeout(ms: number, callback?: () => void): this {
-    this.#socket.setTimeout(ms)
-    if (callback) this.once('timeout', callback)
-    return this
+    followTimeout(this, socket)
   }
 
   get remotePort(): number | undefined {

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
 import type { BodySource } from '../../lib/body-source.ts'
 import { adoptSocket, type ReadTarget } from '../../lib/adopt-socket.ts'
+import { joined } from '../../lib/joined.ts'
 import { letGoOf } from '../../lib/young-garbage.ts'
 import { type AnswerHeaders, answerHead } from './answer-head.ts'
 import { type Claims, readClaims } from './claims.ts'
@@ -146,12 +147,7 @@ export class RawConnection implements ReadTarget, BodyConnection {
       this.#stream.receive(bytes)
       return
     }
-    const all =
-      this.#pending.length === 0
-        ? bytes
-        : bytes.length === 0
-          ? this.#pending
-          : Buffer.concat([this.#pending, bytes])
+    const all = joined([this.#pending, bytes].filter(({ length }) => length > 0))
     // Whoever starts a body while it is being read finds the reading under way.
     if (this.#isReading) {
       this.#pending = all === bytes ? Buffer.from(bytes) : all
