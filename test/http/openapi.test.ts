@@ -134,6 +134,8 @@ const OTHER_OUTCOMES: Readonly<Record<string, string>> = {
   abortCanary: 'NOT_FOUND',
   deleteProject: 'NOT_EMPTY',
   rotateNodeKey: 'CONFLICT',
+  // One has begun by itself with the start.
+  collectRegistry: 'CONFLICT',
   deleteVolume: 'IN_USE',
   deleteService: 'NOT_EMPTY',
   // The example is not sent to the hostname that the proof is for.
