@@ -1,5 +1,6 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { AppError, type ErrorDetail, systemCodeOf } from '../lib/errors.ts'
+import { diskFullOf } from '../lib/disk-trouble.ts'
+import { AppError, type ErrorDetail } from '../lib/errors.ts'
 import { type Denial, isDenial } from '../modules/identity/authorize.ts'
 import { errorBody } from './error-body.ts'
 import { noRoute } from './no-route.ts'
@@ -63,9 +64,7 @@ export function toAppError(error: unknown): AppError {
       return new AppError('VALIDATION_ERROR', { details: [{ message: error.message }], cause: error })
     }
   }
-  if (systemCodeOf(error) === 'ENOSPC' || systemCodeOf(error) === 'SQLITE_FULL')
-    return new AppError('DISK_FULL', { cause: error })
-  return new AppError('INTERNAL', { cause: error })
+  return diskFullOf(error) ?? new AppError('INTERNAL', { cause: error })
 }
 
 const FASTIFY_CODES: Readonly<

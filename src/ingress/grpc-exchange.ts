@@ -9,11 +9,13 @@ import type { Answer, RequestClient, ServedRequest } from './answer.ts'
 import { AccessRecord, CLIENT_GONE } from './access-record.ts'
 import { Attempts } from './attempts.ts'
 import type { HeldRequest } from './hold.ts'
-import type { StreamSource } from './http2-body.ts'
+import { onWholeBody, type StreamSource } from './http2-body.ts'
+import { cancelStream } from './http2-reset.ts'
 import type { Incoming } from './incoming.ts'
 import type { RequestHead } from './request-head.ts'
 import type { ResponseHead } from './response-head.ts'
 import type { UpstreamSession } from './upstream-session.ts'
+import type { UpstreamState } from './upstream.ts'
 import type { WorkerContext } from './worker-context.ts'
 
 /**
@@ -28,11 +30,15 @@ export class GrpcExchange implements ServedRequest, HeldRequest {
   private readonly source: StreamSource | null
   private readonly attempts: Attempts
   private readonly record: AccessRecord
+  /** Where the call is or waits to be let in. */
+  private upstream: UpstreamState | null = null
   private session: UpstreamSession | null = null
   private stream: ClientHttp2Stream | null = null
   private heldUntil: number | undefined
   private trailers: readonly string[] = []
   private flowing = false
+  /** The replica has said that nothing more comes. */
+  private answered = false
   private done = false
 
   constructor(context: WorkerContext, { client, answer, head, source }: Incoming) {
@@ -67,7 +73,12 @@ export class GrpcExchange implements ServedRequest, HeldRequest {
     this.done = true
     this.record.end(CLIENT_GONE)
     if (this.heldUntil !== undefined) this.context.holds.remove(this)
-    this.leave(constants.NGHTTP2_CANCEL)
+    this.leave()
+  }
+
+  crashed(): void {
+    this.abandon()
+    this.client.destroy()
   }
 
   private failUnlessHeld(status: number, reason: string): void {
@@ -81,20 +92,31 @@ export class GrpcExchange implements ServedRequest, HeldRequest {
     if (upstream === undefined) return false
     const session = upstream.http2Session(this.context)
     this.session = session
+    this.upstream = upstream
     upstream.requests += 1
+    upstream.askedAt = this.context.clock.now
     session.whenConnected((connected) => {
-      if (this.session !== session || this.done) return
-      if (connected) this.send(session)
-      else this.refused()
+      if (this.session === session) this.proceed(session, connected)
     })
     return true
   }
 
+  /** Other calls wait for the same connection: what is wrong with this one is not theirs. */
+  private proceed(session: UpstreamSession, connected: boolean): void {
+    try {
+      if (connected) this.send(session)
+      else this.refused()
+    } catch (error) {
+      this.context.caught(error)
+      this.fail(502, 'exception')
+    }
+  }
+
   /** Nothing has been sent: another replica may be tried. */
   private refused(): void {
-    const upstream = this.session?.upstream
-    this.leave(constants.NGHTTP2_CANCEL)
-    if (upstream === undefined || !this.attempts.afterRefusal(upstream) || !this.attempt())
+    const { upstream } = this
+    this.leave()
+    if (upstream === null || !this.attempts.afterRefusal(upstream) || !this.attempt())
       this.failUnlessHeld(502, 'connection_refused')
   }
 
@@ -110,15 +132,21 @@ export class GrpcExchange implements ServedRequest, HeldRequest {
     stream.on('response', (headers, flags, raw: string[]) => this.begin(headers, flags, raw))
     stream.on('trailers', (_headers: IncomingHttpHeaders, _flags: number, raw: string[]) => {
       this.trailers = raw
+      this.answered = true
     })
     stream.on('data', (piece: Buffer) => {
       this.record.bytes += piece.length
       if (this.answer.write({ bytes: piece, release: undefined }, () => stream.resume())) stream.pause()
     })
-    stream.on('end', () => this.end())
+    stream.on('end', () => {
+      // Node says this also of an answer that was lost with its connection; `close` follows.
+      if (this.answered || !stream.destroyed) this.end()
+    })
     stream.on('error', ignore)
     stream.on('close', () => {
-      if (!this.done && this.stream === stream) this.fail(502, `reset_${stream.rstCode}`)
+      const { rstCode } = stream
+      if (this.stream === stream)
+        this.fail(502, rstCode === constants.NGHTTP2_NO_ERROR ? 'truncated' : `reset_${rstCode}`)
     })
     if (this.source !== null && !this.flowing) this.carry(this.source)
   }
@@ -136,7 +164,7 @@ export class GrpcExchange implements ServedRequest, HeldRequest {
       from.pause()
       stream.once('drain', () => from.resume())
     })
-    from.on('end', () => this.stream?.end())
+    onWholeBody(from, () => this.stream?.end())
   }
 
   private begin(
@@ -146,6 +174,7 @@ export class GrpcExchange implements ServedRequest, HeldRequest {
   ): void {
     if (this.done) return
     const hasBody = (flags & constants.NGHTTP2_FLAG_END_STREAM) === 0
+    this.answered = !hasBody
     const head: ResponseHead = {
       status: headers[':status'] ?? 502,
       reason: '',
@@ -172,7 +201,7 @@ export class GrpcExchange implements ServedRequest, HeldRequest {
     this.record.end()
     this.answer.end('', this.trailers)
     // A server may answer before it has read everything: what still comes is not wanted any more.
-    this.leave(constants.NGHTTP2_NO_ERROR)
+    this.leave()
     this.source?.discard()
     this.client.served(this)
   }
@@ -181,7 +210,7 @@ export class GrpcExchange implements ServedRequest, HeldRequest {
     if (this.done) return
     this.done = true
     const { context, head } = this
-    this.leave(constants.NGHTTP2_CANCEL)
+    this.leave()
     const { hostname: host, requestId: request_id } = head
     context.log('request_failed', { status, reason, host, upstream: this.attempts.upstreamId, request_id })
     this.answer.fail(status, head.requestId)
@@ -191,12 +220,13 @@ export class GrpcExchange implements ServedRequest, HeldRequest {
   }
 
   /** The replica is rid of the call. */
-  private leave(code: number): void {
-    const { session, stream } = this
+  private leave(): void {
+    const { upstream, stream } = this
+    this.upstream = null
     this.session = null
     this.stream = null
-    if (session !== null) session.upstream.requests -= 1
-    if (stream !== null && !stream.closed) stream.close(code)
+    if (upstream !== null) upstream.requests -= 1
+    if (stream !== null) cancelStream(stream)
   }
 }
 

@@ -9,6 +9,8 @@ export interface HeldRequest {
   retry(): boolean
   /** It has waited long enough, or its route is gone. */
   giveUp(): void
+  /** An exception was contained while it did one of these; its state is not to be relied on. */
+  crashed(): void
 }
 
 interface Hold {
@@ -25,11 +27,14 @@ export class Holds {
   onHeld: (held: HeldCount) => void = () => {}
   private readonly routes: RouteIndex
   private readonly limits: IngressLimits
+  private readonly caught: (error: unknown) => void
   private readonly services = new Map<string, Hold>()
 
-  constructor(routes: RouteIndex, limits: IngressLimits) {
+  /** `caught` counts and logs an exception that was contained. */
+  constructor(routes: RouteIndex, limits: IngressLimits, caught: (error: unknown) => void) {
     this.routes = routes
     this.limits = limits
+    this.caught = caught
     routes.changed = () => this.tableChanged()
   }
 
@@ -60,9 +65,10 @@ export class Holds {
     for (const [serviceId, hold] of this.services) {
       for (const request of hold.waiting.keys()) {
         const gone = this.routes.find(request.hostname) === undefined
-        if (!gone && !request.retry()) continue
+        const goesOn = !gone && this.contain(request, () => request.retry())
+        if (!gone && !goesOn) continue
         hold.waiting.delete(request)
-        if (gone) request.giveUp()
+        if (gone) this.contain(request, () => request.giveUp())
       }
       if (hold.waiting.size === 0) this.services.delete(serviceId)
     }
@@ -73,10 +79,21 @@ export class Holds {
       for (const [request, deadline] of hold.waiting) {
         if (deadline > now) continue
         hold.waiting.delete(request)
-        request.giveUp()
+        this.contain(request, () => request.giveUp())
       }
       if (hold.waiting.size === 0) this.services.delete(serviceId)
       else this.tell(serviceId, hold, now)
+    }
+  }
+
+  /** A fault of one request is not to be the others'; it waits no more then. */
+  private contain<T>(request: HeldRequest, run: () => T): T | true {
+    try {
+      return run()
+    } catch (error) {
+      this.caught(error)
+      request.crashed()
+      return true
     }
   }
 

@@ -1,5 +1,6 @@
-import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2'
+import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2'
 import { type Answer, countAnswer } from './answer.ts'
+import { truncateStream } from './http2-reset.ts'
 import { errorAnswer, type LocalAnswer } from './local-answer.ts'
 import type { KeptPiece } from './read-buffers.ts'
 import type { ResponseHead } from './response-head.ts'
@@ -69,7 +70,7 @@ export class Http2Answer implements Answer {
   fail(status: number, requestId: string): void {
     if (this.begun) {
       this.context.counters.truncated += 1
-      this.stream.close(constants.NGHTTP2_INTERNAL_ERROR)
+      truncateStream(this.stream)
       return
     }
     countAnswer(this.context, status)

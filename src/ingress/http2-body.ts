@@ -18,7 +18,7 @@ export function createStreamSource(
     stream,
     start: (sink: BodySink) => {
       stream.on('data', (bytes: Buffer) => sink.piece({ bytes, release: undefined }))
-      stream.on('end', () => sink.end())
+      onWholeBody(stream, () => sink.end())
     },
     pause: () => stream.pause(),
     resume: () => stream.resume(),
@@ -29,6 +29,16 @@ export function createStreamSource(
       discardBody(stream, maxDiscarded)
     },
   }
+}
+
+/**
+ * Calls once the client has ended its body. One that breaks off with its stream or its connection never ends, though Node says
+ * `end` of it too: that the client has gone is told by `close`.
+ */
+export function onWholeBody(stream: ServerHttp2Stream, run: () => void): void {
+  stream.on('end', () => {
+    if (!stream.closed) run()
+  })
 }
 
 /** Takes the rest of a body that nobody wants within bounds, then tells the client to stop (RFC 9113, section 8.1). */

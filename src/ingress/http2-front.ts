@@ -11,6 +11,7 @@ import { ConnectionNames } from './connection-names.ts'
 import { countAnswer, type RequestClient, type ServedRequest } from './answer.ts'
 import { Http2Answer } from './http2-answer.ts'
 import { createStreamSource } from './http2-body.ts'
+import { truncateStream } from './http2-reset.ts'
 import { readHttp2Head } from './http2-request-head.ts'
 import type { Incoming } from './incoming.ts'
 import type { IngressLimits } from './limits.ts'
@@ -178,7 +179,7 @@ class Http2Client implements RequestClient {
   }
 
   destroy(): void {
-    this.stream.close(constants.NGHTTP2_INTERNAL_ERROR)
+    truncateStream(this.stream)
   }
 
   gone(): void {

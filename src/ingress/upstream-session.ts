@@ -4,32 +4,40 @@ import {
   connect,
   type OutgoingHttpHeaders,
 } from 'node:http2'
-import type { IngressLimits } from './limits.ts'
-import type { System } from '../lib/system.ts'
-import type { UpstreamState } from './upstream.ts'
+import type { Upstream } from './route-table.ts'
+import type { WorkerContext } from './worker-context.ts'
 
 const PEER_STREAMS = 100
 
 /** One HTTP/2 connection to a replica, for all gRPC calls that this worker has with it. */
 export class UpstreamSession {
-  readonly upstream: UpstreamState
+  private readonly context: WorkerContext
   private readonly session: ClientHttp2Session
   private state: 'connecting' | 'connected' | 'gone' = 'connecting'
   private readonly waiting: ((connected: boolean) => void)[] = []
 
-  constructor(upstream: UpstreamState, system: System, limits: IngressLimits) {
-    this.upstream = upstream
-    const host = upstream.address.includes(':') ? `[${upstream.address}]` : upstream.address
-    this.session = connect(`http://${host}:${upstream.port}`, {
+  /** Connects; `connected` is told when the replica has taken the connection. */
+  constructor(
+    { address, port }: Pick<Upstream, 'address' | 'port'>,
+    context: WorkerContext,
+    connected: () => void,
+  ) {
+    this.context = context
+    const { limits, system } = context
+    const host = address.includes(':') ? `[${address}]` : address
+    const options = {
       settings: { enablePush: false },
       maxSessionMemory: limits.http2_session_mib,
       maxHeaderListPairs: limits.response_header_count + 8,
       peerMaxConcurrentStreams: PEER_STREAMS,
-    })
+      // What a client may send twice here, its server gets twice.
+      strictSingleValueFields: false,
+    }
+    this.session = connect(`http://${host}:${port}`, options)
     const cancel = system.later(limits.upstream_connect_ms, () => this.session.destroy())
     this.session.on('connect', () => {
       cancel()
-      upstream.reinstate()
+      connected()
       this.settle('connected')
     })
     this.session.on('error', ignore)
@@ -42,7 +50,7 @@ export class UpstreamSession {
   }
 
   get usable(): boolean {
-    return this.state !== 'gone'
+    return this.state !== 'gone' && !this.session.closed && !this.session.destroyed
   }
 
   /** Calls back once it is known whether there is a connection. */
@@ -53,7 +61,7 @@ export class UpstreamSession {
 
   /** Opens a stream; undefined when the connection takes none any more. */
   request(fields: OutgoingHttpHeaders, endStream: boolean): ClientHttp2Stream | undefined {
-    if (this.state !== 'connected' || this.session.closed || this.session.destroyed) return undefined
+    if (this.state !== 'connected' || !this.usable) return undefined
     return this.session.request(fields, { endStream })
   }
 
@@ -64,7 +72,13 @@ export class UpstreamSession {
 
   private settle(state: 'connected' | 'gone'): void {
     this.state = state
-    for (const run of this.waiting.splice(0)) run(state === 'connected')
+    for (const run of this.waiting.splice(0)) {
+      try {
+        run(state === 'connected')
+      } catch (error) {
+        this.context.caught(error)
+      }
+    }
   }
 }
 

@@ -73,7 +73,7 @@ export class UpstreamState {
   /** The connection for gRPC calls, a new one if there is none that takes more. */
   http2Session(context: WorkerContext): UpstreamSession {
     if (this.session?.usable !== true)
-      this.session = new UpstreamSession(this, context.system, context.limits)
+      this.session = new UpstreamSession(this, context, () => this.reinstate())
     return this.session
   }
 

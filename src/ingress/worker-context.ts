@@ -70,6 +70,10 @@ export function createWorkerContext(
     truncated: 0,
     exceptions: 0,
   }
+  const caught = (error: unknown): void => {
+    counters.exceptions += 1
+    log('exception', { error: error instanceof Error ? (error.stack ?? error.message) : String(error) })
+  }
   return {
     system,
     limits,
@@ -78,16 +82,13 @@ export function createWorkerContext(
     clock: { now: 0, real: system.monotonic() },
     readBuffers: new ReadBuffers(),
     routes,
-    holds: new Holds(routes, limits),
+    holds: new Holds(routes, limits, caught),
     challenges: new ChallengeIndex(),
     access: new AccessRings(),
     httpsPort: 443,
     draining: false,
     newRequestId: createRequestIds(system),
-    caught: (error) => {
-      counters.exceptions += 1
-      log('exception', { error: error instanceof Error ? (error.stack ?? error.message) : String(error) })
-    },
+    caught,
   }
 }
 

@@ -54,7 +54,10 @@ export const ERROR_CATALOGUE = {
   MANIFEST_INVALID: { status: 400, message: 'The manifest is not valid.' },
   MANIFEST_UNKNOWN: { status: 404, message: 'The repository has no such manifest.' },
   NAME_INVALID: { status: 400, message: 'The repository name is not valid.' },
-  NAME_UNKNOWN: { status: 404, message: 'There is no such repository.' },
+  NAME_UNKNOWN: {
+    status: 404,
+    message: 'There is no such repository, or you may not see it. A push makes one in a project that exists.',
+  },
   SIZE_INVALID: { status: 400, message: 'The length of the body is not what was announced.' },
   TAG_INVALID: { status: 400, message: 'The tag is not valid.' },
   TAG_IMMUTABLE: { status: 409, message: 'A rule of the repository keeps this tag as it is.' },

@@ -50,7 +50,8 @@ async function* readLogs(
   } catch (error) {
     if (signal.aborted) return
     const translated = translateEngineError(error, 'follow logs')
-    if (isAppError(translated, 'NOT_FOUND')) return
+    // 409 is what the engine says of a container that is being removed.
+    if (isAppError(translated, 'NOT_FOUND') || isAppError(translated, 'CONFLICT')) return
     throw translated
   } finally {
     answer?.destroy()

@@ -5,6 +5,7 @@ import type { CertificatePair } from '../../src/ingress/certificate-file.ts'
 import { makeCertificate } from '../support/certificate.ts'
 import { rssMibOf } from './ingress/bench-process.ts'
 import { makeCertificates } from './ingress/many-certificates.ts'
+import { showOwnCosts } from './ingress/own-costs.ts'
 import {
   DOWNLOAD,
   HANDSHAKES,
@@ -33,7 +34,7 @@ const MANY_NAMES = 2000
 
 /**
  * `npm run bench -- ingress [rounds] [seconds] [words]`: Berth, Caddy, nginx and HAProxy in turns, each alone on the first core; clients and
- * the application have the second. `words` choose scenarios by parts of their names: `small,tls,http/2,mb,websockets,names`.
+ * the application have the second. `words` choose scenarios by parts of their names: `small,tls,http/2,mb,websockets,costs,names`.
  */
 export async function run(args: string[]): Promise<void> {
   const rounds = Number(args[0] ?? 5)
@@ -50,6 +51,10 @@ export async function run(args: string[]): Promise<void> {
     const application = await startApplication(turn, directory, directory)
     const scenarios = [SMALL, TLS, HANDSHAKES, HTTP2, DOWNLOAD].filter(({ name }) => wanted(name))
     await compare(turn, join(directory, 'a'), application, own, scenarios, rounds, seconds)
+    if (wanted('costs of log and rules')) {
+      const bench = { directory: join(directory, 'd'), application, certificates: own }
+      await showOwnCosts(await startBerth(turn, bench), application, rounds, seconds)
+    }
   }
   {
     await using turn = new AsyncDisposableStack()

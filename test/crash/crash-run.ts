@@ -110,20 +110,20 @@ export function dieAfter(nth: number, tell: (where: string) => void = () => {}):
 
 /**
  * Dies at each instant of a scenario in turn, or at one in `every` of a long one; each time the daemon that follows may die too, at the
- * instants of `again`.
+ * instants of `again`. `first`: only at so many instants from the beginning, where the rest is another scenario's.
  */
 export async function sweep<State>(
   t: Test,
   scenario: Scenario<State>,
-  options: { again?: number[]; every?: number; takesMachine?: boolean } = {},
+  options: { again?: number[]; every?: number; first?: number; takesMachine?: boolean } = {},
 ): Promise<void> {
   let instants = 0
   await t.test('nobody dies', async (t) => {
     instants = await crash(t, scenario)
     t.ok(instants > 0, `${instants} instants`)
   })
-  const { again = [], every = 1, ...rest } = options
-  for (let nth = 0; nth < instants; nth += every) {
+  const { again = [], every = 1, first: most = instants, ...rest } = options
+  for (let nth = 0; nth < Math.min(instants, most); nth += every) {
     await t.test(`death at instant ${nth}`, async (t) => {
       let where = ''
       const first = dieAfter(nth, (there) => (where = there))

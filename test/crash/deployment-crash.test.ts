@@ -74,7 +74,6 @@ for (const kind of ['first', 'replacing'] as const) {
 for (const kind of [
   'first',
   'git',
-  'external_image',
   'replacing',
   'rollback',
   'superseding',
@@ -82,6 +81,9 @@ for (const kind of [
 ] as const) {
   test(`a ${kind} deployment converges wherever the daemon dies`, (t) => sweep(t, deployment(kind)))
 }
+
+test('a deployment of an image of others converges wherever the daemon dies until it starts', (t) =>
+  sweep(t, deployment('external_image'), { first: 24 }))
 
 test('a deployment converges when the next daemons die soon after their start, too', (t) =>
   sweep(t, deployment('replacing'), { again: [1, 3, 6] }))

@@ -1,13 +1,6 @@
 import { test } from 'tap'
 import { installBerth } from '../support/daemon.ts'
-import {
-  application,
-  createService,
-  type Deployment,
-  deployFiles,
-  readDeploymentLog,
-  waitForEnd,
-} from '../support/deploy.ts'
+import { application, createService, deployFiles, readDeploymentLog, waitForEnd } from '../support/deploy.ts'
 import { startLoad } from '../support/load.ts'
 import { waitFor } from '../support/wait.ts'
 
@@ -32,8 +25,9 @@ test('redeployments, a bad one and canaries under load cost no request', async (
   const begun = await waitForEnd(berth, canary.id)
   t.equal(begun.status, 'Healthy', begun.reason ?? 'the canary runs')
   const url = `/v1/services/${service}`
+  const set = await berth.berth('canary', 'set', 'web', '30', '-o', 'json')
+  t.match(JSON.parse(set.stdout), { percent: 30, replicas: 1, healthy_replicas: 1 })
   const since = new Date().toISOString()
-  t.match(await berth.call('PUT', `${url}/canary`, { percent: 30 }), { percent: 30, replicas: 1 })
   const shareOf = async (id: string): Promise<number> => {
     const noted = await berth.call<{ deployment_id: string }[]>(
       'GET',
@@ -46,11 +40,10 @@ test('redeployments, a bad one and canaries under load cost no request', async (
     return found >= 0 && { found }
   })
   t.ok(Math.abs(share.found - 0.3) < 0.05, `${share.found} of the requests are in the log as the canary's`)
-  const promoted = await berth.call<Deployment>('POST', `${url}/canary/promote`)
-  t.equal((await waitForEnd(berth, promoted.id)).status, 'Healthy')
+  t.match((await berth.berth('canary', 'promote', 'web')).stdout, /web\.default\.localhost/)
   const given = await deployFiles(berth, service, application('given up'), { canary_percent: 50 })
   t.equal((await waitForEnd(berth, given.id)).status, 'Healthy')
-  await berth.call('DELETE', `${url}/canary`)
+  await berth.berth('canary', 'abort', 'web', '--yes')
   const report = await load.stop()
 
   t.equal(ended.status, 'Failed')

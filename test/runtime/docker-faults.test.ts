@@ -40,6 +40,17 @@ const drain = async (items: AsyncIterable<unknown>): Promise<void> => {
   for await (const item of items) void item
 }
 
+void test('the output of a container that is gone or on its way out has ended', async (t) => {
+  for (const status of [404, 409]) {
+    const runtime = await pretend(t, (_, response) => {
+      response.writeHead(status, { 'content-type': 'application/json' }).end('{"message":"dead"}')
+    })
+    await drain(runtime.followLogs('a', { follow: true }, AbortSignal.timeout(30_000)))
+  }
+  const broken = await pretend(t, (_, response) => void response.writeHead(500).end())
+  await t.rejects(drain(broken.followLogs('a', { follow: true }, AbortSignal.timeout(30_000))))
+})
+
 void test('an engine that is not there is RUNTIME_UNAVAILABLE to every verb', async (t) => {
   const runtime = createDockerRuntime({
     socketPath: '/nonexistent/engine.sock',

@@ -37,6 +37,7 @@ const NEEDS: readonly Need[] = [
   },
   { package: 'skopeo', why: 'a client of the registry', present: () => hasCommand('skopeo') },
   { package: 'buildah', why: 'a client of the registry', present: () => hasCommand('buildah') },
+  { package: 'podman', why: 'a client of the registry', present: () => hasCommand('podman') },
   // A package of its own since Debian 13; before, docker.io has it.
   {
     package: 'docker-cli',

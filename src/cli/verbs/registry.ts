@@ -1,4 +1,4 @@
-import { CliError, UsageError } from '../cli-error.ts'
+import { CliError, isApiError, UsageError } from '../cli-error.ts'
 import type { Client } from '../client.ts'
 import { confirmRemoval } from '../confirmation.ts'
 import { cell } from '../output.ts'
@@ -41,9 +41,12 @@ const tags = defineVerb({
   examples: ['berth registry tags shop/web'],
   run: async ({ connect, operands, output }) => {
     const client = await connect()
-    const found = await client.list('GET /v1/registry/repositories/{project}/{service}/tags', {
-      params: partsOf(operands[0]),
-    })
+    const { name, params, tag, digest } = readReference(operands[0], client)
+    if (tag !== undefined || digest !== undefined)
+      throw new UsageError(`name the repository alone: berth registry tags ${name}`)
+    const found = await client
+      .list('GET /v1/registry/repositories/{project}/{service}/tags', { params })
+      .catch((error: unknown) => notFound(error, name))
     output.data(found, () => {
       if (found.length === 0) return ''
       const rows = found.map((each) => [
@@ -66,31 +69,52 @@ const remove = defineVerb({
   operands: [1, 1],
   examples: ['berth registry rm shop/web:v1', 'berth registry rm shop/web --yes'],
   run: async (call) => {
-    const given = call.operands[0] ?? ''
-    const { params, digest, tag } = readReference(given)
     const client = await call.connect()
-    await confirmRemoval(call, call.flags.yes, given)
+    const { whole, params, digest, tag } = readReference(call.operands[0], client)
+    await confirmRemoval(call, call.flags.yes, whole)
     const repository = 'DELETE /v1/registry/repositories/{project}/{service}'
-    if (digest !== undefined)
-      await client.call(`${repository}/manifests/{digest}`, { params: { ...params, digest } })
-    else if (tag !== undefined) await client.call(`${repository}/tags/{tag}`, { params: { ...params, tag } })
-    else await client.call(repository, { params })
-    call.output.note(`${given} is gone.`)
+    const removal =
+      digest !== undefined
+        ? client.call(`${repository}/manifests/{digest}`, { params: { ...params, digest } })
+        : tag !== undefined
+          ? client.call(`${repository}/tags/{tag}`, { params: { ...params, tag } })
+          : client.call(repository, { params })
+    await removal.catch((error: unknown) => notFound(error, whole))
+    call.output.note(`${whole} is gone.`)
   },
 })
 
 interface Reference {
+  /** As given, without the host. */
+  whole: string
+  /** `PROJECT/SERVICE`. */
+  name: string
   params: RepositoryParts
   digest?: string
   tag?: string
 }
 
-/** `REPOSITORY`, `REPOSITORY:TAG` or `REPOSITORY@DIGEST`. */
-function readReference(reference: string): Reference {
-  const [name = '', digest] = reference.split('@')
-  if (digest !== undefined) return { params: partsOf(name), digest }
-  const [repository, tag] = name.split(':')
-  return { params: partsOf(repository), ...(tag === undefined ? {} : { tag }) }
+/** `REPOSITORY`, `REPOSITORY:TAG` or `REPOSITORY@DIGEST`, also with the host of the server before it, as docker has it. */
+function readReference(given = '', client: Client): Reference {
+  const host = `${new URL(client.origin).host}/`
+  const whole = given.startsWith(host) ? given.slice(host.length) : given
+  const [, name = '', tag, digest] = /^([^:@]*)(?::([^:@]+))?(?:@(\w+:\w+))?$/.exec(whole) ?? []
+  if (name === '') throw new UsageError(`${given} is no repository, REPOSITORY:TAG or REPOSITORY@DIGEST`)
+  return {
+    whole,
+    name,
+    params: partsOf(name),
+    ...(digest !== undefined ? { digest } : tag !== undefined && { tag }),
+  }
+}
+
+function notFound(error: unknown, name: string): never {
+  if (!isApiError(error, 'NOT_FOUND')) throw error
+  throw new CliError(`there is no ${name} in the registry, or you may not see it`, {
+    exit: error.exit,
+    hints: ['berth registry ls lists what there is.'],
+    cause: error,
+  })
 }
 
 interface RepositoryParts {
@@ -99,7 +123,7 @@ interface RepositoryParts {
 }
 
 /** A repository is named as clients name it, without the host. */
-function partsOf(repository = ''): RepositoryParts {
+function partsOf(repository: string): RepositoryParts {
   const slash = repository.indexOf('/')
   if (slash <= 0 || slash === repository.length - 1)
     throw new UsageError(`${repository} is no repository: name it PROJECT/SERVICE`)
@@ -121,7 +145,7 @@ const collect = defineVerb({
         `${report.scanned_blobs} blobs looked at in ${report.duration_ms} ms`,
         `${report.dry_run ? 'would remove' : 'removed'}: ${report.deleted_blobs} blobs, ${report.deleted_manifests} manifests, ` +
           `${report.deleted_tags} tags, ${report.expired_uploads} unfinished uploads, ${report.removed_files} lost files`,
-        `${report.dry_run ? 'would free' : 'freed'}: ${formatBytes(report.freed_bytes)}`,
+        `${report.dry_run ? 'would free at least' : 'freed'}: ${formatBytes(report.freed_bytes)}`,
       ].join('\n'),
     )
     if (report.problems.length > 0)
@@ -137,12 +161,26 @@ const status = defineVerb({
   examples: ['berth registry status'],
   run: async ({ connect, output }) => {
     const found = await (await connect()).call('GET /v1/registry/status')
+    const { last_collection: last } = found
     output.data(found, () => {
-      const width = Math.max(...Object.keys(found).map((key) => key.length))
-      return Object.entries(found)
-        .map(([key, value]) => `${cell(key).padEnd(width)}   ${cell(value)}`)
-        .join('\n')
+      const lines: [string, string][] = [
+        ['repositories', cell(found.repositories)],
+        ['manifests', cell(found.manifests)],
+        ['blobs', `${found.blobs}, ${formatBytes(found.size_bytes)}`],
+        ['damaged blobs', cell(found.corrupt_blobs)],
+        ['open uploads', cell(found.open_uploads)],
+        ['disk', `${formatBytes(found.disk_free_bytes)} free of ${formatBytes(found.disk_total_bytes)}`],
+        [
+          'last collection',
+          last ? `${cell(last.started_at)}, freed ${formatBytes(last.freed_bytes)}` : 'none',
+        ],
+      ]
+      return lines.map(([name, value]) => `${name.padEnd(15)}   ${value}`).join('\n')
     })
+    if (found.corrupt_blobs > 0)
+      output.note('Damaged blobs are not served; the next push of the same image repairs them.')
+    if (last && last.problems.length > 0)
+      output.note(`The last collection skipped: ${last.problems.map((each) => cell(each)).join('; ')}`)
   },
 })
 

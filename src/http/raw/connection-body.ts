@@ -37,6 +37,11 @@ export class ConnectionBody implements BodySource {
     this.isOver = kind === 'none'
   }
 
+  /** What is missing will not come any more. */
+  get isLost(): boolean {
+    return this.#failure !== undefined
+  }
+
   get isStarted(): boolean {
     return this.#sink !== undefined
   }

@@ -242,7 +242,7 @@ export class RawConnection implements ReadTarget, BodyConnection {
   /** Goes on with the next request when this one has been read and answered. */
   #settle(): void {
     const exchange = this.#exchange
-    if (!exchange?.isAnswered || !exchange.body.isOver) return
+    if (!exchange?.isAnswered || !(exchange.body.isOver || exchange.body.isLost)) return
     const isLast = exchange.closes || this.#hasEnded
     if (!isLast && this.socket?.writableNeedDrain === true) {
       // Whoever sends requests and takes no answers must not fill the memory.
@@ -277,8 +277,11 @@ export class RawConnection implements ReadTarget, BodyConnection {
   #onEnd(): void {
     this.#hasEnded = true
     if (this.#stream) this.#stream.receiveEnd()
-    else if (this.#exchange) this.#exchange.body.lost(new Error('the client ended the connection'))
-    else this.socket?.end()
+    else if (!this.#exchange) this.socket?.end()
+    else {
+      this.#exchange.body.lost(new Error('the client ended the connection'))
+      this.#settle()
+    }
   }
 
   #onClose(): void {

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { WARM_ARGUMENT } from '../../ingress/control-protocol.ts'
-import { WORKER_PROGRAM } from './worker-code.ts'
+import { WORKER_FLAGS, WORKER_PROGRAM } from './worker-code.ts'
 
 const PREFIX = 'compile-cache-'
 const WARM_MS = 30_000
@@ -25,7 +25,7 @@ export async function warmCompileCache(directory: string, fingerprint: string): 
   if (present.some((name) => join(directory, name) === cache)) return
   await mkdir(cache, { mode: 0o700 })
   await new Promise<void>((resolve, reject) => {
-    const child = spawn(process.execPath, [WORKER_PROGRAM, WARM_ARGUMENT], {
+    const child = spawn(process.execPath, [...WORKER_FLAGS, WORKER_PROGRAM, WARM_ARGUMENT], {
       cwd: '/',
       env: { NODE_COMPILE_CACHE: cache },
       stdio: 'ignore',

@@ -24,3 +24,9 @@ export async function fingerprintOf(settings: unknown): Promise<string> {
   for (const href of [...seen].toSorted()) hash.update(await readFile(new URL(href)))
   return hash.digest('hex').slice(0, 32)
 }
+
+/**
+ * A young generation that stays in the processor's cache: faster for what a proxy makes and forgets, and 10 MB smaller. What outlives it
+ * is collected when it has grown by a tenth: else a burst of connections leaves twice their size in garbage. V8 keeps compiled code only for the same flags.
+ */
+export const WORKER_FLAGS = ['--max-semi-space-size=4', '--heap-growing-percent=10']

@@ -5,10 +5,8 @@ import { WorkerExit } from '../../ingress/control-protocol.ts'
 import type { WorkerSettings } from '../../ingress/worker-settings.ts'
 import { systemCodeOf } from '../../lib/errors.ts'
 import { compileCacheOf } from './compile-cache.ts'
-import { WORKER_PROGRAM } from './worker-code.ts'
+import { WORKER_FLAGS, WORKER_PROGRAM } from './worker-code.ts'
 
-/** A young generation that stays in the processor's cache: faster for what a proxy makes and forgets, and 10 MB smaller. */
-const NODE_OPTIONS = ['--max-semi-space-size=4']
 /** Threads that compile and collect share two arenas: what one gives back, another can use. */
 const ALLOCATOR = { MALLOC_ARENA_MAX: '2' }
 const WORKER_FILE = '/ingress/worker-main.ts'
@@ -25,7 +23,7 @@ type Ending = { code: number | null; signal: NodeJS.Signals | null } | undefined
 /** How a worker with these settings is started, by whomever. */
 export function workerCommand(settings: WorkerSettings): { command: string[]; env: Record<string, string> } {
   return {
-    command: [process.execPath, ...NODE_OPTIONS, WORKER_PROGRAM, JSON.stringify(settings)],
+    command: [process.execPath, ...WORKER_FLAGS, WORKER_PROGRAM, JSON.stringify(settings)],
     env: { ...ALLOCATOR, NODE_COMPILE_CACHE: compileCacheOf(settings.directory, settings.fingerprint) },
   }
 }

@@ -127,9 +127,15 @@ export function createBlobKeeper(deps: BlobKeeperDeps) {
       if (content !== undefined && !matchesDigest(digest, content)) await quarantine(digest)
     },
 
-    /** Keeps bytes that are in memory and links them to the repository, durably. */
-    putContent: async (repositoryId: number, digest: string, content: Buffer): Promise<void> => {
+    /** Keeps bytes that are in memory and links them to the repository, durably. `admit` may refuse, in the same transaction. */
+    putContent: async (
+      repositoryId: number,
+      digest: string,
+      content: Buffer,
+      admit: () => unknown,
+    ): Promise<void> => {
       await queue.commit(() => {
+        admit()
         const now = system.now()
         const found = store.find(digest)
         if (found === undefined || found.corrupt === 1)
@@ -138,19 +144,31 @@ export function createBlobKeeper(deps: BlobKeeperDeps) {
       })
     },
 
-    /** Keeps a file whose digest is known to be right and links it to the repository; the file is gone from `path` afterwards. */
-    putFile: async (repositoryId: number, digest: string, path: string, size: number): Promise<void> => {
+    /**
+     * Keeps a file whose digest is known to be right and links it to the repository; the file is gone from `path` afterwards. When `admit` refuses in
+     * the transaction, the next collection finds a file without a row.
+     */
+    putFile: async (
+      repositoryId: number,
+      digest: string,
+      { path, size }: { path: string; size: number },
+      admit: () => unknown,
+    ): Promise<void> => {
       await locks.hold(digest, async () => {
         const found = store.find(digest)
         const isThere =
           found?.corrupt === 0 && (found.inline === 1 || (await sizeOf(tree.blob(digest))) === size)
         if (isThere) {
-          await queue.commit(() => store.link(repositoryId, digest, system.now()))
+          await queue.commit(() => {
+            admit()
+            store.link(repositoryId, digest, system.now())
+          })
           await removeFile(path)
           return
         }
         const stamp = await placeFile(path, digest)
         await queue.commit(() => {
+          admit()
           const now = system.now()
           store.put({ digest, size_bytes: size, content: null, stamp }, now)
           store.link(repositoryId, digest, now)

@@ -5,6 +5,7 @@ import type { BlobRow, BlobStore } from './blob-store.ts'
 import { type ByteRange, parseRange } from './byte-range.ts'
 import type { CommitQueue } from './commit-queue.ts'
 import type { DirectReads } from './direct-reads.ts'
+import { despiteFullDisk } from './disk-room.ts'
 import { emptyAnswer, type RegistryAnswer } from './registry-answer.ts'
 import { isDigest } from './registry-path.ts'
 import type { RegistryRequest } from './registry-request.ts'
@@ -39,7 +40,9 @@ export function createBlobOperations(deps: BlobDeps) {
   const touch = async (request: RegistryRequest, repository: RepositoryRow, blob: BlobRow): Promise<void> => {
     const now = system.now()
     if (now - blob.touched_ms < deps.touchEveryMs || !request.caller.allows('push', repository)) return
-    const isThere = await queue.commit(() => store.link(repository.id, blob.digest, now))
+    const isThere = await queue
+      .commit(() => store.link(repository.id, blob.digest, now))
+      .catch(despiteFullDisk)
     if (!isThere) throw new AppError('BLOB_UNKNOWN')
   }
 

@@ -193,7 +193,10 @@ class Collection {
     const { sessions, system, uploadTtlMs, tree } = this.#deps
     const idleSince = system.now() - uploadTtlMs
     for (const session of sessions.idleSince(idleSince)) {
+      // Somebody may have gone on with it since.
+      if (session.isBusy || session.touchedMs >= idleSince) continue
       this.#report.expired_uploads += 1
+      this.#report.freed_bytes += session.size
       if (!this.#report.dry_run) await this.#attempt(session.id, () => sessions.cancel(session))
     }
     for (const name of await readdir(tree.uploads)) {

@@ -1,4 +1,5 @@
 import { statfs } from 'node:fs/promises'
+import { diskFullOf } from '../../lib/disk-trouble.ts'
 import { AppError } from '../../lib/errors.ts'
 import type { System } from '../../lib/system.ts'
 
@@ -24,4 +25,10 @@ export function createRequireRoom(deps: {
     }
     if (free < bytes) throw new AppError('DISK_FULL')
   }
+}
+
+/** For a note that a pull makes in passing: pulls go on when the disk takes no writes. A push is told again what is missing. */
+export function despiteFullDisk(error: unknown): true {
+  if (!diskFullOf(error)) throw error
+  return true
 }

@@ -1,11 +1,11 @@
-import { AppError } from '../../lib/errors.ts'
+import { AppError, isAppError } from '../../lib/errors.ts'
 import { MEDIA_TYPES } from './manifest-document.ts'
 import type { ManifestRow, ManifestStore } from './manifest-store.ts'
 import { jsonAnswer, type RegistryAnswer } from './registry-answer.ts'
 import { isDigest } from './registry-path.ts'
 import { MAX_LIST, nextLink, readListQuery, type RegistryRequest } from './registry-request.ts'
 import type { RegistryStore, RepositoryRow } from './registry-store.ts'
-import type { RepositoryAccess } from './repository-access.ts'
+import { InsufficientScope, type RepositoryAccess } from './repository-access.ts'
 
 export interface ListingDeps {
   access: RepositoryAccess
@@ -33,9 +33,10 @@ export type ListingOperations = ReturnType<typeof createListingOperations>
 export function createListingOperations(deps: ListingDeps) {
   const { access, store, manifests } = deps
 
-  /** Before there was a referrers API, clients kept an index under a tag made of the subject's digest. */
+  /** Before there was a referrers API, clients kept an index under a tag made of the algorithm and the first 64 digits of the subject's digest. */
   const fallback = (repository: RepositoryRow, subject: string): Descriptor[] => {
-    const tagged = manifests.findByTag(repository.id, subject.replace(':', '-').slice(0, 128))
+    const [algorithm = '', encoded = ''] = subject.split(':')
+    const tagged = manifests.findByTag(repository.id, `${algorithm}-${encoded.slice(0, 64)}`)
     if (tagged?.media_type !== MEDIA_TYPES.index) return []
     const content = manifests.content(tagged.id)
     const index = content && (JSON.parse(content.toString()) as { manifests?: Descriptor[] })
@@ -76,6 +77,16 @@ export function createListingOperations(deps: ListingDeps) {
     return { descriptors: all.slice(0, wanted.n), hasMore: !isWhole || all.length > wanted.n }
   }
 
+  /** The repository; none for a name that is unknown or hidden: clients take a 404 for a registry without this API. */
+  const findForReferrers = (request: RegistryRequest, name: string): RepositoryRow | undefined => {
+    try {
+      return access.find(request.caller, name, 'pull')
+    } catch (error) {
+      if (isAppError(error, 'NAME_UNKNOWN')) return undefined
+      throw error
+    }
+  }
+
   return {
     /** The tags of a repository in the order of their bytes. */
     listTags: async (request: RegistryRequest, name: string): Promise<RegistryAnswer> => {
@@ -95,7 +106,7 @@ export function createListingOperations(deps: ListingDeps) {
       digest: string,
     ): Promise<RegistryAnswer> => {
       if (!isDigest(digest)) throw new AppError('DIGEST_INVALID')
-      const repository = access.find(request.caller, name, 'pull')
+      const repository = findForReferrers(request, name)
       const type = request.query.get('artifactType')
       const { n, last } = readListQuery(request.query)
       const { descriptors, hasMore } = repository
@@ -120,6 +131,8 @@ export function createListingOperations(deps: ListingDeps) {
 
     /** The repositories that the caller may pull from. */
     listCatalog: async (request: RegistryRequest): Promise<RegistryAnswer> => {
+      if (!request.caller.seesCatalog)
+        throw new AppError('UNAUTHENTICATED', { cause: new InsufficientScope() })
       const { n, last } = readListQuery(request.query)
       const { actor } = request.caller.context
       const visible = actor.visibleProjects()

@@ -8,6 +8,7 @@ import type { BlobStore } from './blob-store.ts'
 import type { CommitQueue } from './commit-queue.ts'
 import type { ContentCache } from './content-cache.ts'
 import { digestOf } from './digest.ts'
+import { despiteFullDisk } from './disk-room.ts'
 import { type ManifestDocument, parseManifest } from './manifest-document.ts'
 import type { ManifestHead, ManifestStore } from './manifest-store.ts'
 import { emptyAnswer, type RegistryAnswer } from './registry-answer.ts'
@@ -70,10 +71,11 @@ export function createManifestOperations(deps: ManifestDeps) {
   const touch = async (request: RegistryRequest, repository: RepositoryRow, manifest: ManifestHead) => {
     const now = system.now()
     if (now - manifest.touched_ms < deps.touchEveryMs || !request.caller.allows('push', repository)) return
-    await queue.commit(() => {
+    const note = queue.commit(() => {
       requireManifest(repository, manifest.digest)
       manifests.touch(manifest.id, now)
     })
+    await note.catch(despiteFullDisk)
   }
 
   const readBody = async (request: RegistryRequest): Promise<Buffer> => {
@@ -121,7 +123,7 @@ export function createManifestOperations(deps: ManifestDeps) {
       const details = missing.slice(0, 20).map((each) => ({ message: each }))
       throw new AppError('MANIFEST_BLOB_UNKNOWN', { details })
     }
-    const warning = deps.rules.requireQuota(repository, content.length)
+    const warning = deps.rules.requireQuota(repository, { digest, size_bytes: content.length })
     keepInline(repository, document)
     const { media_type, subject, artifact_type, annotations, edges } = document
     const id = manifests.put(
@@ -192,14 +194,12 @@ export function createManifestOperations(deps: ManifestDeps) {
         ETag: `"${manifest.digest}"`,
         'Cache-Control': reference.includes(':') ? 'private, max-age=31536000, immutable' : 'no-cache',
       }
-      if (request.method === 'HEAD') {
-        await touch(request, repository, manifest)
-        return { status: 200, headers }
-      }
+      if (request.method === 'HEAD') await touch(request, repository, manifest)
       if (matchesTag(request.header('if-none-match'), manifest.digest)) {
         const { 'Content-Length': _, ...rest } = headers
         return { status: 304, headers: rest }
       }
+      if (request.method === 'HEAD') return { status: 200, headers }
       return { status: 200, headers, body: contentOf(manifest) }
     },
 

@@ -4,7 +4,7 @@ import type { System } from '../../lib/system.ts'
 import { type Actor, type Authenticate, createSystemActor } from '../identity/actor.ts'
 import type { Principal, Principals } from '../identity/principal.ts'
 import type { SessionOperations } from '../identity/session-operations.ts'
-import type { Caller } from './caller.ts'
+import { type Caller, CATALOG } from './caller.ts'
 import { PERMISSION_OF } from './repository-access.ts'
 import { SIGNED_PREFIX, type TokenClaims, type TokenSigner } from './token-signer.ts'
 
@@ -115,7 +115,10 @@ export function createRegistryAuth(deps: RegistryAuthDeps) {
           return false
         return claims.epoch === now || ownerOf(claims, now).can(PERMISSION_OF[action], project_id)
       },
-      pullProjects: () => undefined,
+      seesCatalog: Object.hasOwn(claims.grants, CATALOG),
+      pullsFrom: () => ({
+        repositories: Object.keys(claims.grants).filter((name) => claims.grants[name]?.includes('pull')),
+      }),
     }
   }
 
@@ -161,7 +164,8 @@ function ownCaller(
       grants[repository.name]?.includes(action) === true &&
       // What a deleted service's last deployment still pushes must not make its repository anew.
       (action !== 'push' || hasService(service_id)),
-    pullProjects: () => [],
+    seesCatalog: true,
+    pullsFrom: () => ({ projects: [] }),
   }
 }
 
@@ -170,9 +174,12 @@ function actorCaller(actor: Actor, clues: CallerClues): Caller {
     isSigned: false,
     context: contextOf(actor, clues),
     allows: (action, { project_id }) => actor.can(PERMISSION_OF[action], project_id),
-    pullProjects: () => {
+    seesCatalog: true,
+    pullsFrom: () => {
       const visible = actor.visibleProjects()
-      return visible === 'all' ? visible : visible.filter((id) => actor.can('registry.pull', id))
+      return {
+        projects: visible === 'all' ? visible : visible.filter((id) => actor.can('registry.pull', id)),
+      }
     },
   }
 }

@@ -1,6 +1,6 @@
 import type { AppError, ErrorCode } from '../../lib/errors.ts'
 
-/** Where the specification ("Error Codes") has another word than our catalogue. */
+/** Where the specification ("Error Codes") has another word than our catalogue: of a 4xx it allows its own words only. */
 const OCI_CODES: Partial<Record<ErrorCode, string>> = {
   UNAUTHENTICATED: 'UNAUTHORIZED',
   FORBIDDEN: 'DENIED',
@@ -12,6 +12,10 @@ const OCI_CODES: Partial<Record<ErrorCode, string>> = {
   RATE_LIMITED: 'TOOMANYREQUESTS',
   BUSY: 'TOOMANYREQUESTS',
   METHOD_NOT_ALLOWED: 'UNSUPPORTED',
+  BAD_REQUEST: 'UNSUPPORTED',
+  VALIDATION_ERROR: 'UNSUPPORTED',
+  REQUEST_TIMEOUT: 'BLOB_UPLOAD_INVALID',
+  RANGE_INVALID: 'BLOB_UPLOAD_INVALID',
   NOT_FOUND: 'NAME_UNKNOWN',
   INTERNAL: 'UNKNOWN',
 }

@@ -16,9 +16,10 @@ const DIGEST_LENGTHS: Readonly<Record<string, number>> = { sha256: 64, sha512: 1
 export const DIGEST_ALGORITHMS = ['sha256', 'sha512'] as const
 export type DigestAlgorithm = (typeof DIGEST_ALGORITHMS)[number]
 
-/** Whether the text is a repository name; clients put the host before it and stop at 255 characters for both. */
+/** Whether the text is a repository name; clients put the host and a slash before it and stop at 255 characters for all of that. */
 export function isRepositoryName(name: string, hostLength = 0): boolean {
-  return name.length + hostLength <= MAX_NAME_LENGTH && NAME.test(name)
+  const before = hostLength === 0 ? 0 : hostLength + 1
+  return before + name.length <= MAX_NAME_LENGTH && NAME.test(name)
 }
 
 export function isTag(text: string): boolean {

@@ -135,11 +135,14 @@ async function sendAnswer(
 ): Promise<void> {
   reply.hijack()
   const { raw: response } = reply
+  const { 'Content-Length': length, ...others } = headers
   response.writeHead(status, {
     'Docker-Distribution-Api-Version': 'registry/2.0',
     'X-Content-Type-Options': 'nosniff',
     'X-Request-Id': request.id,
-    ...headers,
+    ...others,
+    // RFC 9110, section 8.6: no length with a 204.
+    ...(length !== undefined && status !== 204 && { 'Content-Length': length }),
   })
   if (!isFilePart(body)) {
     response.end(request.method === 'HEAD' ? undefined : body)
@@ -175,8 +178,8 @@ function failureOf(
     'Content-Type': 'application/json; charset=utf-8',
     'Content-Length': Buffer.byteLength(body),
   }
-  if (error.retryAfterSeconds !== undefined)
-    headers['Retry-After'] = String(Math.ceil(error.retryAfterSeconds))
+  if (error.retryAfterSeconds !== undefined || error.status === 429 || error.status === 503)
+    headers['Retry-After'] = String(Math.ceil(error.retryAfterSeconds ?? 1))
   if (error.code === 'UNAUTHENTICATED') {
     const isTooSmall = error.cause instanceof Error && error.cause.name === 'InsufficientScope'
     const origin = `${asked.protocol}://${asked.host}`

@@ -23,12 +23,19 @@ export function createRegistryRules(deps: { rules: RuleStore; store: RegistrySto
     rulesOf,
     rulesFor,
 
-    /** Throws QUOTA_EXCEEDED unless so many more bytes fit; near the end it answers the text of a Warning header (RFC 7234, section 5.5). */
-    requireQuota: (repository: RepositoryRow, bytes: number): string | undefined => {
+    /**
+     * Throws QUOTA_EXCEEDED unless the blob or manifest fits, which takes nothing where the project has it; near the end it answers the text of
+     * a Warning header (RFC 7234, section 5.5).
+     */
+    requireQuota: (
+      repository: RepositoryRow,
+      { digest, size_bytes }: { digest: string; size_bytes: number },
+    ): string | undefined => {
       const { quota_bytes: quota } = rulesOf(repository.project_id)
       if (quota === null) return undefined
-      const used = deps.store.usedBytes(repository.project_id) + bytes
-      if (used > quota) throw new AppError('QUOTA_EXCEEDED')
+      const more = deps.store.isCounted(repository, digest) ? 0 : size_bytes
+      const used = deps.store.usedBytes(repository.project_id) + more
+      if (more > 0 && used > quota) throw new AppError('QUOTA_EXCEEDED')
       if (used < quota * WARN_SHARE) return undefined
       return `299 - "${Math.floor((used / quota) * 100)} percent of the registry quota of the project are used"`
     },

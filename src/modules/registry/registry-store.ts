@@ -140,6 +140,15 @@ export function createRegistryStore(database: Database) {
         `SELECT count(*) AS count FROM registry_repositories WHERE path < '${HIDDEN}'`,
       )?.count ?? 0,
 
+    /** Whether `usedBytes` has the content already: a blob of the project, or a manifest of the repository. */
+    isCounted: ({ id, project_id }: Pick<RepositoryRow, 'id' | 'project_id'>, digest: string): boolean =>
+      database.get(
+        `SELECT 1 WHERE EXISTS (SELECT 1 FROM registry_blobs b JOIN registry_blob_links l ON l.blob_id = b.id
+             JOIN registry_repositories r ON r.id = l.repository_id WHERE b.digest = $digest AND r.project_id = $project_id)
+           OR EXISTS (SELECT 1 FROM registry_manifests WHERE repository_id = $id AND digest = $digest)`,
+        { id, project_id, digest },
+      ) !== undefined,
+
     /** What the manifests and the linked blobs of a project's repositories take, each once. */
     usedBytes: (projectId: string): number =>
       database.get<{ bytes: number }>(

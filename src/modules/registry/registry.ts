@@ -133,7 +133,7 @@ export async function createRegistry(deps: RegistryDeps): Promise<Registry> {
   const scrub = createScrub({ system, blobs, keeper, queue, everyMs: settings.registry_scrub_days * DAY_MS })
   const protocol = createRegistryProtocol({
     auth,
-    tokens: createTokenOperations({ system, auth, principals, signer, store }),
+    tokens: createTokenOperations({ system, blocks: base.blocks, auth, principals, signer, store }),
     blobs: createBlobOperations({
       system,
       access,

@@ -2,17 +2,20 @@ import { AppError } from '../../lib/errors.ts'
 import type { System } from '../../lib/system.ts'
 import type { Actor } from '../identity/actor.ts'
 import type { Principal, Principals } from '../identity/principal.ts'
-import { REGISTRY_ACTIONS, type RegistryAction } from './caller.ts'
+import type { SharedBlock, SharedBlocks } from '../../lib/shared-blocks.ts'
+import { CATALOG, REGISTRY_ACTIONS, type RegistryAction } from './caller.ts'
 import type { CallerClues, Proven, RegistryAuth } from './registry-auth.ts'
 import { jsonAnswer, type RegistryAnswer } from './registry-answer.ts'
 import { isRepositoryName } from './registry-path.ts'
 import type { RegistryStore } from './registry-store.ts'
 import { PERMISSION_OF } from './repository-access.ts'
+import { takeBody } from './request-body.ts'
 import type { TokenSigner } from './token-signer.ts'
 import type { BodySource } from '../../lib/body-source.ts'
 
 export interface TokenDeps {
   system: System
+  blocks: SharedBlocks
   auth: RegistryAuth
   principals: Principals
   signer: TokenSigner
@@ -24,6 +27,7 @@ const ACCESS_SECONDS = 900
 const REFRESH_SECONDS = 90 * 86_400
 const MAX_SCOPES = 100
 const MAX_FORM_BYTES = 64 * 1024
+const CATALOG_SCOPE = `${CATALOG}:*`
 
 export type TokenOperations = ReturnType<typeof createTokenOperations>
 
@@ -34,6 +38,8 @@ export function createTokenOperations(deps: TokenDeps) {
   const grantsOf = (actor: Actor, scopes: readonly string[]): Record<string, RegistryAction[]> => {
     const grants: Record<string, RegistryAction[]> = {}
     for (const scope of scopes) {
+      // Everyone may list what they may pull.
+      if (scope === CATALOG_SCOPE) grants[CATALOG] = ['pull']
       const wanted = parseScope(scope)
       if (!wanted) continue
       const projectId = deps.store.findProject(wanted.name.split('/', 1)[0] ?? '')
@@ -67,7 +73,9 @@ export function createTokenOperations(deps: TokenDeps) {
         expires_in: lifetime,
         issued_at: new Date(nowSeconds * 1000).toISOString(),
         scope: Object.entries(grants)
-          .map(([name, actions]) => `repository:${name}:${actions.join(',')}`)
+          .map(([name, actions]) =>
+            name === CATALOG ? CATALOG_SCOPE : `repository:${name}:${actions.join(',')}`,
+          )
           .join(' '),
         ...(refreshToken !== undefined && { refresh_token: refreshToken }),
       },
@@ -107,7 +115,7 @@ export function createTokenOperations(deps: TokenDeps) {
 
     /** POST with a form: `grant_type=password` or `refresh_token`. */
     postToken: async (clues: CallerClues, body: BodySource): Promise<RegistryAnswer> => {
-      const form = new URLSearchParams(await readForm(body))
+      const form = new URLSearchParams(await readForm(body, deps))
       const scopes = scopesOf(form)
       if (form.get('grant_type') === 'refresh_token')
         return forRefresh(form.get('refresh_token') ?? '', scopes)
@@ -123,21 +131,12 @@ export function createTokenOperations(deps: TokenDeps) {
   }
 }
 
-async function readForm(body: BodySource): Promise<string> {
+async function readForm(body: BodySource, deps: TokenDeps): Promise<string> {
   const pieces: Buffer[] = []
-  let size = 0
-  const { promise, resolve, reject } = Promise.withResolvers<void>()
-  body.start({
-    room: () => undefined,
-    filled: () => {},
-    take: (bytes) => {
-      size += bytes.length
-      if (size <= MAX_FORM_BYTES) pieces.push(Buffer.from(bytes))
-      else reject(new AppError('PAYLOAD_TOO_LARGE'))
-    },
-    end: (error) => (error ? reject(new AppError('BAD_REQUEST', { cause: error })) : resolve()),
-  })
-  await promise
+  // A copy of what is on loan.
+  const keep = async (piece: Buffer, block?: SharedBlock): Promise<void> =>
+    void pieces.push(block ? Buffer.from(piece) : piece)
+  await takeBody(body, keep, MAX_FORM_BYTES, deps)
   return Buffer.concat(pieces).toString()
 }
 

@@ -15,7 +15,7 @@ export interface TokenClaims {
   service_id?: string
   /** For records: who it is. */
   name: string
-  /** What may be done with which repository; of a refresh token nothing. */
+  /** What may be done with which repository, and with their list; of a refresh token nothing. */
   grants: Record<string, readonly RegistryAction[]>
   /** Seconds since the epoch. */
   expires: number

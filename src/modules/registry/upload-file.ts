@@ -1,6 +1,7 @@
 import { constants } from 'node:fs'
 import { type FileHandle, open, rm, stat } from 'node:fs/promises'
-import { AppError, systemCodeOf } from '../../lib/errors.ts'
+import { diskFullOf } from '../../lib/disk-trouble.ts'
+import { systemCodeOf } from '../../lib/errors.ts'
 
 /** Writes all of the bytes at an offset; a disk that is full answers DISK_FULL. */
 export async function writeWhole(handle: FileHandle, bytes: Buffer, offset: number): Promise<void> {
@@ -13,10 +14,7 @@ export async function writeWhole(handle: FileHandle, bytes: Buffer, offset: numb
 }
 
 export function asDiskFull(error: unknown): never {
-  const code = systemCodeOf(error)
-  if (code === 'ENOSPC' || code === 'EDQUOT' || code === 'EFBIG' || code === 'EROFS')
-    throw new AppError('DISK_FULL', { cause: error })
-  throw error
+  throw diskFullOf(error) ?? error
 }
 
 export async function openUploadFile(path: string): Promise<FileHandle> {

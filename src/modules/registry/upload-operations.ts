@@ -1,6 +1,6 @@
 import { AppError } from '../../lib/errors.ts'
 import type { BlobKeeper } from './blob-keeper.ts'
-import type { BlobStore } from './blob-store.ts'
+import type { BlobRow, BlobStore } from './blob-store.ts'
 import { parseChunkRange } from './byte-range.ts'
 import type { Caller } from './caller.ts'
 import type { CommitQueue } from './commit-queue.ts'
@@ -52,26 +52,35 @@ export function createUploadOperations(deps: UploadDeps) {
   }
 
   /** The repository to mount from: the one that is named, or any that the caller may pull from. */
-  const sourceOf = (caller: Caller, from: string | null, digest: string): number | undefined => {
-    if (from === null || from === '') {
-      const projects = caller.pullProjects()
-      return projects === undefined ? undefined : blobs.repositoryWith(digest, projects)
+  const sourceOf = (caller: Caller, from: string | null, digest: string): BlobRow | undefined => {
+    const named = from === null || from === '' ? undefined : [from]
+    const within = named ? { repositories: named } : caller.pullsFrom()
+    if ('projects' in within) {
+      const source = blobs.repositoryWith(digest, within.projects)
+      return source === undefined ? undefined : blobs.findIn(source, digest)
     }
-    if (!isRepositoryName(from)) return undefined
-    const slash = from.indexOf('/')
-    const source = deps.store.find(from.slice(0, slash), from.slice(slash + 1))
-    return source && caller.allows('pull', source) ? source.id : undefined
+    for (const name of within.repositories.filter((each) => isRepositoryName(each))) {
+      const slash = name.indexOf('/')
+      const source = deps.store.find(name.slice(0, slash), name.slice(slash + 1))
+      const blob = source && caller.allows('pull', source) ? blobs.findIn(source.id, digest) : undefined
+      if (blob?.corrupt === 0) return blob
+    }
+    return undefined
   }
 
-  const mount = async (request: RegistryRequest, target: RepositoryRow, digest: string): Promise<boolean> => {
-    return deps.queue.commit(() => {
-      const source = sourceOf(request.caller, request.query.get('from'), digest)
-      const blob = source === undefined ? undefined : blobs.findIn(source, digest)
-      if (!blob || blob.corrupt === 1) return false
-      deps.rules.requireQuota(target, blob.size_bytes)
-      return blobs.link(target.id, digest, deps.system.now())
+  /** The answer to a mount; undefined when there is nothing to mount. */
+  const mount = async (
+    { caller, query }: RegistryRequest,
+    target: RepositoryRow,
+    digest: string,
+  ): Promise<RegistryAnswer | undefined> =>
+    deps.queue.commit(() => {
+      const blob = sourceOf(caller, query.get('from'), digest)
+      if (!blob) return undefined
+      const warning = deps.rules.requireQuota(target, { digest, size_bytes: blob.size_bytes })
+      blobs.link(target.id, digest, deps.system.now())
+      return created(target.name, digest, warning)
     })
-  }
 
   const receive = async (request: RegistryRequest, session: UploadSession): Promise<void> => {
     const announced = announcedLength(request)
@@ -83,7 +92,7 @@ export function createUploadOperations(deps: UploadDeps) {
     const length = chunk && chunk.last - chunk.start + 1
     if (length !== undefined && announced !== undefined && announced !== length)
       throw new AppError('SIZE_INVALID')
-    const received = await sessions.receive(session, request.body)
+    const received = await sessions.receive(session, request.body, length)
     if (length !== undefined && received !== length) throw new AppError('SIZE_INVALID')
   }
 
@@ -98,9 +107,11 @@ export function createUploadOperations(deps: UploadDeps) {
       if (found !== digest) {
         throw new AppError('DIGEST_INVALID', { message: `The content has the digest ${found}.` })
       }
-      const warning = deps.rules.requireQuota(repository, session.size)
-      if (session.parts) await keeper.putContent(repository.id, digest, joined(session.parts))
-      else await keeper.putFile(repository.id, digest, session.path, session.size)
+      const admit = (): string | undefined =>
+        deps.rules.requireQuota(repository, { digest, size_bytes: session.size })
+      const warning = admit()
+      if (session.parts) await keeper.putContent(repository.id, digest, joined(session.parts), admit)
+      else await keeper.putFile(repository.id, digest, session, admit)
       sessions.forget(session)
       return warning
     } catch (error) {
@@ -124,8 +135,8 @@ export function createUploadOperations(deps: UploadDeps) {
       const wanted = query.get('mount')
       const algorithm = readAlgorithm(query.get('digest-algorithm') ?? undefined)
       const repository = await access.ensure(request.caller, name)
-      if (wanted !== null && (await mount(request, repository, readDigest(wanted))))
-        return created(name, wanted)
+      const mounted = wanted === null ? undefined : await mount(request, repository, readDigest(wanted))
+      if (mounted) return mounted
       const session = sessions.begin(repository.id, digest === null ? algorithm : algorithmOf(digest))
       if (digest === null || wanted !== null) return progress(202, name, session)
       return sessions.exclusively(session, async () => {

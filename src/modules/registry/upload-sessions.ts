@@ -120,7 +120,7 @@ export function createUploadSessions(deps: UploadSessionDeps) {
     session.following?.advance(session.size)
   }
 
-  const receive = async (session: UploadSession, body: BodySource): Promise<number> => {
+  const receive = async (session: UploadSession, body: BodySource, most = Infinity): Promise<number> => {
     let handle: FileHandle | undefined
     let early: EarlySync | undefined
     let isFile = session.parts === undefined
@@ -165,7 +165,7 @@ export function createUploadSessions(deps: UploadSessionDeps) {
     }
     let received: number
     try {
-      received = await takeBody(body, take, deps.maxBytes - session.size, deps)
+      received = await takeBody(body, take, Math.min(most, deps.maxBytes - session.size), deps)
     } catch (error) {
       await close()
       throw error
@@ -239,7 +239,7 @@ export function createUploadSessions(deps: UploadSessionDeps) {
       }
     },
 
-    /** Adds a body at the end; what arrived of one that breaks off stays. Answers how many bytes came. */
+    /** Adds a body of at most so many bytes at the end; what arrived of one that breaks off stays. Answers how many bytes came. */
     receive,
 
     /** The digest of all that was received, in the wanted algorithm. */

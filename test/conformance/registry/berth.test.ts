@@ -5,6 +5,19 @@ import { test } from 'tap'
 import { openRegistryApi } from '../../support/registry-api.ts'
 import { RegistryClient } from './registry-client.ts'
 import { REGISTRY_CASES } from './registry-suite.ts'
+import { REQUIREMENTS } from './requirements.ts'
+
+test('every requirement of the specification has its case', async (t) => {
+  const titles = new Set(REGISTRY_CASES.map(({ title }) => title))
+  t.equal(titles.size, REGISTRY_CASES.length, 'titles are unique')
+  for (const { section, says, cases, why } of REQUIREMENTS) {
+    t.ok(cases.length > 0 || why !== undefined, `${section}: ${says}`)
+    t.same(
+      cases.filter((each) => !titles.has(each)),
+      [],
+    )
+  }
+})
 
 test('Berth keeps to the distribution specification', async (t) => {
   const dataDir = mkdtempSync(join(tmpdir(), 'berth-registry-'))

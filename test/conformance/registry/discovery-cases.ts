@@ -42,7 +42,9 @@ export const DISCOVERY_CASES: readonly RegistryCase[] = [
       const list = async (query: string) =>
         (await client.send('GET', `/v2/${name}/tags/list${query}`)).json['tags']
       assert.deepEqual(await list('?n=2'), ['t1', 't2'])
+      assert.deepEqual(await list('?n=50'), ['t1', 't2', 't3', 't4', 't5'])
       assert.deepEqual(await list('?n=2&last=t2'), ['t3', 't4'])
+      assert.deepEqual(await list('?n=2&last=t5'), [])
       assert.deepEqual(await list('?last=t3'), ['t4', 't5'])
       assert.deepEqual(await list('?last=t2zzz'), ['t3', 't4', 't5'])
     },
@@ -54,7 +56,8 @@ export const DISCOVERY_CASES: readonly RegistryCase[] = [
     run: async (client, name) => {
       const { manifest } = await client.pushImage(name, 't1')
       for (const tag of ['t2', 't3']) await client.putManifest(name, tag, manifest)
-      assert.deepEqual((await client.send('GET', `/v2/${name}/tags/list?n=0`)).json['tags'], [])
+      const none = await client.send('GET', `/v2/${name}/tags/list?n=0`)
+      assert.deepEqual([none.json['tags'], none.headers.link], [[], undefined])
       const seen: unknown[] = []
       let path: string | undefined = `/v2/${name}/tags/list?n=1`
       while (path !== undefined) {
@@ -109,11 +112,33 @@ export const DISCOVERY_CASES: readonly RegistryCase[] = [
   {
     group: 'discovery',
     level: 'must',
+    title: 'an index refers too, without an artifact type when it has none, with its annotations',
+    run: async (client, name) => {
+      const { manifest } = await client.pushImage(name, 'v1')
+      const subject = describe(manifest, TYPES.image)
+      const index = { schemaVersion: 2, mediaType: TYPES.index, manifests: [], subject }
+      const plain = JSON.stringify({ ...index, annotations: { note: 'plain' } })
+      const empty = JSON.stringify({ ...index, artifactType: '' })
+      for (const each of [plain, empty])
+        expectStatus(await client.putManifest(name, digest(each), each, TYPES.index), 201)
+      const found = await referrers(client, `/v2/${name}/referrers/${subject.digest}`)
+      const byDigest = new Map(found.map((each) => [each.digest, each]))
+      assert.deepEqual(byDigest.get(digest(plain)), {
+        ...describe(plain, TYPES.index),
+        annotations: { note: 'plain' },
+      })
+      assert.deepEqual(byDigest.get(digest(empty)), describe(empty, TYPES.index))
+    },
+  },
+  {
+    group: 'discovery',
+    level: 'must',
     title: 'referrers of what nobody refers to is an empty index',
     run: async (client, name) => {
       await client.pushImage(name, 'v1')
       assert.deepEqual(await referrers(client, `/v2/${name}/referrers/${digest(noise(9))}`), [])
-      assert.deepEqual(await referrers(client, `/v2/${name}-none/referrers/${digest(noise(9))}`), [])
+      for (const unknown of [`${name}-none`, `nobody/${name}`, 'nobody'])
+        assert.deepEqual(await referrers(client, `/v2/${unknown}/referrers/${digest(noise(9))}`), [])
     },
   },
   {
@@ -184,6 +209,15 @@ export const DISCOVERY_CASES: readonly RegistryCase[] = [
       const fresh = await client.pushImage(name, '', { subject })
       const found = await referrers(client, `/v2/${name}/referrers/${subject.digest}`)
       assert.deepEqual(found.map((each) => each.digest).toSorted(), [old.digest, fresh.digest].toSorted())
+      const long = digest(noise(3), 'sha512')
+      const tag = `sha512-${long.slice('sha512:'.length).slice(0, 64)}`
+      expectStatus(await client.putManifest(name, tag, fallback, TYPES.index), 201)
+      const ofLong = await referrers(client, `/v2/${name}/referrers/${long}`)
+      assert.deepEqual(
+        ofLong.map((each) => each.digest),
+        [old.digest],
+        'the tag has 64 digits at most',
+      )
     },
   },
   {
@@ -251,6 +285,33 @@ export const DISCOVERY_CASES: readonly RegistryCase[] = [
       expectStatus(await client.send('DELETE', `/v2/${name}/blobs/${wanted}`), 202)
       expectStatus(await client.send('HEAD', `/v2/${name}/blobs/${wanted}`), 404)
       expectError(await client.send('DELETE', `/v2/${name}/blobs/${wanted}`), 404, 'BLOB_UNKNOWN')
+    },
+  },
+  {
+    group: 'management',
+    level: 'must',
+    title: 'DELETE in a repository that does not exist is 404, of what is no digest 400 or 404',
+    run: async (client, name) => {
+      const some = digest(noise(3))
+      for (const path of ['manifests/v1', `manifests/${some}`, `blobs/${some}`])
+        expectError(await client.send('DELETE', `/v2/${name}-none/${path}`), 404)
+      await client.pushImage(name, 'v1')
+      for (const path of ['manifests/sha256:abc', 'blobs/sha256:abc'])
+        expectStatus(await client.send('DELETE', `/v2/${name}/${path}`), 400, 404)
+    },
+  },
+  {
+    group: 'management',
+    level: 'berth',
+    title: 'a blob that a manifest needs stays',
+    run: async (client, name) => {
+      const { layer, digest: wanted } = await client.pushImage(name, 'v1')
+      const path = `/v2/${name}/blobs/${digest(layer)}`
+      expectError(await client.send('DELETE', path), 409, 'DENIED')
+      expectStatus(await client.send('DELETE', `/v2/${name}/manifests/${wanted}`), 202)
+      expectStatus(await client.send('DELETE', path), 202)
+      await client.pushBlob(name, layer)
+      expectStatus(await client.send('HEAD', path), 200)
     },
   },
   {

@@ -59,6 +59,7 @@ export const PULL_CASES: readonly RegistryCase[] = [
         expectStatus(got, 200)
         assert.ok(got.body.equals(content))
         assert.equal(got.headers['content-length'], String(size))
+        assert.equal(got.headers['docker-content-digest'], wanted)
         const head = await client.send('HEAD', `/v2/${name}/blobs/${wanted}`)
         expectStatus(head, 200)
         assert.equal(head.headers['content-length'], String(size))
@@ -121,6 +122,50 @@ export const PULL_CASES: readonly RegistryCase[] = [
       const held = { range: 'bytes=0-9', 'if-range': etag }
       expectStatus(await client.send('GET', path, { headers: held }), 206)
       expectStatus(await client.send('GET', path, { headers: { ...held, 'if-range': '"other"' } }), 200)
+    },
+  },
+  {
+    group: 'pull',
+    level: 'berth',
+    title: 'entity tags and conditions on manifests, GET and HEAD alike',
+    run: async (client, name) => {
+      const { digest: wanted } = await client.pushImage(name, 'v1')
+      for (const reference of ['v1', wanted]) {
+        const path = `/v2/${name}/manifests/${reference}`
+        for (const method of ['GET', 'HEAD']) {
+          const etag = (await client.send(method, path)).headers.etag ?? ''
+          assert.match(etag, /^"/)
+          const same = await client.send(method, path, { headers: { 'if-none-match': `"x", W/${etag}` } })
+          expectStatus(same, 304)
+          assert.equal(same.headers.etag, etag)
+          expectStatus(await client.send(method, path, { headers: { 'if-none-match': '"x"' } }), 200)
+        }
+      }
+    },
+  },
+  {
+    group: 'pull',
+    level: 'should',
+    title: 'a manifest comes with the content type that it was pushed with, without parameters',
+    run: async (client, name) => {
+      const { manifest } = await client.pushImage(name, 'v1')
+      await client.putManifest(name, 'v2', manifest, `${TYPES.image}; charset=utf-8`)
+      for (const tag of ['v1', 'v2']) {
+        const got = await client.send('GET', `/v2/${name}/manifests/${tag}`, {
+          headers: { accept: TYPES.image },
+        })
+        assert.equal(got.headers['content-type'], TYPES.image)
+      }
+    },
+  },
+  {
+    group: 'pull',
+    level: 'must',
+    title: 'what is pulled from a repository that does not exist is 404',
+    run: async (client, name) => {
+      const some = digest(noise(3))
+      for (const path of ['manifests/v1', `manifests/${some}`, `blobs/${some}`, 'tags/list'])
+        expectStatus(await client.send('GET', `/v2/${name}-none/${path}`), 404)
     },
   },
   {

@@ -67,6 +67,19 @@ for (const [title, history, live, keep, kept] of TABLE) {
   })
 }
 
+test('images are kept: that of a canary, however old it is', async (t) => {
+  const { add, store, images, services } = openRows(t)
+  for (let number = 1; number <= 4; number += 1)
+    add(number, { status: number === 4 ? 'Healthy' : 'Inactive' })
+  services.setLive('web', 'web-4', NOW)
+  services.setCanary('web', { deployment_id: 'web-1', percent: 10 }, NOW)
+  images.forgetExpiredImages(1)
+  t.same(
+    [1, 2, 3, 4].filter((number) => store.find(`web-${number}`)?.image !== null),
+    [1, 3, 4],
+  )
+})
+
 const image = (id: string, tags: string[], deployment: string) => ({
   id,
   tags,

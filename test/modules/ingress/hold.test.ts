@@ -13,6 +13,9 @@ import {
   startReplica,
   statusOf,
 } from './proxy-fixture.ts'
+import { Holds } from '../../../src/ingress/hold.ts'
+import { DEFAULT_LIMITS } from '../../../src/ingress/limits.ts'
+import { RouteIndex } from '../../../src/ingress/route-index.ts'
 import { startIngress, makeDataDir, portOf } from './ingress-fixture.ts'
 
 const sleeping = (holdMs: number, ...ports: number[]) => ({ ...route(HOST, ...ports), hold_ms: holdMs })
@@ -118,4 +121,41 @@ test('the control plane hears at once that requests wait, also one that comes la
   t.match(await client.response(), /awake$/)
   client.socket.destroy()
   await once(client.socket, 'close')
+})
+
+test('a request that fails when its turn comes does not keep the others waiting', async (t) => {
+  const routes = new RouteIndex()
+  const caught: unknown[] = []
+  const holds = new Holds(routes, DEFAULT_LIMITS, (error) => caught.push(error))
+  const told: string[] = []
+  const request = (name: string, faulty: boolean) => {
+    const tell = (what: string): true => {
+      told.push(`${name} ${what}`)
+      if (faulty) throw new Error(what)
+      return true
+    }
+    return {
+      hostname: HOST,
+      retry: () => tell('retry'),
+      giveUp: () => void tell('giveUp'),
+      crashed: () => void told.push(`${name} crashed`),
+    }
+  }
+  const waitAgain = (version: number): void => {
+    told.length = 0
+    routes.replace({ version, routes: [sleeping(1000)] })
+    for (const each of [request('faulty', true), request('sound', false)]) holds.add(each, 0, undefined)
+  }
+  waitAgain(1)
+  routes.replace({ version: 2, routes: [sleeping(1000, 1)] })
+  t.same(told, ['faulty retry', 'faulty crashed', 'sound retry'])
+  t.same(holds.counts(), [])
+  waitAgain(3)
+  routes.replace({ version: 4, routes: [] })
+  t.same(told, ['faulty giveUp', 'faulty crashed', 'sound giveUp'])
+  waitAgain(5)
+  holds.tick(2000)
+  t.same(told, ['faulty giveUp', 'faulty crashed', 'sound giveUp'])
+  t.same(holds.counts(), [])
+  t.equal(caught.length, 3)
 })

@@ -1,6 +1,12 @@
 import { once } from 'node:events'
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { createServer as createHttpServer, type RequestListener, type Server as HttpServer } from 'node:http'
+import {
+  createServer as createHttp2Server,
+  type Http2Server,
+  type IncomingHttpHeaders,
+  type ServerHttp2Stream,
+} from 'node:http2'
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -99,7 +105,7 @@ async function keepTicking(proxy: Proxy, everyMs: number, signal: AbortSignal): 
   }
 }
 
-export function portOf(server: Server | HttpServer): number {
+export function portOf(server: Server | HttpServer | Http2Server): number {
   return (server.address() as AddressInfo).port
 }
 
@@ -147,6 +153,24 @@ export async function startReplica(t: Test, listener: RequestListener): Promise<
   await once(server, 'listening')
   t.teardown(() => {
     server.closeAllConnections()
+    server.close()
+  })
+  return portOf(server)
+}
+
+/** A server of gRPC's kind: HTTP/2 without TLS. */
+export async function startH2c(
+  t: Test,
+  serve: (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => void,
+): Promise<number> {
+  const server = createHttp2Server()
+  const sessions = new Set<{ destroy(): void }>()
+  server.on('session', (session) => sessions.add(session))
+  server.on('stream', serve)
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => {
+    for (const session of sessions) session.destroy()
     server.close()
   })
   return portOf(server)

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type Test } from 'tap'
-import { noise, RegistryClient } from '../../conformance/registry/registry-client.ts'
+import { digest, noise, RegistryClient } from '../../conformance/registry/registry-client.ts'
 import { movableSystem } from '../../support/identity-api.ts'
 import { openRegistryApi, PASSWORD, PROJECT, USERNAME } from '../../support/registry-api.ts'
 
@@ -101,6 +101,32 @@ test('the token service grants what is allowed of what is asked for', async (t) 
   )
 })
 
+test('a token of single repositories lists nothing else, and mounts from nowhere else', async (t) => {
+  const { api, as, basic, exchange } = await open(t)
+  const root = as(`Bearer ${await api.mintToken()}`)
+  const [one, other] = [`${PROJECT}/one`, `${PROJECT}/other`]
+  const [here, there] = [await root.pushBlob(one, noise(100)), await root.pushBlob(other, noise(100))]
+  const credentials = basic(USERNAME, PASSWORD)
+  const bearer = async (...scopes: string[]) =>
+    as(`Bearer ${String((await exchange(credentials, ...scopes)).json['token'])}`)
+  const narrow = await bearer(`repository:${PROJECT}/new:pull,push`, `repository:${one}:pull`)
+  const mount = async (wanted: string) =>
+    (await narrow.send('POST', `/v2/${PROJECT}/new/blobs/uploads/?mount=${wanted}`)).status
+  t.same([await mount(here), await mount(there)], [201, 202], 'without `from`')
+  const refused = await narrow.send('GET', '/v2/_catalog')
+  t.equal(refused.status, 401)
+  t.match(
+    refused.headers['www-authenticate'],
+    /scope="registry:catalog:\*",error="insufficient_scope"/,
+    'and is told what to ask for',
+  )
+  const answer = await exchange(credentials, 'registry:catalog:*', `repository:${one}:pull`)
+  t.equal(answer.json['scope'], `registry:catalog:* repository:${one}:pull`)
+  const wide = as(`Bearer ${String(answer.json['token'])}`)
+  t.same((await wide.send('GET', '/v2/_catalog')).json['repositories'], [`${PROJECT}/new`, one, other])
+  t.equal((await wide.send('GET', `/v2/${other}/tags/list`)).status, 401)
+})
+
 test('viewers pull, operators push, admins delete, and strangers learn nothing', async (t) => {
   const { api, as } = await open(t)
   const otherId = api.addProject('other')
@@ -120,6 +146,15 @@ test('viewers pull, operators push, admins delete, and strangers learn nothing',
   const unknown = await clients.stranger.send('GET', '/v2/nobody/web/manifests/v1')
   t.equal(forbidden.status, 404)
   t.same(forbidden.json, unknown.json, 'forbidden and unknown answer alike')
+  for (const path of ['tags/list', `blobs/${digest('x')}`, `referrers/${digest('x')}`]) {
+    const answers = []
+    for (const repository of [name, `${PROJECT}/none`, 'nobody/web']) {
+      const { status, headers, text } = await clients.stranger.send('GET', `/v2/${repository}/${path}`)
+      answers.push([status, headers['content-type'], text])
+    }
+    t.same(answers[1], answers[0], path)
+    t.same(answers[2], answers[0], path)
+  }
   t.same((await clients.stranger.send('GET', '/v2/_catalog')).json['repositories'], [])
   t.same((await clients.viewer.send('GET', '/v2/_catalog')).json['repositories'], [name])
   const wanted = await clients.operator.pushBlob(name, noise(100))

@@ -1,21 +1,38 @@
 import { type ExecFileException, execFile } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { once } from 'node:events'
+import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { get, type IncomingMessage } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gzipSync, zstdCompressSync } from 'node:zlib'
 import { pack } from 'tar-stream'
 import { buffer } from 'node:stream/consumers'
+import { Readable } from 'node:stream'
 import { createHash } from 'node:crypto'
 import { test, type Test } from 'tap'
-import { openRegistryApi, PASSWORD, PROJECT, USERNAME } from '../../support/registry-api.ts'
-import { describe, digest, noise, RegistryClient, TYPES } from '../../conformance/registry/registry-client.ts'
+import {
+  openRegistryApi,
+  PASSWORD,
+  PROJECT,
+  type RegistryApiOptions,
+  USERNAME,
+} from '../../support/registry-api.ts'
+import { forkRegistryServer, killServer } from '../../support/registry-server.ts'
+import {
+  describe,
+  digest,
+  noise,
+  RegistryClient,
+  TYPES,
+  withQuery,
+} from '../../conformance/registry/registry-client.ts'
 
 /** Debian's client: newer ones in the PATH may speak to the engine in ways that it does not know. */
 const DOCKER = '/usr/bin/docker'
 
-async function open(t: Test) {
+async function open(t: Test, settings: RegistryApiOptions['settings'] = {}) {
   const dataDir = mkdtempSync(join(tmpdir(), 'berth-clients-'))
-  const api = await openRegistryApi({ dataDir })
+  const api = await openRegistryApi({ dataDir, settings })
   writeFileSync(join(dataDir, 'config.json'), '{}')
   t.teardown(async () => {
     await api.close()
@@ -69,6 +86,17 @@ test('docker logs in, pushes, pulls and runs what it pulled', async (t) => {
   await run(DOCKER, ['tag', image, elsewhere])
   t.teardown(() => run(DOCKER, ['rmi', '-f', elsewhere]).catch(() => ''))
   t.match(await run(DOCKER, ['push', elsewhere]), /Mounted from/, 'a layer is mounted, not sent')
+  await api.call(api.session, 'PUT', `/v1/projects/${api.projectId}/registry-rules`, {
+    quota_bytes: 4_000_000,
+    rules: [],
+  })
+  writeFileSync(join(context, 'noise'), noise(9_000_000))
+  await run(DOCKER, ['build', '-q', '-t', image, context])
+  await t.rejects(
+    run(DOCKER, ['push', image]),
+    /denied: The registry quota/,
+    'a refusal is told with its reason',
+  )
 })
 
 test('skopeo copies both ways, whole indexes with all platforms and zstd layers, and deletes', async (t) => {
@@ -143,7 +171,7 @@ test('skopeo copies both ways, whole indexes with all platforms and zstd layers,
   t.equal((await client.send('GET', `/v2/${PROJECT}/across/manifests/v2`)).status, 404)
 })
 
-test('buildah pushes and pulls', async (t) => {
+test('buildah and podman push and pull', async (t) => {
   const { api, run, dataDir, token } = await open(t)
   const options = [
     '--root',
@@ -157,11 +185,90 @@ test('buildah pushes and pulls', async (t) => {
   writeFileSync(join(dataDir, 'noise'), noise(100_000))
   await run('buildah', [...options, 'copy', container, join(dataDir, 'noise'), '/noise'])
   await run('buildah', [...options, 'commit', container, 'made'])
-  const name = `docker://${api.host}/${PROJECT}/buildah:v1`
-  await run('buildah', [...options, 'push', '--tls-verify=false', '--creds', `x:${token}`, 'made', name])
-  await run('buildah', [...options, 'rmi', '-a', '-f'])
-  await run('buildah', [...options, 'pull', '--tls-verify=false', '--creds', `x:${token}`, name])
-  t.match(await run('buildah', [...options, 'images']), /buildah/)
+  await run('buildah', [...options, 'tag', 'made', 'kept'])
+  const authFile = ['--tls-verify=false', '--authfile', join(dataDir, 'auth.json')]
+  for (const program of ['buildah', 'podman']) {
+    const login = ['login', ...authFile, '--username', 'x', '--password-stdin', api.host]
+    t.match(await run(program, login, token), /Succeeded/)
+    const name = `${api.host}/${PROJECT}/${program}:v1`
+    await run(program, [...options, 'push', ...authFile, 'kept', `docker://${name}`])
+    t.match(await run(program, [...options, 'pull', ...authFile, name]), /[0-9a-f]{64}/)
+    t.match(await run(program, [...options, 'images']), `${api.host}/${PROJECT}/${program}`)
+  }
+})
+
+test('curl reads why an upload is refused before it has sent all of it', async (t) => {
+  const limited = await open(t, { registry_blob_max_bytes: 10_000_000 })
+  const full = await open(t, { disk_reserve_bytes: 2 ** 50 })
+  const file = join(limited.dataDir, 'zeros')
+  writeFileSync(file, '')
+  truncateSync(file, 60_000_000)
+  const basic = (token: string) => `x:${token}`
+  const chunked = ['-H', 'Transfer-Encoding: chunked']
+  const table: [title: string, server: typeof full, user: string, options: string[], said: RegExp][] = [
+    ['wrong credentials', limited, 'x:y', [], /UNAUTHORIZED.*401$/],
+    ['too large', limited, basic(limited.token), [], /SIZE_INVALID.*413$/],
+    ['found too large on the way', limited, basic(limited.token), chunked, /SIZE_INVALID.*413$/],
+    ['no room', full, basic(full.token), [], /DISK_FULL.*507$/],
+  ]
+  for (const [title, { api, run }, user, options, said] of table) {
+    const url = `${api.origin}/v2/${PROJECT}/curl/blobs/uploads?digest=${digest('x')}`
+    // The last way is served by the general server.
+    for (const way of [[], ['-H', 'Expect:'], ['-H', 'Expect:', '--http1.0']]) {
+      if (way.includes('--http1.0') && options.length > 0) continue
+      const send = [
+        '-sS',
+        '-X',
+        'POST',
+        '-u',
+        user,
+        '-w',
+        ' %{http_code}',
+        '-T',
+        file,
+        ...options,
+        ...way,
+        url,
+      ]
+      t.match(await run('curl', send), said, `${title} ${way.join(' ')}`)
+    }
+  }
+})
+
+test('a layer of 1 GiB is pushed and pulled byte for byte, in less than 200 MiB of memory', async (t) => {
+  const dataDir = mkdtempSync(join(tmpdir(), 'berth-large-'))
+  const server = await forkRegistryServer({ dataDir })
+  t.teardown(async () => {
+    await killServer(server)
+    rmSync(dataDir, { recursive: true, force: true })
+  })
+  const client = new RegistryClient(server.origin, `Bearer ${server.token}`)
+  const begun = await client.send('POST', `/v2/${PROJECT}/large/blobs/uploads/`)
+  const [block, pushed] = [noise(1024 ** 2), createHash('sha256')]
+  const pieces = function* (): Generator<Buffer> {
+    for (let count = 0; count < 1024; count += 1) {
+      const piece = Buffer.from(block)
+      piece.writeUInt32BE(count)
+      pushed.update(piece)
+      yield piece
+    }
+  }
+  const sent = await client.send('PATCH', begun.headers.location ?? '', { body: Readable.from(pieces()) })
+  t.equal(sent.headers.range, `0-${1024 ** 3 - 1}`)
+  const wanted = `sha256:${pushed.digest('hex')}`
+  const done = await client.send('PUT', withQuery(sent.headers.location ?? '', { digest: wanted }))
+  t.equal(done.status, 201, done.text)
+  const asked = get(`${server.origin}${done.headers.location}`, {
+    headers: { authorization: client.authorization ?? '' },
+  })
+  const [answer] = (await once(asked, 'response')) as [IncomingMessage]
+  const pulled = createHash('sha256')
+  for await (const piece of answer) pulled.update(piece as Buffer)
+  t.equal(`sha256:${pulled.digest('hex')}`, wanted)
+  server.child.send('figures')
+  const [figures] = (await once(server.child, 'message')) as [{ peak_rss_bytes: number }]
+  const mebibytes = Math.round(figures.peak_rss_bytes / 1024 ** 2)
+  t.ok(mebibytes < 200, `${mebibytes} MiB at most`)
 })
 
 test('an upload that was cut is taken up where it stopped, also after a restart', async (t) => {

@@ -242,6 +242,42 @@ test('the check of all blobs sets aside what is damaged, small ones in the datab
   t.equal((await api.call(token, 'GET', '/v1/registry/status')).body['corrupt_blobs'], 2)
 })
 
+test('a disk that takes no writes refuses pushes with 507, and pulls go on', async (t) => {
+  const { api, client } = await open(t, { settings: { registry_grace_seconds: 0.01 } })
+  const name = `${PROJECT}/read-only`
+  const [large, small] = [noise(300_000), noise(300)]
+  for (const content of [large, small]) await client.pushBlob(name, content)
+  const image = await client.pushImage(name, 'v1')
+  const files = join(api.dataDir, 'registry')
+  execFileSync('mount', ['--bind', files, files])
+  const unmount = (): void => void execFileSync('umount', ['-l', files])
+  let isMounted = true
+  t.teardown(() => isMounted && unmount())
+  execFileSync('mount', ['-o', 'remount,ro,bind', files])
+  api.database.exec('PRAGMA query_only = ON')
+  const refused = async (content: Buffer) => {
+    const answer = await client.send('POST', `/v2/${name}/blobs/uploads/?digest=${digest(content)}`, {
+      body: content,
+    })
+    t.equal(answer.status, 507)
+    t.match(answer.json['errors'], [{ code: 'DISK_FULL', message: 'The disk takes no writes.' }])
+  }
+  for (const content of [noise(300_000), noise(300)]) await refused(content)
+  t.equal((await client.putManifest(name, 'v2', image.manifest)).status, 507)
+  t.equal((await client.send('DELETE', `/v2/${name}/manifests/v1`)).status, 507)
+  for (const content of [large, small]) {
+    const path = `/v2/${name}/blobs/${digest(content)}`
+    t.equal((await client.send('HEAD', path)).status, 200)
+    t.ok((await client.send('GET', path)).body.equals(content))
+  }
+  t.equal((await client.send('HEAD', `/v2/${name}/manifests/v1`)).status, 200)
+  t.same(await pullWhole(client, name, image.digest), [])
+  unmount()
+  isMounted = false
+  api.database.exec('PRAGMA query_only = OFF')
+  await pushOne(client, name, 'v3')
+})
+
 test('a full disk answers 507, and the push goes on once there is room', async (t) => {
   const mount = mkdtempSync(join(tmpdir(), 'berth-full-'))
   execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=24m', 'tmpfs', mount])

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type Test } from 'tap'
-import { noise, RegistryClient, TYPES, describe } from '../../conformance/registry/registry-client.ts'
+import { digest, noise, RegistryClient, TYPES, describe } from '../../conformance/registry/registry-client.ts'
 import { movableSystem } from '../../support/identity-api.ts'
 import { openRegistryApi, PROJECT, type RegistryApiOptions } from '../../support/registry-api.ts'
 
@@ -49,14 +49,29 @@ test('a quota refuses what does not fit, and warns before', async (t) => {
   await setRules(1_000_000)
   await client.pushBlob(name, noise(500_000))
   const begun = await client.send('POST', `/v2/${name}/blobs/uploads/`)
-  const { digest } = await import('../../conformance/registry/registry-client.ts')
   const more = noise(450_000)
   const near = await client.send('PUT', `${begun.headers.location}?digest=${digest(more)}`, { body: more })
   t.equal(near.status, 201)
   t.match(near.headers['warning'], /^299 - "95 percent/)
   await t.rejects(client.pushBlob(name, noise(100_000)), /403.*DENIED/)
+  const again = await client.send(
+    'POST',
+    `/v2/${PROJECT}/other/blobs/uploads/?mount=${digest(more)}&from=${name}`,
+  )
+  t.equal(again.status, 201, 'what the project has takes no more of it')
+  t.match(again.headers['warning'], /^299 - "95 percent/)
+  await client.pushBlob(name, more)
+  const [left, race] = [40_000, Array.from({ length: 6 }, () => noise(40_000))]
+  const pushes = await Promise.allSettled(race.map((content) => client.pushBlob(name, content)))
+  t.equal(
+    pushes.filter(({ status }) => status === 'fulfilled').length,
+    1,
+    `at once only one of ${left} bytes fits`,
+  )
+  await setRules(500_000)
+  await client.pushBlob(name, more)
   const view = await control('GET', `/v1/projects/${api.projectId}/registry-rules`)
-  t.equal(view.body['used_bytes'], 950_000)
+  t.equal(view.body['used_bytes'], 990_000)
 })
 
 test('immutable tags are made once, and neither moved nor deleted', async (t) => {

@@ -239,6 +239,9 @@ test('a client that takes nothing of a download for minutes loses it, a slow one
     await deaf.closed()
     t.ok(got < content.length, `${title}: ${got} bytes of what the network held already`)
   }
+  const silent = wire()
+  silent.send('POST /v2/token HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\ngrant_type=')
+  await silent.closed()
   t.same(api.problems, [])
 })
 
