@@ -33,6 +33,9 @@ const STATE_DURING: Readonly<Record<Step, DeploymentState>> = {
   retire: 'Healthy',
 }
 
+/** How often a step is begun: what kills the daemon each time must not keep it from living. */
+const MOST_BEGINNINGS = 10
+
 /**
  * Takes one deployment through its steps, from wherever it stands, until it is over. Returns early, with everything recorded, when `stop`
  * aborts; the next daemon goes on from there.
@@ -104,6 +107,12 @@ async function work(
   const names = deps.namesOf(deployment)
   if (!names && isLive(deployment)) return { how: 'done', record: undefined }
   if (!names) return { how: 'cancelled', reason: 'The service was deleted.' }
+  const begun = deps.store.listSteps([id]).find((each) => each.step === step)?.attempts ?? 0
+  if (begun >= MOST_BEGINNINGS && !isLive(deployment))
+    return {
+      how: 'failed',
+      reason: `The ${step} step was interrupted ${begun} times, by stops or deaths of the daemon.`,
+    }
   if (!recordBegin(deps, deployment, step)) return { how: 'stopped' }
   return runStep(
     { ...deps, isLive: (deploymentId) => isLive(deps.store.find(deploymentId)) },

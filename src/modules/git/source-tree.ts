@@ -31,6 +31,10 @@ export interface Repository {
 const MEMORY_BYTES = 4 * 1024 ** 3
 const MAX_PATH_BYTES = 2048
 const MAX_DEPTH = 100
+/** An entry of the listing: a path with what stands before it. */
+const MAX_ENTRY_BYTES = 2 * MAX_PATH_BYTES
+/** Of all entries together: paths are kept in memory. 200,000 of 100 bytes have a third of it. */
+const MAX_LISTING_BYTES = 96 * 1024 ** 2
 /** A pointer has three lines and at most 1023 bytes (specification of Git LFS). */
 const POINTER_BYTES = { least: 100, most: 1023 } as const
 const LINE = /^(\d{6}) (blob|commit|tree) ([0-9a-f]{40,64}) +(\d+|-)\t(.*)$/s
@@ -42,15 +46,8 @@ export async function readTree(
   limits: TreeLimits,
 ): Promise<SourceTree> {
   const tree: SourceTree = { entries: 0, bytes: 0, submodules: [], attribute_files: [], small_files: [] }
-  let rest = Buffer.alloc(0)
   const stop = new AbortController()
-  const take = (chunk: Buffer): void => {
-    rest = Buffer.concat([rest, chunk])
-    for (let end = rest.indexOf(0); end !== -1; end = rest.indexOf(0)) {
-      addEntry(tree, rest.subarray(0, end), limits)
-      rest = rest.subarray(end + 1)
-    }
-  }
+  const take = createEntryReader((line) => addEntry(tree, line, limits))
   await runGit({
     args: ['ls-tree', '-r', '-l', '-z', '--full-tree', '--end-of-options', commit],
     cwd: repository.folder,
@@ -67,6 +64,45 @@ export async function readTree(
     },
   })
   return tree
+}
+
+/**
+ * Cuts a listing at its NULs. It throws before it holds more than one entry of an allowed length: a name costs git next to nothing to keep
+ * and to send, so that a small pack can hold one of any length.
+ */
+function createEntryReader(onEntry: (line: Buffer) => void): (chunk: Buffer) => void {
+  const head = Buffer.alloc(MAX_ENTRY_BYTES)
+  let kept = 0
+  let listed = 0
+  return (chunk) => {
+    listed += chunk.length
+    if (listed > MAX_LISTING_BYTES)
+      throw gitFailed(`The names of all files of the repository have more than ${MAX_LISTING_BYTES} bytes.`)
+    let at = 0
+    for (let end = chunk.indexOf(0); at < chunk.length; end = chunk.indexOf(0, at)) {
+      const piece = chunk.subarray(at, end === -1 ? chunk.length : end)
+      if (kept + piece.length > MAX_ENTRY_BYTES)
+        throw tooLong(pathOf([head.subarray(0, kept), piece.subarray(0, MAX_ENTRY_BYTES)]))
+      if (end !== -1 && kept === 0) onEntry(piece)
+      else {
+        kept += piece.copy(head, kept)
+        if (end !== -1) onEntry(head.subarray(0, kept))
+      }
+      if (end === -1) return
+      kept = 0
+      at = end + 1
+    }
+  }
+}
+
+function pathOf(pieces: readonly Buffer[]): string {
+  const text = Buffer.concat(pieces).toString()
+  return text.slice(text.indexOf('\t') + 1)
+}
+
+/** `path` is what has come of it so far. */
+function tooLong(path: string): Error {
+  return gitFailed(`The repository has a path that is too long or too deep: ${showText(path)}.`)
 }
 
 function addEntry(tree: SourceTree, line: Buffer, limits: TreeLimits): void {
@@ -99,8 +135,7 @@ function checkPath(path: string): void {
   const names = path.split('/')
   if (/\p{Cc}/u.test(path))
     throw gitFailed(`The repository has a name with control characters: ${showText(path)}.`)
-  if (Buffer.byteLength(path) > MAX_PATH_BYTES || names.length > MAX_DEPTH)
-    throw gitFailed(`The repository has a path that is too long or too deep: ${showText(path)}.`)
+  if (Buffer.byteLength(path) > MAX_PATH_BYTES || names.length > MAX_DEPTH) throw tooLong(path)
   // git refuses these itself; a slip there must not be one here.
   if (names.some((name) => name === '' || name === '.' || name === '..' || name.toLowerCase() === '.git'))
     throw gitFailed(`The repository has a path that leads elsewhere: ${showText(path)}.`)

@@ -52,3 +52,20 @@ test('of twenty deployments of one service the first and the newest are made, an
   }
   t.same(world.running(), [containerName(newest, 0)])
 })
+
+test('a deployment in which one daemon after the other dies is given up', async (t) => {
+  const world = await openDelivery(t)
+  let daemon = await world.start()
+  const service = await addService(world, daemon)
+  const never = Promise.withResolvers<void>()
+  const id = await deploy(world, daemon, service, { until: never.promise })
+  const attempts = (): number | undefined =>
+    daemon.stores.deployments.listSteps([id]).find(({ step }) => step === 'build')?.attempts
+  for (let nth = 1; nth <= 10; nth += 1) {
+    await until(`it is built for time ${nth}`, () => attempts() === nth)
+    daemon.life.kill()
+    daemon = await world.start()
+  }
+  t.match(await over(daemon, id), { status: 'Failed', reason: /^The build step was interrupted 10 times/ })
+  never.resolve()
+})

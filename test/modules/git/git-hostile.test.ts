@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { access, lstat, readFile, readlink, writeFile, chmod, mkdir } from 'node:fs/promises'
+import { access, appendFile, lstat, readFile, readlink, writeFile, chmod, mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'tap'
 import { serveGitHttps } from '../../support/git-https-server.ts'
@@ -78,6 +78,23 @@ test('names that lead elsewhere or cannot be shown are refused', async (t) => {
     )
     t.match(await world.refusal({ repo_url }), refusal, JSON.stringify(name))
   }
+})
+
+test('a name of any length costs no memory, and is refused', async (t) => {
+  const { world, repository, repo_url } = await openHostile(t)
+  await repository.commit({ 'app.txt': 'one' })
+  const blob = await repository.git('rev-parse', 'HEAD:app.txt')
+  const file = join(world.repositories.root, 'tree')
+  await writeFile(file, '100644 ')
+  // In pieces: what the test itself takes would hide what reading takes.
+  for (let mib = 0; mib < 96; mib += 1) await appendFile(file, 'n'.repeat(1024 ** 2))
+  await appendFile(file, Buffer.concat([Buffer.from([0]), Buffer.from(blob, 'hex')]))
+  const tree = await repository.git('hash-object', '-t', 'tree', '-w', '--literally', file)
+  const commit = await repository.git('commit-tree', tree, '-m', 'long')
+  await repository.git('push', '-q', '--force', repository.bare, `${commit}:refs/heads/main`)
+  const before = process.resourceUsage().maxRSS
+  t.match(await world.refusal({ repo_url }), /path that is too long or too deep: n{300}/)
+  t.ok(process.resourceUsage().maxRSS - before < 64 * 1024, 'in KiB')
 })
 
 test('.gitmodules cannot run anything, climb out or reach a private host', async (t) => {
