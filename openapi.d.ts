@@ -1347,7 +1347,7 @@ export type Volume = {
   /** Where new replicas have it; null: the service does not name it any more. */
   mount_path: string | null
   read_only: boolean | null
-  /** Named by the service, or by a release that runs or is being deployed. */
+  /** Named by the service, or by a release that runs, is being deployed, or comes back if the one in its bake time fails. */
   in_use: boolean
   /** On the disk, at most a minute old; null: not known, or not there yet. */
   size_bytes: number | null

@@ -1,8 +1,10 @@
 import { createWorker } from '../lib/worker.ts'
+import { createVolumeHolds } from '../modules/volumes/volume-holds.ts'
 import { createVolumeMounts } from '../modules/volumes/volume-mounts.ts'
 import { createVolumeOperations } from '../modules/volumes/volume-operations.ts'
 import { removeVolumes } from '../modules/volumes/volume-removal.ts'
 import { createVolumeSizes } from '../modules/volumes/volume-size.ts'
+import { createVolumeSync } from '../modules/volumes/volume-sync.ts'
 import type { Runtime } from '../runtime/runtime.ts'
 import type { Access } from './access.ts'
 import { type Base, reporter } from './base.ts'
@@ -13,13 +15,13 @@ const REMOVE_EVERY_MS = 30_000
 export function composeVolumes(base: Base, { audit }: Access, runtime: Runtime) {
   const { system, stores, state } = base
   const store = stores.volumes
-  const filling = new Set<string>()
-  const mounts = createVolumeMounts({ database: state.database, system, store, runtime })
+  const holds = createVolumeHolds()
+  const mounts = createVolumeMounts({ database: state.database, system, store, runtime, holds })
   const worker = createWorker({
     name: 'volumes',
     system,
     everyMs: REMOVE_EVERY_MS,
-    run: (signal) => removeVolumes({ runtime, store, filling }, signal),
+    run: (signal) => removeVolumes({ runtime, store, holds }, signal),
     onError: reporter(base, 'volumes'),
   })
   return {
@@ -33,14 +35,12 @@ export function composeVolumes(base: Base, { audit }: Access, runtime: Runtime) 
         store,
         runtime,
         mounts,
-        filling,
+        holds,
+        syncVolume: createVolumeSync(runtime),
         sizes: createVolumeSizes(system),
         recordAudit: audit.record,
         findService: stores.services.find,
-        listReleases: (service) => {
-          const live = stores.deployments.find(service.live_deployment_id ?? '')
-          return [...(live ? [live] : []), ...stores.deployments.listOpenOfService(service.id)]
-        },
+        listReleases: ({ id }) => stores.deployments.listInUse(id),
         removalsChanged: worker.nudge,
       }),
   }

@@ -39,7 +39,9 @@ const RETRY_MS = 100
 export function createDockerVolumes(options: DockerVolumesOptions): VolumeVerbs {
   const { engine, nodeId, system } = options
   const images = createDockerImages(options)
-  /** What an earlier daemon left: carriers of this one are removed by whoever made them. */
+  /** Carriers of this daemon, by name: removed by whoever made them. */
+  const own = new Set<string>()
+  /** Undefined: there may be carriers that an earlier daemon left, or that could not be removed. */
   let swept: Promise<void> | undefined
 
   const find = (name: string): Promise<VolumeInspectInfo | undefined> =>
@@ -70,12 +72,12 @@ export function createDockerVolumes(options: DockerVolumesOptions): VolumeVerbs 
       }
     })
 
-  const removeCarrier = (id: string): Promise<void> =>
+  const removeContainer = (name: string): Promise<void> =>
     engine.call(
       'remove carrier',
       async (docker, abortSignal) => {
         try {
-          await docker.getContainer(id).remove({ force: true, abortSignal })
+          await docker.getContainer(name).remove({ force: true, abortSignal })
         } catch (error) {
           if (engineStatusOf(error) !== 404 && engineStatusOf(error) !== 409) throw error
         }
@@ -83,19 +85,35 @@ export function createDockerVolumes(options: DockerVolumesOptions): VolumeVerbs 
       { timeoutMs: REMOVE_TIMEOUT_MS },
     )
 
+  /** One that cannot be removed now is swept up later. */
+  const removeCarrier = async (name: string): Promise<void> => {
+    try {
+      await removeContainer(name)
+      own.delete(name)
+    } catch {
+      own.delete(name)
+      swept = undefined
+    }
+  }
+
   const sweep = async (): Promise<void> => {
     const filters = { label: labelFilter({ [LABELS.kind]: 'carrier', [LABELS.node]: nodeId }) }
     const left = await engine.call('list carriers', (docker, abortSignal) =>
       docker.listContainers({ all: true, filters, abortSignal }),
     )
-    for (const { Id } of left) await removeCarrier(Id)
+    for (const { Names } of left) {
+      const name = Names[0]?.replace(/^\//, '') ?? ''
+      // Asked only now: it may have been made since the list was.
+      if (!own.has(name)) await removeCarrier(requireName(name))
+    }
   }
+  /** A carrier that resists is in the way of nothing but the removal of its own volume. */
   const ensureSwept = (): Promise<void> => {
-    swept ??= sweep().catch((error: unknown) => {
-      swept = undefined
-      throw error
-    })
-    return swept
+    if (swept) return swept
+    const sweeping = sweep()
+    swept = sweeping
+    sweeping.catch(() => (swept = undefined))
+    return sweeping
   }
 
   const putArchive = async (
@@ -120,7 +138,7 @@ export function createDockerVolumes(options: DockerVolumesOptions): VolumeVerbs 
     try {
       await use(carrier)
     } finally {
-      await removeCarrier(carrier).catch(() => (swept = undefined))
+      await removeCarrier(carrier)
     }
   }
 
@@ -130,9 +148,23 @@ export function createDockerVolumes(options: DockerVolumesOptions): VolumeVerbs 
     const image = { tag: CARRIER_IMAGE, labels: { [LABELS.kind]: 'carrier' }, env: {} }
     if (!(await images.findImage(CARRIER_IMAGE)))
       await images.importImage(Readable.from([Buffer.alloc(EMPTY_TAR_BYTES)]), image)
-    const container = await engine.call('create carrier', (docker, abortSignal) =>
+    const name = `berth-carrier-${system.newId()}`
+    own.add(name)
+    try {
+      await createCarrier(name, volume)
+    } catch (error) {
+      // The engine may have made it all the same.
+      own.delete(name)
+      swept = undefined
+      throw error
+    }
+    return name
+  }
+
+  const createCarrier = (name: string, volume: string): Promise<unknown> =>
+    engine.call('create carrier', (docker, abortSignal) =>
       docker.createContainer({
-        name: `berth-carrier-${system.newId()}`,
+        name,
         Image: CARRIER_IMAGE,
         Cmd: ['/none'],
         Labels: { [LABELS.kind]: 'carrier', [LABELS.node]: nodeId },
@@ -145,12 +177,10 @@ export function createDockerVolumes(options: DockerVolumesOptions): VolumeVerbs 
         abortSignal,
       }),
     )
-    return container.id
-  }
 
   return {
     ensureVolume: async ({ name, labels }) => {
-      if (await findOwn(name)) return
+      if (await findOwn(name)) return false
       await engine.call('create volume', async (docker, abortSignal) => {
         await docker.createVolume({
           Name: requireName(name),
@@ -159,6 +189,7 @@ export function createDockerVolumes(options: DockerVolumesOptions): VolumeVerbs 
           abortSignal,
         })
       })
+      return true
     },
 
     removeVolume: async (name) => {
@@ -192,10 +223,10 @@ export function createDockerVolumes(options: DockerVolumesOptions): VolumeVerbs 
           query: { path: `${CARRIED}/.` },
         } as const
         const contents = await engine.open('read volume', request, { signal })
-        finished(contents, () => void removeCarrier(carrier).catch(() => (swept = undefined)))
+        finished(contents, () => void removeCarrier(carrier))
         return contents
       } catch (error) {
-        await removeCarrier(carrier).catch(() => (swept = undefined))
+        await removeCarrier(carrier)
         throw error
       }
     },

@@ -55,8 +55,8 @@ export interface FakeContainer {
 export interface FakeEngine {
   readonly networks: Map<string, NetworkSpec>
   readonly images: Map<string, ImageInfo>
-  /** With their contents as one tar. */
-  readonly volumes: Map<string, VolumeSpec & { contents: Buffer; root?: VolumeRoot }>
+  /** With their contents as one tar. None has a directory unless a test says so. */
+  readonly volumes: Map<string, VolumeSpec & { contents: Buffer; root?: VolumeRoot; directory?: string }>
   readonly containers: Map<string, FakeContainer>
   /** By image reference or id. */
   readonly programs: Map<string, FakeProgramOf>

@@ -30,8 +30,9 @@ export function createFakeVolumes(engine: FakeEngine, nodeId: string): VolumeVer
   return {
     ensureVolume: async ({ name, labels }) => {
       requireOwn(name)
-      if (!engine.volumes.has(name))
-        engine.volumes.set(name, { name, labels: { ...labels, [LABELS.node]: nodeId }, contents: EMPTY })
+      if (engine.volumes.has(name)) return false
+      engine.volumes.set(name, { name, labels: { ...labels, [LABELS.node]: nodeId }, contents: EMPTY })
+      return true
     },
     removeVolume: async (name) => {
       requireOwn(name)
@@ -45,7 +46,7 @@ export function createFakeVolumes(engine: FakeEngine, nodeId: string): VolumeVer
       const wanted = Object.entries({ ...labels, [LABELS.node]: nodeId })
       return [...engine.volumes.values()]
         .filter((volume) => wanted.every(([label, value]) => volume.labels[label] === value))
-        .map(({ name, labels: own }) => ({ name, labels: { ...own }, directory: null }))
+        .map(({ name, labels: own, directory = null }) => ({ name, labels: { ...own }, directory }))
     },
     readVolume: async (name) => {
       const { contents, root } = require(name)

@@ -20,8 +20,8 @@ export interface Runtime {
   /** Removes the network; absent is fine; in use throws CONFLICT. */
   removeNetwork(name: string): Promise<void>
 
-  /** Makes the volume unless it exists. */
-  ensureVolume(volume: VolumeSpec): Promise<void>
+  /** Makes the volume unless it exists; whether it did. */
+  ensureVolume(volume: VolumeSpec): Promise<boolean>
   /** Removes the volume with all that is in it; absent is fine; in use throws CONFLICT. */
   removeVolume(name: string): Promise<void>
   /** Volumes that carry all of these labels. */

@@ -117,6 +117,62 @@ void test("an answer that the contract does not foresee is an internal error tha
   t.notMatch((failure as Error).message, /frobnicator/)
 })
 
+/** An engine with any volume and container that it is asked for; what is read of them has no end. `refuse` says which containers stay. */
+function pretendVolumes(t: Test, refuse: (name: string) => boolean) {
+  const carriers: string[] = []
+  const removed: string[] = []
+  const labels = { 'berth.node': 'n' }
+  const answer: RequestListener = (request, response) => {
+    const { pathname, searchParams } = new URL(request.url ?? '', 'http://engine')
+    const say = (status: number, body: object): void =>
+      void response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
+    const name = pathname.split('/')[3] ?? ''
+    if (request.method === 'DELETE') {
+      const isCarrier = pathname.includes('/containers/')
+      if (isCarrier) removed.push(name)
+      if (isCarrier && refuse(name)) return say(500, { message: 'device or resource busy' })
+      if (carriers.includes(name)) carriers.splice(carriers.indexOf(name), 1)
+      return void response.writeHead(204).end()
+    }
+    if (pathname.endsWith('/containers/json'))
+      return say(
+        200,
+        carriers.map((each) => ({ Names: [`/${each}`] })),
+      )
+    if (pathname.endsWith('/containers/create')) {
+      carriers.push(searchParams.get('name') ?? '')
+      return say(201, { Id: 'id' })
+    }
+    if (pathname.endsWith('/archive')) return void response.writeHead(200).write('some')
+    if (pathname.includes('/volumes/')) return say(200, { Name: name, Labels: labels })
+    return say(200, { Id: 'sha256:1', RepoTags: [], Size: 1, Config: {} })
+  }
+  return { carriers, removed, runtime: () => pretend(t, answer) }
+}
+
+void test('a carrier that could not be removed is removed later, and those in use are left alone', async (t) => {
+  const stuck = new Set<string>()
+  const { carriers, removed, ...engine } = pretendVolumes(t, (name) => stuck.has(name))
+  const runtime = await engine.runtime()
+  const read = () => runtime.readVolume('data', AbortSignal.timeout(30_000))
+  carriers.push('of-before')
+  const busy = await read()
+  const [ofBusy = ''] = carriers
+  const ended = await read()
+  const [, ofEnded = ''] = carriers
+  t.same(removed, ['of-before'])
+  stuck.add(ofEnded)
+  ended.destroy()
+  // It resists again, and is in the way of nobody.
+  while (removed.length < 3) await runtime.removeVolume('other')
+  stuck.clear()
+  await runtime.removeVolume('other')
+  await runtime.removeVolume('other')
+  t.same(removed, ['of-before', ofEnded, ofEnded, ofEnded])
+  t.same(carriers, [ofBusy], 'what is being read has its carrier')
+  busy.destroy()
+})
+
 void test('a full disk of the engine is DISK_FULL', async (t) => {
   const runtime = await pretend(t, (_request, response) => {
     const message = 'write /var/lib/docker/x: no space left on device'

@@ -32,9 +32,11 @@ import { removeDeletedServices } from '../../src/modules/services/service-remova
 import { createServiceStore } from '../../src/modules/services/service-store.ts'
 import { NOTHING_OBSERVED, viewCanary } from '../../src/modules/services/service-status.ts'
 import { serviceHostnames } from '../../src/modules/services/service-hostname.ts'
+import { createVolumeHolds } from '../../src/modules/volumes/volume-holds.ts'
 import { createVolumeMounts, expectedMounts } from '../../src/modules/volumes/volume-mounts.ts'
 import { createVolumeOperations } from '../../src/modules/volumes/volume-operations.ts'
 import { removeVolumes, removeVolumesOfService } from '../../src/modules/volumes/volume-removal.ts'
+import { createVolumeSync } from '../../src/modules/volumes/volume-sync.ts'
 import { createVolumeStore } from '../../src/modules/volumes/volume-store.ts'
 import type { DeliveryWorld } from './delivery-world.ts'
 import { Life, mortalDatabase, mortalRuntime, mortalSystem } from './mortality.ts'
@@ -86,7 +88,8 @@ export function bootDaemon(world: DeliveryWorld) {
     mountsOf: (deployment) => expectedMounts(stores.volumes, deployment),
     replicas: stores.replicas,
   })
-  const volumes = createVolumeMounts({ database, system, store: stores.volumes, runtime })
+  const holds = createVolumeHolds()
+  const volumes = createVolumeMounts({ database, system, store: stores.volumes, runtime, holds })
   const routes = createRoutePublisher({
     system,
     replicas: stores.replicas,
@@ -284,13 +287,12 @@ export function bootDaemon(world: DeliveryWorld) {
     serviceChanged,
     urlOf: () => 'http://url/',
   })
-  const filling = new Set<string>()
   const volumeRemoval = createWorker({
     name: 'volumes',
     system,
     everyMs: 1_000,
     onError,
-    run: (signal) => removeVolumes({ runtime, store: stores.volumes, filling }, signal),
+    run: (signal) => removeVolumes({ runtime, store: stores.volumes, holds }, signal),
   })
   const volumeOperations = createVolumeOperations({
     database,
@@ -298,14 +300,12 @@ export function bootDaemon(world: DeliveryWorld) {
     store: stores.volumes,
     runtime,
     mounts: volumes,
-    filling,
+    holds,
+    syncVolume: createVolumeSync(runtime, (directory) => world.disk.sync(directory)),
     sizes: { measure: async () => null },
     recordAudit: (_, entry) => void world.audited.push(entry),
     findService: stores.services.find,
-    listReleases: (service) => {
-      const live = stores.deployments.find(service.live_deployment_id ?? '')
-      return [...(live ? [live] : []), ...stores.deployments.listOpenOfService(service.id)]
-    },
+    listReleases: ({ id }) => stores.deployments.listInUse(id),
     requireRoom: async () => {},
     serviceChanged: () => {
       routes.worker.nudge()

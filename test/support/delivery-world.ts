@@ -182,6 +182,8 @@ export async function openWorld(given: Partial<DeliverySettings> = {}) {
     settings,
     /** Whether deployments are refused. */
     policy: { frozen: false },
+    /** Brings a folder to the disk. */
+    disk: { sync: async (_directory: string): Promise<void> => {} },
     /** What every daemon met and nobody expected. */
     errors: [] as unknown[],
     audited: [] as AuditEntry[],

@@ -76,6 +76,17 @@ export function createDeploymentStore(database: Database) {
         serviceId,
       }),
 
+    /** The releases of a service that run, are being deployed, or come back when what has replaced them fails. */
+    listInUse: (serviceId: string) =>
+      rows(
+        `SELECT * FROM deployments WHERE service_id = $serviceId AND (step IS NOT NULL OR id IN (
+           SELECT live_deployment_id FROM services WHERE id = $serviceId
+           UNION SELECT canary_deployment_id FROM services WHERE id = $serviceId
+           UNION SELECT replaces_id FROM deployments WHERE service_id = $serviceId AND step IS NOT NULL))
+         ORDER BY id`,
+        { serviceId },
+      ),
+
     /** Whether another deployment of the service is not over. */
     hasOtherOpen: (serviceId: string, id: string): boolean =>
       database.get(

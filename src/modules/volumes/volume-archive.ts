@@ -4,6 +4,12 @@ import { badArchive } from '../../lib/archive-error.ts'
 import { type ArchiveEntry, ArchiveReader } from '../../lib/archive-reader.ts'
 import type { VolumeRoot } from '../../runtime/volume-root.ts'
 
+/** An archive on its way in. */
+export interface SentArchive {
+  stream: Readable
+  format: ArchiveFormat
+}
+
 export interface RestoreCount {
   entries: number
   bytes: number
@@ -25,15 +31,14 @@ const ROOM_STEP = 64 * 1024 ** 2
  * container that it unpacks in. Throws BAD_ARCHIVE.
  */
 export function checkedContents(
-  format: ArchiveFormat,
-  body: Readable,
+  { format, stream }: SentArchive,
   found: RestoreSummary,
   requireRoom: (bytes: number) => Promise<void>,
 ): Readable {
   const check = async function* (): AsyncGenerator<Buffer, void, undefined> {
     const reader = new ArchiveReader({ ofVolume: true })
     let room = 0
-    for await (const chunk of decodeArchive(format, body as AsyncIterable<Buffer>)) {
+    for await (const chunk of decodeArchive(format, stream as AsyncIterable<Buffer>)) {
       for (const event of reader.push(chunk)) {
         if (event.type !== 'entry') continue
         const { entry } = event
@@ -55,7 +60,8 @@ export function checkedContents(
   return Readable.from(check(), { objectMode: false })
 }
 
-function isRoot({ kind, name }: ArchiveEntry): boolean {
+/** Whether an entry is the folder itself. */
+export function isRoot({ kind, name }: ArchiveEntry): boolean {
   return kind === 'directory' && name.split('/').every((part) => part === '' || part === '.')
 }
 

@@ -2,11 +2,12 @@ import { createKeyedTurns } from '../../lib/keyed-turns.ts'
 import type { System } from '../../lib/system.ts'
 import { LABELS } from '../../runtime/labels.ts'
 import type { ContainerInfo, MountSpec, Runtime } from '../../runtime/runtime.ts'
-import type { VolumeRoot } from '../../runtime/volume-root.ts'
 import type { Database } from '../../store/database.ts'
 import type { DeploymentRow } from '../deployments/deployment-schema.ts'
 import { mountsLabel } from '../replicas/container-spec.ts'
 import { writesVolumes } from '../services/service-schema.ts'
+import type { LetGo, VolumeHolds } from './volume-holds.ts'
+import { prepareVolume } from './volume-preparation.ts'
 import { engineName, type VolumeRow } from './volume-schema.ts'
 import type { VolumeStore } from './volume-store.ts'
 
@@ -15,19 +16,10 @@ export interface VolumeMountsDeps {
   system: System
   store: VolumeStore
   runtime: Runtime
+  holds: VolumeHolds
 }
 
 type Release = Pick<DeploymentRow, 'id' | 'service_id' | 'project_id' | 'config'>
-
-/**
- * A root folder that lets everyone in a container write: a new volume belongs to root otherwise, and applications seldom run as root. Where the
- * image has the folder itself, the engine gives the volume the owner and mode of that.
- */
-export function openRoot(mtime_ms: number): VolumeRoot {
-  return { uid: 0, gid: 0, mode: 0o777, mtime_ms }
-}
-
-const NEVER = new AbortController().signal
 
 /** What the label `berth.mounts` of a release's replicas says, were they made now; empty without volumes. */
 export function expectedMounts(
@@ -67,7 +59,7 @@ export function createVolumeMounts(deps: VolumeMountsDeps) {
       return row
     })
 
-  const ensureVolume = (row: VolumeRow, projectId: string, generation = row.generation): Promise<void> =>
+  const ensureVolume = (row: VolumeRow, projectId: string, generation = row.generation): Promise<boolean> =>
     runtime.ensureVolume({
       name: engineName({ ...row, generation }),
       labels: {
@@ -78,18 +70,35 @@ export function createVolumeMounts(deps: VolumeMountsDeps) {
       },
     })
 
-  const ensureMounts = async ({ service_id, project_id, config }: Release): Promise<MountSpec[]> => {
+  const ensureMounts = async (
+    { service_id, project_id, config }: Release,
+    held: LetGo[],
+  ): Promise<MountSpec[]> => {
     const mounts: MountSpec[] = []
     for (const { name, mount_path, read_only } of config.volumes) {
       const row = ensureRow(service_id, name)
-      await ensureVolume(row, project_id)
-      if (row.prepared === 0) {
-        await runtime.setVolumeRoot(engineName(row), openRoot(system.now()), NEVER)
+      held.push(deps.holds.share(engineName(row)))
+      const isNew = await ensureVolume(row, project_id)
+      if (isNew || row.prepared === 0) {
+        await prepareVolume(runtime, engineName(row), { isNew, now: system.now() })
         store.setPrepared(row.id)
       }
       mounts.push({ volume: engineName(row), path: mount_path, read_only })
     }
     return mounts
+  }
+
+  /** Until a container has them, nobody removes the volumes: a restore may take their place meanwhile. */
+  const startWithMounts = async (
+    release: Release,
+    start: (mounts: readonly MountSpec[]) => Promise<void>,
+  ): Promise<void> => {
+    const held: LetGo[] = []
+    try {
+      await start(await ensureMounts(release, held))
+    } finally {
+      for (const letGo of held) letGo()
+    }
   }
 
   /** Containers of other releases of the service that have volumes. */
@@ -121,7 +130,7 @@ export function createVolumeMounts(deps: VolumeMountsDeps) {
       return turns.take(release.service_id, async () => {
         if (!mayStart()) return false
         if (writesVolumes(release.config) && (await listRivals(release)).length > 0) return false
-        await start(await ensureMounts(release))
+        await startWithMounts(release, start)
         return true
       })
     },
@@ -134,7 +143,7 @@ export function createVolumeMounts(deps: VolumeMountsDeps) {
     ): Promise<void> =>
       turns.take(release.service_id, async () => {
         for (const rival of await listRivals(release)) await leave(rival)
-        await start(await ensureMounts(release))
+        await startWithMounts(release, start)
       }),
   }
 }

@@ -1,5 +1,4 @@
 import type { Readable } from 'node:stream'
-import type { ArchiveFormat } from '../../lib/archive-decode.ts'
 import { AppError } from '../../lib/errors.ts'
 import { type Page, pageOf, type PageRequest } from '../../lib/page.ts'
 import type { System } from '../../lib/system.ts'
@@ -13,6 +12,7 @@ import { requirePermission } from '../identity/authorize.ts'
 import type { Context } from '../identity/context.ts'
 import type { Permission } from '../identity/permissions.ts'
 import type { ServiceRow } from '../services/service-schema.ts'
+import type { SentArchive } from './volume-archive.ts'
 import type { VolumeMounts } from './volume-mounts.ts'
 import { engineName, type VolumeRow, type VolumeView } from './volume-schema.ts'
 import type { VolumeSizes } from './volume-size.ts'
@@ -28,13 +28,8 @@ export interface VolumeDeps extends Omit<VolumeRestoreDeps, 'requireVolume'> {
   sizes: VolumeSizes
   recordAudit: RecordAudit
   findService: (id: string) => ServiceRow | undefined
-  /** The live release of a service, and those that are being deployed. */
+  /** The releases of a service that run, are being deployed, or may yet come back. */
   listReleases: (service: ServiceRow) => readonly Pick<DeploymentRow, 'config'>[]
-}
-
-export interface SentArchive {
-  stream: Readable
-  format: ArchiveFormat
 }
 
 export type VolumeOperations = ReturnType<typeof createVolumeOperations>
@@ -117,8 +112,14 @@ export function createVolumeOperations(deps: VolumeDeps) {
       const service = requireService(context.actor, 'volumes.read', serviceId)
       const row = store.find(serviceId, name)
       if (!row) throw new AppError('NOT_FOUND')
-      const stream = await runtime.readVolume(engineName(row), signal)
-      deps.recordAudit(context, entry('backupVolume', service, name))
+      const letGo = deps.holds.share(engineName(row))
+      const stream = await runtime.readVolume(engineName(row), signal).finally(letGo)
+      try {
+        deps.recordAudit(context, entry('backupVolume', service, name))
+      } catch (error) {
+        stream.destroy()
+        throw error
+      }
       const day = system.nowIso().slice(0, 10)
       return { stream, file_name: `${service.name}-${name}-${day}.tar` }
     },
@@ -141,14 +142,19 @@ export function createVolumeOperations(deps: VolumeDeps) {
       return { ...view(service, name, null), ...(entries > 0 && { size_bytes: bytes }) }
     },
 
-    /** Removes a volume with all that is in it. Throws IN_USE while the service or a release of it that runs names it. */
+    /** Removes a volume with all that is in it. Throws IN_USE while the service names it, or a release of it that runs or may come back. */
     deleteVolume: (context: Context, serviceId: string, name: string): void =>
       database.transact(() => {
         const service = requireService(context.actor, 'volumes.write', serviceId)
         const row = store.find(serviceId, name)
         if (usedNames(service).has(name))
           throw new AppError('IN_USE', {
-            details: [{ field: 'name', message: 'is named by the service or by a release of it that runs' }],
+            details: [
+              {
+                field: 'name',
+                message: 'is named by the service or by a release of it that runs or may come back',
+              },
+            ],
           })
         if (!row) throw new AppError('NOT_FOUND')
         store.addRemoval(engineName(row), system.nowIso())

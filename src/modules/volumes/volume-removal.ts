@@ -1,13 +1,13 @@
 import { isAppError } from '../../lib/errors.ts'
 import { LABELS } from '../../runtime/labels.ts'
 import type { Runtime } from '../../runtime/runtime.ts'
+import type { VolumeHolds } from './volume-holds.ts'
 import type { VolumeStore } from './volume-store.ts'
 
 export interface VolumeRemovalDeps {
   runtime: Runtime
   store: VolumeStore
-  /** Volumes of the engine that a restore is filling now. */
-  filling: ReadonlySet<string>
+  holds: VolumeHolds
 }
 
 /** Removes all volumes of a service that is being deleted; false when one is still in use. */
@@ -27,16 +27,29 @@ export async function removeVolumesOfService(runtime: Runtime, serviceId: string
   return isDone
 }
 
-/** The body of a worker: removes the volumes of the engine that were given up. One that a container still has stays for the next time. */
+/**
+ * The body of a worker: removes the volumes of the engine that were given up. One that a container still has, or that someone is at work with, stays
+ * for the next time. One that cannot be removed does not keep the others; the first such error is thrown in the end.
+ */
 export async function removeVolumes(deps: VolumeRemovalDeps, signal: AbortSignal): Promise<void> {
+  const failures: unknown[] = []
   for (const name of deps.store.listRemovals()) {
     if (signal.aborted) return
-    if (deps.filling.has(name)) continue
     try {
-      await deps.runtime.removeVolume(name)
-      deps.store.dropRemoval(name)
+      await removeVolume(deps, name)
     } catch (error) {
-      if (!isAppError(error, 'CONFLICT')) throw error
+      if (isAppError(error, 'RUNTIME_UNAVAILABLE')) throw error
+      if (!isAppError(error, 'CONFLICT')) failures.push(error)
     }
   }
+  if (failures.length > 0) throw failures[0]
+}
+
+function removeVolume({ runtime, store, holds }: VolumeRemovalDeps, name: string): Promise<void> {
+  return holds.remove(name, async () => {
+    // The list was made before the removals ahead of it: a restore may have brought this one into use since.
+    if (!store.isToBeRemoved(name)) return
+    await runtime.removeVolume(name)
+    store.dropRemoval(name)
+  })
 }

@@ -9,7 +9,7 @@ export interface VolumeRow {
   generation: number
   created_at: string
   restored_at: string | null
-  /** 1: everyone in a container may write into it. */
+  /** 0: nobody has seen to the owner and mode of its folder yet. */
   prepared: 0 | 1
 }
 
@@ -33,7 +33,8 @@ export const VolumeView = Type.Object(
     ),
     read_only: nullable(Type.Boolean()),
     in_use: Type.Boolean({
-      description: 'Named by the service, or by a release that runs or is being deployed.',
+      description:
+        'Named by the service, or by a release that runs, is being deployed, or comes back if the one in its bake time fails.',
     }),
     size_bytes: nullable(
       Type.Integer({ description: 'On the disk, at most a minute old; null: not known, or not there yet.' }),

@@ -51,6 +51,10 @@ export function createVolumeStore(database: Database) {
       database.run('DELETE FROM volume_removals WHERE engine_name = $engine_name', { engine_name })
     },
 
+    isToBeRemoved: (engine_name: string): boolean =>
+      database.get('SELECT 1 FROM volume_removals WHERE engine_name = $engine_name', { engine_name }) !==
+      undefined,
+
     /** Names in the engine of what is to go, oldest first. */
     listRemovals: (): string[] =>
       database

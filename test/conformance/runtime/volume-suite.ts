@@ -3,6 +3,7 @@ import { Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
 import { ArchiveReader, type ArchiveEntry } from '../../../src/lib/archive-reader.ts'
 import { packArchive } from '../../../src/lib/archive-pack.ts'
+import { prepareVolume } from '../../../src/modules/volumes/volume-preparation.ts'
 import type { ContainerSpec } from '../../../src/runtime/runtime.ts'
 import type { RuntimeHarness } from './runtime-suite.ts'
 
@@ -37,8 +38,8 @@ async function entriesOf(tar: Readable): Promise<Record<string, Partial<ArchiveE
 export function volumes(each: Each, specOf: SpecOf): void {
   each('a volume is made once and found by its labels', async (t, { runtime, prefix }) => {
     const volume = { name: `${prefix}-data`, labels: { 'berth.service': prefix, 'berth.volume': 'data' } }
-    await runtime.ensureVolume(volume)
-    await runtime.ensureVolume(volume)
+    t.equal(await runtime.ensureVolume(volume), true)
+    t.equal(await runtime.ensureVolume(volume), false)
     t.match(await runtime.listVolumes({ 'berth.service': prefix }), [
       { name: volume.name, labels: volume.labels },
     ])
@@ -80,6 +81,24 @@ export function volumes(each: Each, specOf: SpecOf): void {
       await t.rejects(runtime.setVolumeRoot(volume.name, root, patience()), { code: 'NOT_FOUND' })
     },
   )
+
+  each('a volume is prepared only while nothing is in it', async (t, { runtime, prefix }) => {
+    const name = `${prefix}-data`
+    const mode = async (): Promise<number | undefined> => {
+      const [first] = new ArchiveReader().push(await buffer(await runtime.readVolume(name, patience())))
+      return first?.type === 'entry' ? first.entry.mode : undefined
+    }
+    await runtime.ensureVolume({ name, labels: {} })
+    const root = { uid: 70, gid: 70, mode: 0o700, mtime_ms: 1_700_000_000_000 }
+    await runtime.setVolumeRoot(name, root, patience())
+    await prepareVolume(runtime, name, { isNew: false, now: 0 })
+    t.equal(await mode(), 0o777)
+    await runtime.writeVolume(name, contents('hello'), patience())
+    await runtime.setVolumeRoot(name, root, patience())
+    await prepareVolume(runtime, name, { isNew: false, now: 0 })
+    t.equal(await mode(), 0o700)
+    await runtime.removeVolume(name)
+  })
 
   each('what breaks while it is written into a volume is the error', async (t, { runtime, prefix }) => {
     const volume = { name: `${prefix}-data`, labels: {} }

@@ -359,6 +359,26 @@ test('a volume is removed only when nothing names it, and then with all that is 
   await t.rejects(daemon.volumes.backupVolume(OPERATOR, service, 'data', never), { code: 'NOT_FOUND' })
 })
 
+test('a volume stays while the release that names it can come back, and is what it comes back to', async (t) => {
+  const world = await openDelivery(t)
+  const daemon = await world.start()
+  const service = await addService(world, daemon, 'web', { volumes: VOLUMES })
+  const first = await release(world, daemon, service)
+  const volumes = engineVolumes(world)
+  await daemon.services.updateService(OPERATOR, service, { volumes: [], bake_seconds: 3600 })
+  let status = 200
+  const bad = await deploy(world, daemon, service, {
+    answer: (_, response) => void response.writeHead(status).end(),
+  })
+  await until('it is watched', () => world.logText(bad).includes('Watching it'))
+  t.throws(() => daemon.volumes.deleteVolume(OPERATOR, service, 'data'), { code: 'IN_USE' })
+  status = 503
+  t.match(await over(daemon, bad), { status: 'Failed', reason: /^Rolled back to deployment 1/ })
+  await serves(world, first)
+  t.same(engineVolumes(world), volumes)
+  t.match(world.controls.container(containerName(first, 0))?.spec.mounts, [{ volume: volumes[0] }])
+})
+
 test('deleting a service with volumes must be asked for, and leaves nothing then', async (t) => {
   const world = await openDelivery(t)
   const daemon = await world.start()

@@ -1,0 +1,192 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { type Test, test } from 'tap'
+import { AppError } from '../../../src/lib/errors.ts'
+import { createVolumeSync, syncFileSystem } from '../../../src/modules/volumes/volume-sync.ts'
+import { OPERATOR } from '../../support/delivery.ts'
+import { never, openVolumes, tarOf } from './volume-rows.ts'
+
+type Volumes = ReturnType<typeof openVolumes>
+
+/** Lets the next call of a verb with this first argument wait. */
+function holdUp(
+  { controls }: Volumes,
+  verb: Parameters<Volumes['controls']['before']>[0],
+  name: string,
+): { reached: Promise<void>; letGo: () => void } {
+  const { promise: reached, resolve: tell } = Promise.withResolvers<void>()
+  const { promise: held, resolve: letGo } = Promise.withResolvers<void>()
+  const end = controls.before(verb, (first) => {
+    if (first !== name) return undefined
+    end()
+    tell()
+    return held
+  })
+  return { reached, letGo }
+}
+
+function isRestored(t: Test, world: Volumes): void {
+  t.match(world.find(), { generation: 2 })
+  t.ok(world.volumes.get(world.nameOf(2))?.contents.includes('restored'), 'what was restored is there')
+}
+
+test('a volume that a restore brings into use is not removed by a run that began before', async (t) => {
+  const world = openVolumes(t)
+  await world.start()
+  world.store.addRemoval('older', '2000-01-01T00:00:00.000Z')
+  // Of an attempt that did not end.
+  world.store.addRemoval(world.nameOf(2), '2001-01-01T00:00:00.000Z')
+  const older = holdUp(world, 'removeVolume', 'older')
+  const removing = world.remove()
+  await older.reached
+  await world.restore('restored')
+  older.letGo()
+  await removing
+  isRestored(t, world)
+  t.same(world.store.listRemovals(), [world.nameOf(1)])
+})
+
+test('a restore waits for what removes the rest of the attempt before it', async (t) => {
+  const world = openVolumes(t)
+  await world.start()
+  await world.runtime.ensureVolume({ name: world.nameOf(2), labels: {} })
+  world.store.addRemoval(world.nameOf(2), '2001-01-01T00:00:00.000Z')
+  const rest = holdUp(world, 'removeVolume', world.nameOf(2))
+  const removing = world.remove()
+  await rest.reached
+  const restoring = world.restore('restored')
+  await Promise.race([restoring, delay(20)])
+  await t.rejects(world.restore('another'), { code: 'CONFLICT' })
+  rest.letGo()
+  await Promise.all([removing, restoring])
+  isRestored(t, world)
+})
+
+test('a replica that is about to start with a volume keeps it, though a restore takes its place', async (t) => {
+  const world = openVolumes(t)
+  const { promise: held, resolve: letGo } = Promise.withResolvers<void>()
+  const { promise: reached, resolve: tell } = Promise.withResolvers<void>()
+  const starting = world.start(() => (tell(), held))
+  await reached
+  await world.restore('restored')
+  await world.remove()
+  t.ok(world.volumes.has(world.nameOf(1)), 'it is kept')
+  letGo()
+  t.equal(await starting, true)
+  await world.remove()
+  t.same([...world.volumes.keys()], [world.nameOf(2)])
+})
+
+test('a backup that is about to read a volume keeps it, though a restore takes its place', async (t) => {
+  const world = openVolumes(t)
+  await world.start()
+  await world.restore('before')
+  await world.remove()
+  const read = holdUp(world, 'readVolume', world.nameOf(2))
+  const backingUp = world.operations.backupVolume(OPERATOR, 'web', 'data', never)
+  await read.reached
+  await world.restore('restored')
+  await world.remove()
+  read.letGo()
+  const { stream } = await backingUp
+  t.match(Buffer.concat(await stream.toArray()).toString(), /before/)
+  await world.remove()
+  t.same([...world.volumes.keys()], [world.nameOf(3)])
+})
+
+test('a backup that cannot be audited hands out nothing', async (t) => {
+  const world = openVolumes(t)
+  await world.start()
+  const { readVolume } = world.runtime
+  const streams: { destroyed: boolean }[] = []
+  world.runtime.readVolume = async (...args) => {
+    const stream = await readVolume(...args)
+    streams.push(stream)
+    return stream
+  }
+  world.audit.record = () => {
+    throw new Error('the disk is full')
+  }
+  await t.rejects(world.operations.backupVolume(OPERATOR, 'web', 'data', never), /full/)
+  t.match(streams, [{ destroyed: true }])
+})
+
+test('a volume that cannot be removed keeps no other from it', async (t) => {
+  const world = openVolumes(t)
+  for (const name of ['one', 'two']) {
+    await world.runtime.ensureVolume({ name, labels: {} })
+    world.store.addRemoval(name, '2000-01-01T00:00:00.000Z')
+  }
+  world.controls.fail('removeVolume', new AppError('INTERNAL', { cause: new Error('stuck') }))
+  await t.rejects(world.remove(), { code: 'INTERNAL' })
+  t.same(world.store.listRemovals(), ['one'])
+  world.controls.fail('removeVolume', new AppError('RUNTIME_UNAVAILABLE'))
+  await t.rejects(world.remove(), { code: 'RUNTIME_UNAVAILABLE' })
+  t.equal(world.controls.calls('removeVolume'), 3)
+})
+
+test('a restore that the disk does not take changes nothing', async (t) => {
+  const world = openVolumes(t)
+  await world.start()
+  world.disk.sync = () => Promise.reject(new AppError('INTERNAL', { cause: new Error('EIO') }))
+  await t.rejects(world.restore('restored'), { code: 'INTERNAL' })
+  t.match(world.find(), { generation: 1, restored_at: null })
+  await world.remove()
+  t.same([...world.volumes.keys()], [world.nameOf(1)])
+})
+
+test('a volume is brought to the disk where its directory can be seen, and an error of that is one', async (t) => {
+  const { runtime, volumes } = openVolumes(t)
+  const name = 'some'
+  await runtime.ensureVolume({ name, labels: { 'berth.kind': 'volume' } })
+  const synced: string[] = []
+  const sync = createVolumeSync(runtime, async (directory) => void synced.push(directory))
+  await sync(name)
+  const at = (directory: string): void => {
+    const volume = volumes.get(name)
+    if (volume) volume.directory = directory
+  }
+  at('/nonexistent/volumes/some')
+  await sync(name)
+  t.same(synced, [])
+  const directory = t.testdir()
+  at(directory)
+  await sync(name)
+  t.same(synced, [directory])
+  await t.rejects(sync('gone'), { code: 'NOT_FOUND' })
+  await syncFileSystem(directory)
+  await t.rejects(syncFileSystem('/nonexistent'), { code: 'INTERNAL' })
+})
+
+test('the folder of a volume is opened to everyone unless something is in it', async (t) => {
+  const OPEN = { uid: 0, gid: 0, mode: 0o777 }
+  const device = await tarOf('x')
+  // The type flag of a device instead of a file's.
+  device[156] = 0x33
+  device.write(
+    (Number.parseInt(device.toString('latin1', 148, 154), 8) + 3).toString(8).padStart(6, '0'),
+    148,
+  )
+  const cases = [
+    { what: 'new', contents: undefined, root: OPEN },
+    { what: 'made before, empty', contents: Buffer.alloc(1024), root: OPEN },
+    { what: 'made before, in use', contents: await tarOf('data'), root: undefined },
+    { what: 'made before, with a device', contents: device, root: undefined },
+  ]
+  for (const { what, contents, root } of cases) {
+    const world = openVolumes(t)
+    const name = world.nameOf(1)
+    if (contents) {
+      await world.runtime.ensureVolume({ name, labels: {} })
+      Object.assign(world.volumes.get(name) ?? {}, { contents })
+    }
+    await world.start()
+    t.match(world.volumes.get(name)?.root, root, what)
+    t.match(world.find(), { prepared: 1 })
+  }
+  const world = openVolumes(t)
+  await world.start()
+  // By hand.
+  world.volumes.clear()
+  await world.start()
+  t.match(world.volumes.get(world.nameOf(1))?.root, OPEN, 'made anew')
+})
