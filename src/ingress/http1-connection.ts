@@ -27,6 +27,8 @@ export type TakeRequest = (connection: Http1Connection, request: RawRequest) => 
 export class Http1Connection implements RequestClient, BodyConnection, ReadTarget, SocketOwner {
   readonly socket: Socket
   readonly peer: Peer
+  /** By the worker's clock. */
+  readonly openedAt: number
   /** An answer has said that the connection ends: nothing behind that request is served (RFC 9112, section 9.6). */
   closing = false
   /** It has left HTTP, or asked to. */
@@ -59,6 +61,7 @@ export class Http1Connection implements RequestClient, BodyConnection, ReadTarge
   ) {
     this.context = context
     this.peer = peer
+    this.openedAt = context.clock.now
     this.takeRequest = takeRequest
     this.buffer = new ConnectionBuffer(context.readBuffers)
     this.head = new HeadReader(context.limits)

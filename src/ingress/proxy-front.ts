@@ -1,4 +1,5 @@
 import { createServer, type Server, type Socket } from 'node:net'
+import { connectionKey, type PendingConnections } from './pending-connections.ts'
 import { parseProxyHeader } from './proxy-protocol.ts'
 import type { WorkerContext } from './worker-context.ts'
 
@@ -6,7 +7,7 @@ import type { WorkerContext } from './worker-context.ts'
 export class ProxiedPeers {
   /** Load balancers that begin each connection with a header of the PROXY protocol. */
   readonly isListed: (address: string) => boolean
-  private readonly addresses = new Map<string, string>()
+  private readonly addresses = new Map<string, { socket: Socket; address: string }>()
 
   constructor(isListed: (address: string) => boolean) {
     this.isListed = isListed
@@ -14,34 +15,44 @@ export class ProxiedPeers {
 
   /** The client's address; a TLS socket has the same ends as the connection that it encrypts. */
   addressOf(socket: Socket): string | undefined {
-    return this.addresses.get(keyOf(socket)) ?? socket.remoteAddress
+    return this.addresses.get(connectionKey(socket))?.address ?? socket.remoteAddress
   }
 
   remember(socket: Socket, address: string): void {
-    const key = keyOf(socket)
-    this.addresses.set(key, address)
-    socket.on('close', () => this.addresses.delete(key))
+    const key = connectionKey(socket)
+    this.addresses.set(key, { socket, address })
+    socket.on('close', () => {
+      if (this.addresses.get(key)?.socket === socket) this.addresses.delete(key)
+    })
   }
-}
-
-function keyOf(socket: Socket): string {
-  return `${socket.remoteAddress} ${socket.remotePort}`
 }
 
 /**
  * Builds a server that takes the PROXY protocol's header off connections from listed peers before `server` sees them, and hands on
  * the others as they are. From a listed peer the header must come: without it, a client could write his own.
  */
-export function createProxyFront(context: WorkerContext, peers: ProxiedPeers, server: Server): Server {
+export function createProxyFront(
+  context: WorkerContext,
+  peers: ProxiedPeers,
+  pending: PendingConnections,
+  server: Server,
+): Server {
   const front = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 }, (socket) => {
-    if (peers.isListed(socket.remoteAddress ?? '')) takeHeader(context, peers, socket, server)
-    else server.emit('connection', socket)
+    if (!peers.isListed(socket.remoteAddress ?? '')) {
+      server.emit('connection', socket)
+      return
+    }
+    pending.add(socket)
+    takeHeader(context, peers, socket, () => {
+      pending.served(socket)
+      server.emit('connection', socket)
+    })
   })
   front.maxConnections = context.limits.client_connections
   return front
 }
 
-function takeHeader(context: WorkerContext, peers: ProxiedPeers, socket: Socket, server: Server): void {
+function takeHeader(context: WorkerContext, peers: ProxiedPeers, socket: Socket, taken: () => void): void {
   let received: Buffer = Buffer.alloc(0)
   const cancel = context.system.later(context.limits.request_head_ms, () => socket.destroy())
   const stop = (): void => {
@@ -69,7 +80,7 @@ function takeHeader(context: WorkerContext, peers: ProxiedPeers, socket: Socket,
     if (header.address !== undefined) peers.remember(socket, header.address)
     const rest = received.subarray(header.length)
     if (rest.length > 0) socket.unshift(rest)
-    server.emit('connection', socket)
+    taken()
   }
   socket.on('error', leave)
   socket.on('end', leave)

@@ -4,6 +4,7 @@ import type { Http1Connection } from './http1-connection.ts'
 import { createHttp1Front } from './http1-front.ts'
 import { createHttp2Front } from './http2-front.ts'
 import { Peer } from './peer.ts'
+import { PendingConnections } from './pending-connections.ts'
 import { createProxyFront, ProxiedPeers } from './proxy-front.ts'
 import { createTlsFront, type TlsFront } from './tls-front.ts'
 import type { WorkerContext } from './worker-context.ts'
@@ -13,7 +14,7 @@ export interface Proxy {
   readonly tls: TlsFront
   /** For connections without TLS and with it; the caller makes them listen. */
   readonly listeners: { readonly http: NetServer; readonly https: NetServer }
-  /** Open client connections, upgraded ones among them. */
+  /** Open client connections, upgraded ones among them and those whose handshake or PROXY header is awaited. */
   openConnections(): number
   /** Looks at every deadline. */
   tick(): void
@@ -38,22 +39,23 @@ export interface Trust {
 
 /** Builds the servers that pass requests on to replicas; the caller makes them listen. */
 export function createProxy(context: WorkerContext, certificates: CertificateIndex, trust: Trust): Proxy {
+  const pending = new PendingConnections()
   const proxied = new ProxiedPeers(trust.sendsProxyHeader)
   const peerOf = (socket: Socket): Peer =>
     new Peer(proxied.addressOf(socket), 'encrypted' in socket, trust.isTrusted)
   const http1 = createHttp1Front(context, peerOf)
   const http2 = createHttp2Front(context, peerOf)
-  const tls = createTlsFront(context, certificates, { http1: http1.accept, http2: http2.accept })
+  const tls = createTlsFront(context, certificates, pending, { http1: http1.accept, http2: http2.accept })
   const clients = http1.connections
 
   const front = (each: NetServer): NetServer =>
-    trust.expectsProxyHeaders ? createProxyFront(context, proxied, each) : each
+    trust.expectsProxyHeaders ? createProxyFront(context, proxied, pending, each) : each
   const listeners = { http: front(http1.server), https: front(tls.server) }
 
   return {
     tls,
     listeners,
-    openConnections: () => clients.size + http2.openSessions(),
+    openConnections: () => clients.size + http2.openSessions() + pending.size,
     tick: () => {
       tick(context, clients)
       contain(context, () => http2.tick(context.clock.now))
@@ -64,10 +66,15 @@ export function createProxy(context: WorkerContext, certificates: CertificateInd
       http2.beginDrain()
     },
     closeIdle: () => {
-      for (const client of clients) if (client.idle && client.socket.writableLength === 0) client.destroy()
+      // One whose handshake has just ended is about to send its first request.
+      const openedBefore = context.clock.now - context.limits.drain_idle_ms
+      for (const client of clients)
+        if (client.idle && client.openedAt <= openedBefore && client.socket.writableLength === 0)
+          client.destroy()
       http2.closeIdle()
     },
     closeRequests: () => {
+      pending.closeAll()
       close(clients, false)
       http2.closeAll()
     },

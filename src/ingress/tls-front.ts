@@ -6,6 +6,7 @@ import {
   type TLSSocket,
 } from 'node:tls'
 import type { CertificateIndex } from './certificate-index.ts'
+import type { PendingConnections } from './pending-connections.ts'
 import { useTicketKeys } from './ticket-sealer.ts'
 import type { WorkerContext } from './worker-context.ts'
 
@@ -34,6 +35,7 @@ const SESSION_CONTEXT = 'berth'
 export function createTlsFront(
   context: WorkerContext,
   certificates: CertificateIndex,
+  pending: PendingConnections,
   protocols: TlsProtocols,
 ): TlsFront {
   const { limits, counters } = context
@@ -57,7 +59,9 @@ export function createTlsFront(
     keepAliveInitialDelay: 60_000,
   })
   server.maxConnections = limits.client_connections
+  server.on('connection', (socket) => pending.add(socket))
   server.on('secureConnection', (socket) => {
+    pending.served(socket)
     counters.handshakes += 1
     if (socket.isSessionReused()) counters.resumed += 1
     if (socket.alpnProtocol === 'h2') protocols.http2(socket)

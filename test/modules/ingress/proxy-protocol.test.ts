@@ -7,6 +7,8 @@ import { parseProxyHeader } from '../../../src/ingress/proxy-protocol.ts'
 import { makeCertificate } from '../../support/certificate.ts'
 import {
   bodyOf,
+  closedPort,
+  eventually,
   exchangeRaw,
   get,
   HOST,
@@ -132,4 +134,29 @@ test('a listed peer that sends none is cut off, a slow one too, and others are n
   const late = await RawClient.open(t, other)
   late.send('GET / HTTP/1.1\r\n')
   t.match(await late.rest(), /^HTTP\/1\.1 408 /, 'slow requests are bounded as ever')
+})
+
+test('one port of a load balancer may lead to both of ours at the same time', async (t) => {
+  const pair = await makeCertificate(HOST)
+  const { port, tlsPort, proxy } = await start(t, { certificates: { [HOST]: pair } })
+  // Both must say which port of theirs they take, so that the kernel lets them share it.
+  const from = { host: '127.0.0.1', localPort: await closedPort() }
+  const socket = connectTcp({ ...from, port: tlsPort })
+  t.teardown(() => socket.destroy())
+  await once(socket, 'connect')
+  socket.write('PROXY TCP4 203.0.113.8 192.0.2.1 1 2\r\n')
+  await eventually(() => proxy.openConnections() === 1)
+  const plain = connectTcp({ ...from, port })
+  let text = ''
+  plain.on('data', (piece: Buffer) => (text += piece.toString('latin1')))
+  plain.write(`PROXY TCP4 203.0.113.7 192.0.2.1 1 2\r\n${get('/')}`)
+  await once(plain, 'close')
+  t.equal(bodyOf(text), '203.0.113.7 http')
+  await eventually(() => proxy.openConnections() === 1)
+  const secure = connectTls({ socket, servername: HOST, ca: pair.chain_pem })
+  let answer = ''
+  secure.on('data', (piece: Buffer) => (answer += piece.toString('latin1')))
+  secure.write(get('/'))
+  await once(secure, 'end')
+  t.equal(bodyOf(answer), '203.0.113.8 https')
 })
