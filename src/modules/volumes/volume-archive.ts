@@ -26,14 +26,14 @@ const ROOM_STEP = 64 * 1024 ** 2
  */
 export function checkedContents(
   format: ArchiveFormat,
-  body: Readable,
+  body: AsyncIterable<Buffer>,
   found: RestoreSummary,
   requireRoom: (bytes: number) => Promise<void>,
 ): Readable {
   const check = async function* (): AsyncGenerator<Buffer, void, undefined> {
     const reader = new ArchiveReader({ ofVolume: true })
     let room = 0
-    for await (const chunk of decodeArchive(format, body as AsyncIterable<Buffer>)) {
+    for await (const chunk of decodeArchive(format, body)) {
       for (const event of reader.push(chunk)) {
         if (event.type !== 'entry') continue
         const { entry } = event

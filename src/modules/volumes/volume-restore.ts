@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process'
 import { AppError } from '../../lib/errors.ts'
+import { endStalled } from '../../lib/stalled-body.ts'
 import type { System } from '../../lib/system.ts'
 import { LABELS } from '../../runtime/labels.ts'
 import type { Runtime } from '../../runtime/runtime.ts'
@@ -53,7 +54,7 @@ export function createVolumeRestore(deps: VolumeRestoreDeps) {
     // Of an earlier attempt that did not end.
     await runtime.removeVolume(name)
     await deps.mounts.ensureVolume(volume, service.project_id, generation)
-    const contents = checkedContents(format, stream, found, deps.requireRoom)
+    const contents = checkedContents(format, endStalled(stream, system), found, deps.requireRoom)
     await runtime.writeVolume(name, contents, signal)
     // Last, because what is unpacked into it changes its time.
     await runtime.setVolumeRoot(name, found.root ?? openRoot(system.now()), signal)
