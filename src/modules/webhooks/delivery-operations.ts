@@ -45,16 +45,20 @@ export function createDeliveryOperations(deps: WebhookDeps, records: WebhookReco
     return service === undefined ? {} : { project_id: service.project_id }
   }
 
+  const requireRoom = (webhookId: string): void => {
+    if (store.countPending(webhookId) < MOST_PENDING) return
+    throw new AppError('BUSY', {
+      message: 'Too many deliveries of this webhook wait.',
+      retryAfterSeconds: 30,
+    })
+  }
+
   /** Stores a delivery unless it has arrived before. */
   const keep = (request: HookRequest, serviceId: string, row: DeliveryRow): DeliveryReceipt =>
     database.transact(() => {
       const known = store.findDeliveryByKey(row.webhook_id, row.delivery_key)
       if (known) return { id: known.id, outcome: known.outcome, reason: known.reason, duplicate: true }
-      if (row.outcome === 'pending' && store.countPending(row.webhook_id) >= MOST_PENDING)
-        throw new AppError('BUSY', {
-          message: 'Too many deliveries of this webhook wait.',
-          retryAfterSeconds: 30,
-        })
+      if (row.outcome === 'pending') requireRoom(row.webhook_id)
       store.insertDelivery(row)
       audit(request, serviceId, row)
       database.afterCommit(deps.deliveriesChanged)
@@ -62,6 +66,12 @@ export function createDeliveryOperations(deps: WebhookDeps, records: WebhookReco
     })
 
   return {
+    /** Throws NOT_FOUND when nothing sent to this id can be taken. The id alone, with 62 random bits, proves nothing. */
+    requireReceiver: (id: string): void => {
+      const webhook = store.find(id)
+      if (!webhook || !deps.findService(webhook.service_id)) throw unknownWebhook()
+    },
+
     /**
      * Takes what a forge sends. The answer comes after it is stored; a crash from then on loses nothing. Throws NOT_FOUND alike for an id that
      * does not exist and for a signature that does not fit.
@@ -71,8 +81,7 @@ export function createDeliveryOperations(deps: WebhookDeps, records: WebhookReco
       const sender = readSender(request.fields)
       const { secret = NO_SECRET } = webhook ? await deps.secrets.open(webhook.secret_sealed) : {}
       const fits = isSigned(sender?.provider ?? 'github', request.fields, request.body, secret, system.now())
-      if (!webhook || !fits || !sender || !deps.findService(webhook.service_id))
-        throw new AppError('NOT_FOUND', { message: 'There is no webhook with this id and this secret.' })
+      if (!webhook || !fits || !sender || !deps.findService(webhook.service_id)) throw unknownWebhook()
       const isForm = /^application\/x-www-form-urlencoded\b/i.test(
         String(request.fields['content-type'] ?? ''),
       )
@@ -91,6 +100,7 @@ export function createDeliveryOperations(deps: WebhookDeps, records: WebhookReco
         reason: skipped ?? null,
         deployment_id: null,
         replays_id: null,
+        tries: 0,
         received_at: now,
         finished_at: skipped === undefined ? null : now,
       })
@@ -121,6 +131,7 @@ export function createDeliveryOperations(deps: WebhookDeps, records: WebhookReco
         if (!original) throw new AppError('NOT_FOUND')
         if (original.push === null)
           throw new AppError('CONFLICT', { message: 'Only pushes can be replayed.' })
+        requireRoom(webhookId)
         const newId = system.newId()
         const row: DeliveryRow = {
           ...original,
@@ -130,6 +141,7 @@ export function createDeliveryOperations(deps: WebhookDeps, records: WebhookReco
           reason: null,
           deployment_id: null,
           replays_id: original.replays_id ?? original.id,
+          tries: 0,
           received_at: system.nowIso(),
           finished_at: null,
         }
@@ -145,6 +157,10 @@ export function createDeliveryOperations(deps: WebhookDeps, records: WebhookReco
         return viewDelivery(row)
       }),
   }
+}
+
+function unknownWebhook(): AppError {
+  return new AppError('NOT_FOUND', { message: 'There is no webhook with this id and this secret.' })
 }
 
 const PUSHES = /^(push|push hook|tag push hook|system hook)$/i
