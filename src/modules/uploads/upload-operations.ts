@@ -48,7 +48,7 @@ const RECEIVED_AT_ONCE = {
   waiting: 64,
   waitMs: 60_000,
   // Of one project: it may send as slowly as it likes.
-  ofOne: { slots: 2, waiting: 32 },
+  ofOne: { slots: 3, waiting: 32 },
 }
 /** Files take whole blocks of the disk. */
 const BLOCK_BYTES = 4096
