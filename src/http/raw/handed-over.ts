@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
 import { Duplex } from 'node:stream'
+import { followTimeout } from '../../lib/socket-timeout.ts'
 
 /** A connection as Node's server sees it, after requests of it have been read by us. */
 export class HandedOver extends Duplex {
@@ -7,13 +8,14 @@ export class HandedOver extends Duplex {
   /** By Node's server: what was answered before is nothing that it could break into. */
   bytesWritten = 0
 
-  constructor(socket: Socket) {
+  /** As it was when the connection came: one that has been reset has none any more, and no address means the ingress. */
+  readonly remoteAddress: string | undefined
+
+  constructor(socket: Socket, remoteAddress: string | undefined) {
     super({ allowHalfOpen: true })
     this.#socket = socket
-  }
-
-  get remoteAddress(): string | undefined {
-    return this.#socket.remoteAddress
+    this.remoteAddress = remoteAddress
+    followTimeout(this, socket)
   }
 
   get remotePort(): number | undefined {

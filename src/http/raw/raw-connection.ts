@@ -1,8 +1,10 @@
 import type { Socket } from 'node:net'
 import type { BodySource } from '../../lib/body-source.ts'
 import { adoptSocket, type ReadTarget } from '../../lib/adopt-socket.ts'
+import { joined } from '../../lib/joined.ts'
 import { letGoOf } from '../../lib/young-garbage.ts'
 import { type AnswerHeaders, answerHead } from './answer-head.ts'
+import { type Claims, readClaims } from './claims.ts'
 import { type BodyConnection, ConnectionBody } from './connection-body.ts'
 import { HandedOver } from './handed-over.ts'
 import { hasBareLineFeed, MAX_HEAD_BYTES, type PlainHead, readPlainHead } from './request-head.ts'
@@ -11,7 +13,7 @@ import { hasBareLineFeed, MAX_HEAD_BYTES, type PlainHead, readPlainHead } from '
 export interface PlainExchange {
   readonly head: PlainHead
   readonly body: BodySource
-  readonly clientAddress: string
+  readonly claims: Claims
   /** Sends the whole answer. Its length must be among the headers. */
   answer(status: number, headers: AnswerHeaders, body?: Buffer | string): void
   /** Sends the head; the body, of the length in the headers, is to be written to the result, which is not to be ended. */
@@ -53,7 +55,8 @@ const scratch = Buffer.allocUnsafeSlow(256 * 1024)
 export class RawConnection implements ReadTarget, BodyConnection {
   readonly socket: Socket | undefined
   readonly #deps: RawConnectionDeps
-  readonly #address: string
+  /** Undefined: it came through the ingress. */
+  readonly #address: string | undefined
   #exchange: Exchange | undefined
   #pending: Buffer = EMPTY
   #isReading = false
@@ -64,7 +67,7 @@ export class RawConnection implements ReadTarget, BodyConnection {
 
   constructor(accepted: Socket, deps: RawConnectionDeps) {
     this.#deps = deps
-    this.#address = accepted.remoteAddress ?? ''
+    this.#address = accepted.remoteAddress
     this.waitsSince = deps.now()
     this.socket = adoptSocket(accepted, this)
     this.socket?.setNoDelay(true)
@@ -144,7 +147,7 @@ export class RawConnection implements ReadTarget, BodyConnection {
       this.#stream.receive(bytes)
       return
     }
-    const all = this.#pending.length === 0 ? bytes : Buffer.concat([this.#pending, bytes])
+    const all = joined([this.#pending, bytes].filter(({ length }) => length > 0))
     // Whoever starts a body while it is being read finds the reading under way.
     if (this.#isReading) {
       this.#pending = all === bytes ? Buffer.from(bytes) : all
@@ -174,17 +177,18 @@ export class RawConnection implements ReadTarget, BodyConnection {
       if (end === -1 && rest.length <= MAX_HEAD_BYTES && !hasBareLineFeed(rest)) return rest
       const head =
         end === -1 || end > MAX_HEAD_BYTES ? undefined : readPlainHead(rest.toString('latin1', 0, end))
-      if (!head || !this.#deps.accepts(head)) {
+      const claims = head && readClaims(head, this.#address)
+      if (!head || !claims || !this.#deps.accepts(head)) {
         this.#handOver(rest)
         return EMPTY
       }
       rest = rest.subarray(end + 4)
-      this.#begin(head)
+      this.#begin(head, claims)
     }
     return EMPTY
   }
 
-  #begin(head: PlainHead): void {
+  #begin(head: PlainHead, claims: Claims): void {
     const body = new ConnectionBody(head.body, this)
     const exchange: Exchange = { head, body, isAnswered: false, closes: head.closes }
     this.#exchange = exchange
@@ -192,7 +196,7 @@ export class RawConnection implements ReadTarget, BodyConnection {
       .serve({
         head,
         body,
-        clientAddress: this.#address,
+        claims,
         answer: (status, headers, content) => this.#answer(exchange, status, headers, content),
         beginAnswer: (status, headers) => {
           this.#write(this.#headOf(exchange, status, headers))
@@ -255,7 +259,8 @@ export class RawConnection implements ReadTarget, BodyConnection {
       return
     }
     this.#take(EMPTY)
-    this.resume()
+    // Requests that wait for their turn are enough.
+    if (this.#pending.length <= MAX_PENDING_BYTES) this.resume()
   }
 
   /** Ends it once the request that is being served has been answered. */
@@ -269,7 +274,7 @@ export class RawConnection implements ReadTarget, BodyConnection {
 
   #handOver(first: Buffer): void {
     if (!this.socket) return
-    this.#stream = new HandedOver(this.socket)
+    this.#stream = new HandedOver(this.socket, this.#address)
     this.#deps.handOver(this.#stream)
     this.#stream.receive(first)
   }

@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net'
+import { isFromIngress } from '../ingress-door.ts'
 import type { Server } from '../server.ts'
 import { type PlainExchange, RawConnection } from './raw-connection.ts'
 import type { PlainHead } from './request-head.ts'
@@ -79,6 +80,11 @@ export function serveRaw(server: Server, service: RawService): void {
 
   server.server.removeListener('connection', handle as (socket: Socket) => void)
   server.server.on('connection', (accepted: Socket) => {
+    // Asked now, which keeps it. One that has been reset already has none, like those of the ingress, who are believed.
+    if (accepted.remoteAddress === undefined && !isFromIngress(accepted)) {
+      accepted.destroy()
+      return
+    }
     const drop = (): void => void accepted.destroy()
     const onReadable = (): void => {
       const first = accepted.read() as Buffer | null

@@ -167,12 +167,18 @@ export function createBlobKeeper(deps: BlobKeeperDeps) {
           return
         }
         const stamp = await placeFile(path, digest)
-        await queue.commit(() => {
-          admit()
-          const now = system.now()
-          store.put({ digest, size_bytes: size, content: null, stamp }, now)
-          store.link(repositoryId, digest, now)
-        })
+        try {
+          await queue.commit(() => {
+            admit()
+            const now = system.now()
+            store.put({ digest, size_bytes: size, content: null, stamp }, now)
+            store.link(repositoryId, digest, now)
+          })
+        } catch (error) {
+          // Without its row the file is nobody's: the upload has it back, and may be finished when there is room.
+          if (store.find(digest)?.stamp !== stamp) await rename(tree.blob(digest), path)
+          throw error
+        }
       })
     },
 

@@ -13,7 +13,7 @@ export type TakePiece = (piece: Buffer, block: SharedBlock | undefined) => Promi
 /** Bodies up to this size are handed over as they came. */
 const SMALL_BYTES = 64 * 1024
 /** Pieces that may be worked on while another is being filled. */
-const PIECES_TAKEN = 2
+export const PIECES_TAKEN = 2
 
 /** Gathers a body in blocks and passes them on, holding the client back when the taker is slow. */
 export class BodyIntake implements BodySink {

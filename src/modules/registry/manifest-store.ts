@@ -50,6 +50,7 @@ export function createManifestStore(database: Database) {
 
     /** Adds the manifest, or makes its age begin anew; answers its id. */
     put: (manifest: NewManifest, edges: readonly Edge[], nowMs: number): number => {
+      const { media_type, artifact_type, subject, annotations } = manifest
       const parameters = { ...manifest, nowMs }
       const added = database.run(
         `INSERT INTO registry_manifests (repository_id, digest, media_type, size_bytes, subject, artifact_type, annotations,
@@ -66,10 +67,12 @@ export function createManifestStore(database: Database) {
       if (added === 0) {
         // The same bytes may be pushed under another type (a list as an index).
         database.run(
-          'UPDATE registry_manifests SET touched_ms = $nowMs, media_type = $type, artifact_type = $artifact WHERE id = $id',
-          { id, nowMs, type: manifest.media_type, artifact: manifest.artifact_type },
+          `UPDATE registry_manifests SET touched_ms = $nowMs, media_type = $media_type, artifact_type = $artifact_type, subject = $subject,
+             annotations = $annotations WHERE id = $id`,
+          { id, nowMs, media_type, artifact_type, subject, annotations },
         )
-        return id
+        // What it refers to is read by its type.
+        database.run('DELETE FROM registry_edges WHERE manifest_id = $id', { id })
       }
       for (const { digest, kind, size_bytes } of edges) {
         database.run(

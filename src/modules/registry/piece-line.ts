@@ -1,8 +1,8 @@
 /** Lets the pieces of one body through in order: several may be on their way at once, none after one that failed. */
 export interface PieceLine {
   /**
-   * Runs `admit` when all earlier pieces have been admitted, then `write`: at once when the piece is `ordered` by who writes it, else when all earlier
-   * ones are written. Resolves when the piece is written.
+   * Runs `admit` when all earlier pieces have been admitted, then `write`: at once when the piece and the one before it are `ordered` by who writes them,
+   * else when all earlier ones are written. Resolves when the piece is written.
    */
   pass<T>(
     admit: () => Promise<T>,
@@ -14,6 +14,8 @@ export interface PieceLine {
 export function createPieceLine(): PieceLine {
   let admitted: Promise<unknown> = Promise.resolve()
   let written: Promise<void> = Promise.resolve()
+  /** Whether the last one is written by who keeps the order. */
+  let wasOrdered = true
   let failure: { error: unknown } | undefined
 
   return {
@@ -22,7 +24,9 @@ export function createPieceLine(): PieceLine {
       // In an object: a promise that is returned would be waited for.
       const entered = admitted.then(async () => {
         const value = await admit()
-        if (!isOrdered()) await before
+        const isNowOrdered = isOrdered()
+        if (!isNowOrdered || !wasOrdered) await before
+        wasOrdered = isNowOrdered
         if (failure) throw failure.error
         return { writing: write(value) }
       })

@@ -65,10 +65,11 @@ async function serve(
   limiter: RateLimiter,
   exchange: PlainExchange,
 ): Promise<void> {
-  const { head, body, clientAddress } = exchange
+  const { head, body, claims } = exchange
+  const { clientAddress, protocol, host } = claims
   const startedAt = server.system.monotonic()
   const requestId = server.system.newId()
-  const asked = { method: head.method, url: head.url, host: head.headers.get('host') ?? '', protocol: 'http' }
+  const asked = { method: head.method, url: head.url, host, protocol }
   const common = {
     'Docker-Distribution-Api-Version': 'registry/2.0',
     'X-Content-Type-Options': 'nosniff',

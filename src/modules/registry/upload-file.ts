@@ -1,5 +1,5 @@
 import { constants } from 'node:fs'
-import { type FileHandle, open, rm, stat } from 'node:fs/promises'
+import { type FileHandle, open, rm, stat, truncate } from 'node:fs/promises'
 import { diskFullOf } from '../../lib/disk-trouble.ts'
 import { systemCodeOf } from '../../lib/errors.ts'
 
@@ -26,6 +26,23 @@ export async function openUploadFile(path: string): Promise<FileHandle> {
 export async function sizeOf(path: string): Promise<number | undefined> {
   try {
     return (await stat(path)).size
+  } catch (error) {
+    if (systemCodeOf(error) === 'ENOENT') return undefined
+    throw error
+  }
+}
+
+/**
+ * The size of an upload's file that is whole; undefined when there is none. Of writes that were under way together a later one may have been done before the
+ * process was killed: what they could hold, `atOnceBytes`, is cut off a file with a hole.
+ */
+export async function wholeSizeOf(path: string, atOnceBytes: number): Promise<number | undefined> {
+  try {
+    const { size, blocks } = await stat(path)
+    if (blocks * 512 >= size) return size
+    const whole = Math.max(0, size - atOnceBytes)
+    await truncate(path, whole)
+    return whole
   } catch (error) {
     if (systemCodeOf(error) === 'ENOENT') return undefined
     throw error

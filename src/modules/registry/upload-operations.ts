@@ -12,6 +12,7 @@ import { announcedLength, type RegistryRequest } from './registry-request.ts'
 import type { RegistryRules } from './registry-rules.ts'
 import type { RegistryStore, RepositoryRow } from './registry-store.ts'
 import type { RepositoryAccess } from './repository-access.ts'
+import { sizeOf } from './upload-file.ts'
 import { readAlgorithm, type UploadSession, type UploadSessions } from './upload-sessions.ts'
 
 export interface UploadDeps {
@@ -117,6 +118,8 @@ export function createUploadOperations(deps: UploadDeps) {
     } catch (error) {
       if (error instanceof AppError && (error.code === 'DIGEST_INVALID' || error.code === 'QUOTA_EXCEEDED'))
         await sessions.cancel(session)
+      // Neither half-way: a client that goes on would be told of bytes that are not there.
+      else if (!session.parts && (await sizeOf(session.path)) === undefined) await sessions.cancel(session)
       throw error
     }
   }

@@ -1,7 +1,7 @@
 import type { FileHandle } from 'node:fs/promises'
 import type { BodySource } from '../../lib/body-source.ts'
 import { AppError } from '../../lib/errors.ts'
-import type { SharedBlock, SharedBlocks } from '../../lib/shared-blocks.ts'
+import { BLOCK_BYTES, type SharedBlock, type SharedBlocks } from '../../lib/shared-blocks.ts'
 import { joined } from '../../lib/joined.ts'
 import type { System } from '../../lib/system.ts'
 import { digestOf } from './digest.ts'
@@ -12,7 +12,8 @@ import { DIGEST_ALGORITHMS, type DigestAlgorithm } from './registry-path.ts'
 import type { RegistryTree } from './registry-tree.ts'
 import { createPieceLine } from './piece-line.ts'
 import { takeBody } from './request-body.ts'
-import { asDiskFull, openUploadFile, removeFile, sizeOf, writeWhole } from './upload-file.ts'
+import { PIECES_TAKEN } from './body-intake.ts'
+import { asDiskFull, openUploadFile, removeFile, wholeSizeOf, writeWhole } from './upload-file.ts'
 
 /** A blob that is being pushed. Its size so far is what the client may go on from. */
 export interface UploadSession {
@@ -140,7 +141,8 @@ export function createUploadSessions(deps: UploadSessionDeps) {
       next += piece.length
       isFile ||= next > SMALL_BYTES || heldBytes + piece.length > MAX_HELD_BYTES
       if (!isFile) {
-        hold(session, piece)
+        // A block goes on to the next upload.
+        hold(session, block ? Buffer.from(piece) : piece)
         return
       }
       await line.pass(
@@ -178,7 +180,7 @@ export function createUploadSessions(deps: UploadSessionDeps) {
     if (!/^[0-9a-f-]{36}$/.test(id)) return undefined
     for (const algorithm of [undefined, ...DIGEST_ALGORITHMS]) {
       const path = tree.upload({ id, repositoryId, algorithm })
-      const size = await sizeOf(path)
+      const size = await wholeSizeOf(path, PIECES_TAKEN * BLOCK_BYTES)
       if (size === undefined) continue
       const found = sessions.get(id)
       if (found) return found

@@ -9,6 +9,7 @@ import { readPlainHead } from '../../../src/http/raw/request-head.ts'
 import { createSystem, type System } from '../../../src/lib/system.ts'
 import { RegistryClient } from '../../conformance/registry/registry-client.ts'
 import { movableSystem } from '../../support/identity-api.ts'
+import { openIngressDoor } from '../../../src/http/ingress-door.ts'
 import { openRegistryApi, PROJECT } from '../../support/registry-api.ts'
 
 interface Reply {
@@ -24,8 +25,12 @@ class Wire {
   #text = ''
   #changed = Promise.withResolvers<void>()
 
-  constructor(port: number) {
-    this.socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
+  /** By TCP, or by a Unix socket. */
+  constructor(to: number | string) {
+    this.socket =
+      typeof to === 'string'
+        ? connect({ path: to, allowHalfOpen: true })
+        : connect({ port: to, host: '127.0.0.1', allowHalfOpen: true })
     const note = (): void => {
       this.#changed.resolve()
       this.#changed = Promise.withResolvers<void>()
@@ -261,6 +266,40 @@ test('a client that asks and asks and takes no answer is not asked for more', as
   await api.system.sleep(1000)
   t.notOk(isSent, 'the requests wait at the client')
   t.ok(process.memoryUsage().rss - before < 150 * 1024 ** 2, 'and the answers not here')
+})
+
+test('thousands of requests sent at once are answered one after the other, without reading ahead of them all', async (t) => {
+  const { authorization, wire } = await open(t)
+  const line = wire()
+  const count = 20_000
+  line.send(`GET /v2/ HTTP/1.1\r\n${authorization}\r\n`.repeat(count))
+  const statuses = new Set<number>()
+  for (let index = 0; index < count; index += 1) statuses.add((await line.reply()).status)
+  t.same([...statuses], [200])
+})
+
+test('the ingress is believed whom it speaks for, and nobody else', async (t) => {
+  const { api, wire } = await open(t)
+  const path = join(mkdtempSync(join(tmpdir(), 'berth-door-')), 'door')
+  const close = await openIngressDoor(api.server, path)
+  t.teardown(close)
+  const claims =
+    'X-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: berth.example\r\n'
+  const ask = `GET /v2/ HTTP/1.1\r\nHost: berth.example\r\n${claims}\r\n`
+  t.match((await new Wire(path).send(ask).reply()).head, 'realm="https://berth.example/v2/token"')
+  t.match((await wire().send(ask).reply()).head, 'realm="http://berth.example/v2/token"')
+  const several = ask.replace('192.0.2.7', '192.0.2.8, 192.0.2.7')
+  t.match((await new Wire(path).send(several).reply()).head, 'realm="https://berth.example/v2/token"')
+  const credentials = Buffer.from('nobody:wrong').toString('base64')
+  const guess = `GET /v2/ HTTP/1.1\r\nHost: x\r\nAuthorization: Basic ${credentials}\r\n${claims}\r\n`
+  const line = new Wire(path)
+  for (let tries = 0; tries < 12; tries += 1) await line.send(guess).reply()
+  t.equal((await line.send(guess).reply()).status, 429, 'who guesses is held up')
+  const other = guess
+    .replace('192.0.2.7', '192.0.2.9')
+    .replace(credentials, Buffer.from('somebody:wrong').toString('base64'))
+  t.equal((await line.send(other).reply()).status, 401, 'and others are not')
+  line.socket.destroy()
 })
 
 test('a malformed chunk ends the connection, and the upload keeps what came before', async (t) => {
