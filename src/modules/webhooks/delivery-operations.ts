@@ -3,6 +3,7 @@ import { AppError } from '../../lib/errors.ts'
 import type { Page, PageRequest } from '../../lib/page.ts'
 import type { Context } from '../identity/context.ts'
 import { BERTH_ITSELF } from '../identity/context.ts'
+import { createBodyPlaces } from './body-places.ts'
 import { createPayloadReader } from './payload-reader.ts'
 import { type Fields, isSigned, readSender } from './signature.ts'
 import { viewDelivery, type WebhookDeps, type WebhookRecords } from './webhook-record.ts'
@@ -24,6 +25,7 @@ const NO_SECRET = 'whsec_there-is-none'
 export function createDeliveryOperations(deps: WebhookDeps, records: WebhookRecords) {
   const { database, store, system } = deps
   const readPayload = createPayloadReader(system)
+  const places = createBodyPlaces()
 
   const audit = (request: HookRequest, serviceId: string, row: DeliveryRow): void =>
     deps.recordAudit(
@@ -66,10 +68,14 @@ export function createDeliveryOperations(deps: WebhookDeps, records: WebhookReco
     })
 
   return {
-    /** Throws NOT_FOUND when nothing sent to this id can be taken. The id alone, with 62 random bits, proves nothing. */
-    requireReceiver: (id: string): void => {
+    /**
+     * Lets a body of so many bytes (infinite: not known) be received; the result says that it is over. Throws NOT_FOUND when nothing sent to this
+     * id can be taken (the id alone, with 62 random bits, proves nothing), and BUSY.
+     */
+    admitBody: (id: string, bytes: number): (() => void) => {
       const webhook = store.find(id)
       if (!webhook || !deps.findService(webhook.service_id)) throw unknownWebhook()
+      return places.take(id, bytes)
     },
 
     /**

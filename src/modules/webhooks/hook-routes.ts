@@ -1,7 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Static } from 'typebox'
 import type { Server } from '../../http/server.ts'
-import { createBodyPlaces } from './body-places.ts'
 import type { WebhookOperations } from './webhook-operations.ts'
 import { DeliveryReceipt, HookParams } from './webhook-schema.ts'
 
@@ -52,12 +51,10 @@ function addRoute(server: Server, operations: WebhookOperations): void {
 
 /** Before the body is read: who knows no webhook has none of its bytes held, and who knows one holds a bounded number of them. */
 function boundBodies(server: Server, operations: WebhookOperations): void {
-  const places = createBodyPlaces()
   server.addHook('preParsing', async (request: FastifyRequest, reply: FastifyReply) => {
     const { webhook_id: id } = request.params as Static<typeof HookParams>
-    operations.requireReceiver(id)
     const length = Number(request.headers['content-length'] ?? Number.POSITIVE_INFINITY)
     // Also when the client goes away in the middle.
-    reply.raw.once('close', places.take(id, length))
+    reply.raw.once('close', operations.admitBody(id, length))
   })
 }
