@@ -9,7 +9,7 @@ import { type Answer, openApp, type OpenedApp } from '../../support/app.ts'
 import { until } from '../../support/delivery.ts'
 import { githubPush, signedFields } from './payloads.ts'
 
-/** `bodyMs`: the deadline of bodies. */
+/** `bodyMs`: the deadline of bodies, the one wait of half a minute here. */
 async function open(t: Test, bodyMs = 30_000) {
   const real = createSystem()
   const system = {
