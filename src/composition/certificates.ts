@@ -5,6 +5,7 @@ import { createCertificateOperations } from '../modules/certificates/certificate
 import { createOrderRun } from '../modules/certificates/certificate-order.ts'
 import type { ServedName } from '../modules/certificates/certificate-plan.ts'
 import { createCertificateWorker, OrderGone } from '../modules/certificates/certificate-worker.ts'
+import { createPairKeeper } from '../modules/certificates/pair-keeper.ts'
 import { createDnsHook } from '../modules/domains/dns-hook.ts'
 import { serviceHostnames } from '../modules/services/service-hostname.ts'
 import { readRouting } from '../modules/services/service-schema.ts'
@@ -45,10 +46,12 @@ export function composeCertificates(base: Base, { audit, secrets }: Access, traf
       return domain ? traffic.labelOf(domain.service_id) : ''
     },
   })
-  const shared = { database: state.database, store, system, recordAudit: audit.record, listNames, enabled }
+  const files = traffic.ingress.certificates
+  const pairs = createPairKeeper(files, store.listFileIds)
+  const database = state.database
+  const shared = { database, store, system, recordAudit: audit.record, files, pairs, listNames, enabled }
   const keeper = createCertificateWorker({
     ...shared,
-    files: traffic.ingress.certificates,
     stagingFirst: config.acme_staging_first,
     openServer: accounts.open,
     forgetAccount: accounts.forget,
@@ -64,8 +67,6 @@ export function composeCertificates(base: Base, { audit, secrets }: Access, traf
   })
   const operations = createCertificateOperations({
     ...shared,
-    files: traffic.ingress.certificates,
-    writing: keeper.writing,
     projectExists: (id) => stores.projects.find(id) !== undefined,
     claimedNames: (projectId) =>
       projectId === null

@@ -23,7 +23,7 @@ import {
 } from './certificate-schema.ts'
 import { invalidUpload, readUpload, uploadedRow } from './certificate-upload.ts'
 import type { CertificateStore } from './certificate-store.ts'
-import type { PairFiles } from './certificate-worker.ts'
+import type { PairFiles, PairKeeper } from './pair-keeper.ts'
 
 export interface CertificateDeps {
   database: Database
@@ -31,8 +31,7 @@ export interface CertificateDeps {
   system: System
   recordAudit: RecordAudit
   files: PairFiles
-  /** Pairs that are written and not named by a row yet: nobody sweeps them. */
-  writing: Set<string>
+  pairs: PairKeeper
   projectExists: (id: string) => boolean
   /** Hostnames that are served. */
   listNames: () => ServedName[]
@@ -139,9 +138,7 @@ export function createCertificateOperations(deps: CertificateDeps) {
           'certificate',
           `is for ${facts.hostnames.join(', ')}, none of which is a domain here`,
         )
-      const fileId = await deps.files.write(pair)
-      deps.writing.add(fileId)
-      try {
+      return await deps.pairs.keep(pair, async (fileId) => {
         const row = database.transact(() => {
           requireIn(context.actor, 'certificates.write', projectId)
           if (projectId !== null && !deps.projectExists(projectId)) throw new AppError('NOT_FOUND')
@@ -157,9 +154,7 @@ export function createCertificateOperations(deps: CertificateDeps) {
         })
         await deps.publish()
         return again(row.id)
-      } finally {
-        deps.writing.delete(fileId)
-      }
+      })
     },
 
     /** Removes an uploaded certificate; when it resolves nobody is shown it any more. Throws CONFLICT for one that Berth obtained. */

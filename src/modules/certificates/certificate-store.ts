@@ -69,6 +69,14 @@ export function createCertificateStore(database: Database) {
     /** Every certificate, oldest first, for the workers. */
     listAll: (): CertificateRow[] => all('SELECT * FROM certificates ORDER BY id'),
 
+    /** The files that are in use. */
+    listFileIds: (): Set<string> =>
+      new Set(
+        database
+          .all<{ file_id: string }>('SELECT file_id FROM certificates WHERE file_id IS NOT NULL')
+          .map((row) => row.file_id),
+      ),
+
     /** Certificates that a caller may see, newest first. */
     list: (
       filter: { projects: readonly string[] | 'all'; node: boolean },

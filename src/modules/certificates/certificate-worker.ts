@@ -10,15 +10,8 @@ import { covers, readChain, readPair, renewalId } from './certificate-pair.ts'
 import { chooseCertificates, planCertificates, type ServedName } from './certificate-plan.ts'
 import type { CertificateRow, OrderStage } from './certificate-schema.ts'
 import type { CertificateChange, CertificateStore } from './certificate-store.ts'
+import type { PairFiles, PairKeeper } from './pair-keeper.ts'
 import { infoPause, renewalTime, retryPause, suggestedTime } from './renewal.ts'
-
-/** Where chains and keys are kept, sealed: the ingress opens them from there. */
-export interface PairFiles {
-  write(pair: Obtained): Promise<string>
-  read(id: string): Promise<Obtained | undefined>
-  remove(id: string): Promise<void>
-  list(): Promise<string[]>
-}
 
 export interface CertificateWorkerDeps {
   database: Database
@@ -26,6 +19,7 @@ export interface CertificateWorkerDeps {
   system: System
   recordAudit: RecordAudit
   files: PairFiles
+  pairs: PairKeeper
   /** The hostnames that are served at this moment. */
   listNames: () => ServedName[]
   /** Certificates are obtained at all. */
@@ -85,15 +79,6 @@ export function createCertificateWorker(deps: CertificateWorkerDeps) {
     )
   }
 
-  /** Removes the pairs that no row names: what a crash or a deletion left. */
-  const sweep = async (): Promise<void> => {
-    const kept = await files.list()
-    const named = new Set(store.listAll().map((row) => row.file_id))
-    for (const id of kept) if (!named.has(id) && !writing.has(id)) await files.remove(id)
-  }
-  /** Written, and not named by a row yet. */
-  const writing = new Set<string>()
-
   const attempt = async (row: CertificateRow, signal: AbortSignal): Promise<void> => {
     try {
       const server = await deps.openServer(row.stage)
@@ -124,10 +109,8 @@ export function createCertificateWorker(deps: CertificateWorkerDeps) {
       store.change(row.id, { ...done, stage: 'production', next_attempt_at: now })
       return
     }
-    const id = await files.write(pair)
-    writing.add(id)
-    try {
-      const renewMs = renewalTime(Date.parse(facts.not_before), Date.parse(facts.not_after), jitter(system))
+    const renewMs = renewalTime(Date.parse(facts.not_before), Date.parse(facts.not_after), jitter(system))
+    await deps.pairs.keep(pair, (id) =>
       database.transact(() => {
         const kept = store.change(row.id, {
           ...done,
@@ -138,10 +121,8 @@ export function createCertificateWorker(deps: CertificateWorkerDeps) {
         })
         if (kept)
           record(deps.recordAudit, row.file_id === null ? 'obtainCertificate' : 'renewCertificate', row)
-      })
-    } finally {
-      writing.delete(id)
-    }
+      }),
+    )
   }
 
   const fail = (row: CertificateRow, error: unknown): void => {
@@ -229,11 +210,10 @@ export function createCertificateWorker(deps: CertificateWorkerDeps) {
         )
         await publish()
       }
-      await sweep()
+      await deps.pairs.sweep()
     },
     /** Publishes the choice of this moment; resolves when the ingress serves it. */
     publish,
-    writing,
   }
 }
 

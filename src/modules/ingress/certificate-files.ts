@@ -14,6 +14,8 @@ import { systemCodeOf } from '../../lib/errors.ts'
 
 /** Chains and private keys on disk, sealed, at 0600: the one place where they are kept. Workers open them from there. */
 export interface CertificateFiles {
+  /** The id that a pair is kept under, from what is in it. */
+  idOf(pair: CertificatePair): string
   /** Keeps a pair and gives its id; the same pair again changes nothing. It is not served before `publishCertificates` names it. */
   write(pair: CertificatePair): Promise<string>
   /** Opens a pair; undefined when there is none with this id. Throws when its file was changed. */
@@ -27,6 +29,7 @@ export interface CertificateFiles {
 /** The pairs below `directory`, that of the ingress; `key` gives the data plane's key once it is known. */
 export function createCertificateFiles(directory: string, key: () => Buffer): CertificateFiles {
   return {
+    idOf: certificateIdOf,
     write: async (pair) => {
       const id = certificateIdOf(pair)
       await writeDurableFile(certificatePath(directory, id), sealCertificate(pair, key()))

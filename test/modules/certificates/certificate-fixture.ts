@@ -13,11 +13,8 @@ import { type Obtained, createOrderRun } from '../../../src/modules/certificates
 import type { ServedName } from '../../../src/modules/certificates/certificate-plan.ts'
 import type { CertificateRow, OrderStage } from '../../../src/modules/certificates/certificate-schema.ts'
 import { createCertificateStore } from '../../../src/modules/certificates/certificate-store.ts'
-import {
-  createCertificateWorker,
-  OrderGone,
-  type PairFiles,
-} from '../../../src/modules/certificates/certificate-worker.ts'
+import { createCertificateWorker, OrderGone } from '../../../src/modules/certificates/certificate-worker.ts'
+import { createPairKeeper, type PairFiles } from '../../../src/modules/certificates/pair-keeper.ts'
 import type { DnsHook } from '../../../src/modules/domains/dns-hook.ts'
 import { createSecrets } from '../../../src/modules/secrets/secrets.ts'
 import { openDatabase } from '../../../src/store/database.ts'
@@ -95,6 +92,7 @@ export async function openCertificates(t: Test, options: FixtureOptions = {}) {
       system,
       recordAudit: (_, { action }) => void audited.push(action),
       files,
+      pairs: createPairKeeper(files, store.listFileIds),
       listNames: () => names,
       enabled: true,
       stagingFirst: options.stagingFirst ?? false,
@@ -147,14 +145,18 @@ export async function openCertificates(t: Test, options: FixtureOptions = {}) {
   }
 }
 
+function idOf(pair: Obtained): string {
+  return createHash('sha256').update(pair.chain_pem).digest('hex')
+}
+
 function memoryFiles(): PairFiles & { pairs: Map<string, Obtained> } {
   const pairs = new Map<string, Obtained>()
   return {
     pairs,
+    idOf,
     write: async (pair) => {
-      const id = createHash('sha256').update(pair.chain_pem).digest('hex')
-      pairs.set(id, pair)
-      return id
+      pairs.set(idOf(pair), pair)
+      return idOf(pair)
     },
     read: async (id) => pairs.get(id),
     remove: async (id) => void pairs.delete(id),
