@@ -158,7 +158,12 @@ export const SETTINGS = {
     'How long replaced replicas may keep WebSockets and other upgraded connections.',
   ),
   image_private_ranges: read.ranges('Private addresses and ranges that images may come from; no others.'),
-  keep_releases: read.integer(10, 1, 1000, 'Earlier releases of a service whose images are kept.'),
+  keep_releases: read.integer(
+    10,
+    1,
+    1000,
+    'Earlier releases of a service whose images are kept, and as many ended canaries.',
+  ),
   node_base_image: read.text(
     'Base image with Node.js for folders without a Dockerfile. Without it Berth assembles one of its own runtime.',
     255,

@@ -206,7 +206,7 @@ export async function composeDelivery(
     takeUpload: uploads.takeUpload,
     requireUnfrozen: freezes.requireUnfrozen,
     library,
-    requireImage: check.requireImage,
+    imageCheck: check,
     gitAllowsHttp: config.git_allow_http,
     hasImage: async (id) => (await runtime.findImage(id)) !== undefined,
     deploymentsChanged: engine.worker.nudge,

@@ -9,7 +9,7 @@ import type { Base } from './base.ts'
 import type { RegistryPart } from './registry.ts'
 
 /** Images that somebody else made: from where they come, and what is shown to get them. */
-export function composeImages(base: Base, { secrets, audit }: Access, registry: RegistryPart) {
+export function composeImages(base: Base, { secrets, audit, identity }: Access, registry: RegistryPart) {
   const { config, system, stores, state } = base
   const images = createImageSource({
     ask: createAskUpstream(createAddressRule(config.image_private_ranges)),
@@ -20,11 +20,12 @@ export function composeImages(base: Base, { secrets, audit }: Access, registry: 
     writerFor: (repository, token) =>
       createImageWriter({ protocol: registry.protocol, system, repository, token }),
     isOwnHost: registry.entry.isOwn,
-    hasProject: (name) => stores.projects.findByName(name) !== undefined,
+    projectIdOf: (name) => stores.projects.findByName(name)?.id,
+    mayPull: (userId, projectId) => identity.userMay(userId, 'registry.pull', projectId),
   })
   return {
     images,
-    check: createImageCheck({ images, projectIdOf: (name) => stores.projects.findByName(name)?.id }),
+    check: createImageCheck({ images }),
     registries: createExternalRegistryOperations({
       database: state.database,
       system,

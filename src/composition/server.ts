@@ -105,7 +105,8 @@ export function composeServer(
       hostnamesOf: (id) => stores.domains.hostnamesOf(id, 'all'),
     },
     cancelDeployments: delivery.deployments.cancelOfService,
-    requireSource: images.check.requireSource,
+    settleSource: images.check.settleSource,
+    noteOnSource: images.check.noteOn,
     hideImages: (service) => {
       const own = new Set(stores.deployments.listIdsOfService(service.id))
       registry.images.hideRepositories(service, (deploymentId) => own.has(deploymentId))

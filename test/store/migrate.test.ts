@@ -156,3 +156,30 @@ test("Berth's own schema is made of valid steps", async (t) => {
   )
   database.close()
 })
+
+test("images that were named before rights were kept stay those of this node, on nobody's right", async (t) => {
+  const { file } = await folders(t)
+  const database = openDatabase(file)
+  const steps = readMigrations(OWN)
+  const step = steps.findIndex(({ name }) => name.includes('pull-rights'))
+  migrate(database, steps.slice(0, step), file)
+  const now = { created_at: '2026-01-01', updated_at: '2026-01-01' }
+  for (const name of ['shop', 'other'])
+    database.run(
+      `INSERT INTO projects (id, name, description, revision, created_at, updated_at) VALUES ($name, $name, '', 1, $created_at, $updated_at)`,
+      { name, ...now },
+    )
+  const sources = ['other/base:v1', 'postgres:17', 'otherwise/base', 'other.example.com/base']
+  for (const image of sources)
+    database.run(
+      `INSERT INTO services (id, project_id, name, source, build, config, routing, replicas, desired_state, revision, created_at, updated_at)
+       VALUES ($image, 'shop', $image, $source, '{}', '{}', '{}', 1, 'running', 1, $created_at, $updated_at)`,
+      { image, source: JSON.stringify({ type: 'external_image', image, auto_deploy: true }), ...now },
+    )
+  migrate(database, steps, file)
+  const rights = database.all(
+    "SELECT id, json_extract(source, '$.pull_right') AS pull_right FROM services WHERE pull_right IS NOT NULL",
+  )
+  t.same(rights, [{ id: 'other/base:v1', pull_right: '{"project_id":"other","user_id":null}' }])
+  database.close()
+})

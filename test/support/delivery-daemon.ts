@@ -204,7 +204,7 @@ export function bootDaemon(world: DeliveryWorld) {
       if (world.policy.frozen) throw new AppError('DEPLOYS_FROZEN')
     },
     library,
-    requireImage: () => {},
+    imageCheck: { nameImage: (_, __, named) => named, takeImage: (_, __, named) => named },
     gitAllowsHttp: false,
     hasImage: async (id) => (await runtime.findImage(id)) !== undefined,
     deploymentsChanged: engine.worker.nudge,
@@ -269,7 +269,8 @@ export function bootDaemon(world: DeliveryWorld) {
     observe: intents.observe,
     redeploy: deployments.redeployService,
     cancelDeployments: deployments.cancelOfService,
-    requireSource: () => {},
+    settleSource: (_actor, _projectId, source) => source,
+    noteOnSource: () => undefined,
     hideImages: (service) => {
       const own = stores.deployments.listIdsOfService(service.id)
       images.hideRepositories(service, (id) => own.includes(id))

@@ -137,6 +137,8 @@ export async function openWorld(given: Partial<DeliverySettings> = {}) {
   /** Images of somebody else's registry: where their tags lead. */
   const upstream = new Map<string, string>()
   const imageSource: ImageSource = {
+    projectOf: () => undefined,
+    mayTake: () => true,
     locate: (_, { image }) => {
       const reference = readImageReference(image)
       return { kind: 'external', reference, registry: undefined, text: image }

@@ -1,6 +1,6 @@
 import { isAppError } from '../../lib/errors.ts'
 import type { ImageSource } from '../registries/image-source.ts'
-import type { ServiceSummary } from '../services/service-schema.ts'
+import { namedBy, type ServiceSummary } from '../services/service-schema.ts'
 import type { DeploymentTrigger } from './deployment-schema.ts'
 import type { DeploymentImageStore } from './deployment-image-store.ts'
 
@@ -23,7 +23,8 @@ export function createAutoDeploy(deps: AutoDeployDeps): (signal: AbortSignal) =>
     if (source.type !== 'external_image' || !source.auto_deploy || !('image' in source)) return
     // Whoever stopped a service does not want a push to start it.
     if (service.desired_state !== 'running') return
-    const place = deps.images.locate(service.project_id, { image: source.image, registry_id: null })
+    // It throws, too, when the right to pull of whoever set this has gone; the service says so.
+    const place = deps.images.locate(service.project_id, namedBy(source))
     if (place.kind !== 'own') return
     const digest = await deps.images.resolve(place, signal).catch(() => undefined)
     if (digest === undefined || deps.store.findPushed(service.id) === digest) return

@@ -60,11 +60,15 @@ export function createCanaryOperations(
   }
 
   return {
-    /** Changes the share of the canary; when this returns, requests are shared so. Throws NOT_FOUND when there is none. */
+    /**
+     * Changes the share of the canary; when this returns, requests are shared so. Throws NOT_FOUND when there is none, DEPLOYS_FROZEN for a
+     * larger share during a freeze: 99 % of the requests are as good as all.
+     */
     setCanary: async (context: Context, serviceId: string, percent: number): Promise<Canary> => {
       database.transact(() => {
         const service = requireCanaryOf(context, serviceId)
         const { canary_deployment_id: deployment_id } = service
+        if (percent > (service.canary_percent ?? 0)) deps.requireUnfrozen(service.project_id)
         deps.services.setCanary(serviceId, { deployment_id, percent }, system.nowIso())
         audit(context, 'setCanary', service, { percent })
       })
@@ -76,9 +80,7 @@ export function createCanaryOperations(
 
     /** Deploys the release of the canary, which ends when that is live. Nothing is built. Throws NOT_FOUND, and what deployments throw. */
     promoteCanary: (context: Context, serviceId: string) => {
-      const { canary_deployment_id, project_id } = requireCanaryOf(context, serviceId)
-      // In form it is a rollback, which a freeze would let pass.
-      deps.requireUnfrozen(project_id)
+      const { canary_deployment_id } = requireCanaryOf(context, serviceId)
       return create(context, serviceId, { type: 'rollback', deployment_id: canary_deployment_id })
     },
 

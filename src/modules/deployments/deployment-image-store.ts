@@ -16,18 +16,19 @@ export function createDeploymentImageStore(database: Database) {
 
     /**
      * Gives up the images of releases that are not kept any more: neither live, nor a canary, nor under way, nor among the `keep` newest images of other
-     * releases of their service, nor the image that was built last, from whose layers the next build starts.
+     * releases of their service, nor the image that was built last, from whose layers the next build starts. Releases that were only canaries are
+     * counted by themselves: however many were tried, none takes the place of a release that was live.
      */
     forgetExpiredImages: (keep: number) =>
       database.run(
         `WITH releases AS (
-           SELECT service_id, image, max(number) AS newest FROM deployments
+           SELECT service_id, image, max(number) AS newest, min(canary_percent IS NOT NULL) AS is_canary FROM deployments
            WHERE image IS NOT NULL AND status IN ('Healthy', 'Inactive', 'Stopped') GROUP BY service_id, image
          ), live AS (
            SELECT deployments.image FROM deployments JOIN services
              ON deployments.id IN (services.live_deployment_id, services.canary_deployment_id)
          ), ranked AS (
-           SELECT image, row_number() OVER (PARTITION BY service_id ORDER BY newest DESC) AS place FROM releases
+           SELECT image, row_number() OVER (PARTITION BY service_id, is_canary ORDER BY newest DESC) AS place FROM releases
            WHERE image NOT IN (SELECT image FROM live WHERE image IS NOT NULL)
          ), built_last AS (
            SELECT image, max(number) FROM deployments WHERE image IS NOT NULL GROUP BY service_id

@@ -83,6 +83,12 @@ export function createDeploymentRecords(deps: DeploymentRecordDeps) {
     })
   }
 
+  /** Whether a freeze lets it pass: what was live before may always come back. A canary never was; making it live is a deployment like any other. */
+  const isReturn = ({ source }: Pick<DeploymentRow, 'source'>): boolean => {
+    const target = source.type === 'rollback' ? store.find(source.deployment_id) : undefined
+    return target !== undefined && target.canary_percent === null
+  }
+
   return {
     requireService,
 
@@ -120,8 +126,7 @@ export function createDeploymentRecords(deps: DeploymentRecordDeps) {
       const skips = [...skipped, ...skippedBy(plan, how)]
       const service = deps.services.find(serviceId)
       if (!service) throw new AppError('NOT_FOUND')
-      // What worked before may always come back.
-      if (!overridesFreeze && plan.source.type !== 'rollback') deps.requireUnfrozen(service.project_id)
+      if (!overridesFreeze && !isReturn(plan)) deps.requireUnfrozen(service.project_id)
       if (canaryPercent !== null) requireCanary(service, plan.config)
       const number = store.nextNumber(service.id)
       for (const other of store.listOpenOfService(service.id)) {

@@ -1,7 +1,7 @@
 import { type Static, Type } from 'typebox'
 import { EXAMPLE_ID } from '../../http/schema.ts'
 import type { ActorRecord } from '../identity/actor.ts'
-import type { ServiceBuild, ServiceConfig } from '../services/service-schema.ts'
+import type { PullRight, ServiceBuild, ServiceConfig } from '../services/service-schema.ts'
 
 export const DEPLOYMENT_STATES = [
   'Pending',
@@ -43,7 +43,7 @@ export type DeploymentSource =
       submodules: boolean
     }
   /** With a `registry_id` the image is what follows the host of that external registry. */
-  | { type: 'external_image'; image: string; registry_id: string | null }
+  | { type: 'external_image'; image: string; registry_id: string | null; pull_right?: PullRight }
   | { type: 'redeploy' | 'rollback'; deployment_id: string; number: number }
 
 /** What of a repository a release was built from. Null: not known. */

@@ -11,6 +11,7 @@ import { createMemberOperations, type MemberOperations } from './member-operatio
 import { createMemberStore } from './member-store.ts'
 import { createPasswords, type Passwords } from './password.ts'
 import { createPrincipals, type Principals } from './principal.ts'
+import type { Permission } from './permissions.ts'
 import { createRoleOperations, type RoleOperations } from './role-operations.ts'
 import { createRoleStore } from './role-store.ts'
 import { createSessionOperations, type SessionOperations } from './session-operations.ts'
@@ -35,6 +36,8 @@ export interface IdentityOperations {
   authenticate: Authenticate
   /** For tokens that are derived from others: the registry's. */
   principals: Principals
+  /** Whether a user has a permission in a project at this moment; not when they have gone. */
+  userMay(userId: string, permission: Permission, projectId: string): boolean
   users: UserOperations
   sessions: SessionOperations
   tokens: TokenOperations
@@ -56,6 +59,15 @@ export function createIdentity(deps: IdentityDeps): IdentityOperations {
   const roles = createRoleStore(database)
   const idempotency = createIdempotency({ database, system, adminToken: deps.adminToken })
   const shared = { database, system, record }
+  const principals = createPrincipals({
+    system,
+    users,
+    sessions,
+    tokens,
+    members,
+    roles,
+    sessionIdleSeconds: settings.session_idle_seconds,
+  })
 
   return {
     authenticate: createAuthenticator({
@@ -72,15 +84,11 @@ export function createIdentity(deps: IdentityDeps): IdentityOperations {
         record({ actor, request_id: null, client_address }, { action: 'useInstallAdminToken' })
       },
     }),
-    principals: createPrincipals({
-      system,
-      users,
-      sessions,
-      tokens,
-      members,
-      roles,
-      sessionIdleSeconds: settings.session_idle_seconds,
-    }),
+    principals,
+    userMay: (user_id, permission, projectId) => {
+      const whole = { user_id, token_id: null, session_id: null, user_revision: null }
+      return principals.actorOf(whole)?.can(permission, projectId) === true
+    },
     users: createUserOperations({ ...shared, passwords, users, sessions, tokens, members }),
     sessions: createSessionOperations({
       ...shared,

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http'
+import { DIGEST } from '../../lib/image-reference.ts'
 import type { ImageWriter } from '../registry/image-writer.ts'
 import type { Upstream, UpstreamManifest } from './upstream.ts'
 import { UpstreamFailed } from '../../lib/upstream-failed.ts'
@@ -81,11 +82,23 @@ interface Document {
 function parse(bytes: Buffer): Document {
   try {
     const document = JSON.parse(bytes.toString()) as unknown
-    if (typeof document === 'object' && document !== null) return document
+    if (isDocument(document)) return document
   } catch {
     // Told of below.
   }
   throw new UpstreamFailed('the registry answers with what is no manifest')
+}
+
+/** Digests become parts of paths here and there, so what is none goes no further. */
+function isDocument(value: unknown): value is Document {
+  if (typeof value !== 'object' || value === null) return false
+  const { config, layers = [], manifests = [] } = value as Record<keyof Document, unknown>
+  if (!Array.isArray(layers) || !Array.isArray(manifests)) return false
+  const all: unknown[] = [...(config === undefined ? [] : [config]), ...layers, ...manifests]
+  return all.every((each) => {
+    const { digest } = (each ?? {}) as Partial<Record<string, unknown>>
+    return typeof digest === 'string' && DIGEST.test(digest)
+  })
 }
 
 /** The entries of an index that run here; of several variants all, so that the engine has its choice. */

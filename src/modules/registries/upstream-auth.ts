@@ -23,7 +23,8 @@ export function readChallenges(headers: readonly string[]): Challenge[] {
   const text = headers.join(', ')
   return starts.map((start, index) => {
     const rest = text.slice(start.index + start[0].length, starts[index + 1]?.index)
-    const parameters = [...rest.matchAll(/([a-z_]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s",]+))/gi)].map(
+    // The boundary keeps it linear: without it a long word is read again from each of its letters.
+    const parameters = [...rest.matchAll(/\b([a-z_]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s",]+))/gi)].map(
       ([, name = '', quoted, bare = '']) => [
         name.toLowerCase(),
         quoted === undefined ? bare : quoted.replaceAll(/\\(.)/g, '$1'),

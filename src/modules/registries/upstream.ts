@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
+import { DIGEST } from '../../lib/image-reference.ts'
 import type { System } from '../../lib/system.ts'
 import { answerChallenge, type UpstreamCredentials } from './upstream-auth.ts'
 import { readSmall } from './upstream-body.ts'
@@ -133,7 +134,7 @@ export function createUpstream(options: UpstreamOptions): Upstream {
       const answer = await get('HEAD', `manifests/${tag}`, `image ${tag}`, signal)
       answer.resume()
       const told = answer.headers['docker-content-digest']
-      if (typeof told === 'string' && /^sha(256:[0-9a-f]{64}|512:[0-9a-f]{128})$/.test(told)) return told
+      if (typeof told === 'string' && DIGEST.test(told)) return told
       return (await readManifest(tag, signal)).digest
     },
     fetchManifest: readManifest,

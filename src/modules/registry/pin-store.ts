@@ -47,6 +47,14 @@ export function createPinStore(database: Database) {
         { deploymentId },
       ),
 
+    /** Whether a release holds something of the repository under this tag, which Berth gave it. */
+    holdsTag: (repositoryId: number, tag: string): boolean =>
+      database.get(
+        `SELECT 1 FROM registry_tags t JOIN registry_pins n ON n.manifest_id = t.manifest_id AND n.tag = t.name
+         WHERE t.repository_id = $repositoryId AND t.name = $tag`,
+        { repositoryId, tag },
+      ) !== undefined,
+
     /** All deployments that hold something. */
     listHolders: (): string[] =>
       database

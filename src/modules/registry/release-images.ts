@@ -131,8 +131,10 @@ export function createReleaseImages(deps: ReleaseImageDeps): ReleaseImages {
           const pin = pins.find(deploymentId)
           if (!pin) continue
           pins.remove(deploymentId)
-          if (pin.tag === null || pins.holders(pin.repository_id, pin.digest).length > 0) continue
-          if (store.findTag(pin.repository_id, pin.tag)?.digest === pin.digest)
+          if (pin.tag === null) continue
+          // Others may hold the manifest by tags of their own, as each deployment of an unchanged image does: this one goes all the same.
+          const isNeedless = !pins.holdsTag(pin.repository_id, pin.tag)
+          if (isNeedless && store.findTag(pin.repository_id, pin.tag)?.digest === pin.digest)
             store.removeTag(pin.repository_id, pin.tag)
           removeLoose(pin.manifest_id)
         }

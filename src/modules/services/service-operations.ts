@@ -54,9 +54,11 @@ export function createServiceOperations(deps: ServiceDeps) {
     const env = readSentEnv(context.actor, before.project_id, input.env)
     const sealed = env && (await records.sealEnv(env.env))
     const saved = records.save(context, 'services.write', id, action, (service) => {
-      const settings = settle(service)
+      const { source: sent, ...settings } = settle(service)
       requireSamePort(env?.port, settings.config.internal_port, 'env')
-      if (input.source) deps.requireSource(context.actor, service.project_id, settings.source)
+      const source = input.source
+        ? deps.settleSource(context.actor, service.project_id, sent, service.source)
+        : sent
       const name = input.name ?? service.name
       records.requireNameFree(service.project_id, name, id)
       if (input.domains) deps.domains.setHostnames(context, service, input.domains)
@@ -64,6 +66,7 @@ export function createServiceOperations(deps: ServiceDeps) {
       const row = {
         ...service,
         ...settings,
+        source,
         name,
         env_sealed: sealed === undefined ? service.env_sealed : sealed,
       }
@@ -110,7 +113,7 @@ export function createServiceOperations(deps: ServiceDeps) {
       const service = database.transact(() => {
         // It may have gone while the variables were sealed.
         if (!deps.projects.find(projectId)) throw new AppError('NOT_FOUND')
-        deps.requireSource(context.actor, projectId, settings.source)
+        const source = deps.settleSource(context.actor, projectId, settings.source, undefined)
         records.requireNameFree(projectId, input.name)
         const now = system.nowIso()
         const row: ServiceRow = {
@@ -118,6 +121,7 @@ export function createServiceOperations(deps: ServiceDeps) {
           project_id: projectId,
           name: input.name,
           ...settings,
+          source,
           env_sealed: sealed,
           desired_state: 'running',
           live_deployment_id: null,

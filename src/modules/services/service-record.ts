@@ -43,8 +43,18 @@ export interface ServiceDeps {
    * removed in the background, also after a crash.
    */
   removeService: (serviceId: string) => Promise<void>
-  /** Throws VALIDATION_ERROR unless the source can be one of the project's services, and is one that the actor may name. */
-  requireSource: (actor: Actor, projectId: string, source: ServiceSource) => void
+  /**
+   * What the source means for the actor who sends it, instead of the one before. Throws VALIDATION_ERROR unless it can be one of the project's
+   * services, and is one that the actor may name.
+   */
+  settleSource: (
+    actor: Actor,
+    projectId: string,
+    source: ServiceSource,
+    before: ServiceSource | undefined,
+  ) => ServiceSource
+  /** What people should know of a source that is not as it was when it was set. */
+  noteOnSource: (projectId: string, source: ServiceSource) => string | undefined
   /** Takes what the registry has of a service out of sight, inside the transaction that deletes it. */
   hideImages: (service: ServiceSummary) => void
   /** Names of the volumes that a service has. */
@@ -97,7 +107,7 @@ export function createServiceRecords(deps: ServiceDeps) {
       status_reason: statusReason(status, observed),
       canary: viewCanary(service, observed),
       url: deps.urlOf(service),
-      notes: notesOn(service),
+      notes: notesOn(service, deps.noteOnSource(service.project_id, service.source)),
     }
   }
 

@@ -104,6 +104,15 @@ export interface ServiceBuild {
   build_secrets: string[]
 }
 
+/**
+ * Says that an image is of a project of this node, and on whose right it is taken: settled when the image is named, never anew by what projects
+ * there are, and never answered. Null: nobody's, so that someone has to name the image again.
+ */
+export interface PullRight {
+  project_id: string
+  user_id: string | null
+}
+
 /** Where the deployments of a service come from; `service-source.ts` reads what is sent of each kind. */
 export type ServiceSource =
   | { type: 'upload' }
@@ -117,10 +126,26 @@ export type ServiceSource =
       dockerfile_path?: string
       context_path?: string
     }
-  /** In full; a name without a host is a repository of this node when there is such a project, else one of Docker Hub. */
-  | { type: 'external_image'; image: string; auto_deploy: boolean }
+  /** In full; a name without a host is a repository of this node when it has a `pull_right`, else one of Docker Hub. */
+  | { type: 'external_image'; image: string; auto_deploy: boolean; pull_right?: PullRight }
   /** In an external registry of the project. */
   | { type: 'external_image'; registry_id: string; image_ref: string; auto_deploy: boolean }
+
+/** The image that a service's source names. */
+export function namedBy(source: Extract<ServiceSource, { type: 'external_image' }>): {
+  image: string
+  registry_id: string | null
+  pull_right?: PullRight
+} {
+  if (!('image' in source)) return { image: source.image_ref, registry_id: source.registry_id }
+  const { image, pull_right } = source
+  return { image, registry_id: null, ...(pull_right && { pull_right }) }
+}
+
+/** On whose right a source takes an image of this node. */
+export function pullRightOf(source: ServiceSource): PullRight | undefined {
+  return source.type === 'external_image' && 'image' in source ? source.pull_right : undefined
+}
 
 /** How replicas run when nothing else was said. Releases of before a field was there run as if it had this value, so each must change nothing. */
 export const DEFAULT_CONFIG: ServiceConfig = {

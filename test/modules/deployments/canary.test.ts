@@ -199,8 +199,27 @@ test('a service that cannot have two releases at once is told so', async (t) => 
   t.equal(await refusal(service), 'DEPLOYS_FROZEN')
 })
 
-test('a promotion is refused while deployments are frozen', async (t) => {
-  const { world, daemon, service } = await openCanary(t)
+test('a freeze refuses every way to give a canary more, and lets what was live come back', async (t) => {
+  const { world, daemon, service, live, canary } = await openCanary(t)
+  const refused = { code: 'DEPLOYS_FROZEN' }
+  const goTo = (id: string) => daemon.deployments.rollbackService(OPERATOR, service, id)
   world.policy.frozen = true
-  t.throws(() => daemon.deployments.promoteCanary(OPERATOR, service), { code: 'DEPLOYS_FROZEN' })
+  await t.rejects(daemon.deployments.promoteCanary(OPERATOR, service), refused)
+  await t.rejects(goTo(canary), refused, 'a rollback to it is a promotion by another name')
+  await t.rejects(askCanary(world, daemon, service, 90, { type: 'rollback', deployment_id: canary }), refused)
+  await t.rejects(daemon.deployments.setCanary(OPERATOR, service, 99), refused)
+  t.match(await daemon.deployments.setCanary(OPERATOR, service, 1), { percent: 1 }, 'less is let in')
+  t.equal((await over(daemon, (await goTo(live)).id)).status, 'Healthy', 'what was live comes back')
+  t.equal(daemon.stores.deployments.find(canary)?.status, 'Inactive')
+  await t.rejects(goTo(canary), refused, 'an ended canary was never live')
+  world.policy.frozen = false
+  const { id } = await goTo(canary)
+  t.match(
+    await over(daemon, id),
+    { status: 'Healthy', canary_percent: null },
+    'without a freeze it is deployed',
+  )
+  world.policy.frozen = true
+  await over(daemon, (await goTo(live)).id)
+  t.equal((await over(daemon, (await goTo(id)).id)).status, 'Healthy', 'and from then on it may come back')
 })

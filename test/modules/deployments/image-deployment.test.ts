@@ -98,6 +98,7 @@ function autoDeployOf(world: Delivery, daemon: DeliveryDaemon): () => Promise<vo
         tag: '1',
         digest: null,
         text: image,
+        pull_right: null,
       }),
     },
     deploy: (service_id, trigger) =>

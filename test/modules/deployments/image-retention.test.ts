@@ -46,6 +46,20 @@ const TABLE: [title: string, history: Entry[], live: number, keep: number, kept:
     [1, 2, 3, 4],
   ],
   ['what was built last, for its layers', ['Inactive', 'Healthy', 'Cancelled', 'Failed'], 2, 1, [1, 2, 4]],
+  [
+    'releases that were live, however many canaries were tried since',
+    [
+      'Inactive',
+      'Inactive',
+      { status: 'Inactive', canary_percent: 10 },
+      { status: 'Inactive', canary_percent: 10 },
+      { status: 'Inactive', canary_percent: 10 },
+      { status: 'Healthy', image: 'web-5:tag' },
+    ],
+    6,
+    1,
+    [2, 4, 5, 6],
+  ],
   ['what was built last, also before anything was live', ['Failed', 'Failed'], 0, 1, [2]],
 ]
 

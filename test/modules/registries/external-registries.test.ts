@@ -83,34 +83,95 @@ test('a registry that a service uses stays; one of another project cannot be use
   t.equal((await app.send(root, 'DELETE', `${base}/${String(id)}`)).status, 204)
 })
 
-test('an image of this node can be named by who may pull it, and auto_deploy is for its tags', async (t) => {
-  const { app, root, projectId } = await open(t)
+/** A project `shop` with an operator, opal, who may also pull from the project `secret`. */
+async function openSecret(t: Test) {
+  const opened = await open(t)
+  const { app, root, projectId } = opened
   const secret = String((await app.must(root, 'POST', '/v1/projects', { name: 'secret' })).body['id'])
   const { id: user_id } = (
     await app.must(root, 'POST', '/v1/users', { username: 'opal', password: 'a long enough password' })
   ).body
   await app.must(root, 'POST', `/v1/projects/${projectId}/members`, { user_id, role: 'operator' })
+  const members = `/v1/projects/${secret}/members`
   const opal = await app.login('opal')
-  const create = (token: string, name: string, source: object) =>
-    app.send(token, 'POST', '/v1/services', {
-      name,
-      project_id: projectId,
-      source: { type: 'external_image', ...source },
-    })
-  t.equal((await create(opal, 'a', { image: 'shop/base:v1', auto_deploy: true })).status, 201)
-  t.match(await create(opal, 'b', { image: 'secret/base:v1' }), {
-    status: 400,
-    body: { details: [{ field: 'source.image' }] },
+  const sourceOf = (image: string, more: object = {}) => ({
+    source: { type: 'external_image', image, ...more },
   })
-  t.equal((await create(root, 'b', { image: 'secret/base:v1' })).status, 201)
-  t.ok(secret)
+  return {
+    ...opened,
+    secret,
+    opal,
+    sourceOf,
+    grant: () => app.must(root, 'POST', members, { user_id, role: 'viewer' }),
+    revoke: () => app.must(root, 'DELETE', `${members}/${String(user_id)}`),
+    create: (token: string, name: string, image: string, more: object = {}) =>
+      app.send(token, 'POST', '/v1/services', { name, project_id: projectId, ...sourceOf(image, more) }),
+  }
+}
+
+const refusedImage = { status: 400, body: { details: [{ field: 'source.image' }] } }
+
+test('an image of this node can be named by who may pull it, and auto_deploy is for its tags', async (t) => {
+  const { root, opal, create } = await openSecret(t)
+  t.equal((await create(opal, 'a', 'shop/base:v1', { auto_deploy: true })).status, 201)
+  t.equal((await create(root, 'b', 'secret/base:v1', { auto_deploy: true })).status, 201)
   for (const image of ['postgres:17', `shop/base@sha256:${'a'.repeat(64)}`])
-    t.match(await create(root, 'c', { image, auto_deploy: true }), {
+    t.match(await create(root, 'c', image, { auto_deploy: true }), {
       status: 400,
       body: { details: [{ field: 'source.auto_deploy' }] },
     })
-  t.match(await create(root, 'c', { image: 'not an image' }), {
-    status: 400,
-    body: { details: [{ field: 'source.image' }] },
-  })
+  t.match(await create(root, 'c', 'not an image'), refusedImage)
+})
+
+test('to who may not pull from a project its name means what it would if there were none', async (t) => {
+  const { app, root, opal, create } = await openSecret(t)
+  await app.must(root, 'POST', '/v1/projects', { name: 'library' })
+  const answers = async (project: string) => {
+    const plain = await create(opal, `a-${project}`, `${project}/base:v1`)
+    const followed = await create(opal, `b-${project}`, `${project}/base:v1`, { auto_deploy: true })
+    const { status, body } = followed
+    return [plain.status, plain.body['notes'], status, body.error, body.details]
+  }
+  const absent = await answers('absent')
+  t.match(absent, [201, [], 400])
+  t.same(await answers('secret'), absent)
+  t.same(await answers('library'), absent)
+  const official = await create(root, 'c', 'postgres:17', { auto_deploy: true })
+  t.equal(official.status, 400, 'a project "library" takes no images of Docker Hub for itself')
+})
+
+test('a name keeps its meaning whatever projects come and go, and says when nobody may pull it any more', async (t) => {
+  const { app, root, opal, secret, create, grant, revoke, sourceOf } = await openSecret(t)
+  const hub = String((await create(root, 'hub', 'grafana/grafana')).body['id'])
+  await app.must(root, 'POST', '/v1/projects', { name: 'grafana' })
+  const followed = await app.send(root, 'PATCH', `/v1/services/${hub}`, sourceOf('grafana/grafana'))
+  t.match(followed, { status: 200, body: { notes: [] } }, 'sent again it means the same')
+
+  await grant()
+  const made = await create(opal, 'web', 'secret/base:v1', { auto_deploy: true })
+  t.match(made, { status: 201, body: { notes: [] } })
+  t.notMatch(made.text, 'pull_right')
+  const path = `/v1/services/${String(made.body['id'])}`
+  const send = (token: string, image: string, auto_deploy = true) =>
+    app.send(token, 'PATCH', path, sourceOf(image, { auto_deploy }))
+  const notes = async () => (await app.must(root, 'GET', path)).body['notes']
+  const deploy = (token: string) =>
+    app.send(token, 'POST', '/v1/deployments', {
+      service_id: String(made.body['id']),
+      source: { type: 'external_image' },
+    })
+  t.equal((await deploy(opal)).status, 202)
+  await revoke()
+  const suspended = [/^Pushes of its image are not deployed: who named secret\/base:v1 may not pull/]
+  t.match(await notes(), suspended)
+  t.match(await deploy(opal), refusedImage)
+  t.match(await send(opal, 'secret/base:v2'), refusedImage, "it never becomes Docker Hub's unnoticed")
+  t.match(await send(opal, 'secret/base:v1'), { status: 200, body: { notes: suspended } })
+  t.match(await send(root, 'secret/base:v1'), { status: 200, body: { notes: [] } }, 'root takes it over')
+  t.equal((await deploy(root)).status, 202)
+
+  await app.must(root, 'PUT', `/v1/projects/${secret}`, { name: 'hidden' })
+  await app.must(root, 'POST', '/v1/projects', { name: 'secret' })
+  t.match(await notes(), suspended, 'whoever takes over the name of a project takes over no right')
+  t.match(await deploy(root), refusedImage)
 })

@@ -4,9 +4,12 @@ import { join } from 'node:path'
 import { test, type Test } from 'tap'
 import { createAddressRule } from '../../../src/lib/address-rule.ts'
 import type { ExternalRegistryRow } from '../../../src/modules/registries/external-registry-schema.ts'
+import { createAutoDeploy } from '../../../src/modules/deployments/auto-deploy.ts'
 import { createImageSource } from '../../../src/modules/registries/image-source.ts'
+import { readChallenges } from '../../../src/modules/registries/upstream-auth.ts'
 import { createAskUpstream } from '../../../src/modules/registries/upstream-request.ts'
 import { createImageWriter } from '../../../src/modules/registry/image-writer.ts'
+import type { ServiceSummary } from '../../../src/modules/services/service-schema.ts'
 import { noise, RegistryClient } from '../../conformance/registry/registry-client.ts'
 import { startDockerRegistry } from '../../support/docker-registry.ts'
 import { openRegistryApi, PROJECT } from '../../support/registry-api.ts'
@@ -33,6 +36,7 @@ async function open(t: Test, allowed: readonly string[] = ['127.0.0.0/8']) {
     rmSync(dataDir, { recursive: true, force: true })
   })
   const rows = new Map<string, ExternalRegistryRow>()
+  const access = { pullers: new Set<string>(), demo: api.projectId }
   const source = createImageSource({
     ask: createAskUpstream(createAddressRule(allowed)),
     system: { ...api.system, sleep: async () => {} },
@@ -46,7 +50,8 @@ async function open(t: Test, allowed: readonly string[] = ['127.0.0.0/8']) {
     writerFor: (repository, token) =>
       createImageWriter({ protocol: api.registry.protocol, system: api.system, repository, token }),
     isOwnHost: (host) => host === api.host,
-    hasProject: (name) => name === PROJECT,
+    projectIdOf: (name) => (name === PROJECT ? access.demo : undefined),
+    mayPull: (userId, projectId) => projectId === access.demo && access.pullers.has(userId),
   })
   const client = new RegistryClient(api.origin, `Bearer ${await api.mintToken()}`)
   const lines: string[] = []
@@ -67,6 +72,8 @@ async function open(t: Test, allowed: readonly string[] = ['127.0.0.0/8']) {
   return {
     api,
     source,
+    /** Who may pull from the project, and its id. */
+    access,
     client,
     lines,
     obtain,
@@ -320,6 +327,14 @@ test('what is wrong, cut or slow is told apart, and nothing of it stays', async 
     message: /another manifest/,
   })
   await t.rejects(obtain({ image: `${upstream.host}/team/app:none` }), { message: /has no image none/ })
+  for (const broken of [
+    { layers: {} },
+    { layers: [null] },
+    { config: { digest: '../../x/blobs/sha256:0' } },
+  ]) {
+    addManifest(upstream, Buffer.from(JSON.stringify(broken)), TYPES.image, 'broken')
+    await t.rejects(obtain({ image: `${upstream.host}/team/app:broken` }), { message: /what is no manifest/ })
+  }
   let refusals = 0
   upstream.before = (_, response) => {
     refusals += 1
@@ -362,4 +377,61 @@ test("an image of Debian's docker-registry and one of this node are found by the
     kind: 'external',
     text: 'docker.io/grafana/grafana:latest',
   })
+})
+
+test('an image of another project is taken on the right of who named it, only as long as that holds', async (t) => {
+  const { api, access, client, source } = await open(t)
+  const { digest } = await client.pushImage(`${PROJECT}/base`, 'v1')
+  const image = `${PROJECT}/base:v1`
+  const pull_right = { project_id: api.projectId, user_id: 'olive' }
+  const named = { image, registry_id: null, pull_right }
+  const deployed: unknown[] = []
+  const look = async (): Promise<unknown> => {
+    const settings = { type: 'external_image', image, auto_deploy: true, pull_right } as const
+    const web = { id: 'web', project_id: 'elsewhere', desired_state: 'running', source: settings }
+    await createAutoDeploy({
+      listServices: () => [web as ServiceSummary],
+      store: { findPushed: () => undefined },
+      images: source,
+      deploy: async (_, { id }) => deployed.push(id),
+      onError: (error) => void deployed.push(error),
+    })(AbortSignal.timeout(10_000))
+    return deployed.splice(0)
+  }
+  const place = source.locate('elsewhere', named)
+  const to = { repository: 'elsewhere/web', tag: 'release-1', service_id: 'a', onProgress: () => {} }
+  const signal = AbortSignal.timeout(10_000)
+  const isRefused = async (why: string) => {
+    t.same(await look(), [], why)
+    t.equal(source.mayTake(place), false)
+    await t.rejects(source.resolve(place, signal), { message: /may not pull from its project any more/ })
+    await t.rejects(source.obtain(place, digest, to, signal), { name: 'UpstreamFailed' })
+  }
+  await isRefused('olive may not pull')
+  access.pullers.add('olive')
+  t.same(await look(), [digest])
+  t.equal(await source.resolve(place, signal), digest)
+  access.demo = 'another project of that name'
+  await isRefused('her right was to the project, not to whatever has its name')
+  const own = source.locate(api.projectId, named)
+  t.equal(source.mayTake(own), false, 'the same holds for the project itself')
+  access.demo = api.projectId
+  for (const user_id of ['oscar', null]) {
+    const other = { ...named, pull_right: { ...pull_right, user_id } }
+    t.equal(source.mayTake(source.locate('elsewhere', other)), false)
+  }
+  t.match(source.locate('elsewhere', { image, registry_id: null }), { text: `docker.io/${image}` })
+  const here = source.locate('elsewhere', { image: `${api.host}/${image}`, registry_id: null })
+  t.equal(source.mayTake(here), false, 'named by its host and by nobody who may')
+})
+
+test('a challenge is read in time that grows with its length only', (t) => {
+  const read = (rest: string) => readChallenges([`Bearer ${rest}`])
+  t.match(read('realm="https://auth.example.com/token",service=hub'), [
+    { scheme: 'bearer', parameters: { realm: 'https://auth.example.com/token', service: 'hub' } },
+  ])
+  const before = performance.now()
+  read('a'.repeat(100_000))
+  t.ok(performance.now() - before < 2_000, 'seconds for each ten thousand letters, it was')
+  t.end()
 })

@@ -103,6 +103,22 @@ test('what Berth pushed goes with the last release that holds it, unless someone
   })
 })
 
+test('an image that was deployed again and again under tags of its own goes with the last of them', async (t) => {
+  const { api, client, images, status } = await open(t)
+  const tags = ['release-1', 'release-2', 'release-3']
+  const { manifest, digest: same } = await client.pushImage(NAME, 'release-1')
+  const releases = tags.map(() => api.addDeployment())
+  for (const [index, tag] of tags.entries()) {
+    t.equal((await client.putManifest(NAME, tag, manifest)).status, 201)
+    images.pin(releases[index] ?? '', { repository: NAME, digest: same, tag })
+  }
+  const [first = '', second = '', third = ''] = releases
+  images.unpin([first])
+  t.same(await Promise.all(tags.map(status)), [404, 200, 200], 'its tag goes with each')
+  images.unpin([second, third])
+  t.same(await Promise.all([...tags, same].map(status)), [404, 404, 404, 404])
+})
+
 test("a grant is good for its repository, for what it says and for a while, and counts as Berth's own", async (t) => {
   const { api, client, images, system } = await open(t)
   const own = (grant: string) => new RegistryClient(api.origin, `Bearer ${grant}`)

@@ -2,9 +2,10 @@ import { AppError, isAppError } from '../../../lib/errors.ts'
 import { BadImageReference } from '../../../lib/image-reference.ts'
 import type { Runtime } from '../../../runtime/runtime.ts'
 import type { Actor } from '../../identity/actor.ts'
+import type { ImageCheck } from '../../registries/image-check.ts'
 import type { ImagePlace, ImageSource, NamedImage } from '../../registries/image-source.ts'
 import { UpstreamFailed } from '../../../lib/upstream-failed.ts'
-import type { ServiceRow } from '../../services/service-schema.ts'
+import { namedBy, pullRightOf, type ServiceRow } from '../../services/service-schema.ts'
 import type { DeploymentRow, DeploymentTag } from '../deployment-schema.ts'
 import { engineImage } from '../engine-image.ts'
 import type { ReleaseLibrary } from '../release-library.ts'
@@ -18,15 +19,18 @@ import type { Draft } from './source-plan.ts'
 
 export interface ImagePlanDeps {
   settings: ReleaseSettings
-  /** Throws VALIDATION_ERROR for what is no image or is not for this actor. */
-  requireImage: (actor: Actor, projectId: string, named: NamedImage) => void
+  /** What `createImageCheck` answers: both settle on whose right an image of this node is taken. */
+  imageCheck: Pick<ImageCheck, 'nameImage' | 'takeImage'>
 }
 
 /** Plans deployments of an image that somebody else made. */
 export function createImagePlanner(deps: ImagePlanDeps) {
   return async (service: ServiceRow, image: string | undefined, actor: Actor): Promise<Draft> => {
-    const named = image === undefined ? namedBy(service) : { image, registry_id: null }
-    deps.requireImage(actor, service.project_id, named)
+    const { project_id, source } = service
+    const named =
+      image === undefined
+        ? deps.imageCheck.takeImage(actor, project_id, namedByService(service))
+        : deps.imageCheck.nameImage(actor, project_id, { image, registry_id: null }, pullRightOf(source))
     const build = deps.settings.buildFor(service, {})
     const settings = await deps.settings.snapshot(service)
     return () => ({
@@ -38,16 +42,14 @@ export function createImagePlanner(deps: ImagePlanDeps) {
   }
 }
 
-function namedBy({ source }: ServiceRow): NamedImage {
+function namedByService({ source }: ServiceRow): NamedImage {
   if (source.type !== 'external_image')
     throw new AppError('VALIDATION_ERROR', {
       details: [
         { field: 'source.image', message: `is needed: the service has a source of type ${source.type}` },
       ],
     })
-  return 'image' in source
-    ? { image: source.image, registry_id: null }
-    : { image: source.image_ref, registry_id: source.registry_id }
+  return namedBy(source)
 }
 
 export interface ImageFetchDeps {
@@ -143,7 +145,10 @@ export function createTagLook({
       deadline.abort(new UpstreamFailed('the registry does not answer')),
     )
     try {
-      const place = images.locate(deployment.project_id, source)
+      // Who only deploys the release again is told of another project's tag no more than they may know.
+      const { user_id } = deployment.created_by
+      const asked = source.pull_right && { pull_right: { ...source.pull_right, user_id } }
+      const place = images.locate(deployment.project_id, { ...source, ...asked })
       const now = await images.resolve(place, AbortSignal.any([signal, deadline.signal]))
       setTag(deployment.id, { image: place.text, digest: now })
       log(
