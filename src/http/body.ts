@@ -1,18 +1,31 @@
 import type { FastifyInstance } from 'fastify'
+import type { IncomingHttpHeaders } from 'node:http'
 import { AppError } from '../lib/errors.ts'
 
-/** A body of JSON is at most a megabyte: whoever needs longer holds the connection for its own sake. */
-const JSON_BODY_MS = 30_000
+/** A body that is taken as a whole has at most some megabytes: whoever needs longer holds the connection for its own sake. */
+const BODY_MS = 30_000
 
-/** Ends connections on which a JSON body does not arrive. */
+/**
+ * Ends connections on which a body does not arrive, of whatever type and whether anyone wants it. Routes with `streams_body` see themselves
+ * to clients that stall, until they have answered.
+ */
 export function installBodyDeadline(server: FastifyInstance): void {
-  server.addHook('onRequest', async ({ raw, headers }) => {
-    if (raw.complete || !/^application\/json\b/i.test(headers['content-type'] ?? '')) return
-    // No answer: the parser would take the rest of the body behind it and run the handler after all.
-    const cancel = server.system.later(JSON_BODY_MS, () => raw.destroy())
-    raw.once('end', cancel)
-    raw.once('close', cancel)
+  server.addHook('onRequest', async ({ raw, headers, routeOptions }, reply) => {
+    if (raw.complete || !hasBody(headers)) return
+    const begin = (): void => {
+      // No answer: the parser would take the rest of the body behind it and run the handler after all.
+      const cancel = server.system.later(BODY_MS, () => raw.destroy())
+      raw.once('end', cancel)
+      raw.once('close', cancel)
+    }
+    if (routeOptions.config?.streams_body !== true) begin()
+    else reply.raw.once('finish', () => void (raw.complete || begin()))
   })
+}
+
+/** RFC 9112, section 6: a request without either field has no body. */
+function hasBody(headers: IncomingHttpHeaders): boolean {
+  return headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0'
 }
 
 /** Takes JSON only; a route with a raw body adds its own parser inside its own plugin. */

@@ -11,6 +11,8 @@ declare module 'fastify' {
     access?: RouteAccess
     /** Not counted by the rate limit: probes. */
     unlimited?: true
+    /** Reads the body as it comes, and sees itself to a client that stalls. */
+    streams_body?: true
   }
   /** What of OpenAPI's Operation Object stands beside the schemas. */
   interface FastifySchema {

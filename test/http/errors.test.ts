@@ -192,16 +192,30 @@ async function raw(api: Api, bytes: string): Promise<Pick<Answer, 'status' | 'bo
   return { status: Number(first.split(' ')[1]), body: JSON.parse(body) as Answer['body'], headers }
 }
 
-test('a JSON body that does not arrive ends its connection', async (t) => {
+test('a body that does not arrive ends its connection, whatever it is and whoever wants it', async (t) => {
   const real = createSystem()
   const system = { ...real, later: (ms: number, run: () => void) => real.later(ms / 100, run) }
-  const api = await openIdentityApi(t, { system })
+  const api = await openIdentityApi(t, {
+    system,
+    addRoutes: (server) => {
+      server.post('/streams', { config: { access: { public: true }, streams_body: true } }, async () => 'x')
+    },
+  })
   const { port } = new URL(await api.listen())
-  const socket = connect(Number(port), '127.0.0.1')
-  socket.write(
-    'POST /v1/auth/login HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{"user',
-  )
-  t.equal(await text(socket), '', 'without an answer')
+  const cases: [path: string, type: string, answer: RegExp][] = [
+    ['/v1/auth/login', 'application/json', /^$/],
+    ['/v1/auth/login', 'text/plain', /^HTTP\/1\.1 415 /],
+    ['/nothing', 'application/x-tar', /^HTTP\/1\.1 404 /],
+    ['/v1/users', 'application/octet-stream', /^HTTP\/1\.1 401 /],
+    ['/streams', 'application/x-tar', /^HTTP\/1\.1 415 /],
+  ]
+  for (const [path, type, answer] of cases) {
+    const socket = connect(Number(port), '127.0.0.1')
+    socket.write(
+      `POST ${path} HTTP/1.1\r\nhost: x\r\ncontent-type: ${type}\r\ncontent-length: 100\r\n\r\n{"user`,
+    )
+    t.match(await text(socket), answer, `${path} ${type}`)
+  }
 })
 
 test('what is not even HTTP gets the same shape', async (t) => {

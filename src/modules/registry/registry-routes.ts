@@ -45,7 +45,7 @@ export function registryRoutes(server: Server, deps: RegistryRouteDeps): void {
         method: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
         url,
         exposeHeadRoute: false,
-        config: { access: { registry: true } },
+        config: { access: { registry: true }, streams_body: true },
         // Another specification describes it.
         schema: { hide: true },
         handler: async (request, reply) => {

@@ -43,7 +43,13 @@ export interface UploadBody {
 export type UploadOperations = ReturnType<typeof createUploadOperations>
 
 /** A decompressor may take up to 128 MiB for its window, so few archives are read at once; the rest waits in its connection. */
-const RECEIVED_AT_ONCE = { slots: 4, waiting: 64, waitMs: 60_000 }
+const RECEIVED_AT_ONCE = {
+  slots: 4,
+  waiting: 64,
+  waitMs: 60_000,
+  // Of one project: it may send as slowly as it likes.
+  ofOne: { slots: 3, waiting: 32 },
+}
 /** Files take whole blocks of the disk. */
 const BLOCK_BYTES = 4096
 
@@ -111,7 +117,7 @@ export function createUploadOperations(deps: UploadDeps) {
       const leave = (): void => left.abort(new AppError('BUSY', { message: 'The client went away.' }))
       body.stream.once('close', leave)
       try {
-        const release = await slots.acquire(left.signal)
+        const release = await slots.acquire(left.signal, deps.projectOfService(serviceId))
         try {
           return await receive(context, serviceId, body)
         } finally {

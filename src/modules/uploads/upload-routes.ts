@@ -21,7 +21,7 @@ function addRoute(server: Server, operations: UploadOperations): void {
   server.post(
     '/v1/services/:id/uploads',
     {
-      config: { access: { permission: 'uploads.create', of: 'service' } },
+      config: { access: { permission: 'uploads.create', of: 'service' }, streams_body: true },
       schema: {
         operationId: 'createUpload',
         summary: 'Upload the source of a service as an archive, to be deployed once',

@@ -1,4 +1,5 @@
 import { AppError } from '../../lib/errors.ts'
+import { endStalled } from '../../lib/stalled-body.ts'
 import type { System } from '../../lib/system.ts'
 import type { Runtime } from '../../runtime/runtime.ts'
 import type { Database } from '../../store/database.ts'
@@ -56,7 +57,11 @@ export function createVolumeRestore(deps: VolumeRestoreDeps) {
     // Of an earlier attempt that did not end.
     await runtime.removeVolume(name)
     await deps.mounts.ensureVolume(volume, service.project_id, generation)
+<<<<<<< HEAD
     const contents = checkedContents(archive, found, deps.requireRoom)
+=======
+    const contents = checkedContents(format, endStalled(stream, system), found, deps.requireRoom)
+>>>>>>> fixb
     await runtime.writeVolume(name, contents, signal)
     // Last, because what is unpacked into it changes its time.
     await runtime.setVolumeRoot(name, found.root ?? openRoot(system.now()), signal)

@@ -91,7 +91,7 @@ function restoreRoute(server: Server, operations: VolumeOperations): void {
   server.post(
     '/v1/services/:id/volumes/:name/restore',
     {
-      config: { access: { permission: 'volumes.write', of: 'service' } },
+      config: { access: { permission: 'volumes.write', of: 'service' }, streams_body: true },
       schema: {
         operationId: 'restoreVolume',
         summary: 'Let the contents of an archive take the place of those of a volume',

@@ -3,6 +3,7 @@ import { AppError } from '../../lib/errors.ts'
 import type { Page, PageRequest } from '../../lib/page.ts'
 import type { Context } from '../identity/context.ts'
 import { BERTH_ITSELF } from '../identity/context.ts'
+import { createBodyPlaces } from './body-places.ts'
 import { createPayloadReader } from './payload-reader.ts'
 import { type Fields, isSigned, readSender } from './signature.ts'
 import { viewDelivery, type WebhookDeps, type WebhookRecords } from './webhook-record.ts'
@@ -24,6 +25,7 @@ const NO_SECRET = 'whsec_there-is-none'
 export function createDeliveryOperations(deps: WebhookDeps, records: WebhookRecords) {
   const { database, store, system } = deps
   const readPayload = createPayloadReader(system)
+  const places = createBodyPlaces()
 
   const audit = (request: HookRequest, serviceId: string, row: DeliveryRow): void =>
     deps.recordAudit(
@@ -45,16 +47,20 @@ export function createDeliveryOperations(deps: WebhookDeps, records: WebhookReco
     return service === undefined ? {} : { project_id: service.project_id }
   }
 
+  const requireRoom = (webhookId: string): void => {
+    if (store.countPending(webhookId) < MOST_PENDING) return
+    throw new AppError('BUSY', {
+      message: 'Too many deliveries of this webhook wait.',
+      retryAfterSeconds: 30,
+    })
+  }
+
   /** Stores a delivery unless it has arrived before. */
   const keep = (request: HookRequest, serviceId: string, row: DeliveryRow): DeliveryReceipt =>
     database.transact(() => {
       const known = store.findDeliveryByKey(row.webhook_id, row.delivery_key)
       if (known) return { id: known.id, outcome: known.outcome, reason: known.reason, duplicate: true }
-      if (row.outcome === 'pending' && store.countPending(row.webhook_id) >= MOST_PENDING)
-        throw new AppError('BUSY', {
-          message: 'Too many deliveries of this webhook wait.',
-          retryAfterSeconds: 30,
-        })
+      if (row.outcome === 'pending') requireRoom(row.webhook_id)
       store.insertDelivery(row)
       audit(request, serviceId, row)
       database.afterCommit(deps.deliveriesChanged)
@@ -62,6 +68,16 @@ export function createDeliveryOperations(deps: WebhookDeps, records: WebhookReco
     })
 
   return {
+    /**
+     * Lets a body of so many bytes (infinite: not known) be received; the result says that it is over. Throws NOT_FOUND when nothing sent to this
+     * id can be taken (the id alone, with 62 random bits, proves nothing), and BUSY.
+     */
+    admitBody: (id: string, bytes: number): (() => void) => {
+      const webhook = store.find(id)
+      if (!webhook || !deps.findService(webhook.service_id)) throw unknownWebhook()
+      return places.take(id, bytes)
+    },
+
     /**
      * Takes what a forge sends. The answer comes after it is stored; a crash from then on loses nothing. Throws NOT_FOUND alike for an id that
      * does not exist and for a signature that does not fit.
@@ -71,8 +87,7 @@ export function createDeliveryOperations(deps: WebhookDeps, records: WebhookReco
       const sender = readSender(request.fields)
       const { secret = NO_SECRET } = webhook ? await deps.secrets.open(webhook.secret_sealed) : {}
       const fits = isSigned(sender?.provider ?? 'github', request.fields, request.body, secret, system.now())
-      if (!webhook || !fits || !sender || !deps.findService(webhook.service_id))
-        throw new AppError('NOT_FOUND', { message: 'There is no webhook with this id and this secret.' })
+      if (!webhook || !fits || !sender || !deps.findService(webhook.service_id)) throw unknownWebhook()
       const isForm = /^application\/x-www-form-urlencoded\b/i.test(
         String(request.fields['content-type'] ?? ''),
       )
@@ -91,6 +106,7 @@ export function createDeliveryOperations(deps: WebhookDeps, records: WebhookReco
         reason: skipped ?? null,
         deployment_id: null,
         replays_id: null,
+        tries: 0,
         received_at: now,
         finished_at: skipped === undefined ? null : now,
       })
@@ -121,6 +137,7 @@ export function createDeliveryOperations(deps: WebhookDeps, records: WebhookReco
         if (!original) throw new AppError('NOT_FOUND')
         if (original.push === null)
           throw new AppError('CONFLICT', { message: 'Only pushes can be replayed.' })
+        requireRoom(webhookId)
         const newId = system.newId()
         const row: DeliveryRow = {
           ...original,
@@ -130,6 +147,7 @@ export function createDeliveryOperations(deps: WebhookDeps, records: WebhookReco
           reason: null,
           deployment_id: null,
           replays_id: original.replays_id ?? original.id,
+          tries: 0,
           received_at: system.nowIso(),
           finished_at: null,
         }
@@ -145,6 +163,10 @@ export function createDeliveryOperations(deps: WebhookDeps, records: WebhookReco
         return viewDelivery(row)
       }),
   }
+}
+
+function unknownWebhook(): AppError {
+  return new AppError('NOT_FOUND', { message: 'There is no webhook with this id and this secret.' })
 }
 
 const PUSHES = /^(push|push hook|tag push hook|system hook)$/i

@@ -1,14 +1,11 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { Static } from 'typebox'
 import type { Server } from '../../http/server.ts'
-import { AppError } from '../../lib/errors.ts'
 import type { WebhookOperations } from './webhook-operations.ts'
 import { DeliveryReceipt, HookParams } from './webhook-schema.ts'
 
 /** Pushes of a thousand commits have a few megabytes. */
 const MAX_BODY = 8 * 1024 ** 2
-const SMALL_BODY = 256 * 1024
-/** Large bodies that may be on their way at once: anyone can send them. */
-const MOST_LARGE = 4
 
 /** Where forges send to. */
 export function hookRoutes(server: Server, operations: WebhookOperations): void {
@@ -18,7 +15,7 @@ export function hookRoutes(server: Server, operations: WebhookOperations): void 
     scope.addContentTypeParser('*', { parseAs: 'buffer', bodyLimit: MAX_BODY }, (_request, body, done) =>
       done(null, body),
     )
-    boundLargeBodies(scope)
+    boundBodies(scope, operations)
     addRoute(scope, operations)
   })
 }
@@ -33,7 +30,7 @@ function addRoute(server: Server, operations: WebhookOperations): void {
         operationId: 'receiveWebhook',
         summary: 'Where GitHub, GitLab, Gitea and Forgejo send pushes to',
         description:
-          'The body is signed with the secret of the webhook: X-Hub-Signature-256, X-Forgejo-Signature or X-Gitea-Signature, webhook-signature or X-Gitlab-Token. It is stored before it is answered. An unknown id and a wrong signature are answered alike.',
+          'The body is signed with the secret of the webhook: X-Hub-Signature-256, X-Forgejo-Signature or X-Gitea-Signature, webhook-signature or X-Gitlab-Token. It is stored before it is answered. An unknown id and a wrong signature are answered alike, the former before the body is read.',
         tags: ['webhooks'],
         params: HookParams,
         consumes: ['*/*'],
@@ -52,15 +49,12 @@ function addRoute(server: Server, operations: WebhookOperations): void {
   )
 }
 
-function boundLargeBodies(server: Server): void {
-  const large = new Set<FastifyRequest>()
-  const leave = (request: FastifyRequest): void => void large.delete(request)
+/** Before the body is read: who knows no webhook has none of its bytes held, and who knows one holds a bounded number of them. */
+function boundBodies(server: Server, operations: WebhookOperations): void {
   server.addHook('preParsing', async (request: FastifyRequest, reply: FastifyReply) => {
+    const { webhook_id: id } = request.params as Static<typeof HookParams>
     const length = Number(request.headers['content-length'] ?? Number.POSITIVE_INFINITY)
-    if (length <= SMALL_BODY) return
-    if (large.size >= MOST_LARGE) throw new AppError('BUSY', { retryAfterSeconds: 10 })
-    large.add(request)
     // Also when the client goes away in the middle.
-    reply.raw.once('close', () => leave(request))
+    reply.raw.once('close', operations.admitBody(id, length))
   })
 }

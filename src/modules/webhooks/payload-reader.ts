@@ -8,7 +8,7 @@ export type ReadPayload = (body: Buffer, isForm: boolean) => Promise<ReturnType<
 
 /** JSON of this size takes a millisecond or two; what is larger is read in a thread of its own. */
 const SMALL_BYTES = 256 * 1024
-const TIMEOUT_MS = 30_000
+const TIMEOUT_MS = 20_000
 
 /** Reads payloads without holding up the event loop. */
 export function createPayloadReader(system: System): ReadPayload {

@@ -151,6 +151,8 @@ export interface DeliveryRow {
   reason: string | null
   deployment_id: string | null
   replays_id: string | null
+  /** How often it was acted on and met an error that may pass. */
+  tries: number
   received_at: string
   finished_at: string | null
 }

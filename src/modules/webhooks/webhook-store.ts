@@ -7,7 +7,7 @@ type StoredWebhook = Omit<WebhookRow, 'enabled' | 'filter' | 'created_by'> & {
   filter: string
   created_by: string
 }
-type StoredDelivery = Omit<DeliveryRow, 'push'> & { push: string | null }
+type StoredDelivery = Omit<DeliveryRow, 'push'> & { push: string | null; next_try_at?: string | null }
 
 export type WebhookStore = ReturnType<typeof createWebhookStore>
 
@@ -78,9 +78,9 @@ export function createWebhookStore(database: Database) {
     insertDelivery: (row: DeliveryRow): boolean =>
       database.run(
         `INSERT INTO webhook_deliveries (id, webhook_id, delivery_key, provider, event, push, outcome, reason, deployment_id,
-           replays_id, received_at, finished_at)
+           replays_id, tries, received_at, finished_at)
          VALUES ($id, $webhook_id, $delivery_key, $provider, $event, $push, $outcome, $reason, $deployment_id,
-           $replays_id, $received_at, $finished_at)
+           $replays_id, $tries, $received_at, $finished_at)
          ON CONFLICT (webhook_id, delivery_key) DO NOTHING`,
         { ...row, push: row.push === null ? null : JSON.stringify(row.push) },
       ) === 1,
@@ -103,22 +103,41 @@ export function createWebhookStore(database: Database) {
         { webhookId },
       )?.count ?? 0,
 
-    /** What is to be acted on, oldest first. */
-    listPending: (limit: number): DeliveryRow[] =>
+    /** What is to be acted on: the oldest of each webhook, then the second of each, and so on; none has to wait for all of another. */
+    listDue: (now: string, limit: number): DeliveryRow[] =>
       database
         .all<StoredDelivery>(
-          "SELECT * FROM webhook_deliveries WHERE outcome = 'pending' ORDER BY id LIMIT $limit",
-          {
-            limit,
-          },
+          `SELECT webhook_deliveries.* FROM webhook_deliveries JOIN (
+             SELECT id, row_number() OVER (PARTITION BY webhook_id ORDER BY id) AS turn FROM webhook_deliveries
+             WHERE outcome = 'pending' AND (next_try_at IS NULL OR next_try_at <= $now) ORDER BY turn, id LIMIT $limit
+           ) USING (id) ORDER BY turn, id`,
+          { now, limit },
         )
         .map(readDelivery),
+
+    /** Lets a pending delivery wait after an error that may pass. */
+    postpone: (id: string, nextTryAt: string): void => {
+      database.run(
+        "UPDATE webhook_deliveries SET tries = tries + 1, next_try_at = $nextTryAt WHERE id = $id AND outcome = 'pending'",
+        { id, nextTryAt },
+      )
+    },
+
+    /** Whether one of the newest pushes of the same ref that came after this one has been deployed. */
+    isOvertaken: ({ id, webhook_id: webhookId, push }: DeliveryRow): boolean =>
+      database.get(
+        `SELECT 1 FROM (
+           SELECT push FROM webhook_deliveries
+           WHERE webhook_id = $webhookId AND id > $id AND outcome = 'deployed' ORDER BY id DESC LIMIT 20
+         ) WHERE json_extract(push, '$.ref') = $ref`,
+        { webhookId, id, ref: push?.ref ?? null },
+      ) !== undefined,
 
     /** Deliveries of a webhook, newest first; without the paths of their pushes, which may be long. */
     listDeliveries: (webhookId: string, page: PageRequest): Page<DeliveryRow> => {
       const rows = database.all<StoredDelivery>(
         `SELECT id, webhook_id, delivery_key, provider, event, json_remove(push, '$.paths') AS push, outcome, reason, deployment_id,
-           replays_id, received_at, finished_at FROM webhook_deliveries
+           replays_id, tries, received_at, finished_at FROM webhook_deliveries
          WHERE webhook_id = $webhookId AND ($after IS NULL OR id < $after)
          ORDER BY id DESC LIMIT $limit`,
         { webhookId, after: page.after ?? null, limit: page.limit + 1 },
@@ -164,6 +183,7 @@ function readWebhook(row: StoredWebhook): WebhookRow {
   }
 }
 
-function readDelivery(row: StoredDelivery): DeliveryRow {
-  return { ...row, push: row.push === null ? null : (JSON.parse(row.push) as DeliveryRow['push']) }
+function readDelivery(stored: StoredDelivery): DeliveryRow {
+  const { next_try_at: _, push, ...row } = stored
+  return { ...row, push: push === null ? null : (JSON.parse(push) as DeliveryRow['push']) }
 }

@@ -186,3 +186,21 @@ test('slots let in so many, the next in order, and refuse a queue that is too lo
   }
   await t.rejects(createSlots(impatient, { slots: 0, waiting: 1, waitMs: 1 }).acquire(idle), { code: 'BUSY' })
 })
+
+test('one owner has no more than its share of the slots, and the others pass it by', async (t) => {
+  const limits = { slots: 3, waiting: 4, waitMs: 60_000, ofOne: { slots: 2, waiting: 1 } }
+  const slots = createSlots(createSystem(), limits)
+  const { signal } = new AbortController()
+  const [first] = [await slots.acquire(signal, 'one'), await slots.acquire(signal, 'one')]
+  const entered: string[] = []
+  const waiting = slots.acquire(signal, 'one').then(() => entered.push('one'))
+  await t.rejects(slots.acquire(signal, 'one'), { code: 'BUSY' }, 'nor of the row')
+  const leave = await slots.acquire(signal, 'two')
+  const second = slots.acquire(signal, 'two').then(() => entered.push('two'))
+  leave()
+  await second
+  t.same(entered, ['two'])
+  first?.()
+  await waiting
+  t.same(entered, ['two', 'one'])
+})

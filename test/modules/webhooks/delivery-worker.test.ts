@@ -1,6 +1,7 @@
 import { test } from 'tap'
 import { AppError } from '../../../src/lib/errors.ts'
 import { createTriggerStore } from '../../../src/modules/deployments/trigger-store.ts'
+import type { System } from '../../../src/lib/system.ts'
 import { actingFor } from '../../../src/modules/identity/context.ts'
 import { actOnDeliveries } from '../../../src/modules/webhooks/delivery-worker.ts'
 import { DEFAULT_FILTER, type DeliveryRow } from '../../../src/modules/webhooks/webhook-schema.ts'
@@ -53,6 +54,7 @@ function bind(world: Delivery, daemon: DeliveryDaemon, serviceId: string) {
         reason: null,
         deployment_id: null,
         replays_id: null,
+        tries: 0,
         received_at: world.system.nowIso(),
         finished_at: null,
       }
@@ -60,7 +62,7 @@ function bind(world: Delivery, daemon: DeliveryDaemon, serviceId: string) {
       return row.id
     },
     find: (id: string) => store.findDelivery(webhook_id, id),
-    act: (overrides: { deploy?: Deploy } = {}) =>
+    act: (overrides: { deploy?: Deploy; system?: System } = {}) =>
       actOnDeliveries(
         {
           system: world.system,
@@ -73,6 +75,15 @@ function bind(world: Delivery, daemon: DeliveryDaemon, serviceId: string) {
         new AbortController().signal,
       ),
     deploy,
+  }
+}
+
+/** A clock that stands still until it is moved. */
+function stoppedClock(world: Delivery): { system: System; skip: (seconds: number) => void } {
+  let at = world.system.now()
+  return {
+    system: { ...world.system, now: () => at, nowIso: () => new Date(at).toISOString() },
+    skip: (seconds) => void (at += seconds * 1000),
   }
 }
 
@@ -115,6 +126,7 @@ test('a crash between the deployment and its record makes no second deployment',
     }),
   )
   t.equal(hook.find(id)?.outcome, 'pending')
+  world.system.skip(20_000)
   await hook.act()
   t.equal(hook.find(id)?.outcome, 'deployed')
   t.equal(daemon.stores.deployments.listByService(service, null, 10).length, 1)
@@ -143,8 +155,87 @@ test('a refusal ends a delivery; other errors leave it, and hold up no other', a
   await daemon.services.deleteService({ ...actingFor(world.project.id, 'services.write', 'x') }, service, {
     keepImages: false,
   })
+  world.system.skip(20_000)
   await hook.act()
   t.notOk(hook.find(first)?.outcome === 'pending')
+})
+
+test('the pushes of a webhook that cannot be deployed now keep those of no other waiting', async (t) => {
+  const world = await openDelivery(t)
+  const daemon = world.boot()
+  const [one, two] = [
+    await addService(world, daemon, 'one', { source: SOURCE }),
+    await addService(world, daemon, 'two', { source: SOURCE }),
+  ]
+  const [stuck, other] = [bind(world, daemon, one), bind(world, daemon, two)]
+  const waiting = Array.from({ length: 120 }, (_, nth) => stuck.deliver(String(nth), 'a'.repeat(40)))
+  const pushed = other.deliver('one', 'b'.repeat(40))
+  const acted: string[] = []
+  const deploy: Deploy = async (service, _push, delivery) => {
+    acted.push(delivery.id)
+    if (service.id === one) throw new Error('not now')
+    return 'a deployment'
+  }
+  const { system, skip } = stoppedClock(world)
+  await t.rejects(stuck.act({ deploy, system }), { message: 'not now' })
+  t.match(other.find(pushed), { outcome: 'deployed' })
+  t.equal(acted.indexOf(pushed), 1, 'in its turn')
+  t.equal(acted.length, 121, 'each once')
+  await stuck.act({ deploy, system })
+  t.equal(acted.length, 121, 'and not again at once')
+  for (const seconds of [10, 20]) {
+    skip(seconds)
+    await t.rejects(stuck.act({ deploy, system }))
+  }
+  t.equal(acted.length, 121 + 2 * 120)
+  skip(3600)
+  await stuck.act({ deploy, system })
+  t.match(stuck.find(waiting[0] ?? ''), { outcome: 'failed', reason: /internal error/ })
+})
+
+test('a push that can be deployed only after a later one of its ref is left out', async (t) => {
+  const world = await openDelivery(t)
+  const daemon = world.boot()
+  const hook = bind(world, daemon, await addService(world, daemon, 'web', { source: SOURCE }))
+  const [first, tag, second] = [
+    hook.deliver('one', 'a'.repeat(40)),
+    hook.deliver('two', 'b'.repeat(40), 'refs/heads/other'),
+    hook.deliver('three', 'c'.repeat(40)),
+  ]
+  const deployed: string[] = []
+  const deploy: Deploy = async (_service, { commit }, delivery) => {
+    if (delivery.id === first && delivery.tries === 0) throw new Error('not now')
+    deployed.push(commit)
+    return 'a deployment'
+  }
+  const { system, skip } = stoppedClock(world)
+  await t.rejects(hook.act({ deploy, system }))
+  skip(20)
+  await hook.act({ deploy, system })
+  t.match(hook.find(first), { outcome: 'skipped', reason: /later push to the same ref/ })
+  t.same(deployed, ['c'.repeat(40)])
+  t.equal(hook.find(tag)?.outcome, 'skipped')
+  t.equal(hook.find(second)?.outcome, 'deployed')
+})
+
+test('a delivery on which no verdict can be given ends, too', async (t) => {
+  const world = await openDelivery(t)
+  const daemon = world.boot()
+  const service = await addService(world, daemon, 'web', { source: SOURCE })
+  const hook = bind(world, daemon, service)
+  const id = hook.deliver('one', 'a'.repeat(40))
+  world.database.run(
+    "UPDATE services SET source = json_set(source, '$.repo_url', 'nonsense') WHERE id = $service",
+    {
+      service,
+    },
+  )
+  const { system, skip } = stoppedClock(world)
+  await t.rejects(hook.act({ system }))
+  t.equal(hook.find(id)?.outcome, 'pending')
+  skip(2 * 3600)
+  await hook.act({ system })
+  t.equal(hook.find(id)?.outcome, 'failed')
 })
 
 test('old deliveries go, pending ones stay', async (t) => {

@@ -1,11 +1,23 @@
 import { readFile } from 'node:fs/promises'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { connect } from 'node:net'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { type Test, test } from 'tap'
-import { type Answer, openApp } from '../../support/app.ts'
+import { createSystem } from '../../../src/lib/system.ts'
+import { type Answer, openApp, type OpenedApp } from '../../support/app.ts'
+import { until } from '../../support/delivery.ts'
 import { githubPush, signedFields } from './payloads.ts'
 
-async function open(t: Test) {
-  const app = await openApp({ environment: { BERTH_CONTROL_DOMAIN: 'berth.example.com' } })
+/** `bodyMs`: the deadline of bodies, the one wait of half a minute here. */
+async function open(t: Test, bodyMs = 30_000) {
+  const real = createSystem()
+  const system = {
+    ...real,
+    later: (ms: number, run: () => void) => real.later(ms === 30_000 ? bodyMs : ms, run),
+  }
+  const environment = { BERTH_CONTROL_DOMAIN: 'berth.example.com' }
+  const app = await openApp({ system, environment })
   t.teardown(app.close)
   const root = await app.bootstrap()
   const service = String(
@@ -173,4 +185,56 @@ test('a push of many commits is read off the loop, and what is too large is refu
   })
   const huge = 'x'.repeat(9 * 1024 ** 2)
   t.equal((await send(huge, signedFields('github', huge, hook.secret, 'huge'))).status, 413)
+})
+
+/** Begins to send bodies to a webhook and leaves each at one byte; answers what comes back until their connections end. */
+async function stall(
+  app: OpenedApp,
+  id: string,
+  lengths: readonly number[],
+): Promise<() => Promise<string[]>> {
+  const { port } = new URL(await app.server.listen({ port: 0, host: '127.0.0.1' }))
+  const answers = lengths.map((length) => {
+    const socket = connect(Number(port), '127.0.0.1')
+    socket.write(
+      `POST /v1/hooks/${id} HTTP/1.1\r\nhost: x\r\ncontent-type: text/plain\r\ncontent-length: ${length}\r\n\r\n{`,
+    )
+    return text(socket)
+  })
+  return () => Promise.all(answers)
+}
+
+const LARGE = JSON.stringify({ ...githubPush(), padding: 'x'.repeat(300_000) })
+
+test('whoever knows no webhook takes no place of its bodies', async (t) => {
+  const { app, hook, send } = await open(t)
+  const lengths = Array.from({ length: 80 }, (_, nth) => (nth % 2 === 0 ? 300_000 : 1000))
+  let begun = 0
+  app.server.server.on('request', () => void (begun += 1))
+  const answers = await stall(app, '0192f0c1-7a00-7000-8000-000000000001', lengths)
+  await until('all have begun', () => begun === lengths.length)
+  t.equal((await send(LARGE, signedFields('github', LARGE, hook.secret, 'large'))).status, 202)
+  t.equal((await send(BODY, signedFields('github', BODY, hook.secret, 'small'))).status, 202)
+  app.server.server.closeAllConnections()
+  for (const answer of await answers()) t.match(answer, /^HTTP\/1\.1 404 /)
+})
+
+test('bodies that do not arrive block their own webhook only, and for a bounded time', async (t) => {
+  const { app, root, url, hook, send } = await open(t, 2000)
+  const made = (await app.must(root, 'POST', url, {})).body
+  const other = { id: String(made['id']), secret: String(made['secret']) }
+  const push = async ({ id, secret }: typeof hook, key: string) =>
+    (await send(LARGE, signedFields('github', LARGE, secret, key), id)).status
+  let underWay = 0
+  app.server.server.on('request', (_request: IncomingMessage, response: ServerResponse) => {
+    underWay += 1
+    response.once('close', () => void (underWay -= 1))
+  })
+  const answers = await stall(app, hook.id, [300_000, 300_000])
+  await until('both have begun', () => underWay === 2)
+  t.equal(await push(hook, 'one'), 503)
+  t.equal(await push(other, 'one'), 202)
+  t.same(await answers(), ['', ''], 'without an answer')
+  await until('the server has seen the end, too', () => underWay === 0)
+  t.equal(await push(hook, 'two'), 202)
 })
