@@ -31,23 +31,15 @@ const ROOM_STEP = 64 * 1024 ** 2
  * container that it unpacks in. Throws BAD_ARCHIVE.
  */
 export function checkedContents(
-<<<<<<< HEAD
-  { format, stream }: SentArchive,
-=======
   format: ArchiveFormat,
   body: AsyncIterable<Buffer>,
->>>>>>> fixb
   found: RestoreSummary,
   requireRoom: (bytes: number) => Promise<void>,
 ): Readable {
   const check = async function* (): AsyncGenerator<Buffer, void, undefined> {
     const reader = new ArchiveReader({ ofVolume: true })
     let room = 0
-<<<<<<< HEAD
-    for await (const chunk of decodeArchive(format, stream as AsyncIterable<Buffer>)) {
-=======
     for await (const chunk of decodeArchive(format, body)) {
->>>>>>> fixb
       for (const event of reader.push(chunk)) {
         if (event.type !== 'entry') continue
         const { entry } = event

@@ -48,7 +48,7 @@ export function createVolumeRestore(deps: VolumeRestoreDeps) {
   const fill = async (
     volume: VolumeRow,
     service: ServiceRow,
-    archive: SentArchive,
+    { format, stream }: SentArchive,
     signal: AbortSignal,
   ): Promise<RestoreCount> => {
     const generation = volume.generation + 1
@@ -57,11 +57,7 @@ export function createVolumeRestore(deps: VolumeRestoreDeps) {
     // Of an earlier attempt that did not end.
     await runtime.removeVolume(name)
     await deps.mounts.ensureVolume(volume, service.project_id, generation)
-<<<<<<< HEAD
-    const contents = checkedContents(archive, found, deps.requireRoom)
-=======
     const contents = checkedContents(format, endStalled(stream, system), found, deps.requireRoom)
->>>>>>> fixb
     await runtime.writeVolume(name, contents, signal)
     // Last, because what is unpacked into it changes its time.
     await runtime.setVolumeRoot(name, found.root ?? openRoot(system.now()), signal)
