@@ -25,24 +25,34 @@ export interface ServiceRemovalDeps {
 /**
  * The body of a worker: removes what services that are being deleted left behind. Their containers go by the reconciler, because nobody wants
  * them any more; when they are gone, so do images, volumes, logs, the project's network if it was the last service, and then the row. A crash anywhere
- * leaves the row, and the next run goes on.
+ * leaves the row, and the next run goes on. One that fails does not hold up the others; its error is thrown at the end.
  */
 export async function removeDeletedServices(deps: ServiceRemovalDeps, signal: AbortSignal): Promise<void> {
+  const failures: unknown[] = []
   for (const service of deps.listDeleting()) {
     if (signal.aborted) return
-    await deps.endDeployments(service.id)
-    const containers = await deps.runtime.listContainers({ [LABELS.service]: service.id })
-    const others = containers.filter(({ labels }) => labels[LABELS.kind] === 'release_command')
-    for (const { name } of others) await deps.runtime.removeContainer(name)
-    if (containers.length > others.length) continue
-    if (!(await removeImages(deps, service.id))) continue
-    if (!(await deps.removeVolumes(service.id))) continue
-    await deps.removeLogs(service.id)
-    if (deps.countByProject(service.project_id) === 1)
-      await removeNetwork(deps.runtime, deps.networkOf(service.project_id))
-    deps.removeRow(service)
-    deps.removed(service.id)
+    try {
+      await removeDeleted(deps, service)
+    } catch (error) {
+      failures.push(error)
+    }
   }
+  if (failures.length > 0) throw failures[0]
+}
+
+async function removeDeleted(deps: ServiceRemovalDeps, service: ServiceSummary): Promise<void> {
+  await deps.endDeployments(service.id)
+  const containers = await deps.runtime.listContainers({ [LABELS.service]: service.id })
+  const others = containers.filter(({ labels }) => labels[LABELS.kind] === 'release_command')
+  for (const { name } of others) await deps.runtime.removeContainer(name)
+  if (containers.length > others.length) return
+  if (!(await removeImages(deps, service.id))) return
+  if (!(await deps.removeVolumes(service.id))) return
+  await deps.removeLogs(service.id)
+  if (deps.countByProject(service.project_id) === 1)
+    await removeNetwork(deps.runtime, deps.networkOf(service.project_id))
+  deps.removeRow(service)
+  deps.removed(service.id)
 }
 
 async function removeImages(
