@@ -41,17 +41,21 @@ const LAST_STREAM_ID = 2 ** 31 - 1
 /** Speaks HTTP/2 on encrypted connections that agreed on it. */
 export function createHttp2Front(context: WorkerContext, peerOf: (socket: TLSSocket) => Peer): Http2Front {
   const sessions = new Set<Http2Session>()
+  let draining = false
   return {
     accept: (socket) => {
       const session = new Http2Session(context, socket, peerOf(socket), () => sessions.delete(session))
       sessions.add(session)
       context.counters.connections += 1
+      // Its handshake was under way when the end was announced to the others.
+      if (draining) session.announceEnd()
     },
     openSessions: () => sessions.size,
     tick: (now) => {
       for (const session of sessions) session.tick(now)
     },
     beginDrain: () => {
+      draining = true
       for (const session of sessions) session.announceEnd()
     },
     closeIdle: () => {

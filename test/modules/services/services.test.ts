@@ -287,6 +287,7 @@ test('workloads are one short row a service', async (t) => {
       project_name: 'mine',
       name: 'web',
       status: 'Degraded',
+      status_reason: null,
       replicas: 2,
       healthy_replicas: 1,
       url: 'http://web.mine.localhost:8080/',
