@@ -11,7 +11,8 @@ test('docs/configuration.md shows every setting with its default, as src/config.
 
 test('every BERTH_ variable that README.md and the pages of docs/ name exists', async (t) => {
   const known = new Set(Object.keys(SETTINGS).map((key) => `BERTH_${key.toUpperCase()}`))
-  for (const name of ['CONFIG_FILE', 'URL', 'TOKEN', 'CONTEXT', 'TEST_RACE_SECONDS']) known.add(`BERTH_${name}`)
+  for (const name of ['CONFIG_FILE', 'URL', 'TOKEN', 'CONTEXT', 'TEST_RACE_SECONDS'])
+    known.add(`BERTH_${name}`)
   for (const file of [
     'README.md',
     'docs/configuration.md',
