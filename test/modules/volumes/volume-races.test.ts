@@ -93,6 +93,30 @@ test('a backup that is about to read a volume keeps it, though a restore takes i
   t.same([...world.volumes.keys()], [world.nameOf(3)])
 })
 
+test("a deleted service's volumes wait for the start of a replica, and for who reads them", async (t) => {
+  const world = openVolumes(t)
+  const name = world.nameOf(1)
+  const { promise: held, resolve: letGo } = Promise.withResolvers<void>()
+  const { promise: reached, resolve: tell } = Promise.withResolvers<void>()
+  const starting = world.start(() => (tell(), held))
+  await reached
+  const removing = world.removeOfService()
+  await Promise.race([removing, delay(20)])
+  t.ok(world.volumes.has(name), 'a start that was let in before has its volume')
+  const read = holdUp(world, 'readVolume', name)
+  const backingUp = world.operations.backupVolume(OPERATOR, 'web', 'data', never)
+  await read.reached
+  letGo()
+  t.equal(await starting, true)
+  t.equal(await removing, false, 'a backup is about to read it')
+  t.ok(world.volumes.has(name))
+  read.letGo()
+  const { stream } = await backingUp
+  await stream.toArray()
+  t.equal(await world.removeOfService(), true)
+  t.same([...world.volumes.keys()], [])
+})
+
 test('a backup that cannot be audited hands out nothing', async (t) => {
   const world = openVolumes(t)
   await world.start()

@@ -6,7 +6,7 @@ import { createSystem } from '../../../src/lib/system.ts'
 import { createVolumeHolds } from '../../../src/modules/volumes/volume-holds.ts'
 import { createVolumeMounts } from '../../../src/modules/volumes/volume-mounts.ts'
 import { createVolumeOperations } from '../../../src/modules/volumes/volume-operations.ts'
-import { removeVolumes } from '../../../src/modules/volumes/volume-removal.ts'
+import { removeVolumes, removeVolumesOfService } from '../../../src/modules/volumes/volume-removal.ts'
 import { engineName } from '../../../src/modules/volumes/volume-schema.ts'
 import { createVolumeStore } from '../../../src/modules/volumes/volume-store.ts'
 import { createFakeRuntime } from '../../../src/runtime/fake-runtime.ts'
@@ -77,5 +77,7 @@ export function openVolumes(t: Test) {
       ),
     /** One run of the worker. */
     remove: () => removeVolumes({ runtime, store, holds }, never),
+    /** What the deletion of the service does. */
+    removeOfService: () => removeVolumesOfService({ runtime, holds, mounts }, 'web'),
   }
 }
