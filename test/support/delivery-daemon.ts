@@ -302,7 +302,7 @@ export function bootDaemon(world: DeliveryWorld) {
     mounts: volumes,
     holds,
     syncVolume: createVolumeSync(runtime, (directory) => world.disk.sync(directory)),
-    sizes: { measure: async () => null },
+    sizes: { measure: async (directories) => directories.map(() => null) },
     recordAudit: (_, entry) => void world.audited.push(entry),
     findService: stores.services.find,
     listReleases: ({ id }) => stores.deployments.listInUse(id),
