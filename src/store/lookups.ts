@@ -8,8 +8,8 @@ export interface Lookups {
   forget(): void
 }
 
-/** About a mebibyte of short rows. */
-const MOST = 4000
+/** Of short rows: four mebibytes, and more layers and tags than a busy node is asked for between two writes. */
+const MOST = 12_000
 
 export function createLookups(): Lookups {
   const found = new Map<string, Map<string, unknown>>()

@@ -18,6 +18,8 @@ export const PIECES_TAKEN = 2
 /** Gathers a body in blocks and passes them on, holding the client back when the taker is slow. */
 export class BodyIntake implements BodySink {
   received = 0
+  /** How often the client was held back. */
+  holds = 0
   readonly finished: Promise<number>
   readonly #source: BodySource
   readonly #take: TakePiece
@@ -80,6 +82,8 @@ export class BodyIntake implements BodySink {
 
   /** Ends the intake as if the client had gone. */
   giveUp(error: AppError): void {
+    // What is left is the taker's work.
+    if (this.#ended) return
     this.#finish({ error })
     this.#source.destroy()
   }
@@ -131,6 +135,7 @@ export class BodyIntake implements BodySink {
     this.#taking += 1
     if (this.#taking >= PIECES_TAKEN && !this.#isHeld && !this.#ended) {
       this.#isHeld = true
+      this.holds += 1
       this.#source.pause()
     }
     try {

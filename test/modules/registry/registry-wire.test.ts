@@ -247,6 +247,21 @@ test('a client that takes nothing of a download for minutes loses it, a slow one
   const silent = wire()
   silent.send('POST /v2/token HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\ngrant_type=')
   await silent.closed()
+  mostMs = 100
+  const drip = wire()
+  drip.send(`POST /v2/${PROJECT}/wire/blobs/uploads/ HTTP/1.1\r\n${authorization}Content-Length: 0\r\n\r\n`)
+  const location = /\r\nlocation: *([^\r]+)/i.exec((await drip.reply()).head)?.[1] ?? ''
+  drip.send(`PATCH ${location} HTTP/1.1\r\n${authorization}Content-Length: 1000000\r\n\r\n`)
+  const timer = setInterval(() => drip.socket.write('xx'), 2)
+  await drip.closed()
+  clearInterval(timer)
+  const after = wire()
+  after.send(`GET ${location} HTTP/1.1\r\n${authorization}\r\n`)
+  t.match(
+    (await after.reply()).head,
+    /\r\nrange: 0-[1-9]/i,
+    'what drop by drop came is kept, its connection is not',
+  )
   t.same(api.problems, [])
 })
 
