@@ -1,5 +1,4 @@
 import type { Database } from '../../store/database.ts'
-import { HIDDEN } from './registry-store.ts'
 
 /** A manifest that a release runs from. */
 export interface Pin {
@@ -11,13 +10,6 @@ export interface Pin {
   digest: string
   /** The tag that Berth gave; null: the image is someone else's. */
   tag: string | null
-}
-
-/** A tag that no release holds anything by. */
-export interface UnheldTag {
-  repository_id: number
-  project_id: string
-  tag: string
 }
 
 export type PinStore = ReturnType<typeof createPinStore>
@@ -62,23 +54,6 @@ export function createPinStore(database: Database) {
          WHERE t.repository_id = $repositoryId AND t.name = $tag`,
         { repositoryId, tag },
       ) !== undefined,
-
-    /**
-     * The tags that begin so and that no release holds anything by, of the repositories whose ids are above `from` and not above `to`; undefined
-     * when no repository has an id above `from`. Hidden ones are left out.
-     */
-    listUnheldTags: (prefix: string, from: number, to: number): UnheldTag[] | undefined => {
-      if (!database.get('SELECT 1 FROM registry_repositories WHERE id > $from LIMIT 1', { from }))
-        return undefined
-      return database.all(
-        `SELECT r.id AS repository_id, r.project_id, t.name AS tag FROM registry_repositories r
-         JOIN registry_tags t ON t.repository_id = r.id AND t.name > $prefix AND t.name < $prefix || char(127)
-         WHERE r.id > $from AND r.id <= $to AND r.path < '${HIDDEN}' AND NOT EXISTS (
-           SELECT 1 FROM registry_pins n WHERE n.manifest_id = t.manifest_id AND n.tag = t.name)
-         ORDER BY r.id, t.name`,
-        { prefix, from, to },
-      )
-    },
 
     /** All deployments that hold something. */
     listHolders: (): string[] =>

@@ -36,8 +36,8 @@ export interface ReleaseImages {
   listPinned(): string[]
   /** Inside the caller's transaction: lets go of it; what Berth alone pushed and nobody needs any more goes too. */
   unpin(deploymentIds: readonly string[]): void
-  /** See `PinStore`. */
-  listUnheldTags: PinStore['listUnheldTags']
+  /** See `RegistryStore`. */
+  listUnheldTags: RegistryStore['listUnheldTags']
   /** Inside the caller's transaction: removes a tag unless a release holds something by it, and the image that nobody needs any more. */
   removeUnheldTag(repositoryId: number, tag: string): void
   /**
@@ -144,7 +144,7 @@ export function createReleaseImages(deps: ReleaseImageDeps): ReleaseImages {
         }
       }),
 
-    listUnheldTags: pins.listUnheldTags,
+    listUnheldTags: store.listUnheldTags,
 
     removeUnheldTag: (repositoryId, tag) => {
       if (pins.holdsTag(repositoryId, tag)) return
