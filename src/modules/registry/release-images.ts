@@ -36,6 +36,10 @@ export interface ReleaseImages {
   listPinned(): string[]
   /** Inside the caller's transaction: lets go of it; what Berth alone pushed and nobody needs any more goes too. */
   unpin(deploymentIds: readonly string[]): void
+  /** See `RegistryStore`. */
+  listUnheldTags: RegistryStore['listUnheldTags']
+  /** Inside the caller's transaction: removes a tag unless a release holds something by it, and the image that nobody needs any more. */
+  removeUnheldTag(repositoryId: number, tag: string): void
   /**
    * Inside the caller's transaction: takes a deleted service's repositories out of everyone's sight, unless a release of another service
    * holds an image of theirs. Its own releases keep what they hold until `removeHidden`.
@@ -139,6 +143,14 @@ export function createReleaseImages(deps: ReleaseImageDeps): ReleaseImages {
           removeLoose(pin.manifest_id)
         }
       }),
+
+    listUnheldTags: store.listUnheldTags,
+
+    removeUnheldTag: (repositoryId, tag) => {
+      if (pins.holdsTag(repositoryId, tag)) return
+      const manifest = manifests.findByTag(repositoryId, tag)
+      if (store.removeTag(repositoryId, tag) && manifest) removeLoose(manifest.id)
+    },
 
     hideRepositories: ({ id, project_id, name }, isOwn) => {
       for (const repository of store.listUnder(project_id, name)) {
