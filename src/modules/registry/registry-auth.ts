@@ -1,8 +1,8 @@
 import { createHmac } from 'node:crypto'
 import { AppError } from '../../lib/errors.ts'
 import type { System } from '../../lib/system.ts'
+import { looksLikeToken } from '../../lib/token-prefix.ts'
 import { type Actor, type Authenticate, createSystemActor } from '../identity/actor.ts'
-import { TOKEN_PREFIXES } from '../identity/credential.ts'
 import type { Principal, Principals } from '../identity/principal.ts'
 import type { SessionOperations } from '../identity/session-operations.ts'
 import { type Caller, CATALOG } from './caller.ts'
@@ -106,7 +106,7 @@ export function createRegistryAuth(deps: RegistryAuthDeps) {
     const { username, password } = basic
     const proven = fromToken(clues, password)
     // A token that has ended is no guess at a password: it must not lock its owner out.
-    if (proven || isToken(password)) return proven
+    if (proven || looksLikeToken(password)) return proven
     return fromPassword(clues, username, password)
   }
 
@@ -160,12 +160,6 @@ export function createRegistryAuth(deps: RegistryAuthDeps) {
       return actorCaller(proven.actor, clues)
     },
   }
-}
-
-const PREFIXES = [...Object.values(TOKEN_PREFIXES), SIGNED_PREFIX]
-
-function isToken(password: string): boolean {
-  return PREFIXES.some((prefix) => password.startsWith(prefix))
 }
 
 function contextOf(actor: Actor, clues: CallerClues): Caller['context'] {
