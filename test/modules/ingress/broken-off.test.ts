@@ -3,7 +3,7 @@ import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from 'nod
 import { test } from 'tap'
 import type { Test } from 'tap'
 import { makeCertificate } from '../../support/certificate.ts'
-import { fields, Flag, frame, FrameClient, FrameType } from './http2-frames.ts'
+import { fields, Flag, frame, FrameClient, FrameType, splitFrames } from './http2-frames.ts'
 import {
   eventually,
   HOST,
@@ -206,22 +206,18 @@ test('a call whose server is lost in the middle of its answer is reset, never en
 function startFrameReplica(t: Test, endOf: (stream: number) => Buffer[]): Promise<number> {
   return startRawReplica(t, (socket) => {
     let received: Buffer = Buffer.alloc(0)
-    let prefaced = false
+    let preface = PREFACE_BYTES
     socket.write(frame(FrameType.settings, 0, 0))
     socket.on('data', (piece: Buffer) => {
       received = Buffer.concat([received, piece])
-      if (!prefaced && received.length >= PREFACE_BYTES) {
-        prefaced = true
-        received = received.subarray(PREFACE_BYTES)
-      }
-      while (prefaced && received.length >= 9 && received.length >= 9 + received.readUIntBE(0, 3)) {
-        const stream = received.readUInt32BE(5)
-        if (received[3] === headers) {
-          const head = frame(headers, Flag.endHeaders, stream, fields([':status', '200'], GRPC))
-          socket.write(Buffer.concat([head, frame(data, 0, stream, Buffer.from('half'))]))
-          setImmediate(() => socket.write(Buffer.concat(endOf(stream))))
-        }
-        received = received.subarray(9 + received.readUIntBE(0, 3))
+      if (received.length < preface) return
+      const { frames, rest } = splitFrames(received.subarray(preface))
+      preface = 0
+      received = rest
+      for (const { stream } of frames.filter(({ type }) => type === headers)) {
+        const head = frame(headers, Flag.endHeaders, stream, fields([':status', '200'], GRPC))
+        socket.write(Buffer.concat([head, frame(data, 0, stream, Buffer.from('half'))]))
+        setImmediate(() => socket.write(Buffer.concat(endOf(stream))))
       }
     })
   })
