@@ -129,7 +129,7 @@ export function composeWorkers(
     removal,
     delivery.logs.worker,
     ...domains.workers,
-    certificates.worker,
+    ...certificates.workers,
     requests.worker,
     ...upkeep,
   ]

@@ -31,6 +31,7 @@ function claim(fields: Partial<DomainRow> = {}): DomainRow {
     verified_at: null,
     failing_since: null,
     expires_at: at(168),
+    self_signed: false,
     revision: 1,
     created_at: at(0),
     updated_at: at(0),
