@@ -71,8 +71,8 @@ export interface ServiceDeps {
   }
   /** Called after a commit that changed what ought to run or to be routed. */
   serviceChanged: (serviceId: string) => void
-  /** Where a browser finds a service. */
-  urlOf: (service: ServiceSummary) => string
+  /** Where a browser finds a service; null when it listens on no port. */
+  urlOf: (service: ServiceSummary) => string | null
 }
 
 export type ServiceRecords = ReturnType<typeof createServiceRecords>
