@@ -3,6 +3,8 @@
 export type AddDomainBody = {
   /** Such as shop.example.com or *.example.com; capitals, a trailing dot and international names are put into their plain form. */
   hostname: string
+  /** As long as the domain has no other certificate, it answers to HTTPS with one that the node signs itself, which no client trusts unasked. */
+  self_signed?: boolean
 }
 
 export type ApiToken = {
@@ -108,6 +110,16 @@ export type AutoscaleInput = {
   idle_timeout_s?: number
 } | null
 
+/** The one that takes the place of this self-signed one as soon as it is there. */
+export type AwaitedCertificate = {
+  /** UUIDv7 */
+  id: string
+  status: 'pending' | 'active' | 'expired' | 'failed'
+  last_error: string | null
+  /** RFC 3339 UTC with milliseconds */
+  next_attempt_at: string | null
+} | null
+
 export type BootstrapBody = {
   /** 1 to 63 letters, digits and . _ @ + - */
   username: string
@@ -129,7 +141,8 @@ export type Certificate = {
   id: string
   /** Null: it is of the node itself. */
   project_id: string | null
-  source: 'acme' | 'upload'
+  /** acme: obtained from an authority; upload: sent by someone; self_signed: the node made it itself, so that no client trusts it unasked. */
+  source: 'acme' | 'upload' | 'self_signed'
   /** pending: being obtained for the first time; failed: the same, and it did not work yet; active and expired: there is one. */
   status: 'pending' | 'active' | 'expired' | 'failed'
   hostnames: string[]
@@ -151,7 +164,7 @@ export type Certificate = {
   last_error: string | null
   /** RFC 3339 UTC with milliseconds */
   last_error_at: string | null
-  /** When it is obtained, tried again or renewed; null: never by itself. */
+  /** When it is obtained, made, tried again or renewed; null: never by itself. */
   next_attempt_at: string | null
   /** RFC 3339 UTC with milliseconds */
   created_at: string
@@ -162,13 +175,15 @@ export type Certificate = {
 export type CertificateSummary = {
   /** UUIDv7 */
   id: string
-  source: 'acme' | 'upload'
+  /** acme: obtained from an authority; upload: sent by someone; self_signed: the node made it itself, so that no client trusts it unasked. */
+  source: 'acme' | 'upload' | 'self_signed'
   status: 'pending' | 'active' | 'expired' | 'failed'
   /** RFC 3339 UTC with milliseconds */
   not_after: string | null
   last_error: string | null
   /** RFC 3339 UTC with milliseconds */
   next_attempt_at: string | null
+  obtaining: AwaitedCertificate
 } | null
 
 export type ChangePasswordBody = {
@@ -474,6 +489,8 @@ export type Domain = {
   failing_since: string | null
   /** When a claim that is not proven is removed. */
   expires_at: string | null
+  /** As long as the domain has no other certificate, it answers to HTTPS with one that the node signs itself, which no client trusts unasked. */
+  self_signed: boolean
   certificate: CertificateSummary
   /** RFC 3339 UTC with milliseconds */
   created_at: string
@@ -1286,6 +1303,11 @@ export type Session = {
 
 export type SetCanaryBody = {
   percent: number
+}
+
+export type UpdateDomainBody = {
+  /** As long as the domain has no other certificate, it answers to HTTPS with one that the node signs itself, which no client trusts unasked. */
+  self_signed?: boolean
 }
 
 export type UpdateRoleBody = {
@@ -2469,6 +2491,15 @@ export interface Operations {
     params: { id: string; domain_id: string }
     query: Record<never, never>
     body: undefined
+    answer: Domain
+  }
+  /** Change how a domain is served; it is so when this is answered */
+  updateDomain: {
+    method: 'PATCH'
+    path: '/v1/services/{id}/domains/{domain_id}'
+    params: { id: string; domain_id: string }
+    query: Record<never, never>
+    body: UpdateDomainBody
     answer: Domain
   }
   /** Take a hostname away from a service; it routes no request from the answer on */

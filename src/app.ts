@@ -132,8 +132,10 @@ function lifecycle(
       domains.start()
       stack.defer(() => requests.stop())
       requests.worker.start()
-      stack.defer(() => certificates.worker.stop())
-      certificates.worker.start()
+      for (const worker of certificates.workers) {
+        stack.defer(() => worker.stop())
+        worker.start()
+      }
       stack.defer(() => delivery.logs.stop())
       delivery.logs.worker.start()
       stack.defer(() => delivery.recovery.stop())

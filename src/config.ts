@@ -31,6 +31,10 @@ export const SETTINGS = {
   control_domain: read.hostname(
     'Services answer at <service>.<project>.<control_domain> as well as under .localhost.',
   ),
+  control_self_signed: read.boolean(
+    false,
+    'Whether control_domain and the names of services below it answer to HTTPS with certificates that this node signs itself, as long as they have no others.',
+  ),
   acme_email: read.text(
     'Contact address for the certificate authority, whose terms are accepted by setting it. Without it no certificates are obtained.',
     320,

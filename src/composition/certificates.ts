@@ -1,3 +1,4 @@
+import { inTurn } from '../lib/in-turn.ts'
 import { createWorker } from '../lib/worker.ts'
 import { createAcmeAccounts } from '../modules/certificates/acme-account.ts'
 import { makeRequest } from '../modules/certificates/acme-server.ts'
@@ -6,6 +7,8 @@ import { createOrderRun } from '../modules/certificates/certificate-order.ts'
 import type { ServedName } from '../modules/certificates/certificate-plan.ts'
 import { createCertificateWorker, OrderGone } from '../modules/certificates/certificate-worker.ts'
 import { createPairKeeper } from '../modules/certificates/pair-keeper.ts'
+import { makeSelfSigned } from '../modules/certificates/self-signed-pairs.ts'
+import { createSelfSignedUpkeep } from '../modules/certificates/self-signed-upkeep.ts'
 import { createDnsHook } from '../modules/domains/dns-hook.ts'
 import { serviceHostnames } from '../modules/services/service-hostname.ts'
 import { readRouting } from '../modules/services/service-schema.ts'
@@ -58,13 +61,26 @@ export function composeCertificates(base: Base, { audit, secrets }: Access, traf
     obtain,
     publish: traffic.publishCertificates,
   })
-  const worker = createWorker({
-    name: 'certificates',
-    system,
-    everyMs: LOOK_EVERY_MS,
-    run: keeper.run,
-    onError: reporter(base, 'certificates'),
+  const settleSelfSigned = inTurn(
+    createSelfSignedUpkeep({ ...shared, make: makeSelfSigned, publish: keeper.publish }),
+  )
+  const make = (name: string, run: (signal: AbortSignal) => Promise<void>) =>
+    createWorker({ name, system, everyMs: LOOK_EVERY_MS, run, onError: reporter(base, name) })
+  // Apart from each other: an authority that is slow holds up no name that is not to wait for it.
+  const selfSigned = make('self-signed', settleSelfSigned)
+  const obtaining = make('certificates', async (signal) => {
+    await keeper.run(signal)
+    selfSigned.nudge()
   })
+  const workers = [obtaining, selfSigned]
+  const changed = (): void => {
+    for (const each of workers) each.nudge()
+  }
+  /** Publishes in any case: what is revoked or removed must not be served on because something else fails. */
+  const publish = async (): Promise<void> => {
+    await settleSelfSigned().catch(reporter(base, 'self-signed'))
+    await keeper.publish()
+  }
   const operations = createCertificateOperations({
     ...shared,
     projectExists: (id) => stores.projects.find(id) !== undefined,
@@ -76,10 +92,10 @@ export function composeCertificates(base: Base, { audit, secrets }: Access, traf
             ...listNames().flatMap((name) => (name.project_id === projectId ? [name.hostname] : [])),
           ],
     openServer: () => accounts.open('production'),
-    publish: keeper.publish,
-    certificatesChanged: worker.nudge,
+    publish,
+    certificatesChanged: changed,
   })
-  return { worker, operations, publish: keeper.publish }
+  return { workers, operations, publish, changed }
 }
 export type Certificates = ReturnType<typeof composeCertificates>
 
@@ -90,10 +106,12 @@ function listServedNames({ config, stores }: Base, traffic: Traffic): ServedName
     const service = services.get(domain.service_id)
     if (!service) return []
     const { tls_enabled: wanted } = readRouting(service.routing)
-    return [{ hostname: domain.hostname, project_id: domain.project_id, wanted }]
+    const { hostname, project_id, self_signed } = domain
+    return [{ hostname, project_id, wanted, self_signed }]
   })
   const control = config.control_domain
   if (control === undefined) return domains
+  const selfSigned = config.control_self_signed
   const own = [...services.values()].flatMap((service) => {
     if (service.live_deployment_id === null) return []
     const [hostname = ''] = serviceHostnames(
@@ -102,7 +120,7 @@ function listServedNames({ config, stores }: Base, traffic: Traffic): ServedName
       control,
     )
     const wanted = config.acme_service_names && readRouting(service.routing).tls_enabled
-    return [{ hostname, project_id: service.project_id, wanted }]
+    return [{ hostname, project_id: service.project_id, wanted, self_signed: selfSigned }]
   })
-  return [...domains, ...own, { hostname: control, project_id: null, wanted: true }]
+  return [...domains, ...own, { hostname: control, project_id: null, wanted: true, self_signed: selfSigned }]
 }

@@ -231,7 +231,11 @@ export async function composeDelivery(
     deployments,
     freezes,
     autoscaler,
-    volumes: { ...volumeOperations, worker: volumes.worker },
+    volumes: {
+      ...volumeOperations,
+      worker: volumes.worker,
+      removeOfService: volumes.removeOfService,
+    },
   }
 }
 export type Delivery = Awaited<ReturnType<typeof composeDelivery>>

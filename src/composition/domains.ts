@@ -27,7 +27,7 @@ export function composeDomains(base: Base, { audit }: Access, traffic: Traffic, 
   const { labelOf } = traffic
   const claimsChanged = (): void => {
     traffic.routes.worker.nudge()
-    certificates.worker.nudge()
+    certificates.changed()
     challenges.nudge()
   }
   const challenges = createWorker({
@@ -72,6 +72,7 @@ export function composeDomains(base: Base, { audit }: Access, traffic: Traffic, 
     publishRoutes: traffic.routes.publish,
     publishChallenges: traffic.publishChallenges,
     certificatesOf: certificates.operations.summaries,
+    publishCertificates: certificates.publish,
     claimsChanged,
     claimMs,
     controlDomain: config.control_domain,

@@ -58,7 +58,12 @@ export function composeLogs(base: Base, { secrets }: Access, runtime: Runtime) {
   return {
     worker,
     deployments: deploymentLogs,
-    operations: createLogOperations({ serviceLogs, deploymentLogs, system }),
+    operations: createLogOperations({
+      serviceLogs,
+      deploymentLogs,
+      system,
+      projectOf: stores.services.projectOf,
+    }),
     expire: createLogRetention({
       serviceLogs,
       deploymentLogs,

@@ -22,7 +22,12 @@ export function composeRequests(base: Base, traffic: Traffic, delivery: Delivery
   })
   const serviceExists = (id: string): boolean => stores.services.findAny(id) !== undefined
   const operations = createRequestOperations(
-    createLogOperations({ serviceLogs: logs, deploymentLogs: delivery.logs.deployments, system }),
+    createLogOperations({
+      serviceLogs: logs,
+      deploymentLogs: delivery.logs.deployments,
+      system,
+      projectOf: stores.services.projectOf,
+    }),
   )
   const worker = createWorker({
     name: 'requests',

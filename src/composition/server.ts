@@ -88,7 +88,7 @@ export function composeServer(
     contentsOf: (id) => [...stores.services.describeContents(id), ...registry.describeContents(id)],
     forgetProject: identity.tokens.forgetProject,
     projectChanged: () => traffic.routes.worker.nudge(),
-    projectDeleted: () => certificates.worker.nudge(),
+    projectDeleted: () => certificates.changed(),
   })
   projects.ensureDefaultProject(BERTH_ITSELF)
   const services = createServiceOperations({
@@ -120,7 +120,7 @@ export function composeServer(
       workers.removal.nudge()
     },
     serviceChanged: () => {
-      certificates.worker.nudge()
+      certificates.changed()
       traffic.routes.worker.nudge()
       delivery.reconciler.worker.nudge()
     },

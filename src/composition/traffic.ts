@@ -1,5 +1,5 @@
-import type { CertificateEntry } from '../ingress/certificate-table.ts'
 import type { Challenge } from '../ingress/challenge-table.ts'
+import type { PublishedCertificate } from '../modules/certificates/certificate-worker.ts'
 import { createIngress } from '../modules/ingress/ingress-control.ts'
 import { createReplicaIntents } from '../modules/replicas/replica-intent.ts'
 import { createRoutePublisher } from '../modules/replicas/route-publisher.ts'
@@ -31,7 +31,7 @@ export function composeTraffic(base: Base) {
     ...serviceHostnames(service.name, projectName, config.control_domain),
     ...stores.domains.hostnamesOf(service.id, 'verified'),
   ]
-  /** Hostnames that the ingress has certificates for. */
+  /** Hostnames that the ingress has certificates for which clients trust. */
   let secured: ReadonlySet<string> = new Set()
   const intents = createReplicaIntents({
     listServices: stores.services.listAll,
@@ -57,7 +57,8 @@ export function composeTraffic(base: Base) {
     system,
     replicas: stores.replicas,
     listRouted: intents.listRouted,
-    publish: (planned) => ingress.publish([...planned, ...controlRoutes(config, ingress)]),
+    publish: (planned) =>
+      ingress.publish([...planned, ...controlRoutes(config, (hostname) => secured.has(hostname))]),
     onError: reporter(base, 'routes'),
   })
   return {
@@ -75,10 +76,15 @@ export function composeTraffic(base: Base) {
     publishChallenges: async (): Promise<void> => {
       await ingress.publishChallenges(listChallenges(stores))
     },
-    /** Resolves when the ingress serves these certificates, and sends plain requests for their names on to TLS. */
-    publishCertificates: async (entries: readonly CertificateEntry[]): Promise<void> => {
-      await ingress.publishCertificates(entries)
-      secured = new Set(entries.map(({ hostname }) => hostname))
+    /**
+     * Resolves when the ingress serves these certificates, and sends plain requests for their names on to TLS, except where the node itself vouches
+     * for the name: to a browser that is a page full of warnings.
+     */
+    publishCertificates: async (entries: readonly PublishedCertificate[]): Promise<void> => {
+      await ingress.publishCertificates(
+        entries.map(({ hostname, certificate_id }) => ({ hostname, certificate_id })),
+      )
+      secured = new Set(entries.flatMap((entry) => (entry.self_signed ? [] : [entry.hostname])))
       await routes.publish()
     },
     hostnameOf: (serviceId: string): string => {

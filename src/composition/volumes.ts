@@ -2,7 +2,7 @@ import { createWorker } from '../lib/worker.ts'
 import { createVolumeHolds } from '../modules/volumes/volume-holds.ts'
 import { createVolumeMounts } from '../modules/volumes/volume-mounts.ts'
 import { createVolumeOperations } from '../modules/volumes/volume-operations.ts'
-import { removeVolumes } from '../modules/volumes/volume-removal.ts'
+import { removeVolumes, removeVolumesOfService } from '../modules/volumes/volume-removal.ts'
 import { createVolumeSizes } from '../modules/volumes/volume-size.ts'
 import { createVolumeSync } from '../modules/volumes/volume-sync.ts'
 import type { Runtime } from '../runtime/runtime.ts'
@@ -27,6 +27,7 @@ export function composeVolumes(base: Base, { audit }: Access, runtime: Runtime) 
   return {
     mounts,
     worker,
+    removeOfService: (serviceId: string) => removeVolumesOfService({ runtime, holds, mounts }, serviceId),
     operationsFor: (around: { requireRoom: (bytes: number) => Promise<void>; serviceChanged: () => void }) =>
       createVolumeOperations({
         ...around,

@@ -8,7 +8,6 @@ import { sweepReleaseCommands } from '../modules/deployments/steps/release-comma
 import { sweepWorkFolders } from '../modules/deployments/work-folders.ts'
 import { networkName } from '../modules/replicas/container-spec.ts'
 import { removeDeletedServices } from '../modules/services/service-removal.ts'
-import { removeVolumesOfService } from '../modules/volumes/volume-removal.ts'
 import { createUploadExpiry } from '../modules/uploads/upload-expiry.ts'
 import { type Base, reporter } from './base.ts'
 import type { Access } from './access.ts'
@@ -71,6 +70,7 @@ export function composeWorkers(
       removeExpiredImages(
         {
           runtime,
+          system,
           database: base.state.database,
           store: stores.deployments,
           images: stores.deploymentImages,
@@ -109,7 +109,7 @@ export function composeWorkers(
           await requests.remove(serviceId)
         },
         networkOf: networkName,
-        removeVolumes: (serviceId) => removeVolumesOfService(runtime, serviceId),
+        removeVolumes: delivery.volumes.removeOfService,
         foreignImages: stores.deploymentImages.listImagesOfService,
         removeRow: (service) =>
           base.state.database.transact(() => {
@@ -129,7 +129,7 @@ export function composeWorkers(
     removal,
     delivery.logs.worker,
     ...domains.workers,
-    certificates.worker,
+    ...certificates.workers,
     requests.worker,
     ...upkeep,
   ]

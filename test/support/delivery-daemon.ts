@@ -252,7 +252,7 @@ export function bootDaemon(world: DeliveryWorld) {
             await engine.idle(id)
           },
           removeLogs: async () => {},
-          removeVolumes: (id) => removeVolumesOfService(runtime, id),
+          removeVolumes: (id) => removeVolumesOfService({ runtime, holds, mounts: volumes }, id),
           networkOf: networkName,
           foreignImages: stores.deploymentImages.listImagesOfService,
           removeRow: (service) =>
@@ -305,7 +305,7 @@ export function bootDaemon(world: DeliveryWorld) {
     mounts: volumes,
     holds,
     syncVolume: createVolumeSync(runtime, (directory) => world.disk.sync(directory)),
-    sizes: { measure: async () => null },
+    sizes: { measure: async (directories) => directories.map(() => null) },
     recordAudit: (_, entry) => void world.audited.push(entry),
     findService: stores.services.find,
     listReleases: ({ id }) => stores.deployments.listInUse(id),
@@ -347,7 +347,15 @@ export function bootDaemon(world: DeliveryWorld) {
     },
     expireImages: (keep: number) =>
       removeExpiredImages(
-        { runtime, database, store: stores.deployments, images: stores.deploymentImages, library, keep },
+        {
+          runtime,
+          system,
+          database,
+          store: stores.deployments,
+          images: stores.deploymentImages,
+          library,
+          keep,
+        },
         new AbortController().signal,
       ),
     /** An orderly stop. */

@@ -73,7 +73,8 @@ const upload = defineVerb({
 
 const renew = defineVerb({
   usage: 'certs renew CERTIFICATE',
-  about: 'Has a certificate obtained anew now. CERTIFICATE is an id or a hostname.',
+  about:
+    'Has a certificate obtained, or a self-signed one made anew, now. CERTIFICATE is an id or a hostname.',
   options: {},
   operands: [1, 1],
   examples: ['berth certs renew shop.example.com'],
@@ -149,7 +150,10 @@ async function readPem(file: string): Promise<string> {
 
 async function requireCertificate(client: Client, given: string): Promise<Certificate> {
   const all = await client.list('GET /v1/certificates')
-  const found = all.filter((each) => each.id === given || each.hostnames.includes(given.toLowerCase()))
+  const named = all.filter((each) => each.id === given || each.hostnames.includes(given.toLowerCase()))
+  // One that is being obtained stands beside the self-signed one that answers until then.
+  const others = named.filter(({ source }) => source !== 'self_signed')
+  const found = others.length > 0 ? others : named
   const [certificate, second] = found
   if (!certificate)
     throw new CliError(`there is no certificate ${given} that you may see`, {

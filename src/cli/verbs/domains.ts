@@ -41,10 +41,11 @@ const list = defineVerb({
           cell(each.hostname),
           cell(`${project?.name ?? each.project_id}/${service?.name ?? each.service_id}`),
           showStatus(output, each.status),
+          showCertificate(each),
           cell(each.reason),
         ]
       })
-      return output.table(['HOSTNAME', 'SERVICE', 'STATUS', 'REASON'], rows)
+      return output.table(['HOSTNAME', 'SERVICE', 'STATUS', 'CERTIFICATE', 'REASON'], rows)
     })
     if (domains.length === 0) output.note('There is no domain yet. berth domains add HOSTNAME attaches one.')
   },
@@ -54,7 +55,13 @@ const add = defineVerb({
   usage: 'domains add HOSTNAME [SERVICE]',
   about:
     'Attaches a hostname to a service and checks at once whether it points here. If it does not yet, it is checked again by itself for some days.',
-  options: { project: PROJECT },
+  options: {
+    project: PROJECT,
+    'self-signed': {
+      type: 'boolean',
+      about: 'Until there is another certificate, answer to HTTPS with one that the server signs itself',
+    },
+  },
   operands: [1, 2],
   examples: ['berth domains add shop.example.com', "berth domains add '*.example.com' shop/web"],
   run: async (call) => {
@@ -63,7 +70,7 @@ const add = defineVerb({
     const service = await requireService(call, client, given, call.flags.project)
     const added = await client.call('POST /v1/services/{id}/domains', {
       params: { id: service.id },
-      body: { hostname },
+      body: { hostname, self_signed: call.flags['self-signed'] },
     })
     const checked = await verifyDomain(client, added)
     report(call, checked)
@@ -82,6 +89,32 @@ const verify = defineVerb({
     const checked = await verifyDomain(client, domain)
     report(call, checked)
     if (checked.status !== 'verified') throw new CliError(`${checked.hostname} is not verified`)
+  },
+})
+
+const set = defineVerb({
+  usage: 'domains set HOSTNAME',
+  about:
+    'Says whether a domain answers to HTTPS with a certificate that the server signs itself, as long as it has no other.',
+  options: {
+    service: SERVICE,
+    project: PROJECT,
+    'self-signed': { type: 'boolean', about: 'It does' },
+    'no-self-signed': { type: 'boolean', about: 'It does not, which is usual' },
+  },
+  operands: [1, 1],
+  examples: ['berth domains set shop.example.com --self-signed'],
+  run: async (call) => {
+    const { flags, output } = call
+    if (flags['self-signed'] === flags['no-self-signed'])
+      throw new UsageError('say --self-signed or --no-self-signed')
+    const client = await call.connect()
+    const domain = await requireDomain(call, client)
+    const changed = await client.call('PATCH /v1/services/{id}/domains/{domain_id}', {
+      params: { id: domain.service_id, domain_id: domain.id },
+      body: { self_signed: flags['self-signed'] },
+    })
+    output.data(changed, () => `${cell(changed.hostname)}: ${showCertificate(changed)}`)
   },
 })
 
@@ -104,7 +137,7 @@ const remove = defineVerb({
 
 export const domains: VerbGroup = {
   about: 'Hostnames of services.',
-  verbs: { ls: list, add, verify, rm: remove },
+  verbs: { ls: list, add, verify, set, rm: remove },
   usual: 'ls',
 }
 
@@ -151,6 +184,14 @@ function report({ output }: Surroundings, domain: Domain): void {
 function showStatus(output: Output, status: Domain['status']): string {
   const colour = { verified: 'green', pending: 'yellow', failed: 'red' } as const
   return output.paint(colour[status], status)
+}
+
+/** What answers to HTTPS, and what is to come. */
+function showCertificate({ certificate }: Domain): string {
+  if (!certificate) return 'none'
+  const { source, status, obtaining } = certificate
+  const next = obtaining ? `, acme ${cell(obtaining.status)}` : ''
+  return `${cell(source)} ${cell(status)}${next}`
 }
 
 function verifyDomain(client: Client, { service_id: id, id: domainId }: Domain): Promise<Domain> {

@@ -39,7 +39,7 @@ export interface CertificateDeps {
   claimedNames: (projectId: string | null) => string[]
   openServer: () => Promise<AcmeServer>
   enabled: boolean
-  /** Resolves when the ingress serves what the rows say. */
+  /** Makes the self-signed certificates that are needed now; resolves when the ingress serves what the rows say. */
   publish: () => Promise<void>
   /** Called after a commit that made something due. */
   certificatesChanged: () => void
@@ -55,6 +55,16 @@ const REASON_CODES: Readonly<Record<RevocationReason, number>> = {
   key_compromise: 1,
   superseded: 4,
   cessation: 5,
+}
+
+const GOES_BY_ITSELF = {
+  acme: 'Berth obtained this certificate for a domain. It goes with the domain, or when tls_enabled is false.',
+  self_signed:
+    'Berth made this certificate for a domain. It goes when the domain has another one, or when its self_signed is false.',
+}
+const NOT_OURS_TO_REVOKE = {
+  upload: 'An uploaded certificate is revoked at whoever issued it; remove it here.',
+  self_signed: 'Nobody issued this certificate but Berth. Renew it: that makes another one with another key.',
 }
 
 /** The verbs on certificates. */
@@ -162,11 +172,7 @@ export function createCertificateOperations(deps: CertificateDeps) {
       database.transact(() => {
         const row = requireCertificate(context.actor, 'certificates.write', id)
         requireUnchanged(context, row)
-        if (row.source === 'acme')
-          throw new AppError('CONFLICT', {
-            message:
-              'Berth obtained this certificate for a domain. It goes with the domain, or when tls_enabled is false.',
-          })
+        if (row.source !== 'upload') throw new AppError('CONFLICT', { message: GOES_BY_ITSELF[row.source] })
         store.remove(id)
         record(context, 'deleteCertificate', row)
         database.afterCommit(deps.certificatesChanged)
@@ -174,15 +180,15 @@ export function createCertificateOperations(deps: CertificateDeps) {
       await deps.publish()
     },
 
-    /** Has a certificate obtained anew as soon as possible. Throws CONFLICT for an uploaded one. */
+    /** Has a certificate obtained or made anew as soon as possible. Throws CONFLICT for an uploaded one. */
     renewCertificate: (context: Context, id: string): CertificateView => {
       database.transact(() => {
         const row = requireCertificate(context.actor, 'certificates.write', id)
-        if (row.source !== 'acme')
+        if (row.source === 'upload')
           throw new AppError('CONFLICT', {
             message: 'An uploaded certificate is renewed by uploading the next one.',
           })
-        requireEnabled(deps.enabled)
+        if (row.source === 'acme') requireEnabled(deps.enabled)
         store.change(id, { next_attempt_at: system.nowIso(), updated_at: system.nowIso() })
         record(context, 'renewCertificate', row)
         database.afterCommit(deps.certificatesChanged)
@@ -197,10 +203,7 @@ export function createCertificateOperations(deps: CertificateDeps) {
       reason: RevocationReason = REVOCATION_REASONS[0],
     ): Promise<CertificateView> => {
       const row = requireCertificate(context.actor, 'certificates.write', id)
-      if (row.source !== 'acme')
-        throw new AppError('CONFLICT', {
-          message: 'An uploaded certificate is revoked at whoever issued it; remove it here.',
-        })
+      if (row.source !== 'acme') throw new AppError('CONFLICT', { message: NOT_OURS_TO_REVOKE[row.source] })
       requireEnabled(deps.enabled)
       const pair = row.file_id === null ? undefined : await deps.files.read(row.file_id)
       if (!pair) throw new AppError('CONFLICT', { message: 'There is no certificate to revoke yet.' })
@@ -235,18 +238,31 @@ export function createCertificateOperations(deps: CertificateDeps) {
       const obtaining = new Map(rows.flatMap((row) => (row.source === 'acme' ? [[row.hostname, row]] : [])))
       return new Map(
         hostnames.flatMap((hostname) => {
-          const row = serving.get(hostname) ?? obtaining.get(hostname)
-          if (!row) return []
-          const { id, source, not_after, last_error, next_attempt_at } = row
-          return [
-            [
-              hostname,
-              { id, source, status: certificateStatus(row, now), not_after, last_error, next_attempt_at },
-            ],
-          ]
+          const awaited = obtaining.get(hostname)
+          const row = serving.get(hostname) ?? awaited
+          return row ? [[hostname, summaryOf(row, awaited, now)]] : []
         }),
       )
     },
+  }
+}
+
+function summaryOf(
+  row: CertificateRow,
+  awaited: CertificateRow | undefined,
+  now: string,
+): CertificateSummary {
+  const state = (of: CertificateRow) => ({
+    id: of.id,
+    status: certificateStatus(of, now),
+    last_error: of.last_error,
+    next_attempt_at: of.next_attempt_at,
+  })
+  return {
+    ...state(row),
+    source: row.source,
+    not_after: row.not_after,
+    obtaining: row.source === 'self_signed' && awaited ? state(awaited) : null,
   }
 }
 

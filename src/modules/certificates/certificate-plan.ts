@@ -8,6 +8,8 @@ export interface ServedName {
   project_id: string | null
   /** A certificate is to be obtained for it. */
   wanted: boolean
+  /** As long as there is no other, one that the node signs itself answers to it. */
+  self_signed: boolean
 }
 
 export interface CertificatePlan {
@@ -19,19 +21,33 @@ export interface CertificatePlan {
   remove: CertificateRow[]
 }
 
-/** The certificate that answers to each hostname: an uploaded one of its project before one that was obtained. Pure. */
+export interface SelfSignedPlan {
+  /** Names that need one, or another one. */
+  make: ServedName[]
+  /** Rows that nothing needs. */
+  remove: CertificateRow[]
+}
+
+/**
+ * The certificate that answers to each hostname: an uploaded one of its project before one that was obtained, and only where that is asked for and
+ * neither is good one that the node signed itself. Pure.
+ */
 export function chooseCertificates(
   names: readonly ServedName[],
   rows: readonly CertificateRow[],
   now: string,
 ): Map<string, CertificateRow> {
-  const acme = new Map(
-    rows.flatMap((row) => (row.source === 'acme' && row.file_id ? [[row.hostname, row]] : [])),
-  )
-  const uploads = rows.filter((row) => row.source === 'upload' && row.file_id !== null)
+  const uploads = uploaded(rows)
+  const acme = byHostname(rows, 'acme')
+  const own = byHostname(rows, 'self_signed')
   const chosen = new Map<string, CertificateRow>()
   for (const name of names) {
-    const row = bestUpload(uploads, name, now) ?? acme.get(name.hostname)
+    const obtained = acme.get(name.hostname)
+    const row =
+      bestUpload(uploads, name, now) ??
+      (isGood(obtained, now) ? obtained : undefined) ??
+      (name.self_signed && !hasWildcard(acme, name, now) ? own.get(name.hostname) : undefined) ??
+      obtained
     if (row) chosen.set(name.hostname, row)
   }
   return chosen
@@ -43,7 +59,7 @@ export function planCertificates(
   rows: readonly CertificateRow[],
   now: string,
 ): CertificatePlan {
-  const uploads = rows.filter((row) => row.source === 'upload' && row.file_id !== null)
+  const uploads = uploaded(rows)
   const wanted = new Map(
     names.flatMap((name) => (name.wanted && !bestUpload(uploads, name, now) ? [[name.hostname, name]] : [])),
   )
@@ -59,14 +75,67 @@ export function planCertificates(
   }
 }
 
+/** Which self-signed certificates have to be made, made anew and removed: every name that asks for one and has no good other. Pure. */
+export function planSelfSigned(
+  names: readonly ServedName[],
+  rows: readonly CertificateRow[],
+  now: string,
+): SelfSignedPlan {
+  const uploads = uploaded(rows)
+  const acme = byHostname(rows, 'acme')
+  const own = byHostname(rows, 'self_signed')
+  const needed = new Map(
+    names.flatMap((name) =>
+      name.self_signed &&
+      !bestUpload(uploads, name, now) &&
+      !isGood(acme.get(name.hostname), now) &&
+      !hasWildcard(acme, name, now)
+        ? [[name.hostname, name]]
+        : [],
+    ),
+  )
+  return {
+    make: [...needed.values()].flatMap((name) => {
+      const row = own.get(name.hostname)
+      const isDue = !row || row.project_id !== name.project_id || (row.next_attempt_at ?? '') <= now
+      return isDue ? [name] : []
+    }),
+    remove: [...own.values()].filter((row) => !needed.has(row.hostname)),
+  }
+}
+
+function uploaded(rows: readonly CertificateRow[]): CertificateRow[] {
+  return rows.filter((row) => row.source === 'upload' && row.file_id !== null)
+}
+
+function byHostname(
+  rows: readonly CertificateRow[],
+  source: 'acme' | 'self_signed',
+): Map<string, CertificateRow> {
+  return new Map(
+    rows.flatMap((row) => (row.source === source && row.file_id !== null ? [[row.hostname, row]] : [])),
+  )
+}
+
+function isGood(row: CertificateRow | undefined, now: string): boolean {
+  return row !== undefined && (row.not_after ?? '') > now
+}
+
+/** A wildcard of the label in front was obtained: the ingress answers with it unless the name has one of its own. */
+function hasWildcard(
+  acme: ReadonlyMap<string, CertificateRow>,
+  { hostname }: ServedName,
+  now: string,
+): boolean {
+  return isGood(acme.get(`*${hostname.slice(hostname.indexOf('.'))}`), now)
+}
+
 function bestUpload(
   uploads: readonly CertificateRow[],
   { hostname, project_id: projectId }: ServedName,
   now: string,
 ): CertificateRow | undefined {
   return uploads
-    .filter(
-      (row) => row.project_id === projectId && (row.not_after ?? '') > now && covers(row.hostnames, hostname),
-    )
+    .filter((row) => row.project_id === projectId && isGood(row, now) && covers(row.hostnames, hostname))
     .toSorted((one, other) => ((one.not_after ?? '') < (other.not_after ?? '') ? 1 : -1))[0]
 }

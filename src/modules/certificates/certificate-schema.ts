@@ -1,7 +1,7 @@
 import { type Static, Type } from 'typebox'
 import { EXAMPLE_ID, Id, Instant, nullable, strictObject } from '../../http/schema.ts'
 
-export const CERTIFICATE_SOURCES = ['acme', 'upload'] as const
+export const CERTIFICATE_SOURCES = ['acme', 'upload', 'self_signed'] as const
 export type CertificateSource = (typeof CERTIFICATE_SOURCES)[number]
 
 /** Where an order is: each step can run again, and the order at the certificate authority says how far it came. */
@@ -60,11 +60,16 @@ export function certificateStatus(row: CertificateRow, now: string): Certificate
   return row.failures > 0 ? 'failed' : 'pending'
 }
 
+const Source = Type.Enum(CERTIFICATE_SOURCES, {
+  description:
+    'acme: obtained from an authority; upload: sent by someone; self_signed: the node made it itself, so that no client trusts it unasked.',
+})
+
 export const CertificateView = Type.Object(
   {
     id: Id,
     project_id: nullable(Type.String({ description: 'Null: it is of the node itself.' })),
-    source: Type.Enum(CERTIFICATE_SOURCES),
+    source: Source,
     status: Type.Enum(CERTIFICATE_STATUSES, {
       description:
         'pending: being obtained for the first time; failed: the same, and it did not work yet; active and expired: there is one.',
@@ -84,7 +89,9 @@ export const CertificateView = Type.Object(
     last_error: nullable(Type.String()),
     last_error_at: nullable(Instant),
     next_attempt_at: nullable(
-      Type.String({ description: 'When it is obtained, tried again or renewed; null: never by itself.' }),
+      Type.String({
+        description: 'When it is obtained, made, tried again or renewed; null: never by itself.',
+      }),
     ),
     created_at: Instant,
     updated_at: Instant,
@@ -98,11 +105,25 @@ export type CertificateView = Static<typeof CertificateView> & { revision: numbe
 export const CertificateSummary = Type.Object(
   {
     id: Id,
-    source: Type.Enum(CERTIFICATE_SOURCES),
+    source: Source,
     status: Type.Enum(CERTIFICATE_STATUSES),
     not_after: nullable(Instant),
     last_error: nullable(Type.String()),
     next_attempt_at: nullable(Instant),
+    obtaining: nullable(
+      Type.Object(
+        {
+          id: Id,
+          status: Type.Enum(CERTIFICATE_STATUSES),
+          last_error: nullable(Type.String()),
+          next_attempt_at: nullable(Instant),
+        },
+        {
+          title: 'AwaitedCertificate',
+          description: 'The one that takes the place of this self-signed one as soon as it is there.',
+        },
+      ),
+    ),
   },
   { title: 'CertificateSummary' },
 )

@@ -66,6 +66,12 @@ export function createCertificateStore(database: Database) {
     find: (id: string): CertificateRow | undefined =>
       all('SELECT * FROM certificates WHERE id = $id', { id })[0],
 
+    /** The certificate that the node made itself for a hostname. */
+    findSelfSigned: (hostname: string): CertificateRow | undefined =>
+      all("SELECT * FROM certificates WHERE hostname = $hostname AND source = 'self_signed'", {
+        hostname,
+      })[0],
+
     /** Every certificate, oldest first, for the workers. */
     listAll: (): CertificateRow[] => all('SELECT * FROM certificates ORDER BY id'),
 

@@ -1,6 +1,7 @@
 import { AppError } from '../../lib/errors.ts'
 import type { System } from '../../lib/system.ts'
 import { type CertificateFacts, PairError, readPair } from './certificate-pair.ts'
+import { emptyRow } from './certificate-row.ts'
 import type { CertificateRow, CertificateUpload } from './certificate-schema.ts'
 
 /** Checks what was sent. Throws VALIDATION_ERROR, which says what is wrong with it. */
@@ -25,26 +26,9 @@ export function uploadedRow(
   fileId: string,
   facts: CertificateFacts,
 ): CertificateRow {
-  const now = system.nowIso()
   return {
-    id: system.newId(),
-    project_id: projectId,
-    source: 'upload',
-    hostname: facts.hostnames[0] ?? '',
+    ...emptyRow(system, 'upload', { hostname: facts.hostnames[0] ?? '', project_id: projectId }),
     ...facts,
     file_id: fileId,
-    stage: 'production',
-    step: null,
-    order_url: null,
-    order_key_sealed: null,
-    challenge: null,
-    failures: 0,
-    last_error: null,
-    last_error_at: null,
-    next_attempt_at: null,
-    next_info_at: null,
-    revision: 1,
-    created_at: now,
-    updated_at: now,
   }
 }

@@ -8,6 +8,7 @@ import type { AcmeServer } from './acme-server.ts'
 import type { Obtained } from './certificate-order.ts'
 import { covers, readChain, readPair, renewalId } from './certificate-pair.ts'
 import { chooseCertificates, planCertificates, type ServedName } from './certificate-plan.ts'
+import { emptyRow } from './certificate-row.ts'
 import type { CertificateRow, OrderStage } from './certificate-schema.ts'
 import type { CertificateChange, CertificateStore } from './certificate-store.ts'
 import type { PairFiles, PairKeeper } from './pair-keeper.ts'
@@ -36,7 +37,15 @@ export interface CertificateWorkerDeps {
     signal: AbortSignal,
   ) => Promise<Obtained>
   /** Resolves when the ingress serves these; the routes are told which hostnames have one. */
-  publish: (entries: { hostname: string; certificate_id: string }[]) => Promise<void>
+  publish: (entries: PublishedCertificate[]) => Promise<void>
+}
+
+/** What the ingress is told of a hostname. */
+export interface PublishedCertificate {
+  hostname: string
+  certificate_id: string
+  /** The node made it itself: nobody is sent to TLS by it. */
+  self_signed: boolean
 }
 
 /** Somebody took the wish for a certificate back while it was being obtained. */
@@ -73,8 +82,8 @@ export function createCertificateWorker(deps: CertificateWorkerDeps) {
   const publish = async (): Promise<void> => {
     const chosen = chooseCertificates(deps.listNames(), store.listAll(), system.nowIso())
     await deps.publish(
-      [...chosen].flatMap(([hostname, { file_id: id }]) =>
-        id === null ? [] : [{ hostname, certificate_id: id }],
+      [...chosen].flatMap(([hostname, { file_id: id, source }]) =>
+        id === null ? [] : [{ hostname, certificate_id: id, self_signed: source === 'self_signed' }],
       ),
     )
   }
@@ -218,32 +227,10 @@ export function createCertificateWorker(deps: CertificateWorkerDeps) {
 }
 
 function newOrder(system: System, name: ServedName, stagingFirst: boolean): CertificateRow {
-  const now = system.nowIso()
   return {
-    id: system.newId(),
-    project_id: name.project_id,
-    source: 'acme',
-    hostname: name.hostname,
-    hostnames: [name.hostname],
-    file_id: null,
-    issuer: null,
-    serial: null,
-    fingerprint: null,
-    not_before: null,
-    not_after: null,
+    ...emptyRow(system, 'acme', name),
     stage: stagingFirst ? 'staging' : 'production',
-    step: null,
-    order_url: null,
-    order_key_sealed: null,
-    challenge: null,
-    failures: 0,
-    last_error: null,
-    last_error_at: null,
-    next_attempt_at: now,
-    next_info_at: null,
-    revision: 1,
-    created_at: now,
-    updated_at: now,
+    next_attempt_at: system.nowIso(),
   }
 }
 

@@ -53,6 +53,14 @@ export function createCanaryOperations(
       project_id: service.project_id,
       details: { name: service.name, ...details },
     })
+  /** A release that was given up must not become live after that, so whatever deploys it goes no further. */
+  const cancelPromotions = ({ id, canary_deployment_id }: ServiceRow, reason: string): void => {
+    for (const deployment of deps.store.listOpenOfService(id)) {
+      const { source, status } = deployment
+      if (source.type === 'rollback' && source.deployment_id === canary_deployment_id && status !== 'Healthy')
+        records.cancel(deployment, reason)
+    }
+  }
   /** What has been committed is so; an ingress that cannot be told now is told later. */
   const publish = async (): Promise<void> => {
     deps.replicasChanged()
@@ -84,10 +92,14 @@ export function createCanaryOperations(
       return create(context, serviceId, { type: 'rollback', deployment_id: canary_deployment_id })
     },
 
-    /** Ends the canary: when this returns it gets no new requests; its replicas finish those that they have. Throws NOT_FOUND when there is none. */
+    /**
+     * Ends the canary: when this returns it gets no new requests; its replicas finish those that they have. A promotion of it that is not live yet
+     * is cancelled. Throws NOT_FOUND when there is none.
+     */
     abortCanary: async (context: Context, serviceId: string): Promise<void> => {
       database.transact(() => {
         const service = requireCanaryOf(context, serviceId)
+        cancelPromotions(service, `Its canary was ended by ${context.actor.name}.`)
         const ended = endCanary(deps, service, 'Cancelled', `Ended by ${context.actor.name}.`)
         audit(context, 'abortCanary', service, {})
         database.afterCommit(() => {

@@ -52,6 +52,7 @@ export function canaryRoutes(server: Server, operations: DeploymentOperations): 
       schema: {
         operationId: 'abortCanary',
         summary: 'End the canary; all requests go to the live release',
+        description: 'A promotion of it that is not live yet is cancelled.',
         tags,
         params: IdParams,
         response: { 204: Type.Null() },

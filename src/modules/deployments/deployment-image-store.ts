@@ -50,6 +50,14 @@ export function createDeploymentImageStore(database: Database) {
         )
         .map(({ id }) => id),
 
+    /** Whether there is a deployment of a project with this number and end of its id, and it is over. */
+    isOver: (projectId: string, number: number, idEnd: string): boolean =>
+      database.get(
+        `SELECT 1 FROM deployments WHERE service_id IN (SELECT id FROM services WHERE project_id = $projectId) AND number = $number
+           AND substr(id, -length($idEnd)) = $idEnd AND step IS NULL`,
+        { projectId, number, idEnd },
+      ) !== undefined,
+
     /** All images that a release or a deployment under way has, by tag and by id. */
     listImages: (): { image: string; image_id: string }[] =>
       database.all('SELECT DISTINCT image, image_id FROM deployments WHERE image IS NOT NULL', {}),

@@ -6,13 +6,15 @@ import type { DeploymentImageStore } from './deployment-image-store.ts'
 import type { DeploymentStore } from './deployment-store.ts'
 import { ENGINE_PREFIX } from './engine-image.ts'
 import type { ReleaseLibrary } from './release-library.ts'
+import { removeStrayTags, type StrayTagDeps } from './release-tag.ts'
 
 export interface ImageRetentionDeps {
   runtime: Runtime
   database: Database
   store: Pick<DeploymentStore, 'listOpen'>
   images: DeploymentImageStore
-  library: Pick<ReleaseLibrary, 'unpin' | 'listPinned'>
+  system: StrayTagDeps['system']
+  library: Pick<ReleaseLibrary, 'unpin' | 'listPinned'> & StrayTagDeps['library']
   /** How many earlier releases of each service can be gone back to. */
   keep: number
 }
@@ -28,6 +30,7 @@ export async function removeExpiredImages(deps: ImageRetentionDeps, signal: Abor
     // Those that ended before they had an image of their own hold one, too.
     deps.library.unpin(deps.images.listWithoutImage(deps.library.listPinned()))
   })
+  await removeStrayTags(deps, signal)
   const images = await runtime.listImages({ [LABELS.kind]: 'image' })
   // Read after the list: what was built meanwhile belongs to a deployment that is open or recorded by now.
   const references = [

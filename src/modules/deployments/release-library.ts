@@ -14,7 +14,7 @@ type GrantOf = [actions: readonly ('pull' | 'push')[], serviceId: string]
 /** The images of releases in Berth's own registry: from there they come back whatever happens to the engine's. */
 export interface ReleaseLibrary extends Pick<
   ReleaseImages,
-  'pin' | 'pinSame' | 'pinned' | 'listPinned' | 'unpin'
+  'pin' | 'pinSame' | 'pinned' | 'listPinned' | 'unpin' | 'listUnheldTags' | 'removeUnheldTag'
 > {
   /** Pushes an image of the engine under a tag. Throws TransferFailed, NOT_FOUND. */
   publish(
@@ -32,13 +32,15 @@ export function createReleaseLibrary({ runtime, images, registryHost }: ReleaseL
     repository,
     token: images.grant(repository, actions, serviceId),
   })
-  const { pin, pinSame, pinned, listPinned, unpin } = images
+  const { pin, pinSame, pinned, listPinned, unpin, listUnheldTags, removeUnheldTag } = images
   return {
     pin,
     pinSame,
     pinned,
     listPinned,
     unpin,
+    listUnheldTags,
+    removeUnheldTag,
 
     publish: (image, { repository, tag, service_id }, signal) =>
       runtime.pushImage(image, { ...placeOf(repository, ['pull', 'push'], service_id), tag }, signal),

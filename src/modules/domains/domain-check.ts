@@ -33,8 +33,8 @@ export type DomainCheck = (
   options: { audit: 'always' | 'changes' },
 ) => Promise<DomainRow>
 
-/** Checks at once; each waits on the network, for up to a minute. */
-const SLOTS = { slots: 16, waiting: 256, waitMs: 60_000 }
+/** Checks at once, and of one project; each waits on the network, for up to a minute. */
+const SLOTS = { slots: 16, waiting: 256, waitMs: 60_000, ofOne: { slots: 8, waiting: 64 } }
 
 /**
  * Checks one claim and records what came of it. Whoever asks while it is being checked shares the check; it goes on when they leave.
@@ -46,7 +46,7 @@ export function createDomainCheck(deps: DomainCheckDeps): DomainCheck {
   const running = new Map<string, Promise<CheckOutcome>>()
 
   const run = async (domain: DomainRow): Promise<CheckOutcome> => {
-    const release = await slots.acquire(signal)
+    const release = await slots.acquire(signal, domain.project_id)
     try {
       return await (isWildcard(domain.hostname) ? deps.checkDns : deps.checkHttp)(domain, signal)
     } finally {

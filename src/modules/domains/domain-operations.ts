@@ -11,7 +11,14 @@ import type { Permission } from '../identity/permissions.ts'
 import { challengeRecord } from './dns-check.ts'
 import type { CertificateSummary } from '../certificates/certificate-schema.ts'
 import type { DomainCheck } from './domain-check.ts'
-import { CHALLENGE_PREFIX, type DomainRow, type DomainView, isWildcard } from './domain-schema.ts'
+import {
+  CHALLENGE_PREFIX,
+  type DomainCreate,
+  type DomainPatch,
+  type DomainRow,
+  type DomainView,
+  isWildcard,
+} from './domain-schema.ts'
 import type { DomainStore } from './domain-store.ts'
 import { readHostname } from './hostname.ts'
 
@@ -30,6 +37,8 @@ export interface DomainDeps {
   publishChallenges: () => Promise<void>
   /** The certificate of each of these hostnames, or the one that is being obtained. */
   certificatesOf: (hostnames: readonly string[]) => ReadonlyMap<string, CertificateSummary>
+  /** Makes the self-signed certificates that are asked for; resolves when the ingress serves what there is for every name. */
+  publishCertificates: () => Promise<void>
   /** Called after a commit that changed which challenges are answered, or which hostnames are routed. */
   claimsChanged: () => void
   claimMs: number
@@ -72,13 +81,13 @@ export function createDomainOperations(deps: DomainDeps) {
     if (!domain || domain.service_id !== serviceId) throw new AppError('NOT_FOUND')
     return domain
   }
-  const record = (context: AuditContext, action: string, domain: DomainRow): void =>
+  const record = (context: AuditContext, action: string, domain: DomainRow, details = {}): void =>
     deps.recordAudit(context, {
       action,
       resource_kind: 'domain',
       resource_id: domain.id,
       project_id: domain.project_id,
-      details: { hostname: domain.hostname },
+      details: { hostname: domain.hostname, ...details },
     })
 
   const requireFree = (actor: Actor, serviceId: string, hostname: string): void => {
@@ -93,7 +102,7 @@ export function createDomainOperations(deps: DomainDeps) {
   }
 
   /** Inside a transaction. */
-  const insert = (context: Context, owner: Owner, hostname: string): DomainRow => {
+  const insert = (context: Context, owner: Owner, hostname: string, selfSigned = false): DomainRow => {
     requireFree(context.actor, owner.id, hostname)
     if (store.countOfService(owner.id) >= MAX_DOMAINS)
       throw new AppError('POLICY_REFUSED', {
@@ -115,6 +124,7 @@ export function createDomainOperations(deps: DomainDeps) {
       verified_at: null,
       failing_since: null,
       expires_at: new Date(now + deps.claimMs).toISOString(),
+      self_signed: selfSigned,
       revision: 1,
       created_at: system.nowIso(),
       updated_at: system.nowIso(),
@@ -169,11 +179,16 @@ export function createDomainOperations(deps: DomainDeps) {
      * Claims a hostname for a service. It is routed once it is proven. Throws DOMAIN_TAKEN, POLICY_REFUSED for reserved names, and
      * VALIDATION_ERROR.
      */
-    addDomain: (context: Context, serviceId: string, given: string): DomainView => {
-      const hostname = readHostname(given, deps)
+    addDomain: (context: Context, serviceId: string, input: DomainCreate): DomainView => {
+      const hostname = readHostname(input.hostname, deps)
       return view(
         database.transact(() =>
-          insert(context, requireOwner(context.actor, 'domains.write', serviceId), hostname),
+          insert(
+            context,
+            requireOwner(context.actor, 'domains.write', serviceId),
+            hostname,
+            input.self_signed,
+          ),
         ),
       )
     },
@@ -181,6 +196,24 @@ export function createDomainOperations(deps: DomainDeps) {
     /** One domain. */
     getDomain: (context: Context, serviceId: string, domainId: string): DomainView =>
       view(requireDomain(context.actor, 'domains.read', serviceId, domainId)),
+
+    /** Changes how a domain is served; when it resolves the ingress does so. */
+    updateDomain: async (
+      context: Context,
+      serviceId: string,
+      domainId: string,
+      patch: DomainPatch,
+    ): Promise<DomainView> => {
+      database.transact(() => {
+        const domain = requireDomain(context.actor, 'domains.write', serviceId, domainId)
+        requireUnchanged(context, domain)
+        const changed = { ...domain, ...patch, updated_at: system.nowIso() }
+        store.update(changed)
+        record(context, 'updateDomain', changed, { self_signed: changed.self_signed })
+      })
+      await deps.publishCertificates()
+      return view(requireDomain(context.actor, 'domains.read', serviceId, domainId))
+    },
 
     /** Takes a hostname away from a service; when it resolves no request reaches the service by it. */
     deleteDomain: async (context: Context, serviceId: string, domainId: string): Promise<void> => {
@@ -198,7 +231,10 @@ export function createDomainOperations(deps: DomainDeps) {
       const domain = requireDomain(context.actor, 'domains.write', serviceId, domainId)
       await deps.publishChallenges()
       const checked = await deps.check(context, domain, { audit: 'always' })
-      if ((checked.status === 'verified') !== (domain.status === 'verified')) await deps.publishRoutes()
+      if ((checked.status === 'verified') !== (domain.status === 'verified')) {
+        await deps.publishRoutes()
+        if (checked.self_signed) await deps.publishCertificates()
+      }
       return view(checked)
     },
 

@@ -4,7 +4,7 @@ import { IdInPath, IdParams, ListQuery, strictObject } from '../../http/schema.t
 import type { Server } from '../../http/server.ts'
 import { AppError } from '../../lib/errors.ts'
 import type { DomainOperations } from './domain-operations.ts'
-import { CHALLENGE_PREFIX, DomainCreate, DomainView } from './domain-schema.ts'
+import { CHALLENGE_PREFIX, DomainCreate, DomainPatch, DomainView } from './domain-schema.ts'
 
 const tags = ['Domains']
 const DomainParams = strictObject({ id: IdInPath, domain_id: IdInPath })
@@ -54,7 +54,7 @@ function collectionRoutes(server: Server, operations: DomainOperations): void {
       },
     },
     async (request, reply) =>
-      reply.code(201).send(operations.addDomain(request.context, request.params.id, request.body.hostname)),
+      reply.code(201).send(operations.addDomain(request.context, request.params.id, request.body)),
   )
 }
 
@@ -72,6 +72,23 @@ function resourceRoutes(server: Server, operations: DomainOperations): void {
       },
     },
     async (request) => operations.getDomain(request.context, request.params.id, request.params.domain_id),
+  )
+
+  server.patch(
+    '/v1/services/:id/domains/:domain_id',
+    {
+      config: writable,
+      schema: {
+        operationId: 'updateDomain',
+        summary: 'Change how a domain is served; it is so when this is answered',
+        tags,
+        params: DomainParams,
+        body: DomainPatch,
+        response: { 200: DomainView },
+      },
+    },
+    (request) =>
+      operations.updateDomain(request.context, request.params.id, request.params.domain_id, request.body),
   )
 
   server.delete(

@@ -53,10 +53,17 @@ export interface DomainRow {
   failing_since: string | null
   /** When a claim that is not proven is removed. Null: it is proven. */
   expires_at: string | null
+  /** As long as it has no other certificate, one that the node signs itself answers to it. */
+  self_signed: boolean
   revision: number
   created_at: string
   updated_at: string
 }
+
+const SelfSigned = Type.Boolean({
+  description:
+    'As long as the domain has no other certificate, it answers to HTTPS with one that the node signs itself, which no client trusts unasked.',
+})
 
 export const DomainCreate = strictObject(
   {
@@ -66,10 +73,17 @@ export const DomainCreate = strictObject(
       description:
         'Such as shop.example.com or *.example.com; capitals, a trailing dot and international names are put into their plain form.',
     }),
+    self_signed: Type.Optional(SelfSigned),
   },
   { title: 'AddDomainBody', examples: [{ hostname: 'shop.example.com' }] },
 )
 export type DomainCreate = Static<typeof DomainCreate>
+
+export const DomainPatch = strictObject(
+  { self_signed: Type.Optional(SelfSigned) },
+  { title: 'UpdateDomainBody', examples: [{ self_signed: true }] },
+)
+export type DomainPatch = Static<typeof DomainPatch>
 
 export const Challenge = Type.Object(
   {
@@ -103,6 +117,7 @@ export const DomainView = Type.Object(
     verified_at: nullable(Instant),
     failing_since: nullable(Type.String({ description: 'A verified domain whose checks fail since then.' })),
     expires_at: nullable(Type.String({ description: 'When a claim that is not proven is removed.' })),
+    self_signed: SelfSigned,
     certificate: nullable(CertificateSummary),
     created_at: Instant,
     updated_at: Instant,

@@ -47,7 +47,8 @@ export function createDomainUpkeep(deps: DomainUpkeepDeps) {
       try {
         await deps.check(BERTH_ITSELF, domain, { audit: 'changes' })
       } catch (error) {
-        if (!isAppError(error, 'NOT_FOUND')) throw error
+        // One whose project has too many checks under way is due the next time, too.
+        if (!isAppError(error, 'NOT_FOUND') && !isAppError(error, 'BUSY')) throw error
       }
     }
   }

@@ -85,8 +85,6 @@ export interface Ingress {
   readonly certificates: CertificateFiles
   /** The same for the certificates: which answers to which name. Connections that are open keep the one that they began with. */
   publishCertificates(certificates: readonly CertificateEntry[]): Promise<number>
-  /** A certificate has been published that answers to this name. */
-  hasCertificate(hostname: string): boolean
   /** The same for the proofs under `/.well-known` that are given over HTTP. */
   publishChallenges(challenges: readonly Challenge[]): Promise<number>
   /** Counts what runs through these replicas; rejects with BUSY when a live worker cannot be asked, so that nothing is taken for idle in vain. */
@@ -202,12 +200,6 @@ export function createIngress(options: IngressOptions): Ingress {
     publish: routes.publish,
     certificates: files,
     publishCertificates: certificates.publish,
-    hasCertificate: (hostname) => {
-      const wildcard = `*${hostname.slice(hostname.indexOf('.'))}`
-      return certificates
-        .current()
-        .certificates.some((entry) => entry.hostname === hostname || entry.hostname === wildcard)
-    },
     publishChallenges: challenges.publish,
     inFlight: (ids) => countInFlight(fleet, new Set(ids)),
     status: async () => {

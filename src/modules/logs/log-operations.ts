@@ -13,6 +13,8 @@ export interface LogDeps {
   serviceLogs: ServiceLogs
   deploymentLogs: DeploymentLogs
   system: System
+  /** The project of a service. */
+  projectOf: (serviceId: string) => string | undefined
 }
 
 /** Gives the lines of a log to one reader until the signal aborts. */
@@ -22,8 +24,8 @@ export type LogOperations = ReturnType<typeof createLogOperations>
 
 const DEFAULT_TAIL = 200
 const DEFAULT_STREAM_TAIL = 100
-/** A search may read all that is kept; few at once. */
-const SEARCHES = { slots: 3, waiting: 32, waitMs: 20_000 }
+/** A search may read all that is kept; few at once, and not all of one project. */
+const SEARCHES = { slots: 3, waiting: 32, waitMs: 20_000, ofOne: { slots: 2, waiting: 16 } }
 
 /** The verbs on logs. Whoever calls them may read the log: the route has seen to it. */
 export function createLogOperations(deps: LogDeps) {
@@ -48,7 +50,7 @@ export function createLogOperations(deps: LogDeps) {
       const until = readPoint(query.until, 'until')
       if (until?.seq !== undefined) throw invalid('until', 'must be an instant (RFC 3339)')
       const log = await requireLog(serviceId)
-      const release = await slots.acquire(signal)
+      const release = await slots.acquire(signal, deps.projectOf(serviceId))
       try {
         const { replica, deployment_id, grep } = query
         const limit = query.tail ?? query.limit ?? DEFAULT_TAIL

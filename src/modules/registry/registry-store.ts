@@ -15,6 +15,13 @@ export interface TagRow {
   updated_ms: number
 }
 
+/** A tag that no release holds anything by. */
+export interface UnheldTag {
+  repository_id: number
+  project_id: string
+  tag: string
+}
+
 export type RegistryStore = ReturnType<typeof createRegistryStore>
 
 /** Begins the paths of repositories that nobody can name: what deleted services leave until they are gone. */
@@ -111,6 +118,23 @@ export function createRegistryStore(database: Database) {
           },
         )
         .map((row) => row.name),
+
+    /**
+     * The tags that begin so and that no release holds anything by, of the repositories whose ids are above `from` and not above `to`; undefined
+     * when no repository has an id above `from`. Hidden ones are left out.
+     */
+    listUnheldTags: (prefix: string, from: number, to: number): UnheldTag[] | undefined => {
+      if (!database.get('SELECT 1 FROM registry_repositories WHERE id > $from LIMIT 1', { from }))
+        return undefined
+      return database.all(
+        `SELECT r.id AS repository_id, r.project_id, t.name AS tag FROM registry_repositories r
+         JOIN registry_tags t ON t.repository_id = r.id AND t.name > $prefix AND t.name < $prefix || char(127)
+         WHERE r.id > $from AND r.id <= $to AND r.path < '${HIDDEN}' AND NOT EXISTS (
+           SELECT 1 FROM registry_pins n WHERE n.manifest_id = t.manifest_id AND n.tag = t.name)
+         ORDER BY r.id, t.name`,
+        { prefix, from, to },
+      )
+    },
 
     setTag: (repositoryId: number, name: string, manifestId: number, nowMs: number): void => {
       database.run(

@@ -37,6 +37,10 @@ export interface ReleaseImages {
   listPinned(): string[]
   /** Inside the caller's transaction: lets go of it; what Berth alone pushed and nobody needs any more goes too. */
   unpin(deploymentIds: readonly string[]): void
+  /** See `RegistryStore`. */
+  listUnheldTags: RegistryStore['listUnheldTags']
+  /** Inside the caller's transaction: removes a tag unless a release holds something by it, and the image that nobody needs any more. */
+  removeUnheldTag(repositoryId: number, tag: string): void
   /**
    * Inside the caller's transaction: takes a deleted service's repositories out of everyone's sight, and answers those that stay: a release of
    * another service holds an image of theirs, a rule makes a tag immutable, or somebody else pushed there and `takesOthers` is false. Its own
@@ -157,6 +161,14 @@ export function createReleaseImages(deps: ReleaseImageDeps): ReleaseImages {
           removeLoose(pin.manifest_id)
         }
       }),
+
+    listUnheldTags: store.listUnheldTags,
+
+    removeUnheldTag: (repositoryId, tag) => {
+      if (pins.holdsTag(repositoryId, tag)) return
+      const manifest = manifests.findByTag(repositoryId, tag)
+      if (store.removeTag(repositoryId, tag) && manifest) removeLoose(manifest.id)
+    },
 
     hideRepositories: ({ id, project_id, name }, { isOwn, takesOthers }) => {
       const kept: string[] = []

@@ -1,4 +1,5 @@
 import type { Route } from '../../ingress/route-table.ts'
+import { inTurn } from '../../lib/in-turn.ts'
 import type { System } from '../../lib/system.ts'
 import { createWorker, type Worker } from '../../lib/worker.ts'
 import type { ReplicaStore } from './replica-store.ts'
@@ -21,22 +22,9 @@ export interface RoutePublisher {
 
 /** Hands the routes to the ingress, one table after the other, so that an older one never follows a newer one. */
 export function createRoutePublisher(deps: RoutePublisherDeps): RoutePublisher {
-  let last: Promise<void> = Promise.resolve()
-  /** One that has not read the rows yet serves everyone who asks meanwhile. */
-  let next: Promise<void> | undefined
-
-  const publishAfter = async (before: Promise<void>): Promise<void> => {
-    await before.catch(() => {})
-    next = undefined
+  const publish = inTurn(async () => {
     await deps.publish(planRoutes(deps.listRouted(), deps.replicas.listAll()))
-  }
-  const publish = (): Promise<void> => {
-    if (next === undefined) {
-      next = publishAfter(last)
-      last = next
-    }
-    return next
-  }
+  })
   return {
     publish,
     worker: createWorker({

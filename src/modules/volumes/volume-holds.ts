@@ -27,10 +27,12 @@ export function createVolumeHolds() {
     /** The same for one who wants to be the only one; undefined while someone else holds it. A removal that has begun may still go on. */
     takeAlone: (name: string): LetGo | undefined => (counts.has(name) ? undefined : share(name)),
 
-    /** Removes a volume unless someone holds it. */
-    remove: (name: string, work: () => Promise<void>): Promise<void> =>
+    /** Removes a volume unless someone holds it: then false, and nothing was done. */
+    remove: (name: string, work: () => Promise<void>): Promise<boolean> =>
       removals.take(name, async () => {
-        if (!counts.has(name)) await work()
+        if (counts.has(name)) return false
+        await work()
+        return true
       }),
 
     /** Resolves when no removal of a volume is under way. None begins while there is a hold. */

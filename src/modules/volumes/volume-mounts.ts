@@ -116,6 +116,9 @@ export function createVolumeMounts(deps: VolumeMountsDeps) {
     ensureRow,
     ensureVolume,
 
+    /** Does something while no replica of a service that has volumes is started. */
+    inTurn: <T>(serviceId: string, work: () => Promise<T>): Promise<T> => turns.take(serviceId, work),
+
     /**
      * Starts a replica with its volumes, unless it writes into one and a container of another release is there: then it answers false and nothing
      * was started. `mayStart` is asked once nobody else can start any more. One that has ended is in the way, too: a start that was asked of the

@@ -93,12 +93,12 @@ export function createVolumeOperations(deps: VolumeDeps) {
       )
       const found = await runtime.listVolumes({ [LABELS.kind]: 'volume', [LABELS.service]: serviceId })
       const directories = new Map(found.map(({ name, directory }) => [name, directory]))
-      const views: VolumeView[] = []
-      for (const name of items) {
+      const places = items.map((name) => {
         const row = rows.get(name)
-        const directory = row && directories.get(engineName(row))
-        views.push(view(service, name, directory ? await deps.sizes.measure(directory) : null))
-      }
+        return (row && directories.get(engineName(row))) ?? null
+      })
+      const sizes = await deps.sizes.measure(places, service.project_id)
+      const views = items.map((name, index) => view(service, name, sizes[index] ?? null))
       return { ...rest, items: views }
     },
 
@@ -127,7 +127,7 @@ export function createVolumeOperations(deps: VolumeDeps) {
     /**
      * Lets the contents of an archive take the place of a volume's. They are unpacked beside it while the service goes on; then its replicas are
      * replaced by ones that have the new volume, while requests wait. When it throws, nothing has changed. Throws CONFLICT while another restore
-     * of the volume runs, and BAD_ARCHIVE.
+     * of the volume runs, BUSY while too many of others do, and BAD_ARCHIVE.
      */
     restoreVolume: async (
       context: Context,

@@ -2,6 +2,7 @@ import { isAppError } from '../../lib/errors.ts'
 import { LABELS } from '../../runtime/labels.ts'
 import type { Runtime } from '../../runtime/runtime.ts'
 import type { VolumeHolds } from './volume-holds.ts'
+import type { VolumeMounts } from './volume-mounts.ts'
 import type { VolumeStore } from './volume-store.ts'
 
 export interface VolumeRemovalDeps {
@@ -10,21 +11,31 @@ export interface VolumeRemovalDeps {
   holds: VolumeHolds
 }
 
-/** Removes all volumes of a service that is being deleted; false when one is still in use. */
-export async function removeVolumesOfService(runtime: Runtime, serviceId: string): Promise<boolean> {
-  let isDone = true
-  for (const { name } of await runtime.listVolumes({
-    [LABELS.kind]: 'volume',
-    [LABELS.service]: serviceId,
-  })) {
-    try {
-      await runtime.removeVolume(name)
-    } catch (error) {
-      if (!isAppError(error, 'CONFLICT')) throw error
-      isDone = false
+/**
+ * Removes all volumes of a service that is being deleted; false when one is still in use, or someone is at work with it. It takes a turn of the
+ * service: a start that was let in before would have the engine make an empty volume of one that has gone, after everybody has looked.
+ */
+export async function removeVolumesOfService(
+  {
+    runtime,
+    holds,
+    mounts,
+  }: Pick<VolumeRemovalDeps, 'runtime' | 'holds'> & { mounts: Pick<VolumeMounts, 'inTurn'> },
+  serviceId: string,
+): Promise<boolean> {
+  return mounts.inTurn(serviceId, async () => {
+    let isDone = true
+    const volumes = await runtime.listVolumes({ [LABELS.kind]: 'volume', [LABELS.service]: serviceId })
+    for (const { name } of volumes) {
+      try {
+        if (!(await holds.remove(name, () => runtime.removeVolume(name)))) isDone = false
+      } catch (error) {
+        if (!isAppError(error, 'CONFLICT')) throw error
+        isDone = false
+      }
     }
-  }
-  return isDone
+    return isDone
+  })
 }
 
 /**
@@ -45,8 +56,8 @@ export async function removeVolumes(deps: VolumeRemovalDeps, signal: AbortSignal
   if (failures.length > 0) throw failures[0]
 }
 
-function removeVolume({ runtime, store, holds }: VolumeRemovalDeps, name: string): Promise<void> {
-  return holds.remove(name, async () => {
+async function removeVolume({ runtime, store, holds }: VolumeRemovalDeps, name: string): Promise<void> {
+  await holds.remove(name, async () => {
     // The list was made before the removals ahead of it: a restore may have brought this one into use since.
     if (!store.isToBeRemoved(name)) return
     await runtime.removeVolume(name)

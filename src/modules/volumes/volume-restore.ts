@@ -1,4 +1,5 @@
 import { AppError } from '../../lib/errors.ts'
+import { createSlots } from '../../lib/slots.ts'
 import { endStalled } from '../../lib/stalled-body.ts'
 import type { System } from '../../lib/system.ts'
 import type { Runtime } from '../../runtime/runtime.ts'
@@ -38,12 +39,16 @@ export interface VolumeRestoreDeps {
   removalsChanged: () => void
 }
 
+/** Each may have a decompressor with a window of 128 MiB and the disk to itself; the rest waits in its connection. */
+const RESTORES = { slots: 3, waiting: 32, waitMs: 60_000, ofOne: { slots: 2, waiting: 8 } }
+
 /**
  * Makes the restore of volumes: a new volume of the engine is filled and brought to the disk, then one transaction lets it take the place of the
  * old one. Until then it stands among what is to be removed, so that a death anywhere leaves the old one in use and nothing behind.
  */
 export function createVolumeRestore(deps: VolumeRestoreDeps) {
   const { database, system, store, runtime } = deps
+  const slots = createSlots(system, RESTORES)
 
   const fill = async (
     volume: VolumeRow,
@@ -92,7 +97,9 @@ export function createVolumeRestore(deps: VolumeRestoreDeps) {
     const target = engineName({ ...volume, generation: volume.generation + 1 })
     const letGo = deps.holds.takeAlone(target)
     if (!letGo) throw new AppError('CONFLICT', { message: 'Another restore of this volume is under way.' })
+    let leave = (): void => {}
     try {
+      leave = await slots.acquire(signal, service.project_id)
       // What an earlier attempt left may be on its way out.
       await deps.holds.removalOver(target)
       store.addRemoval(target, system.nowIso())
@@ -100,6 +107,7 @@ export function createVolumeRestore(deps: VolumeRestoreDeps) {
       swap(context, service.id, volume, count)
       return count
     } finally {
+      leave()
       letGo()
       deps.removalsChanged()
     }

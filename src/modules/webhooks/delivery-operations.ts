@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { AppError } from '../../lib/errors.ts'
+import { hashInTurns } from '../../lib/hash-in-turns.ts'
 import type { Page, PageRequest } from '../../lib/page.ts'
 import type { Context } from '../identity/context.ts'
 import { BERTH_ITSELF } from '../identity/context.ts'
@@ -55,6 +56,10 @@ export function createDeliveryOperations(deps: WebhookDeps, records: WebhookReco
     })
   }
 
+  /** What a delivery is known by that its forge gives no name. */
+  const keyOf = async (body: Buffer): Promise<string> =>
+    `sha256:${(await hashInTurns(system, createHash('sha256'), body)).digest('hex')}`
+
   /** Stores a delivery unless it has arrived before. */
   const keep = (request: HookRequest, serviceId: string, row: DeliveryRow): DeliveryReceipt =>
     database.transact(() => {
@@ -86,7 +91,7 @@ export function createDeliveryOperations(deps: WebhookDeps, records: WebhookReco
       const webhook = store.find(id)
       const sender = readSender(request.fields)
       const { secret = NO_SECRET } = webhook ? await deps.secrets.open(webhook.secret_sealed) : {}
-      const fits = isSigned(sender?.provider ?? 'github', request.fields, request.body, secret, system.now())
+      const fits = await isSigned(system, sender?.provider ?? 'github', request.fields, request.body, secret)
       if (!webhook || !fits || !sender || !deps.findService(webhook.service_id)) throw unknownWebhook()
       const isForm = /^application\/x-www-form-urlencoded\b/i.test(
         String(request.fields['content-type'] ?? ''),
@@ -98,7 +103,7 @@ export function createDeliveryOperations(deps: WebhookDeps, records: WebhookReco
       return keep(request, webhook.service_id, {
         id: system.newId(),
         webhook_id: id,
-        delivery_key: sender.delivery ?? `sha256:${createHash('sha256').update(request.body).digest('hex')}`,
+        delivery_key: sender.delivery ?? (await keyOf(request.body)),
         provider: sender.provider,
         event: sender.event,
         push: payload.push,

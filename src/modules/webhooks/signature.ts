@@ -1,4 +1,6 @@
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto'
+import { hashInTurns } from '../../lib/hash-in-turns.ts'
+import type { System } from '../../lib/system.ts'
 import type { Provider } from './webhook-schema.ts'
 
 /** Header fields by lower-case name. */
@@ -35,14 +37,14 @@ export function readSender(fields: Fields): Sender | undefined {
   return event === undefined ? undefined : { provider: 'github', event, delivery: field('x-github-delivery') }
 }
 
-/** Whether whoever sent this body knows the secret. Takes the same time whatever is wrong. */
-export function isSigned(
+/** Whether whoever sent this body knows the secret. Takes the same time whatever is wrong, and gives the event loop its turns. */
+export async function isSigned(
+  system: System,
   provider: Provider,
   fields: Fields,
   body: Buffer,
   secret: string,
-  nowMs: number,
-): boolean {
+): Promise<boolean> {
   const field = (name: string): string => {
     const value = fields[name]
     return typeof value === 'string' ? value : ''
@@ -50,27 +52,29 @@ export function isSigned(
   if (provider === 'gitlab') {
     const signature = field('webhook-signature')
     if (signature === '') return isSame(field('x-gitlab-token'), secret)
-    return isStandard(field('webhook-id'), field('webhook-timestamp'), signature, body, secret, nowMs)
+    return isStandard(system, field('webhook-id'), field('webhook-timestamp'), signature, body, secret)
   }
-  const digest = createHmac('sha256', secret).update(body).digest('hex')
+  const digest = (await hashInTurns(system, createHmac('sha256', secret), body)).digest('hex')
   if (provider === 'github') return isSame(field('x-hub-signature-256'), `sha256=${digest}`)
   // A wrong signature of Forgejo is not made good by another field.
   return isSame(field('x-forgejo-signature') || field('x-gitea-signature'), digest)
 }
 
 /** The scheme of Standard Webhooks (standardwebhooks.com, "Signature scheme"), which GitLab uses when a signing token is set. */
-function isStandard(
+async function isStandard(
+  system: System,
   id: string,
   timestamp: string,
   signatures: string,
   body: Buffer,
   secret: string,
-  nowMs: number,
-): boolean {
+): Promise<boolean> {
   const key = secret.startsWith('whsec_')
     ? Buffer.from(secret.slice('whsec_'.length), 'base64')
     : Buffer.from(secret)
-  const digest = createHmac('sha256', key).update(`${id}.${timestamp}.`).update(body).digest('base64')
+  const nowMs = system.now()
+  const hmac = createHmac('sha256', key).update(`${id}.${timestamp}.`)
+  const digest = (await hashInTurns(system, hmac, body)).digest('base64')
   const age = Math.abs(nowMs / 1000 - Number(timestamp))
   const isFresh = /^\d{1,12}$/.test(timestamp) && age <= TOLERANCE_SECONDS
   const fits = signatures

@@ -22,7 +22,7 @@ test('a certificate is obtained from a real authority, kept and published', asyn
   t.equal(chain.length, 2, 'with what leads to the root')
   const root = new X509Certificate(await all.pebble.root())
   t.ok(chain.at(-1)?.checkIssued(root) === true)
-  t.same(all.published(), [{ hostname: NAME, certificate_id: row.file_id }])
+  t.same(all.published(), [{ hostname: NAME, certificate_id: row.file_id, self_signed: false }])
   t.same(all.audited, ['obtainCertificate'])
   t.ok(Date.parse(row.next_attempt_at ?? '') > all.system.now(), 'its renewal is planned')
   const account = all.store.findAccount(all.pebble.directoryUrl)
@@ -44,7 +44,7 @@ test('it is renewed at its time, and the old one goes when the new one is served
   await all.run()
   const second = all.row()
   t.not(second.file_id, first.file_id)
-  t.same(all.published(), [{ hostname: NAME, certificate_id: second.file_id }])
+  t.same(all.published(), [{ hostname: NAME, certificate_id: second.file_id, self_signed: false }])
   t.same([...all.files.pairs.keys()], [second.file_id])
   t.same(all.audited, ['obtainCertificate', 'renewCertificate'])
 })
@@ -134,7 +134,7 @@ test('a wildcard is proven by a record that the hook makes and removes', async (
       },
     }),
   })
-  all.names.splice(0, 1, { hostname: '*.example.com', project_id: null, wanted: true })
+  all.names.splice(0, 1, { hostname: '*.example.com', project_id: null, wanted: true, self_signed: false })
   await all.run()
   t.ok(all.row().file_id, all.row().last_error ?? '')
   t.same(calls, ['present _acme-challenge.example.com', 'cleanup _acme-challenge.example.com'])

@@ -13,7 +13,11 @@ import { type Obtained, createOrderRun } from '../../../src/modules/certificates
 import type { ServedName } from '../../../src/modules/certificates/certificate-plan.ts'
 import type { CertificateRow, OrderStage } from '../../../src/modules/certificates/certificate-schema.ts'
 import { createCertificateStore } from '../../../src/modules/certificates/certificate-store.ts'
-import { createCertificateWorker, OrderGone } from '../../../src/modules/certificates/certificate-worker.ts'
+import {
+  createCertificateWorker,
+  OrderGone,
+  type PublishedCertificate,
+} from '../../../src/modules/certificates/certificate-worker.ts'
 import { createPairKeeper, type PairFiles } from '../../../src/modules/certificates/pair-keeper.ts'
 import type { DnsHook } from '../../../src/modules/domains/dns-hook.ts'
 import { createSecrets } from '../../../src/modules/secrets/secrets.ts'
@@ -39,13 +43,7 @@ export interface FixtureOptions {
 
 /** The worker of certificates with a real authority and a real database; the proofs are answered by a server of the test. */
 export async function openCertificates(t: Test, options: FixtureOptions = {}) {
-  const dataDir = await mkdtemp(join(tmpdir(), 'berth-certificates-'))
-  t.teardown(() => rm(dataDir, { recursive: true, force: true }))
-  const database = openDatabase(join(dataDir, 'berth.db'))
-  t.teardown(() => database.close())
-  migrate(database, readMigrations(new URL('../../../migrations', import.meta.url).pathname), ':memory:')
-  const system = createHurriedSystem(1)
-  const store = createCertificateStore(database)
+  const { dataDir, database, system, store } = await openStore(t)
   const secrets = await createSecrets({ dataDir, system })
   const dns = await startDnsServer(t)
   dns.zones.set(NAME, { a: ['127.0.0.1'] })
@@ -70,9 +68,9 @@ export async function openCertificates(t: Test, options: FixtureOptions = {}) {
   const front = options.renewalInfo ? await startRenewalFront(t, pebble) : undefined
   const directoryUrl = front?.directoryUrl ?? pebble.directoryUrl
   const files = memoryFiles()
-  const names: ServedName[] = [{ hostname: NAME, project_id: null, wanted: true }]
+  const names: ServedName[] = [{ hostname: NAME, project_id: null, wanted: true, self_signed: false }]
   const audited: string[] = []
-  let published: { hostname: string; certificate_id: string }[] = []
+  let published: PublishedCertificate[] = []
   let faults: ((change: object, system: System) => void) | undefined
   const open = (external = options.external) => {
     const accounts = createAcmeAccounts({
@@ -145,11 +143,21 @@ export async function openCertificates(t: Test, options: FixtureOptions = {}) {
   }
 }
 
+/** A real database, and a clock that can be put forward. */
+export async function openStore(t: Test) {
+  const dataDir = await mkdtemp(join(tmpdir(), 'berth-certificates-'))
+  t.teardown(() => rm(dataDir, { recursive: true, force: true }))
+  const database = openDatabase(join(dataDir, 'berth.db'))
+  t.teardown(() => database.close())
+  migrate(database, readMigrations(new URL('../../../migrations', import.meta.url).pathname), ':memory:')
+  return { dataDir, database, system: createHurriedSystem(1), store: createCertificateStore(database) }
+}
+
 function idOf(pair: Obtained): string {
   return createHash('sha256').update(pair.chain_pem).digest('hex')
 }
 
-function memoryFiles(): PairFiles & { pairs: Map<string, Obtained> } {
+export function memoryFiles(): PairFiles & { pairs: Map<string, Obtained> } {
   const pairs = new Map<string, Obtained>()
   return {
     pairs,

@@ -1,71 +1,14 @@
 import { execFile } from 'node:child_process'
-import { once } from 'node:events'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { connect, type TLSSocket } from 'node:tls'
+import type { TLSSocket } from 'node:tls'
 import { promisify } from 'node:util'
-import { type Test, test } from 'tap'
-import { openApp } from '../../support/app.ts'
+import { test } from 'tap'
 import { makeCertificate } from '../../support/certificate.ts'
-import { startDnsServer } from '../../support/dns-server.ts'
-import { freePorts, startPebble } from '../../support/pebble.ts'
 import { waitFor } from '../../support/wait.ts'
+import { ask, NAME, openNode, openTls } from './node-fixture.ts'
 
 const run = promisify(execFile)
-const NAME = 'shop.example.com'
-
-/** A whole daemon whose ingress a real authority checks, with one service and one verified domain. */
-async function openNode(t: Test) {
-  const dns = await startDnsServer(t)
-  dns.zones.set(NAME, { a: ['127.0.0.1'] })
-  const [httpPort = 0, httpsPort = 0] = await freePorts(2)
-  const pebble = await startPebble(t, { httpPort, dnsServer: dns.address })
-  const app = await openApp({
-    environment: {
-      BERTH_DNS_SERVERS: dns.address,
-      BERTH_DOMAIN_CHECK_PORT: '0',
-      BERTH_DOMAIN_INTERNAL_ADDRESSES: 'true',
-      BERTH_HTTP_BIND: '127.0.0.1',
-      BERTH_HTTP_PORT: String(httpPort),
-      BERTH_HTTPS_PORT: String(httpsPort),
-      BERTH_INGRESS_WORKERS: '2',
-      BERTH_ACME_EMAIL: 'ops@example.com',
-      BERTH_ACME_DIRECTORY_URL: pebble.directoryUrl,
-      BERTH_ACME_CA_FILE: pebble.caFile,
-    },
-  })
-  t.teardown(() => app.close())
-  await app.app.start()
-  const root = await app.bootstrap()
-  const project = String((await app.must(root, 'POST', '/v1/projects', { name: 'shop' })).body['id'])
-  const service = String(
-    (await app.must(root, 'POST', '/v1/services', { name: 'web', project_id: project })).body['id'],
-  )
-  const domains = `/v1/services/${service}/domains`
-  const { body } = await app.must(root, 'POST', domains, { hostname: NAME })
-  const domain = `${domains}/${String(body['id'])}`
-  t.match((await app.must(root, 'POST', `${domain}/verify`)).body, { status: 'verified', reason: null })
-  const certificates = async () => (await app.must(root, 'GET', '/v1/certificates')).list
-  const active = (not?: unknown) =>
-    waitFor('a certificate', async () => {
-      const [found] = await certificates()
-      return found?.['status'] === 'active' && found['serial'] !== not ? found : undefined
-    })
-  return { app, root, pebble, httpsPort, project, service, domain, certificates, active }
-}
-
-/** Opens a TLS connection as a browser would, and keeps it. */
-async function openTls(port: number, ca: string): Promise<TLSSocket> {
-  const socket = connect({ host: '127.0.0.1', port, servername: NAME, ca })
-  await once(socket, 'secureConnect')
-  return socket
-}
-
-async function ask(socket: TLSSocket): Promise<string> {
-  socket.write(`GET / HTTP/1.1\r\nHost: ${NAME}\r\n\r\n`)
-  const [data] = (await once(socket, 'data')) as [Buffer]
-  return data.toString('latin1').split('\r\n')[0] ?? ''
-}
 
 /** Without leading zeros, which not everyone writes. */
 const plain = (serial: unknown): string => String(serial).toLowerCase().replace(/^0+/, '')

@@ -134,6 +134,24 @@ test('ending a canary gives all requests back at once', async (t) => {
   t.throws(() => daemon.deployments.promoteCanary(OPERATOR, service), { code: 'NOT_FOUND' })
 })
 
+test('a canary that is ended is not promoted after that, however far its promotion is', async (t) => {
+  const { world, daemon, service, live, canary } = await openCanary(t)
+  const { promise: held, resolve: letGo } = Promise.withResolvers<void>()
+  const { promise: reached, resolve: tell } = Promise.withResolvers<void>()
+  const end = world.controls.before('ensureContainer', () => (end(), tell(), held))
+  const { id } = await daemon.deployments.promoteCanary(OPERATOR, service)
+  await reached
+  await daemon.deployments.abortCanary(OPERATOR, service)
+  letGo()
+  t.match(await over(daemon, id), { status: 'Cancelled', reason: 'Its canary was ended by olive.' })
+  await settled(world, names(live, 4))
+  t.equal(daemon.stores.services.find(service)?.live_deployment_id, live)
+  await t.rejects(daemon.deployments.rollbackService(OPERATOR, service, canary), {
+    code: 'NOTHING_TO_DEPLOY',
+  })
+  t.same(world.errors, [])
+})
+
 test('a canary that fails its check changes nothing', async (t) => {
   const { world, daemon, service, live, canary } = await openCanary(t)
   const bad = world.upload({ program: { exit: { code: 1, after_ms: 100 } } })

@@ -180,6 +180,48 @@ test('images beyond those that are kept go, and so do those that belong to no re
   await daemon.services.deleteService(OPERATOR, service, { keepImages: false })
 })
 
+test('a push that no release came of is taken back, and nothing that only looks like one', async (t) => {
+  const world = await openDelivery(t)
+  const daemon = await world.start()
+  const service = await addService(world, daemon)
+  const tags = (): string[] =>
+    world.database
+      .all<{ name: string }>('SELECT name FROM registry_tags ORDER BY name')
+      .map(({ name }) => name)
+  const first = await release(world, daemon, service)
+  const own = `release-1-${first.slice(-8)}`
+  // What a death after the push leaves, when the deployment does not go on.
+  const end = world.controls.after('pushImage', () => {
+    end()
+    throw new TransferFailed('cut off')
+  })
+  const second = await deploy(world, daemon, service)
+  t.match(await over(daemon, second), { status: 'Failed' })
+  const stray = `release-2-${second.slice(-8)}`
+  t.same(tags(), [own, stray])
+  const alike = [
+    'release-1-00000000',
+    `release-3-${first.slice(-8)}`,
+    `release-2-${second.slice(-8)}.1`,
+    'v1',
+  ]
+  for (const name of alike)
+    world.database.run(
+      `INSERT INTO registry_tags SELECT repository_id, $name, manifest_id, 0 FROM registry_tags WHERE name = $own`,
+      { name, own },
+    )
+  const reached = Promise.withResolvers<void>()
+  const held = Promise.withResolvers<void>()
+  world.controls.after('pushImage', () => (reached.resolve(), held.promise))
+  const third = await deploy(world, daemon, service)
+  await reached.promise
+  await daemon.expireImages(1)
+  t.same(tags(), [own, ...alike, `release-3-${third.slice(-8)}`].toSorted(), 'one under way keeps its own')
+  held.resolve()
+  t.match(await over(daemon, third), { status: 'Healthy' })
+  t.equal(world.database.get<{ count: number }>('SELECT count(*) AS count FROM registry_manifests')?.count, 2)
+})
+
 test('an image that is given up while a rollback to it is asked for is not deployed', async (t) => {
   const world = await openDelivery(t)
   const daemon = await world.start()

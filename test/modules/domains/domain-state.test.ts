@@ -1,6 +1,12 @@
 import { test } from 'tap'
+import { createSystem } from '../../../src/lib/system.ts'
+import { createDomainCheck } from '../../../src/modules/domains/domain-check.ts'
 import type { CheckFailure, CheckOutcome, DomainRow } from '../../../src/modules/domains/domain-schema.ts'
 import { settleCheck } from '../../../src/modules/domains/domain-state.ts'
+import { createDomainStore } from '../../../src/modules/domains/domain-store.ts'
+import { BERTH_ITSELF } from '../../../src/modules/identity/context.ts'
+import { until } from '../../support/delivery.ts'
+import { openRows } from '../deployments/deployment-rows.ts'
 
 const HOUR = 3_600_000
 const RULES = { claimMs: 7 * 24 * HOUR, graceMs: 72 * HOUR }
@@ -25,6 +31,7 @@ function claim(fields: Partial<DomainRow> = {}): DomainRow {
     verified_at: null,
     failing_since: null,
     expires_at: at(168),
+    self_signed: false,
     revision: 1,
     created_at: at(0),
     updated_at: at(0),
@@ -106,4 +113,38 @@ test('checks are spread, and wildcards are looked at once a week', async (t) => 
   const late = settleCheck(claim(), OK, BEGIN, 1, RULES).next_check_at
   t.same([early, late], [at(9), at(15)])
   t.equal(run(claim({ hostname: '*.example.com' }), [0, OK]).next_check_at, at(168))
+})
+
+test('the checks of one project keep no other from its own', async (t) => {
+  const { database } = openRows(t)
+  const begun: string[] = []
+  const held = Promise.withResolvers<void>()
+  const ending = new AbortController()
+  const check = createDomainCheck({
+    database,
+    store: createDomainStore(database),
+    system: createSystem(),
+    recordAudit: () => {},
+    rules: RULES,
+    checkHttp: async ({ hostname }) => {
+      begun.push(hostname)
+      await held.promise
+      return no('no_dns_record')
+    },
+    checkDns: async () => OK,
+    signal: ending.signal,
+    routingChanged: () => {},
+  })
+  const ask = (fields: Partial<DomainRow>) =>
+    check(BERTH_ITSELF, claim(fields), { audit: 'changes' }).catch((error: unknown) => error)
+  const many = Array.from({ length: 100 }, (_, nth) => ask({ id: `many-${nth}`, hostname: 'many' }))
+  const other = ask({ project_id: 'p2', hostname: 'other' })
+  await until('the other one is checked', () => begun.includes('other'))
+  t.equal(begun.length, 9)
+  t.match(await many.at(-1), { code: 'BUSY' }, 'nor does one project fill the row')
+  held.resolve()
+  // None of them is there any more.
+  t.match(await other, { code: 'NOT_FOUND' })
+  ending.abort(new Error('over'))
+  await Promise.all(many)
 })

@@ -72,7 +72,7 @@ export async function openLogApi(t: Pick<Test, 'teardown' | 'fail'>) {
     onDenied: () => {},
     settings: { trusted_proxies: [], rate_limit_per_minute: 1_000_000 },
   })
-  logRoutes(server, createLogOperations({ serviceLogs, deploymentLogs, system }))
+  logRoutes(server, createLogOperations({ serviceLogs, deploymentLogs, system, projectOf: () => PROJECT }))
   await server.listen({ host: '127.0.0.1', port: 0 })
   const { port } = server.server.address() as AddressInfo
   t.teardown(async () => {

@@ -12,6 +12,8 @@ import { join } from 'node:path'
 import { type Test, test } from 'tap'
 import { zstdDecompressSync } from 'node:zlib'
 import { createSystem } from '../../../src/lib/system.ts'
+import { createDeploymentLogs } from '../../../src/modules/logs/deployment-logs.ts'
+import { createLogOperations } from '../../../src/modules/logs/log-operations.ts'
 import { type LogQuery, queryLog } from '../../../src/modules/logs/log-query.ts'
 import type { ServiceLine } from '../../../src/modules/logs/log-schema.ts'
 import type { OutputLine } from '../../../src/modules/logs/output-place.ts'
@@ -240,6 +242,38 @@ test('lines are found by time, replica, deployment and text', async (t) => {
   t.same((await query(log, { grep: 'line 77 ' })).numbers, [77])
   t.same((await query(log, { grep: 'line 77 ', replica: 0 })).numbers, [])
   t.same((await query(log, { grep: '"replica":1' })).numbers, [], 'only the text of the line counts')
+})
+
+test('the searches of one project keep no other from its own', async (t) => {
+  const { logs, dataDir, open } = openLogs(t)
+  await write(await open(), 1, 2000, 200)
+  const other = SERVICE.replace('a001', 'b001')
+  const log = await logs.open(other)
+  if (log) await write(log, 1, 2)
+  const real = createSystem()
+  const held = Promise.withResolvers<void>()
+  let searching = 0
+  // A search of more than a few lines lets the loop have its turn.
+  const system = { ...real, sleep: () => ((searching += 1), held.promise) }
+  const deploymentLogs = createDeploymentLogs({
+    dataDir,
+    system,
+    stateOf: () => undefined,
+    onError: () => {},
+  })
+  const operations = createLogOperations({
+    serviceLogs: logs,
+    deploymentLogs,
+    system,
+    projectOf: (id) => `project of ${id}`,
+  })
+  const search = (id: string) => operations.readServiceLog(id, { grep: 'line 1 ' }, undefined, never)
+  const slow = Array.from({ length: 4 }, () => search(SERVICE))
+  await until(() => searching === 2)
+  t.equal((await search(other)).lines.length, 1)
+  t.equal(searching, 2)
+  held.resolve()
+  for (const { lines } of await Promise.all(slow)) t.equal(lines.length, 1)
 })
 
 test('text to search for may hold anything', async (t) => {

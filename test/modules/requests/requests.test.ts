@@ -51,7 +51,7 @@ function openRequests(t: Test, maxBytes = 1024 ** 2) {
     onLost: (id, requests) => void lost.push([id, requests]),
   })
   const operations = createRequestOperations(
-    createLogOperations({ serviceLogs: logs, deploymentLogs, system }),
+    createLogOperations({ serviceLogs: logs, deploymentLogs, system, projectOf: () => 'shop' }),
   )
   return { dataDir, logs, noted, lost, collect, operations, errors }
 }

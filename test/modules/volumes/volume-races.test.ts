@@ -1,8 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { type Test, test } from 'tap'
 import { AppError } from '../../../src/lib/errors.ts'
+import { createVolumeSizes } from '../../../src/modules/volumes/volume-size.ts'
 import { createVolumeSync, syncFileSystem } from '../../../src/modules/volumes/volume-sync.ts'
-import { OPERATOR } from '../../support/delivery.ts'
+import { OPERATOR, until } from '../../support/delivery.ts'
+import { createHurriedSystem } from '../../support/hurried-system.ts'
 import { never, openVolumes, tarOf } from './volume-rows.ts'
 
 type Volumes = ReturnType<typeof openVolumes>
@@ -93,6 +95,30 @@ test('a backup that is about to read a volume keeps it, though a restore takes i
   t.same([...world.volumes.keys()], [world.nameOf(3)])
 })
 
+test("a deleted service's volumes wait for the start of a replica, and for who reads them", async (t) => {
+  const world = openVolumes(t)
+  const name = world.nameOf(1)
+  const { promise: held, resolve: letGo } = Promise.withResolvers<void>()
+  const { promise: reached, resolve: tell } = Promise.withResolvers<void>()
+  const starting = world.start(() => (tell(), held))
+  await reached
+  const removing = world.removeOfService()
+  await Promise.race([removing, delay(20)])
+  t.ok(world.volumes.has(name), 'a start that was let in before has its volume')
+  const read = holdUp(world, 'readVolume', name)
+  const backingUp = world.operations.backupVolume(OPERATOR, 'web', 'data', never)
+  await read.reached
+  letGo()
+  t.equal(await starting, true)
+  t.equal(await removing, false, 'a backup is about to read it')
+  t.ok(world.volumes.has(name))
+  read.letGo()
+  const { stream } = await backingUp
+  await stream.toArray()
+  t.equal(await world.removeOfService(), true)
+  t.same([...world.volumes.keys()], [])
+})
+
 test('a backup that cannot be audited hands out nothing', async (t) => {
   const world = openVolumes(t)
   await world.start()
@@ -122,6 +148,47 @@ test('a volume that cannot be removed keeps no other from it', async (t) => {
   world.controls.fail('removeVolume', new AppError('RUNTIME_UNAVAILABLE'))
   await t.rejects(world.remove(), { code: 'RUNTIME_UNAVAILABLE' })
   t.equal(world.controls.calls('removeVolume'), 3)
+})
+
+test('few volumes are restored at once, the others wait', async (t) => {
+  const world = openVolumes(t, ['one', 'two', 'three'])
+  const held = Promise.withResolvers<void>()
+  let writing = 0
+  world.controls.before('writeVolume', () => ((writing += 1), held.promise))
+  const restores = ['one', 'two', 'three'].map((name) => world.restore('restored', name))
+  await until('two are filled', () => writing === 2)
+  await Promise.race([Promise.all(restores), delay(20)])
+  t.equal(writing, 2)
+  held.resolve()
+  for (const view of await Promise.all(restores)) t.match(view, { restored_at: /^20/ })
+  t.equal(writing, 3)
+})
+
+test('sizes are measured beside each other, few at a time, and an answer waits for them so long', async (t) => {
+  const fast = createHurriedSystem(10)
+  const walks = new Map<string, (bytes: number | null) => void>()
+  const sizes = createVolumeSizes(fast, (directory) => {
+    const { promise, resolve } = Promise.withResolvers<number | null>()
+    walks.set(directory, resolve)
+    return promise
+  })
+  const first = sizes.measure(['/a', '/b', null, '/c'], 'shop')
+  const same = sizes.measure(['/a'], 'shop')
+  const other = sizes.measure(['/d'], 'other')
+  await until('three are measured', () => walks.size === 3)
+  t.same([...walks.keys()], ['/a', '/b', '/d'], 'of one project two, and one of another')
+  walks.get('/a')?.(1)
+  t.same(await same, [1], 'what is being measured is not measured again')
+  walks.get('/d')?.(4)
+  t.same(await other, [4])
+  await until('the next one has its turn', () => walks.has('/c'))
+  // Its deadline keeps nothing alive.
+  const [late] = await Promise.all([first, delay(1100)])
+  t.same(late, [1, null, null, null], 'what took too long is not known')
+  walks.get('/b')?.(2)
+  walks.get('/c')?.(3)
+  t.same(await sizes.measure(['/a', '/b', '/c'], 'shop'), [1, 2, 3], 'the walks went on')
+  t.equal(walks.size, 4)
 })
 
 test('a restore that the disk does not take changes nothing', async (t) => {

@@ -6,7 +6,7 @@ import { createSystem } from '../../../src/lib/system.ts'
 import { createVolumeHolds } from '../../../src/modules/volumes/volume-holds.ts'
 import { createVolumeMounts } from '../../../src/modules/volumes/volume-mounts.ts'
 import { createVolumeOperations } from '../../../src/modules/volumes/volume-operations.ts'
-import { removeVolumes } from '../../../src/modules/volumes/volume-removal.ts'
+import { removeVolumes, removeVolumesOfService } from '../../../src/modules/volumes/volume-removal.ts'
 import { engineName } from '../../../src/modules/volumes/volume-schema.ts'
 import { createVolumeStore } from '../../../src/modules/volumes/volume-store.ts'
 import { createFakeRuntime } from '../../../src/runtime/fake-runtime.ts'
@@ -20,7 +20,7 @@ export const tarOf = (text: string): Promise<Buffer> =>
   buffer(packArchive([{ kind: 'file', name: 'file', mode: 0o644, content: Buffer.from(text) }]))
 
 /** What volumes are made of, without a daemon: each step is the test's to take. The service `web` names one, `data`. */
-export function openVolumes(t: Test) {
+export function openVolumes(t: Test, names: readonly string[] = ['data']) {
   const system = createSystem()
   const { database, services } = openRows(t)
   const { runtime, controls, engine } = createFakeRuntime({ system, nodeId: 'node' })
@@ -29,7 +29,7 @@ export function openVolumes(t: Test) {
   const mounts = createVolumeMounts({ database, system, store, runtime, holds })
   const config = {
     ...deployment('any').config,
-    volumes: [{ name: 'data', mount_path: '/data', read_only: false }],
+    volumes: names.map((name) => ({ name, mount_path: `/${name}`, read_only: false })),
   }
   const disk = { sync: async (_name: string): Promise<void> => {} }
   const audit = { record: (): void => {} }
@@ -40,7 +40,7 @@ export function openVolumes(t: Test) {
     runtime,
     mounts,
     holds,
-    sizes: { measure: async () => null },
+    sizes: { measure: async (directories) => directories.map(() => null) },
     syncVolume: (name) => disk.sync(name),
     recordAudit: () => audit.record(),
     findService: (id) => {
@@ -67,15 +67,17 @@ export function openVolumes(t: Test) {
     find: () => store.find('web', 'data'),
     start: (use: () => Promise<void> = async () => {}) =>
       mounts.startAlone({ ...deployment('first'), service_id: 'web', config }, () => true, use),
-    restore: async (text: string) =>
+    restore: async (text: string, name = 'data') =>
       operations.restoreVolume(
         OPERATOR,
         'web',
-        'data',
+        name,
         { format: 'tar', stream: Readable.from([await tarOf(text)], { objectMode: false }) },
         never,
       ),
     /** One run of the worker. */
     remove: () => removeVolumes({ runtime, store, holds }, never),
+    /** What the deletion of the service does. */
+    removeOfService: () => removeVolumesOfService({ runtime, holds, mounts }, 'web'),
   }
 }

@@ -12,9 +12,14 @@ import { githubPush, signedFields } from './payloads.ts'
 /** `bodyMs`: the deadline of bodies, the one wait of half a minute here. */
 async function open(t: Test, bodyMs = 30_000) {
   const real = createSystem()
+  const counter = { turns: 0 }
   const system = {
     ...real,
     later: (ms: number, run: () => void) => real.later(ms === 30_000 ? bodyMs : ms, run),
+    sleep: (ms: number, signal?: AbortSignal) => {
+      if (ms === 0) counter.turns += 1
+      return real.sleep(ms, signal)
+    },
   }
   const environment = { BERTH_CONTROL_DOMAIN: 'berth.example.com' }
   const app = await openApp({ system, environment })
@@ -34,7 +39,7 @@ async function open(t: Test, bodyMs = 30_000) {
   const send = (body: string, fields: Record<string, string>, id = hook.id): Promise<Answer> =>
     app.send(undefined, 'POST', `/v1/hooks/${id}`, body, fields)
   const deliveries = async () => (await app.must(root, 'GET', `${url}/${hook.id}/deliveries`)).list
-  return { app, root, service, url, made, hook, send, deliveries }
+  return { app, root, service, url, made, hook, send, deliveries, counter }
 }
 
 const BODY = JSON.stringify(githubPush())
@@ -170,7 +175,7 @@ test('pings, other events and forms are understood; a replay is acted on anew', 
 })
 
 test('a push of many commits is read off the loop, and what is too large is refused', async (t) => {
-  const { hook, send } = await open(t)
+  const { hook, send, counter } = await open(t)
   const commits = Array.from({ length: 2000 }, (_, index) => ({
     id: 'c'.repeat(40),
     message: `${index} ${'m'.repeat(300)}`,
@@ -183,6 +188,17 @@ test('a push of many commits is read off the loop, and what is too large is refu
   t.match((await send(large, signedFields('github', large, hook.secret, 'large'))).body, {
     outcome: 'pending',
   })
+  const several = JSON.stringify({ ...githubPush(), padding: 'x'.repeat(3 * 1024 ** 2) })
+  for (const provider of ['github', 'gitlab-signed', 'forgejo'] as const) {
+    const fields = signedFields(provider, several, hook.secret, `large of ${provider}`)
+    const { turns } = counter
+    t.equal((await send(several, fields)).status, 202, provider)
+    t.ok(counter.turns - turns >= 6, 'the loop has its turns while the body is hashed')
+    t.equal((await send(`${several} `, fields)).status, 404, 'the last byte counts')
+  }
+  const { 'x-github-delivery': _, ...nameless } = signedFields('github', several, hook.secret, '')
+  const { id } = (await send(several, nameless)).body
+  t.match((await send(several, nameless)).body, { id, duplicate: true }, 'known by its contents')
   const huge = 'x'.repeat(9 * 1024 ** 2)
   t.equal((await send(huge, signedFields('github', huge, hook.secret, 'huge'))).status, 413)
 })

@@ -10,9 +10,10 @@ import type { DeploymentRow, DeploymentTag } from '../deployment-schema.ts'
 import { engineImage } from '../engine-image.ts'
 import type { ReleaseLibrary } from '../release-library.ts'
 import type { ReleaseSettings } from '../release-settings.ts'
+import { releaseTag } from '../release-tag.ts'
 import { restoreImage } from '../steps/image-restoration.ts'
 import { notePort } from '../steps/port-note.ts'
-import { releaseTag } from '../steps/publish-step.ts'
+
 import { DeploymentFailed, type StepContext } from '../steps/step.ts'
 import type { SourceFetcher } from './source-fetch.ts'
 import type { Draft } from './source-plan.ts'
@@ -79,7 +80,7 @@ export function createImageFetcher(deps: ImageFetchDeps): SourceFetcher {
     const { deployment, project_name, service_name, signal, log } = context
     const to = {
       repository: `${project_name}/${service_name}`,
-      tag: releaseTag(context),
+      tag: releaseTag(deployment),
       service_id: deployment.service_id,
       onProgress: (line: string) => log(line),
     }

@@ -1,5 +1,6 @@
 import { isAppError } from '../../../lib/errors.ts'
 import { type ReleaseLibrary, transferReason } from '../release-library.ts'
+import { releaseTag } from '../release-tag.ts'
 import type { FoundImage } from '../sources/source-fetch.ts'
 import { DeploymentFailed, type StepContext, type StepWork } from './step.ts'
 
@@ -16,7 +17,7 @@ export function createPublishStep(deps: PublishStepDeps): Record<'publish', Step
       const { image, image_id } = context.deployment
       if (image === null || image_id === null) throw new DeploymentFailed('There is no image to publish.')
       const repository = `${context.project_name}/${context.service_name}`
-      const tag = releaseTag(context)
+      const tag = releaseTag(context.deployment)
       const { digest } = await push(
         image,
         { repository, tag, service_id: context.deployment.service_id },
@@ -49,9 +50,4 @@ export function createPublishStep(deps: PublishStepDeps): Record<'publish', Step
       throw reason === undefined ? error : new DeploymentFailed(reason)
     }
   }
-}
-
-/** Numbers begin anew when a service is made anew under the name of one whose images were kept: the end of the id tells them apart. */
-export function releaseTag({ deployment }: Pick<StepContext, 'deployment'>): string {
-  return `release-${deployment.number}-${deployment.id.slice(-8)}`
 }
