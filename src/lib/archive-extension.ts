@@ -103,7 +103,7 @@ function applyPax(header: FullHeader, pax: Map<string, Buffer>): void {
   header.uid = readPaxNumber(pax, 'uid', header)
   header.gid = readPaxNumber(pax, 'gid', header)
   const mtime = Number(pax.get('mtime')?.toString('latin1') ?? Number.NaN)
-  if (Number.isFinite(mtime)) header.mtime_ms = Math.max(0, mtime * 1000)
+  if (Number.isFinite(mtime)) header.mtime_ms = mtime * 1000
 }
 
 /** What a record says, or else the header itself. */

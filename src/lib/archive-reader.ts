@@ -14,6 +14,7 @@ export interface ArchiveEntry {
   mode: number
   uid: number
   gid: number
+  /** From 1970 to the end of the year 9999, whatever the archive says. */
   mtime_ms: number
 }
 
@@ -162,6 +163,9 @@ export class ArchiveReader {
   }
 }
 
+/** The end of the year 9999. File systems end earlier and take the nearest they have, but far beyond this they refuse. */
+const LAST_MTIME_MS = 253_402_300_799_000
+
 function padding(size: number): number {
   return (BLOCK - (size % BLOCK)) % BLOCK
 }
@@ -186,6 +190,6 @@ function toEntry(header: FullHeader, kinds: typeof KINDS): ArchiveEntry {
     mode,
     uid,
     gid,
-    mtime_ms,
+    mtime_ms: Math.min(Math.max(0, mtime_ms), LAST_MTIME_MS),
   }
 }
