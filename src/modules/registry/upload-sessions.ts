@@ -7,6 +7,7 @@ import type { System } from '../../lib/system.ts'
 import { digestOf } from './digest.ts'
 import { EarlySync } from './early-sync.ts'
 import type { RequireRoom } from './disk-room.ts'
+import { createOpenUploads } from './open-uploads.ts'
 import type { Following, FileHasher } from '../../lib/file-hasher.ts'
 import { DIGEST_ALGORITHMS, type DigestAlgorithm } from './registry-path.ts'
 import type { RepositoryRow } from './registry-store.ts'
@@ -48,7 +49,6 @@ export interface UploadSessionDeps {
 export const SMALL_BYTES = 64 * 1024
 /** What small unfinished uploads may take of memory together. */
 const MAX_HELD_BYTES = 16 * 1024 ** 2
-const MAX_SESSIONS = 10_000
 /** One to which nothing has come is given up after this time when there are many. */
 const EMPTY_MS = 15 * 60_000
 /** Hash threads keep a file open for each; beyond that a finished upload is read once more. */
@@ -59,9 +59,7 @@ export type UploadSessions = ReturnType<typeof createUploadSessions>
 /** The uploads that are under way. What is in files outlives a restart; what is small and unfinished does not. */
 export function createUploadSessions(deps: UploadSessionDeps) {
   const { system, tree, hasher } = deps
-  const sessions = new Map<string, UploadSession>()
-  /** How many of them are of which project. */
-  const ofProject = new Map<string, number>()
+  const sessions = createOpenUploads()
   let heldBytes = 0
   let followed = 0
 
@@ -76,28 +74,16 @@ export function createUploadSessions(deps: UploadSessionDeps) {
     session.following = undefined
     return following
   }
-  const count = (session: UploadSession): UploadSession => {
-    sessions.set(session.id, session)
-    ofProject.set(session.projectId, (ofProject.get(session.projectId) ?? 0) + 1)
-    return session
-  }
   const forget = (session: UploadSession): void => {
-    if (sessions.delete(session.id)) {
-      const others = (ofProject.get(session.projectId) ?? 1) - 1
-      if (others > 0) ofProject.set(session.projectId, others)
-      else ofProject.delete(session.projectId)
-    }
+    sessions.remove(session)
     unfollow(session)?.drop()
     if (session.parts) heldBytes -= session.size
     session.parts = undefined
   }
 
-  /** A project may have half as many as are free beside them: however many push as much as they can, some are free for the next one. */
-  const mayBegin = (projectId: string): boolean =>
-    (ofProject.get(projectId) ?? 0) * 2 < MAX_SESSIONS - sessions.size
   const forgetEmpty = (projectId: string): void => {
     const before = system.now() - EMPTY_MS
-    for (const session of sessions.values()) {
+    for (const session of sessions.list()) {
       const isEmpty = session.projectId === projectId && session.size === 0 && session.parts !== undefined
       if (isEmpty && !session.isBusy && session.touchedMs < before) forget(session)
     }
@@ -216,7 +202,7 @@ export function createUploadSessions(deps: UploadSessionDeps) {
       if (size === undefined) continue
       const found = sessions.get(id)
       if (found) return found
-      return count({
+      return sessions.add({
         id,
         repositoryId,
         projectId,
@@ -236,10 +222,10 @@ export function createUploadSessions(deps: UploadSessionDeps) {
     /** Begins an upload. Throws BUSY when the project has too many. */
     begin: (repository: Owner, algorithm: DigestAlgorithm | undefined): UploadSession => {
       const { id: repositoryId, project_id: projectId } = repository
-      if (!mayBegin(projectId)) forgetEmpty(projectId)
-      if (!mayBegin(projectId)) throw new AppError('BUSY', { retryAfterSeconds: 10 })
+      if (!sessions.hasRoomFor(projectId)) forgetEmpty(projectId)
+      if (!sessions.hasRoomFor(projectId)) throw new AppError('BUSY', { retryAfterSeconds: 10 })
       const id = system.newId()
-      return count({
+      return sessions.add({
         id,
         repositoryId,
         projectId,
@@ -292,12 +278,12 @@ export function createUploadSessions(deps: UploadSessionDeps) {
     cancel,
 
     /** Whether the file of an upload belongs to one that is alive. */
-    find: (id: string) => sessions.get(id),
+    find: sessions.get,
 
     /** Those that nobody is writing to. */
-    listIdle: (): UploadSession[] => [...sessions.values()].filter((session) => !session.isBusy),
+    listIdle: (): UploadSession[] => sessions.list().filter((session) => !session.isBusy),
 
-    count: () => sessions.size,
+    count: sessions.count,
   }
 }
 
