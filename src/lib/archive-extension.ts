@@ -1,4 +1,4 @@
-import { badArchive } from './archive-error.ts'
+import { badArchive, SPARSE } from './archive-error.ts'
 import { decodeName, type RawHeader, readPaxRecords, requireUtf8 } from './archive-header.ts'
 
 /** Extended attributes of big files have filled some tens of KiB; nothing sound needs more than this. */
@@ -97,7 +97,7 @@ function readLongName(body: Buffer, anyBytes: boolean): string {
 
 function applyPax(header: FullHeader, pax: Map<string, Buffer>): void {
   for (const key of pax.keys()) {
-    if (key.startsWith('GNU.sparse.')) throw badArchive('sparse files are not supported', header.name)
+    if (key.startsWith('GNU.sparse.')) throw badArchive(SPARSE, header.name)
   }
   header.size = readPaxNumber(pax, 'size', header)
   header.uid = readPaxNumber(pax, 'uid', header)

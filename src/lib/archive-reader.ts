@@ -1,4 +1,4 @@
-import { badArchive } from './archive-error.ts'
+import { badArchive, SPARSE } from './archive-error.ts'
 import { ArchiveExtensions, type FullHeader } from './archive-extension.ts'
 import { BLOCK, readHeader } from './archive-header.ts'
 
@@ -41,7 +41,7 @@ const REFUSED: Readonly<Record<string, string>> = {
   '3': 'character devices are not accepted',
   '4': 'block devices are not accepted',
   '6': 'named pipes are not accepted',
-  S: 'sparse files are not supported',
+  S: SPARSE,
   M: 'archives in several volumes are not supported',
   D: 'incremental archives are not supported',
 }
