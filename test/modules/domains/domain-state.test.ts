@@ -156,6 +156,9 @@ test('the checks of one project keep no other from its own', async (t) => {
 
 test('checks that never end stop neither the others nor themselves for good', async (t) => {
   const { database, services } = openRows(t)
+  // The timers of what waits keep no process alive.
+  const alive = setInterval(() => {}, 1000)
+  t.teardown(() => clearInterval(alive))
   const project = createProjectStore(database).find('project')
   if (!project) throw new Error('no project')
   createProjectStore(database).insert({ ...project, id: 'p2', name: 'other' })
