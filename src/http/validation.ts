@@ -3,6 +3,7 @@ import addFormats from 'ajv-formats'
 import type { FastifyRequest, FastifySchemaCompiler } from 'fastify'
 import type { TSchema } from 'typebox'
 import { AppError } from '../lib/errors.ts'
+import { readInstant } from '../lib/instant.ts'
 
 const OPTIONS: Options = { removeAdditional: false, useDefaults: true, allErrors: true, strict: false }
 
@@ -18,7 +19,9 @@ export function createValidatorCompiler(): FastifySchemaCompiler<TSchema> {
 
 function withFormats(ajv: Ajv): Ajv {
   addFormats.default(ajv)
-  return ajv
+  const known = ajv.formats['date-time'] as { validate: (text: string) => boolean }
+  const validate = (text: string): boolean => known.validate(text) && readInstant(text) !== undefined
+  return ajv.addFormat('date-time', { type: 'string', validate })
 }
 
 /** Takes no body for an empty one where nothing is required, and refuses the fields of a body where none belongs. */

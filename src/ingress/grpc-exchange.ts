@@ -10,7 +10,7 @@ import { AccessRecord, CLIENT_GONE } from './access-record.ts'
 import { Attempts } from './attempts.ts'
 import type { HeldRequest } from './hold.ts'
 import { onWholeBody, type StreamSource } from './http2-body.ts'
-import { cancelStream } from './http2-reset.ts'
+import { cancelStream, watchWholeAnswer } from './http2-reset.ts'
 import type { Incoming } from './incoming.ts'
 import type { RequestHead } from './request-head.ts'
 import type { ResponseHead } from './response-head.ts'
@@ -37,8 +37,6 @@ export class GrpcExchange implements ServedRequest, HeldRequest {
   private heldUntil: number | undefined
   private trailers: readonly string[] = []
   private flowing = false
-  /** The replica has said that nothing more comes. */
-  private answered = false
   private done = false
 
   constructor(context: WorkerContext, { client, answer, head, source }: Incoming) {
@@ -128,19 +126,19 @@ export class GrpcExchange implements ServedRequest, HeldRequest {
       return
     }
     this.stream = stream
+    const isWhole = watchWholeAnswer(stream)
     stream.setTimeout(limits.response_body_idle_ms, () => this.fail(504, 'response_timeout'))
     stream.on('response', (headers, flags, raw: string[]) => this.begin(headers, flags, raw))
     stream.on('trailers', (_headers: IncomingHttpHeaders, _flags: number, raw: string[]) => {
       this.trailers = raw
-      this.answered = true
     })
     stream.on('data', (piece: Buffer) => {
       this.record.bytes += piece.length
       if (this.answer.write({ bytes: piece, release: undefined }, () => stream.resume())) stream.pause()
     })
     stream.on('end', () => {
-      // Node says this also of an answer that was lost with its connection; `close` follows.
-      if (this.answered || !stream.destroyed) this.end()
+      // Node says this also of an answer that was lost or reset; `close` follows.
+      if (isWhole()) this.end()
     })
     stream.on('error', ignore)
     stream.on('close', () => {
@@ -174,7 +172,6 @@ export class GrpcExchange implements ServedRequest, HeldRequest {
   ): void {
     if (this.done) return
     const hasBody = (flags & constants.NGHTTP2_FLAG_END_STREAM) === 0
-    this.answered = !hasBody
     const head: ResponseHead = {
       status: headers[':status'] ?? 502,
       reason: '',

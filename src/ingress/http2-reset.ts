@@ -14,6 +14,21 @@ export function cancelStream(stream: ClientHttp2Stream): void {
   else addAbortSignal(GONE, stream)
 }
 
+/**
+ * Tells whether the other side has ended its answer. Node says `end` of one that was reset without an error just the same (RFC 9113, section 8.1,
+ * allows that reset behind a whole answer only), and nothing else tells them apart: it pushes the end when END_STREAM comes, and for a reset
+ * when the stream is closed already.
+ */
+export function watchWholeAnswer(stream: ClientHttp2Stream): () => boolean {
+  const push = stream.push.bind(stream)
+  let whole = false
+  stream.push = (piece: unknown, encoding?: BufferEncoding): boolean => {
+    if (piece === null && !stream.closed) whole = true
+    return push(piece, encoding)
+  }
+  return () => whole
+}
+
 /** Breaks an answer off: RST_STREAM with INTERNAL_ERROR, without END_STREAM before it. */
 export function truncateStream(stream: ServerHttp2Stream): void {
   stream.destroy(TRUNCATED)

@@ -40,11 +40,16 @@ export function httpsRedirect(head: RequestHead, httpsPort: number): LocalAnswer
   const authority = httpsPort === 443 ? head.hostname : `${head.hostname}:${httpsPort}`
   const headers = [
     'Location',
-    `https://${authority}${head.path}`,
+    `https://${authority}${pathInUri(head)}`,
     'X-Request-Id',
     head.requestId,
     'Content-Length',
     '0',
   ]
   return { status: 308, headers, body: '' }
+}
+
+/** As it stands in a URI: the target `*` is a URI without a path (RFC 9112, section 3.3). */
+export function pathInUri({ path }: RequestHead): string {
+  return path === '*' ? '' : path
 }

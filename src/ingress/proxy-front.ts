@@ -37,7 +37,8 @@ export function createProxyFront(
   pending: PendingConnections,
   server: Server,
 ): Server {
-  const front = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 }, (socket) => {
+  const options = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000, allowHalfOpen: true }
+  const front = createServer(options, (socket) => {
     if (!peers.isListed(socket.remoteAddress ?? '')) {
       server.emit('connection', socket)
       return

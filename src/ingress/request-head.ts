@@ -272,7 +272,9 @@ function readTarget(
     // The target's authority counts, whatever the Host field says (RFC 9112, section 3.2.2).
     const [, , named = '', rest = ''] = absolute
     authority = named
-    path = rest.startsWith('/') ? rest : `/${rest}`
+    // RFC 9112, section 3.2.4.
+    if (rest === '' && method === 'OPTIONS') path = '*'
+    else path = rest.startsWith('/') ? rest : `/${rest}`
   }
   return isHost(authority) ? { path, host: authority } : 400
 }

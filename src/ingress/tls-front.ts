@@ -65,7 +65,11 @@ export function createTlsFront(
     counters.handshakes += 1
     if (socket.isSessionReused()) counters.resumed += 1
     if (socket.alpnProtocol === 'h2') protocols.http2(socket)
-    else protocols.http1(socket)
+    else {
+      // As without TLS: a tunnel hands on that its client has sent its last.
+      socket.allowHalfOpen = true
+      protocols.http1(socket)
+    }
   })
   server.on('tlsClientError', (_error, socket) => socket.destroy())
   server.on('drop', () => context.log('connection_dropped', { tls: 1 }))

@@ -10,6 +10,13 @@ export function badArchive(message: string, entry?: string, cause?: unknown): Ap
   })
 }
 
+/**
+ * Of an entry in one of tar's sparse formats. There are four of them, which readers take differently; whoever unpacks one here writes the holes
+ * in full anyway, so that a compressed archive without them says the same in as many bytes.
+ */
+export const SPARSE =
+  'entries in a sparse format are not accepted; pack without --sparse, with bsdtar by --no-read-sparse'
+
 /** Refuses an archive that goes beyond a limit. */
 export function tooLarge(message: string): AppError {
   return new AppError('PAYLOAD_TOO_LARGE', {

@@ -1,4 +1,4 @@
-import { badArchive } from './archive-error.ts'
+import { badArchive, SPARSE } from './archive-error.ts'
 import { decodeName, type RawHeader, readPaxRecords, requireUtf8 } from './archive-header.ts'
 
 /** Extended attributes of big files have filled some tens of KiB; nothing sound needs more than this. */
@@ -97,13 +97,13 @@ function readLongName(body: Buffer, anyBytes: boolean): string {
 
 function applyPax(header: FullHeader, pax: Map<string, Buffer>): void {
   for (const key of pax.keys()) {
-    if (key.startsWith('GNU.sparse.')) throw badArchive('sparse files are not supported', header.name)
+    if (key.startsWith('GNU.sparse.')) throw badArchive(SPARSE, header.name)
   }
   header.size = readPaxNumber(pax, 'size', header)
   header.uid = readPaxNumber(pax, 'uid', header)
   header.gid = readPaxNumber(pax, 'gid', header)
   const mtime = Number(pax.get('mtime')?.toString('latin1') ?? Number.NaN)
-  if (Number.isFinite(mtime)) header.mtime_ms = Math.max(0, mtime * 1000)
+  if (Number.isFinite(mtime)) header.mtime_ms = mtime * 1000
 }
 
 /** What a record says, or else the header itself. */

@@ -38,7 +38,7 @@ export function readHeader(block: Buffer): RawHeader {
     uid: readNumber(block, 108, 8) ?? 0,
     gid: readNumber(block, 116, 8) ?? 0,
     size,
-    mtime_ms: Math.max(0, (readNumber(block, 136, 12) ?? 0) * 1000),
+    mtime_ms: (readNumber(block, 136, 12) ?? 0) * 1000,
     typeflag: block[156] === 0 ? '0' : String.fromCharCode(block[156] ?? 0),
   }
 }

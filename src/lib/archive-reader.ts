@@ -1,4 +1,4 @@
-import { badArchive } from './archive-error.ts'
+import { badArchive, SPARSE } from './archive-error.ts'
 import { ArchiveExtensions, type FullHeader } from './archive-extension.ts'
 import { BLOCK, readHeader } from './archive-header.ts'
 
@@ -14,6 +14,7 @@ export interface ArchiveEntry {
   mode: number
   uid: number
   gid: number
+  /** From 1970 to the end of the year 9999, whatever the archive says. */
   mtime_ms: number
 }
 
@@ -40,7 +41,7 @@ const REFUSED: Readonly<Record<string, string>> = {
   '3': 'character devices are not accepted',
   '4': 'block devices are not accepted',
   '6': 'named pipes are not accepted',
-  S: 'sparse files are not supported',
+  S: SPARSE,
   M: 'archives in several volumes are not supported',
   D: 'incremental archives are not supported',
 }
@@ -162,6 +163,9 @@ export class ArchiveReader {
   }
 }
 
+/** The end of the year 9999. File systems end earlier and take the nearest they have, but far beyond this they refuse. */
+const LAST_MTIME_MS = 253_402_300_799_000
+
 function padding(size: number): number {
   return (BLOCK - (size % BLOCK)) % BLOCK
 }
@@ -186,6 +190,6 @@ function toEntry(header: FullHeader, kinds: typeof KINDS): ArchiveEntry {
     mode,
     uid,
     gid,
-    mtime_ms,
+    mtime_ms: Math.min(Math.max(0, mtime_ms), LAST_MTIME_MS),
   }
 }

@@ -7,6 +7,7 @@ import { createSystem, type System } from '../../src/lib/system.ts'
 import { createAudit } from '../../src/modules/audit/audit-operations.ts'
 import { createIdentity } from '../../src/modules/identity/identity-operations.ts'
 import { identityRoutes } from '../../src/modules/identity/identity-routes.ts'
+import type { Passwords } from '../../src/modules/identity/password.ts'
 import { createRegistry } from '../../src/modules/registry/registry.ts'
 import { registryControlRoutes } from '../../src/modules/registry/registry-control-routes.ts'
 import { registryRoutes } from '../../src/modules/registry/registry-routes.ts'
@@ -22,6 +23,7 @@ export interface RegistryApiOptions {
   dataDir: string
   system?: System
   port?: number
+  passwords?: Passwords
   settings?: Partial<Parameters<typeof createRegistry>[0]['settings']>
   /** The background loops run only then. */
   workers?: boolean
@@ -41,6 +43,7 @@ export async function openRegistryApi(options: RegistryApiOptions) {
     system,
     record: audit.record,
     adminToken: ADMIN_TOKEN,
+    ...(options.passwords !== undefined && { passwords: options.passwords }),
     settings: { session_idle_seconds: 36_000, session_max_seconds: 86_400 },
   })
   const problems: string[] = []

@@ -1,5 +1,5 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
-import { errorAnswer, type LocalAnswer } from '../local-answer.ts'
+import { errorAnswer, type LocalAnswer, pathInUri } from '../local-answer.ts'
 import type { RequestHead } from '../request-head.ts'
 import { type CompiledRules, isBelow } from './compiled-rules.ts'
 import type { BasicUser } from './route-rules.ts'
@@ -34,7 +34,7 @@ function redirectTarget(
   head: RequestHead,
 ): { to: string; status: number } | undefined {
   if (host !== undefined && host !== head.hostname)
-    return { to: `${head.secure ? 'https' : 'http'}://${host}${portOf(head)}${head.path}`, status: 308 }
+    return { to: `${head.secure ? 'https' : 'http'}://${host}${portOf(head)}${pathInUri(head)}`, status: 308 }
   const query = head.path.indexOf('?')
   const path = query === -1 ? head.path : head.path.slice(0, query)
   const found = redirects.find((rule) => (rule.exact ? path === rule.path : isBelow(path, rule.path)))

@@ -27,6 +27,9 @@ export function compileRules(rules: RouteRules): CompiledRules {
   const denied = deny && createAddressList(deny)
   const request = rules.request_headers ?? { set: {}, remove: [] }
   const response = rules.response_headers ?? { set: {}, remove: [] }
+  const requestRemove = lowerNames([...request.remove, ...Object.keys(request.set)])
+  // What opened this door is for nobody behind it, who might not even be of the same service.
+  if (rules.basic_auth !== undefined) requestRemove.add('authorization')
   const made: CompiledRules = {
     ...rest,
     mayPass:
@@ -35,7 +38,7 @@ export function compileRules(rules: RouteRules): CompiledRules {
         : undefined,
     redirects: rules.redirects ?? [],
     paths: (rules.paths ?? []).toSorted((one, other) => other.prefix.length - one.prefix.length),
-    requestRemove: lowerNames([...request.remove, ...Object.keys(request.set)]),
+    requestRemove,
     requestLines: Object.entries(request.set)
       .map(([name, value]) => `${name}: ${value}\r\n`)
       .join(''),

@@ -22,15 +22,16 @@ export async function readCommit(
   commit: { sha: string; ref: string | null },
   signal: AbortSignal,
 ): Promise<CommitFacts> {
-  const format = '--format=%an%x00%s'
   const printed = await runGit({
-    args: ['show', '-s', '--no-show-signature', '--no-notes', format, '--end-of-options', commit.sha],
+    // Not `git show`: it compares the whole tree with nothing, also when it is not to show that.
+    args: ['rev-list', '--max-count=1', '--format=%an%x00%s', '--end-of-options', commit.sha],
     cwd: repository,
     env,
     limits: LIMITS,
     signal,
   })
-  const [author = '', subject = ''] = printed.split('\0')
+  // Behind a line that names the commit.
+  const [author = '', subject = ''] = printed.slice(printed.indexOf('\n') + 1).split('\0')
   return {
     ...commit,
     author: showText(author, LONGEST.author),

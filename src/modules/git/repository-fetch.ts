@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import type { System } from '../../lib/system.ts'
 import type { ChildLimits } from './child-process.ts'
-import { isProgress, runGit } from './git-command.ts'
+import { createOutputLines, isProgress, runGit } from './git-command.ts'
 import { explainFailure, GitCommandFailed, gitFailed, showText } from './git-failure.ts'
 import { candidatesOf, describeRef, type GitRef } from '../../lib/git-ref.ts'
 import type { Remote } from './remote.ts'
@@ -35,6 +35,7 @@ const FETCHED = 'refs/berth/source'
 const MEMORY_BYTES = 4 * 1024 ** 3
 const PROGRESS_MS = 5_000
 const MAX_SHOWN_LINES = 50
+const OBJECT = /^[0-9a-f]{40,64}$/
 
 /** Fetches one commit, without history where the server can do that, into the remote's folder. */
 export async function fetchRepository(deps: FetchDeps, request: FetchRequest): Promise<Fetched> {
@@ -72,9 +73,14 @@ function limitsOf(request: FetchRequest): ChildLimits {
   return { memory_bytes: MEMORY_BYTES, file_bytes: request.max_bytes }
 }
 
-function git(request: FetchRequest, args: readonly string[]): Promise<string> {
+function git(
+  request: FetchRequest,
+  args: readonly string[],
+  onOutput?: (chunk: Buffer) => void,
+): Promise<string> {
   const { remote, signal } = request
-  return runGit({ args, cwd: remote.folder, env: remote.env, limits: limitsOf(request), signal })
+  const command = { args, cwd: remote.folder, env: remote.env, limits: limitsOf(request), signal }
+  return runGit({ ...command, ...(onOutput && { onOutput }) })
 }
 
 interface FoundRef {
@@ -107,16 +113,19 @@ async function listRefs(
   request: FetchRequest,
   names: readonly string[],
 ): Promise<{ objects: Map<string, string>; head: string | undefined }> {
-  const args = ['ls-remote', '-q', '--symref', '--', request.remote.url.text, ...names]
-  const printed = await settled(request.remote, git(request, args))
   const objects = new Map<string, string>()
   let head: string | undefined
-  for (const line of printed.split('\n')) {
-    const [left = '', name = ''] = line.split('\t')
-    if (left.startsWith('ref: ')) head ??= name === 'HEAD' ? left.slice('ref: '.length) : undefined
-    // The patterns match the ends of names too.
-    else if (names.includes(name) && /^[0-9a-f]{40,64}$/.test(left)) objects.set(name, left)
-  }
+  const listed = git(
+    request,
+    ['ls-remote', '-q', '--symref', '--', request.remote.url.text, ...names],
+    createOutputLines((line) => {
+      const [left = '', name = ''] = line.split('\t')
+      if (left.startsWith('ref: ')) head ??= name === 'HEAD' ? left.slice('ref: '.length) : undefined
+      // The patterns match the ends of names too, of as many as a server likes to have.
+      else if (names.includes(name) && OBJECT.test(left)) objects.set(name, left)
+    }),
+  )
+  await settled(request.remote, listed)
   return { objects, head }
 }
 

@@ -1,6 +1,7 @@
 import type { System } from '../../lib/system.ts'
+import { TOKEN_PREFIXES } from '../../lib/token-prefix.ts'
 import type { Authenticate, Authentication, Credentials } from './actor.ts'
-import { hashToken, sameHash, TOKEN_PREFIXES } from './credential.ts'
+import { hashToken, sameHash } from './credential.ts'
 import type { MemberStore } from './member-store.ts'
 import type { Permission } from './permissions.ts'
 import type { RoleStore } from './role-store.ts'

@@ -1,8 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { System } from '../../lib/system.ts'
-
-/** The visible beginning of each kind of token, so that a leaked one is recognised. */
-export const TOKEN_PREFIXES = { admin: 'bth_adm_', session: 'bth_ses_', api: 'bth_pat_' } as const
+import { TOKEN_PREFIXES } from '../../lib/token-prefix.ts'
 
 export interface NewToken {
   /** Shown once. */
@@ -14,7 +12,7 @@ export interface NewToken {
 }
 
 /** Makes a token of 256 random bits. */
-export function newToken(kind: keyof typeof TOKEN_PREFIXES, system: System): NewToken {
+export function newToken(kind: 'admin' | 'session' | 'api', system: System): NewToken {
   const plaintext = `${TOKEN_PREFIXES[kind]}${system.randomBytes(32).toString('base64url')}`
   return { plaintext, hash: hashToken(plaintext), shown: plaintext.slice(0, TOKEN_PREFIXES[kind].length + 6) }
 }

@@ -44,9 +44,12 @@ export interface IdentityOperations {
   members: MemberOperations
   roles: RoleOperations
   idempotency: Idempotency
-  /** Drops what ended by itself: sessions and remembered answers. Run it now and then. */
+  /** Drops what ended by itself: sessions, API tokens (after a week) and remembered answers. Run it now and then. */
   removeExpired(): void
 }
+
+/** Expired API tokens stay in the list for so long, so that their owner sees why something stopped working. */
+const EXPIRED_TOKENS_KEPT_MS = 7 * 86_400_000
 
 /** Who there is, how they prove it, and what they may do where. */
 export function createIdentity(deps: IdentityDeps): IdentityOperations {
@@ -106,6 +109,7 @@ export function createIdentity(deps: IdentityDeps): IdentityOperations {
     removeExpired: () => {
       const idleSince = new Date(system.now() - settings.session_idle_seconds * 1000).toISOString()
       sessions.removeExpired(system.nowIso(), idleSince)
+      tokens.removeExpired(new Date(system.now() - EXPIRED_TOKENS_KEPT_MS).toISOString())
       idempotency.removeExpired()
     },
   }

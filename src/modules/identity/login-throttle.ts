@@ -6,75 +6,130 @@ import type { RefusedLogin } from './authorize.ts'
 /** Counts failed logins by address and by account; see `attempt`. */
 export interface LoginThrottle {
   /**
-   * Begins an attempt; it counts as failed until `succeeded` or `abandoned` says otherwise, so that parallel guesses are counted before
-   * their answers are known. Throws RATE_LIMITED after five failures within 15 minutes from the address or for the account.
+   * Begins an attempt. Throws RATE_LIMITED after five failures within 15 minutes from the address or for the account. While attempts under
+   * way could make up the five by failing, it waits for their ends, so that parallel guesses are no more than five and parallel logins
+   * with the right password all go through; throws BUSY when it waits too long or with too many.
    */
-  attempt(clientAddress: string, account: string, cause?: RefusedLogin): Attempt
+  attempt(clientAddress: string, account: string, cause?: RefusedLogin): Promise<Attempt>
 }
 
 export interface Attempt {
-  /** Also forgives the account's earlier failures: whoever failed knows the password now. */
-  succeeded(): void
-  /** Nothing was learned: the server was busy. */
-  abandoned(): void
+  /** To be called once. */
+  end(outcome: AttemptOutcome): void
+}
+
+/**
+ * `succeeded` also forgives the account's earlier failures: whoever failed knows the password now. `abandoned`: nothing was learned, because
+ * the server was busy.
+ */
+export type AttemptOutcome = 'succeeded' | 'failed' | 'abandoned'
+
+interface Waiting {
+  readonly keys: Keys
+  readonly cause: RefusedLogin | undefined
+  readonly begun: (attempt: Attempt) => void
+  readonly refused: (error: AppError) => void
+}
+
+interface Keys {
+  readonly address: string
+  readonly account: string
 }
 
 const MAX_FAILURES = 5
 const WINDOW_MS = 15 * 60_000
 const MAX_KEYS = 20_000
+const MAX_WAITING = 256
+const MAX_WAIT_MS = 5000
+const RETRY_AFTER_SECONDS = 2
 
 export function createLoginThrottle(system: System): LoginThrottle {
   /** Instants of failures, oldest first, by key; the least recently failed key first. */
   const failures = new Map<string, number[]>()
+  const underWay = new Map<string, number>()
+  /** In the order in which they came. */
+  const waiting = new Set<Waiting>()
 
   const recent = (key: string): number[] => {
     const since = system.now() - WINDOW_MS
     return (failures.get(key) ?? []).filter((at) => at > since)
   }
-  const refuseIfFull = (key: string, cause: RefusedLogin | undefined): void => {
-    const times = recent(key)
-    if (times.length < MAX_FAILURES) return
-    throw new AppError('RATE_LIMITED', {
-      message: 'Too many failed logins; try again later.',
-      retryAfterSeconds: ((times[0] ?? 0) + WINDOW_MS - system.now()) / 1000,
-      cause,
-    })
+  const refusalOf = ({ address, account }: Keys, cause: RefusedLogin | undefined): AppError | undefined => {
+    const full = [recent(address), recent(account)].find((times) => times.length >= MAX_FAILURES)
+    return (
+      full &&
+      new AppError('RATE_LIMITED', {
+        message: 'Too many failed logins; try again later.',
+        retryAfterSeconds: ((full[0] ?? 0) + WINDOW_MS - system.now()) / 1000,
+        cause,
+      })
+    )
   }
-  const add = (key: string, at: number): void => {
-    const times = [...recent(key), at]
+  const hasRoom = ({ address, account }: Keys): boolean =>
+    [address, account].every((key) => recent(key).length + (underWay.get(key) ?? 0) < MAX_FAILURES)
+
+  const addFailure = (key: string): void => {
+    const times = [...recent(key), system.now()]
     failures.delete(key)
     failures.set(key, times)
     const oldest = failures.keys().next().value
     if (failures.size > MAX_KEYS && oldest !== undefined) failures.delete(oldest)
   }
-  const remove = (key: string, at: number): void => {
-    const times = failures.get(key) ?? []
-    const index = times.indexOf(at)
-    if (index >= 0) times.splice(index, 1)
-    if (times.length === 0) failures.delete(key)
+  const countUnderWay = (key: string, change: 1 | -1): void => {
+    const count = (underWay.get(key) ?? 0) + change
+    if (count === 0) underWay.delete(key)
+    else underWay.set(key, count)
+  }
+
+  const begin = (keys: Keys): Attempt => {
+    const { address, account } = keys
+    for (const key of [address, account]) countUnderWay(key, 1)
+    return {
+      end: (outcome) => {
+        for (const key of [address, account]) {
+          countUnderWay(key, -1)
+          if (outcome === 'failed') addFailure(key)
+        }
+        if (outcome === 'succeeded') failures.delete(account)
+        wake()
+      },
+    }
+  }
+  const wake = (): void => {
+    for (const each of waiting) {
+      const refusal = refusalOf(each.keys, each.cause)
+      if (!refusal && !hasRoom(each.keys)) continue
+      waiting.delete(each)
+      if (refusal) each.refused(refusal)
+      else each.begun(begin(each.keys))
+    }
+  }
+  const waitForRoom = async (keys: Keys, cause: RefusedLogin | undefined): Promise<Attempt> => {
+    if (waiting.size >= MAX_WAITING) throw busy()
+    const { promise, resolve, reject } = Promise.withResolvers<Attempt>()
+    const own: Waiting = { keys, cause, begun: resolve, refused: reject }
+    waiting.add(own)
+    const cancel = system.later(MAX_WAIT_MS, () => {
+      if (waiting.delete(own)) reject(busy())
+    })
+    return promise.finally(cancel)
   }
 
   return {
-    attempt: (clientAddress, account, cause) => {
-      const byAddress = `address ${networkOf(clientAddress)}`
-      const byAccount = `account ${account.toLowerCase()}`
-      refuseIfFull(byAddress, cause)
-      refuseIfFull(byAccount, cause)
-      const at = system.now()
-      add(byAddress, at)
-      add(byAccount, at)
-      return {
-        succeeded: () => {
-          remove(byAddress, at)
-          failures.delete(byAccount)
-        },
-        abandoned: () => {
-          remove(byAddress, at)
-          remove(byAccount, at)
-        },
+    attempt: async (clientAddress, account, cause) => {
+      const keys: Keys = {
+        address: `address ${networkOf(clientAddress)}`,
+        account: `account ${account.toLowerCase()}`,
       }
+      const refusal = refusalOf(keys, cause)
+      if (refusal) throw refusal
+      return hasRoom(keys) ? begin(keys) : waitForRoom(keys, cause)
     },
   }
+}
+
+function busy(): AppError {
+  return new AppError('BUSY', { retryAfterSeconds: RETRY_AFTER_SECONDS })
 }
 
 /** One customer commonly holds a /64 of IPv6: it counts as one address. */

@@ -18,8 +18,8 @@ export interface Principal {
 }
 
 export interface Principals {
-  /** The principal of a user who proved their password just now. */
-  ofUser(userId: string): Principal | undefined
+  /** The principal of a user whose password was proven at that revision. */
+  ofPassword(user: { readonly id: string; readonly revision: number }): Principal
   /** The principal behind an actor; undefined for the install admin token, which is nobody. */
   ofActor(actor: Actor): Principal | undefined
   /** What the principal may now; undefined when the token, session or password is no longer good. */
@@ -55,10 +55,12 @@ export function createPrincipals(deps: PrincipalDeps): Principals {
     )
 
   return {
-    ofUser: (userId) => {
-      const user = users.find(userId)
-      return user && { user_id: userId, token_id: null, session_id: null, user_revision: user.revision }
-    },
+    ofPassword: ({ id, revision }) => ({
+      user_id: id,
+      token_id: null,
+      session_id: null,
+      user_revision: revision,
+    }),
     ofActor: ({ user_id, token_id, session_id }) =>
       user_id === null ? undefined : { user_id, token_id, session_id, user_revision: null },
     actorOf: ({ user_id, token_id, session_id, user_revision }) => {

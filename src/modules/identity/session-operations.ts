@@ -8,7 +8,7 @@ import { RefusedLogin } from './authorize.ts'
 import type { Context } from './context.ts'
 import { newToken } from './credential.ts'
 import type { ChangePasswordBody, LoginBody, Session } from './identity-schema.ts'
-import type { LoginThrottle } from './login-throttle.ts'
+import type { AttemptOutcome, LoginThrottle } from './login-throttle.ts'
 import type { Passwords } from './password.ts'
 import type { SessionRow, SessionStore } from './session-store.ts'
 import type { TokenStore } from './token-store.ts'
@@ -40,8 +40,11 @@ export interface SessionOperations {
    * five failures; BUSY when too many logins wait.
    */
   login(client: Client, body: LoginBody): Promise<{ token: string; expires_at: string; user: UserEntity }>
-  /** The user whom the password belongs to, under the same throttle as login; for other ways in, such as the registry's. */
-  verifyPassword(clientAddress: string, body: LoginBody): Promise<{ id: string; username: string }>
+  /**
+   * The user whom the password belongs to, at the revision at which it did, under the same throttle as login; for other ways in, such as the
+   * registry's. Throws what login throws.
+   */
+  verifyPassword(clientAddress: string, body: LoginBody): Promise<UserEntity>
   /** Ends the session that asks. */
   logout(context: Context): void
   listSessions(context: Context, page: PageRequest): Page<Session>
@@ -60,24 +63,23 @@ export function createSessionOperations(deps: SessionDeps): SessionOperations {
   const tarpit = createTarpit(system)
 
   const tryPassword = async (clientAddress: string, { username, password }: LoginBody): Promise<UserRow> => {
-    const row = users.findByName(username)
-    const refused = new RefusedLogin(row)
-    const attempt = deps.throttle.attempt(clientAddress, username, refused)
-    let fits: boolean
+    const refused = new RefusedLogin(users.findByName(username))
+    const attempt = await deps.throttle.attempt(clientAddress, username, refused)
+    let outcome: AttemptOutcome = 'abandoned'
     try {
-      fits = await deps.passwords.verify(password, row?.password_hash)
-    } catch (error) {
-      attempt.abandoned()
-      throw error
+      const row = users.findByName(username)
+      const fits = await deps.passwords.verify(password, row?.password_hash)
+      const now = row && fits ? users.find(row.id) : undefined
+      // The password may have been reset, or the user deleted, while it was being checked.
+      outcome = now && now.password_hash === row?.password_hash ? 'succeeded' : 'failed'
+      if (now && outcome === 'succeeded') return now
+    } finally {
+      attempt.end(outcome)
     }
-    if (!row || !fits) {
-      throw new AppError('UNAUTHENTICATED', {
-        message: 'The username or the password is wrong.',
-        cause: refused,
-      })
-    }
-    attempt.succeeded()
-    return row
+    throw new AppError('UNAUTHENTICATED', {
+      message: 'The username or the password is wrong.',
+      cause: refused,
+    })
   }
 
   const checkPassword = async (clientAddress: string, given: LoginBody): Promise<UserRow> => {
@@ -113,15 +115,12 @@ export function createSessionOperations(deps: SessionDeps): SessionOperations {
       const verified = await checkPassword(client.client_address, body)
       return database.transact(() => {
         const row = users.find(verified.id)
-        // The password may have been reset, or the user deleted, while it was being checked.
+        // Others may have had their turn since the check.
         if (row?.password_hash !== verified.password_hash) throw new AppError('UNAUTHENTICATED')
         return begin(row, client)
       })
     },
-    verifyPassword: async (clientAddress, body) => {
-      const { id, username } = await checkPassword(clientAddress, body)
-      return { id, username }
-    },
+    verifyPassword: async (clientAddress, body) => toUser(await checkPassword(clientAddress, body)),
     logout: (context) => {
       const { user_id: userId, session_id: id } = context.actor
       if (userId === null || id === null) return
@@ -168,8 +167,8 @@ export function createSessionOperations(deps: SessionDeps): SessionOperations {
         users.setPassword(verified.id, hash, system.nowIso())
         const ended_sessions = sessions.removeOfUser(verified.id, own ?? undefined)
         const tokens = body.end_tokens
-          ? { ended_tokens: deps.tokens.removeOfUser(verified.id) }
-          : { kept_tokens: deps.tokens.countOfUser(verified.id) }
+          ? { ended_tokens: deps.tokens.removeOfUser(verified.id, system.nowIso()) }
+          : { kept_tokens: deps.tokens.countLive(verified.id, system.nowIso()) }
         record(context, {
           action: 'changePassword',
           resource_kind: 'user',

@@ -1,6 +1,7 @@
 import { AppError } from '../../lib/errors.ts'
 import { type Page, pageOf, type PageRequest } from '../../lib/page.ts'
 import type { System } from '../../lib/system.ts'
+import { readInstant } from '../../lib/instant.ts'
 import type { Database } from '../../store/database.ts'
 import type { AuditContext, RecordAudit } from '../audit/audit.ts'
 import type { Context } from './context.ts'
@@ -32,7 +33,10 @@ export interface TokenOperations {
   forgetProject(context: AuditContext, projectId: string): void
 }
 
+/** Of those that have not expired. */
 const MAX_TOKENS_PER_USER = 200
+/** Kept for a while, so that their owner sees why something stopped working. */
+const MAX_EXPIRED_PER_USER = 50
 
 export function createTokenOperations(deps: TokenDeps): TokenOperations {
   const { database, system, tokens, record } = deps
@@ -41,7 +45,9 @@ export function createTokenOperations(deps: TokenDeps): TokenOperations {
     const parent = context.actor.token_id === null ? undefined : tokens.find(context.actor.token_id)
     refuseForeignProjects(context, body, deps.members)
     refuseMissingPermissions(context, body)
-    if (tokens.countOfUser(userId) >= MAX_TOKENS_PER_USER) {
+    const now = system.nowIso()
+    tokens.trimExpired(userId, now, MAX_EXPIRED_PER_USER)
+    if (tokens.countLive(userId, now) >= MAX_TOKENS_PER_USER) {
       const message = `A user has at most ${MAX_TOKENS_PER_USER} tokens; revoke one first.`
       throw new AppError('POLICY_REFUSED', { message })
     }
@@ -55,7 +61,7 @@ export function createTokenOperations(deps: TokenDeps): TokenOperations {
       prefix: shown,
       permissions: body.permissions ?? parent?.permissions ?? null,
       project_ids: body.project_ids ?? parent?.project_ids ?? null,
-      created_at: system.nowIso(),
+      created_at: now,
       last_used_at: null,
       expires_at: earlier(readExpiry(body.expires_at, system.now()), parent?.expires_at ?? null),
     }
@@ -127,8 +133,8 @@ function refuseMissingPermissions({ actor }: Context, body: MintTokenBody): void
 
 function readExpiry(text: string | null | undefined, now: number): string | null {
   if (text === null || text === undefined) return null
-  const at = Date.parse(text)
-  if (Number.isNaN(at) || at <= now) {
+  const at = readInstant(text)
+  if (at === undefined || at <= now) {
     throw new AppError('VALIDATION_ERROR', {
       details: [{ field: 'expires_at', message: 'must be in the future' }],
     })
@@ -138,7 +144,7 @@ function readExpiry(text: string | null | undefined, now: number): string | null
 
 function earlier(one: string | null, other: string | null): string | null {
   if (one === null || other === null) return one ?? other
-  return one < other ? one : other
+  return Date.parse(one) < Date.parse(other) ? one : other
 }
 
 function toApiToken(token: TokenEntity): ApiToken {

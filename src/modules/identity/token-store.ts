@@ -29,22 +29,29 @@ export interface TokenStore {
   find(id: string): TokenEntity | undefined
   /** Newest first; of every user when none is named. */
   list(userId: string | undefined, limit: number, before?: string): TokenEntity[]
-  countOfUser(userId: string): number
+  /** How many of the user's have not expired. */
+  countLive(userId: string, now: string): number
   touch(id: string, now: string): void
   /** Also removes what it minted. */
   remove(id: string): void
-  /** All of the user's; answers how many. */
-  removeOfUser(userId: string): number
+  /** All of the user's; answers how many of them had not expired. */
+  removeOfUser(userId: string, now: string): number
+  /** Drops the user's expired ones but for the newest `keep`. */
+  trimExpired(userId: string, now: string, keep: number): void
+  /** Drops those that expired at `before` or earlier. */
+  removeExpired(before: string): void
   /** Takes a project out of all tokens that name it; answers those that name no other. */
   forgetProject(projectId: string): TokenEntity[]
 }
 
 /** API tokens, found by the hash of the plaintext. */
 export function createTokenStore(database: Database): TokenStore {
-  const countOfUser = (userId: string): number =>
-    database.get<{ count: number }>('SELECT count(*) AS count FROM api_tokens WHERE user_id = $userId', {
-      userId,
-    })?.count ?? 0
+  const countLive = (userId: string, now: string): number =>
+    database.get<{ count: number }>(
+      `SELECT count(*) AS count FROM api_tokens
+       WHERE user_id = $userId AND (expires_at IS NULL OR expires_at > $now)`,
+      { userId, now },
+    )?.count ?? 0
 
   return {
     insert: (token) => {
@@ -71,7 +78,7 @@ export function createTokenStore(database: Database): TokenStore {
           { userId: userId ?? null, before: before ?? null, limit },
         )
         .map(parseRow),
-    countOfUser,
+    countLive,
     touch: (id, now) => {
       database.run('UPDATE api_tokens SET last_used_at = $now WHERE id = $id', { id, now })
     },
@@ -79,10 +86,21 @@ export function createTokenStore(database: Database): TokenStore {
       database.run('DELETE FROM api_tokens WHERE id = $id', { id })
     },
     // Counted first: what a token minted goes by the foreign key, and SQLite does not count that.
-    removeOfUser: (userId) => {
-      const count = countOfUser(userId)
+    removeOfUser: (userId, now) => {
+      const count = countLive(userId, now)
       database.run('DELETE FROM api_tokens WHERE user_id = $userId', { userId })
       return count
+    },
+    // What a token minted ends no later than itself, so nothing alive goes by the foreign key.
+    trimExpired: (userId, now, keep) => {
+      database.run(
+        `DELETE FROM api_tokens WHERE id IN (SELECT id FROM api_tokens
+         WHERE user_id = $userId AND expires_at <= $now ORDER BY id DESC LIMIT -1 OFFSET $keep)`,
+        { userId, now, keep },
+      )
+    },
+    removeExpired: (before) => {
+      database.run('DELETE FROM api_tokens WHERE expires_at <= $before', { before })
     },
     forgetProject: (projectId) => {
       database.run(

@@ -75,8 +75,8 @@ export function createUserOperations(deps: UserDeps): UserOperations {
   const endCredentials = (id: string, keepTokens: boolean): Ended => ({
     ended_sessions: deps.sessions.removeOfUser(id),
     ...(keepTokens
-      ? { kept_tokens: deps.tokens.countOfUser(id) }
-      : { ended_tokens: deps.tokens.removeOfUser(id) }),
+      ? { kept_tokens: deps.tokens.countLive(id, deps.system.nowIso()) }
+      : { ended_tokens: deps.tokens.removeOfUser(id, deps.system.nowIso()) }),
   })
 
   return {

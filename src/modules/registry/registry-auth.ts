@@ -1,6 +1,7 @@
 import { createHmac } from 'node:crypto'
 import { AppError } from '../../lib/errors.ts'
 import type { System } from '../../lib/system.ts'
+import { looksLikeToken } from '../../lib/token-prefix.ts'
 import { type Actor, type Authenticate, createSystemActor } from '../identity/actor.ts'
 import type { Principal, Principals } from '../identity/principal.ts'
 import type { SessionOperations } from '../identity/session-operations.ts'
@@ -49,7 +50,12 @@ export function createRegistryAuth(deps: RegistryAuthDeps) {
   const epoch = (): string => `${start}.${deps.accessRevision()}`
   const rechecked = new WeakMap<TokenClaims, { epoch: string; actor: Actor }>()
   const passwords = new Map<string, { principal: Principal; untilMs: number }>()
+  /** What many requests at once ask for: a client that pulls many images at a time shows its password with each. */
+  const beingChecked = new Map<string, Promise<Principal>>()
   const passwordKey = system.randomBytes(32)
+
+  const verifyPassword = async (clues: CallerClues, username: string, password: string): Promise<Principal> =>
+    principals.ofPassword(await deps.verifyPassword(clues.clientAddress, { username, password }))
 
   const fromPassword = async (
     clues: CallerClues,
@@ -58,19 +64,29 @@ export function createRegistryAuth(deps: RegistryAuthDeps) {
   ): Promise<Proven | undefined> => {
     const key = createHmac('sha256', passwordKey).update(`${username}\0${password}`).digest('base64')
     const known = passwords.get(key)
-    if (known && known.untilMs > system.now()) {
-      const actor = principals.actorOf(known.principal)
-      if (actor) return { actor, principal: known.principal, expiresAtMs: Number.POSITIVE_INFINITY }
-    }
+    const before = known && known.untilMs > system.now() ? ofPrincipal(known.principal) : undefined
+    if (before) return before
     passwords.delete(key)
-    const { id } = await deps.verifyPassword(clues.clientAddress, { username, password })
-    const principal = principals.ofUser(id)
-    const actor = principal && principals.actorOf(principal)
-    if (!actor) return undefined
+    // By address, so that nobody learns an answer that the throttle keeps from them.
+    const flight = `${clues.clientAddress} ${key}`
+    let checking = beingChecked.get(flight)
+    if (!checking) {
+      checking = verifyPassword(clues, username, password).finally(() => beingChecked.delete(flight))
+      beingChecked.set(flight, checking)
+    }
+    const principal = await checking
+    // The principal is of the revision that was verified: undefined when the password was replaced meanwhile.
+    const proven = ofPrincipal(principal)
+    if (!proven) return undefined
     passwords.set(key, { principal, untilMs: system.now() + PASSWORD_MS })
     const oldest = passwords.keys().next().value
     if (passwords.size > MAX_PASSWORDS && oldest !== undefined) passwords.delete(oldest)
-    return { actor, principal, expiresAtMs: Number.POSITIVE_INFINITY }
+    return proven
+  }
+
+  const ofPrincipal = (principal: Principal): Proven | undefined => {
+    const actor = principals.actorOf(principal)
+    return actor && { actor, principal, expiresAtMs: Number.POSITIVE_INFINITY }
   }
 
   const fromToken = (clues: CallerClues, token: string): Proven | undefined => {
@@ -88,7 +104,10 @@ export function createRegistryAuth(deps: RegistryAuthDeps) {
     const basic = readBasic(clues.authorization)
     if (!basic) return undefined
     const { username, password } = basic
-    return fromToken(clues, password) ?? (await fromPassword(clues, username, password))
+    const proven = fromToken(clues, password)
+    // A token that has ended is no guess at a password: it must not lock its owner out.
+    if (proven || looksLikeToken(password)) return proven
+    return fromPassword(clues, username, password)
   }
 
   /** What the signed token's owner may now, asked again only when somebody's access has changed since. */

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { writeDurableFile } from '../../lib/durable-file.ts'
 import { systemCodeOf } from '../../lib/errors.ts'
 import type { System } from '../../lib/system.ts'
+import { TOKEN_PREFIXES } from '../../lib/token-prefix.ts'
 import type { Principal } from '../identity/principal.ts'
 import type { RegistryAction } from './caller.ts'
 
@@ -29,8 +30,7 @@ export interface TokenSigner {
   read(token: string, nowMs: number): TokenClaims | undefined
 }
 
-/** The visible beginning, so that a leaked one is recognised. */
-export const SIGNED_PREFIX = 'bth_reg_'
+export const SIGNED_PREFIX = TOKEN_PREFIXES.registry
 const KEY_BYTES = 32
 const MAX_REMEMBERED = 2000
 

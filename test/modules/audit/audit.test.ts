@@ -114,7 +114,10 @@ test('events are filtered, and listed page by page, newest first', async (t) => 
   const all = await list('limit=1000')
   t.equal((await list(`since=${String(all[2]?.['at'])}`)).length >= 3, true)
   t.same(await list('until=2020-01-01T00:00:00Z'), [])
-  t.equal((await api.send(root, 'GET', '/v1/audit-events?since=yesterday')).body.details?.[0]?.field, 'since')
+  for (const bad of ['yesterday', '2016-12-31T23:59:60Z', '9999-12-31T23:59:59-01:00']) {
+    const refused = await api.send(root, 'GET', `/v1/audit-events?since=${bad}`)
+    t.same([refused.status, refused.body.details?.[0]?.field], [400, 'since'], bad)
+  }
 
   const seen: unknown[] = []
   let url = '/v1/audit-events?limit=3'

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { access, appendFile, lstat, readFile, readlink, writeFile, chmod, mkdir } from 'node:fs/promises'
+import { access, appendFile, lstat, readFile, readlink, writeFile, chmod, mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'tap'
 import { serveGitHttps } from '../../support/git-https-server.ts'
@@ -148,6 +148,54 @@ test('what is too large is refused before it is written', async (t) => {
   await repository.commit({ 'random.bin': null, ...many })
   t.match(await world.refusal({ repo_url }, { unpacked_max_entries: 20 }), 'more than 20 files')
   t.same(await world.leftovers(), [])
+})
+
+test('a few objects that unfold to thousands of millions of files or folders are refused at once', async (t) => {
+  const { world, repository, repo_url } = await openHostile(t)
+  await repository.commit({ 'app.txt': 'one' })
+  const file = join(world.repositories.root, 'tree')
+  const treeOf = async (mode: string, object: string | undefined): Promise<string> => {
+    const entries = Array.from({ length: object === undefined ? 0 : 10 }, (_, nth) =>
+      Buffer.concat([Buffer.from(`${mode} ${nth}\0`), Buffer.from(object ?? '', 'hex')]),
+    )
+    await writeFile(file, Buffer.concat(entries))
+    return repository.git('hash-object', '-t', 'tree', '-w', file)
+  }
+  const bombs = {
+    files: await treeOf('100644', await repository.git('rev-parse', 'HEAD:app.txt')),
+    folders: await treeOf('40000', undefined),
+  }
+  for (const [what, bottom] of Object.entries(bombs)) {
+    let tree = bottom
+    for (let depth = 0; depth < 12; depth += 1) tree = await treeOf('40000', tree)
+    const commit = await repository.git('commit-tree', tree, '-m', 'bomb')
+    await repository.git('push', '-q', '--force', repository.bare, `${commit}:refs/heads/main`)
+    t.match(await world.refusal({ repo_url }, { git_timeout_seconds: 20 }), `more than 1000 ${what}`)
+  }
+})
+
+test('of a repository with a long history and tens of thousands of refs only what is asked for comes', async (t) => {
+  const { world, repository, repo_url } = await openHostile(t)
+  for (let nth = 0; nth < 3; nth += 1) await repository.commit({ 'film.bin': randomBytes(600 * 1024) })
+  const sha = await repository.commit({ 'film.bin': 'cut' }, { message: 'Small' })
+  await repository.git('tag', 'v1')
+  await repository.git('push', '-q', repository.bare, 'v1')
+  const line = (name: string): string => `${sha} ${name}\n`
+  // Their ends are what `git ls-remote` compares names with.
+  const refs = Array.from({ length: 30_000 }, (_, nth) => line(`refs/changes/${nth}/refs/heads/main`))
+  await writeFile(
+    join(repository.bare, 'packed-refs'),
+    `# pack-refs with: peeled fully-peeled sorted \n${refs.toSorted().join('')}${line('refs/tags/v1')}`,
+  )
+  await rm(join(repository.bare, 'refs', 'tags', 'v1'), { force: true })
+  for (const git_ref of [null, 'main', 'v1', sha]) {
+    const { commit } = await world.fetch({ repo_url, git_ref }, { git_max_bytes: 1024 ** 2 })
+    t.match(commit, { sha, message: 'Small' }, git_ref ?? 'the default branch')
+  }
+  const first = await repository.git('rev-list', '--max-parents=0', 'HEAD')
+  t.match((await world.fetch({ repo_url, git_ref: first }, { git_max_bytes: 1024 ** 2 })).commit, {
+    sha: first,
+  })
 })
 
 test('pointers of Git LFS are refused, where they would be built', async (t) => {

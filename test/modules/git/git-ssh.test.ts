@@ -61,6 +61,35 @@ test('a key that Berth makes is taken; a changed host key ends the fetch until i
   t.equal(fingerprintOf(world.hostKeys.get(other.host)?.key ?? ''), other.fingerprint)
 })
 
+test('over ssh come submodules beside their repository and a branch as it was force-pushed, and a bad ref is named', async (t) => {
+  const world = await openGitWorld(t)
+  const [shop, library] = [
+    await world.repositories.create('shop.git'),
+    await world.repositories.create('library.git'),
+  ]
+  const server = await serveGitSsh()
+  t.teardown(server.close)
+  const { private_key, public_key } = await makeSshKey()
+  await server.authorize(public_key)
+  world.credentials.set(server.host, { kind: 'ssh_key', name: 'deploy', private_key })
+  await library.commit({ 'lib.txt': 'library' })
+  await shop.git('-c', 'protocol.file.allow=always', 'submodule', 'add', '-q', library.bare, 'vendor/lib')
+  await shop.git('config', '-f', '.gitmodules', 'submodule.vendor/lib.url', '../library.git')
+  const before = await shop.commit({ 'app.txt': 'one' })
+  const repo_url = `${server.url}${shop.bare}`
+  const { commit, folder } = await world.fetch({ repo_url, submodules: true })
+  t.equal(commit.sha, before)
+  t.equal(await readFile(join(folder, 'vendor/lib/lib.txt'), 'utf8'), 'library')
+  await shop.git('commit', '-q', '--amend', '-m', 'Amended')
+  const after = await shop.commit({ 'app.txt': 'two' }, { force: true })
+  t.equal((await world.fetch({ repo_url, git_ref: 'main' })).commit.sha, after)
+  await shop.git('-C', shop.bare, 'gc', '-q', '--prune=now')
+  t.match(await world.refusal({ repo_url, git_ref: before }), /has no commit [0-9a-f]{40}; a force push/)
+  t.match(await world.refusal({ repo_url, git_ref: 'nope' }), 'has no branch or tag nope')
+  t.match(await world.refusal({ repo_url: `${repo_url}-none` }), /has no repository|no such|not/i)
+  t.same(await world.leftovers(), [])
+})
+
 test('an ssh server that says nothing is left', async (t) => {
   const world = await openGitWorld(t)
   const silent = createServer(() => {})

@@ -1,4 +1,6 @@
 import { test } from 'tap'
+import { createSystem } from '../../../src/lib/system.ts'
+import { createLoginThrottle } from '../../../src/modules/identity/login-throttle.ts'
 import { ADMIN_TOKEN, movableSystem, openIdentityApi, PASSWORD } from '../../support/identity-api.ts'
 
 test('the install admin token makes the first administrator once', async (t) => {
@@ -69,7 +71,6 @@ test('an unknown user and a wrong password get the same answer', async (t) => {
 test('an unknown user costs as much hashing as a known one', async (t) => {
   const hashed: (string | undefined)[] = []
   const { createSessionOperations } = await import('../../../src/modules/identity/session-operations.ts')
-  const { createLoginThrottle } = await import('../../../src/modules/identity/login-throttle.ts')
   const api = await openIdentityApi(t)
   const operations = createSessionOperations({
     database: api.database,
@@ -124,6 +125,35 @@ test('guesses made at once are counted before their answers are known', async (t
   )
   t.equal(answers.filter((answer) => answer.status === 401).length, 5)
   t.equal(answers.filter((answer) => answer.status === 429).length, 35)
+})
+
+test('logins made at once with the right password all succeed, also between failures', async (t) => {
+  const api = await openIdentityApi(t)
+  await api.bootstrap()
+  const attempt = async (password: string) =>
+    (await api.send(undefined, 'POST', '/v1/auth/login', { username: 'root', password })).status
+  for (let n = 0; n < 4; n += 1) t.equal(await attempt('wrong'), 401)
+  const answers = await Promise.all(Array.from({ length: 10 }, () => attempt(PASSWORD)))
+  t.same([...new Set(answers)], [200])
+})
+
+test('attempts wait for those under way, not too many of them and not for long', async (t) => {
+  const timers: (() => void)[] = []
+  const later = (_: number, run: () => void) => (timers.push(run), () => {})
+  const throttle = createLoginThrottle({ ...createSystem(), later })
+  const attempt = () => throttle.attempt('192.0.2.1', 'root')
+  const begun = await Promise.all(Array.from({ length: 5 }, attempt))
+  const first = attempt()
+  const waiting = Array.from({ length: 255 }, attempt)
+  await t.rejects(attempt(), { code: 'BUSY' }, 'too many wait')
+  timers[0]?.()
+  await t.rejects(first, { code: 'BUSY' }, 'waited for too long')
+  begun[0]?.end('abandoned')
+  const next = await waiting[0]
+  for (const each of begun.slice(1)) each.end('failed')
+  next?.end('failed')
+  for (const each of await Promise.allSettled(waiting.slice(1)))
+    t.match(each, { status: 'rejected', reason: { code: 'RATE_LIMITED' } })
 })
 
 test('a flood of logins beyond the queue is told to come back', async (t) => {

@@ -156,6 +156,42 @@ test('a token ends at its time', async (t) => {
   t.equal((await api.send(token, 'GET', '/v1/me')).status, 401)
 })
 
+test('a child never outlives its parent, however its end is written', async (t) => {
+  const api = await openIdentityApi(t)
+  const root = await api.bootstrap()
+  const end = new Date(api.system.now() + 60_000).toISOString()
+  const parent = await mint(api, root, { expires_at: end, permissions: ['tokens.mint'] })
+  const child = (expires_at: string) =>
+    api.send(parent.token, 'POST', '/v1/api-tokens', { name: 'child', expires_at })
+  for (const later of ['9999-12-31T23:59:59Z', '2999-01-01T00:00:00+14:00'])
+    t.match((await child(later)).body, { expires_at: end }, later)
+  for (const beyond of ['9999-12-31T23:59:59-01:00', '2999-12-31T23:59:60Z']) {
+    const refused = await child(beyond)
+    t.equal(refused.status, 400, beyond)
+    t.equal(refused.body.details?.[0]?.field, 'expires_at')
+  }
+})
+
+test('expired tokens do not count, are shown for a week and then are gone', async (t) => {
+  const system = movableSystem()
+  const api = await openIdentityApi(t, { system })
+  const root = await api.bootstrap()
+  const expires_at = new Date(system.now() + 60_000).toISOString()
+  for (let n = 0; n < 200; n += 1) await mint(api, root, { expires_at })
+  const refused = await api.send(root, 'POST', '/v1/api-tokens', { name: 'one more' })
+  t.equal(refused.body.error, 'POLICY_REFUSED')
+  system.advance(60_000)
+  const lasting = await mint(api, root, { name: 'lasting' })
+  const names = async () =>
+    (await api.send(lasting.token, 'GET', '/v1/api-tokens')).list.map(({ name }) => name)
+  t.equal((await names()).length, 51, 'not all of those that are over')
+  api.identity.removeExpired()
+  t.equal((await names()).length, 51)
+  system.advance(7 * 86_400_000)
+  api.identity.removeExpired()
+  t.same(await names(), ['lasting'])
+})
+
 test('people revoke their own tokens, super-admins everyone’s, a token itself', async (t) => {
   const api = await openIdentityApi(t)
   const root = await api.bootstrap()

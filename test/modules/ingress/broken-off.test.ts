@@ -3,7 +3,7 @@ import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from 'nod
 import { test } from 'tap'
 import type { Test } from 'tap'
 import { makeCertificate } from '../../support/certificate.ts'
-import { fields, Flag, frame, FrameClient, FrameType } from './http2-frames.ts'
+import { fields, Flag, frame, FrameClient, FrameType, splitFrames } from './http2-frames.ts'
 import {
   eventually,
   HOST,
@@ -44,10 +44,10 @@ async function beginUpload(t: Test, port: number, ...more: [string, string][]): 
   return client
 }
 
-function resetFrame(code: number): Buffer {
+function resetFrame(code: number, stream = 1): Buffer {
   const payload = Buffer.alloc(4)
   payload.writeUInt32BE(code)
-  return frame(reset, 0, 1, payload)
+  return frame(reset, 0, stream, payload)
 }
 
 function codeOf(client: FrameClient): number | undefined {
@@ -199,5 +199,58 @@ test('a call whose server is lost in the middle of its answer is reset, never en
       t.notOk(hasEnded(client), name)
       await eventually(() => context.routes.loads().length === 0)
     }
+  t.equal(context.counters.exceptions, 0)
+})
+
+/** A gRPC server that begins each answer, and ends it with these frames. */
+function startFrameReplica(t: Test, endOf: (stream: number) => Buffer[]): Promise<number> {
+  return startRawReplica(t, (socket) => {
+    let received: Buffer = Buffer.alloc(0)
+    let preface = PREFACE_BYTES
+    socket.write(frame(FrameType.settings, 0, 0))
+    socket.on('data', (piece: Buffer) => {
+      received = Buffer.concat([received, piece])
+      if (received.length < preface) return
+      const { frames, rest } = splitFrames(received.subarray(preface))
+      preface = 0
+      received = rest
+      for (const { stream } of frames.filter(({ type }) => type === headers)) {
+        const head = frame(headers, Flag.endHeaders, stream, fields([':status', '200'], GRPC))
+        socket.write(Buffer.concat([head, frame(data, 0, stream, Buffer.from('half'))]))
+        setImmediate(() => socket.write(Buffer.concat(endOf(stream))))
+      }
+    })
+  })
+}
+
+const PREFACE_BYTES = 24
+/** A server may tell that it needs no more of a call, but only behind its whole answer (RFC 9113, section 8.1). */
+const ENDS: [name: string, whole: boolean, endOf: (stream: number) => Buffer[]][] = [
+  ['nothing', false, () => []],
+  ['data', true, (stream) => [frame(data, Flag.endStream, stream, Buffer.from('rest'))]],
+  [
+    'trailers',
+    true,
+    (stream) => [frame(headers, Flag.endHeaders | Flag.endStream, stream, fields(['grpc-status', '0']))],
+  ],
+]
+
+test('a reset of a call that names no error ends what is whole, and nothing else', async (t) => {
+  const { tlsPort, publish, context } = await start(t)
+  for (const [name, whole, endOf] of ENDS) {
+    const replica = await startFrameReplica(t, (stream) => [
+      ...endOf(stream),
+      resetFrame(constants.NGHTTP2_NO_ERROR, stream),
+    ])
+    publish(route(HOST, replica))
+    for (const endStream of [0, Flag.endStream]) {
+      const client = await FrameClient.open(t, tlsPort, HOST)
+      client.send(frame(headers, Flag.endHeaders | endStream, 1, head('POST', GRPC)))
+      await eventually(() => client.count(reset, 1) > 0 || hasEnded(client))
+      t.equal(hasEnded(client), whole, `${name}, ${endStream}`)
+      if (!whole) t.equal(codeOf(client), constants.NGHTTP2_INTERNAL_ERROR)
+      await eventually(() => context.routes.loads().length === 0)
+    }
+  }
   t.equal(context.counters.exceptions, 0)
 })

@@ -96,17 +96,25 @@ export class FrameClient {
   }
 
   private take(piece: Buffer): void {
-    let rest = Buffer.concat([this.received, piece])
-    while (rest.length >= 9 && rest.length >= 9 + rest.readUIntBE(0, 3)) {
-      const end = 9 + rest.readUIntBE(0, 3)
-      this.frames.push({
-        type: rest.readUInt8(3),
-        flags: rest.readUInt8(4),
-        stream: rest.readUInt32BE(5),
-        payload: rest.subarray(9, end),
-      })
-      rest = rest.subarray(end)
-    }
+    const { frames, rest } = splitFrames(Buffer.concat([this.received, piece]))
+    this.frames.push(...frames)
     this.received = rest
   }
+}
+
+/** The whole frames at the beginning of what was received, and what is left. */
+export function splitFrames(received: Buffer): { frames: Frame[]; rest: Buffer } {
+  const frames: Frame[] = []
+  let rest = received
+  while (rest.length >= 9 && rest.length >= 9 + rest.readUIntBE(0, 3)) {
+    const end = 9 + rest.readUIntBE(0, 3)
+    frames.push({
+      type: rest.readUInt8(3),
+      flags: rest.readUInt8(4),
+      stream: rest.readUInt32BE(5),
+      payload: rest.subarray(9, end),
+    })
+    rest = rest.subarray(end)
+  }
+  return { frames, rest }
 }

@@ -6,6 +6,7 @@ import {
   exchangeRaw,
   gate,
   get,
+  headerOf,
   HOST,
   RawClient,
   route,
@@ -133,9 +134,15 @@ test('OPTIONS * reaches the application; TRACE and CONNECT do not', async (t) =>
   const ask = (line: string) =>
     exchangeRaw(t, port, `${line} HTTP/1.1\r\nHost: ${HOST}\r\nConnection: close\r\n\r\n`)
   t.equal(statusOf(await ask('OPTIONS *')), 200)
+  // RFC 9112, section 3.2.4: an absolute target without a path means the same.
+  t.equal(statusOf(await ask(`OPTIONS http://${HOST}`)), 200)
+  t.equal(statusOf(await ask(`OPTIONS http://${HOST}/`)), 200)
   t.equal(statusOf(await ask('TRACE /')), 405)
   t.equal(statusOf(await ask(`CONNECT ${HOST}:80`)), 405)
-  t.same(seen, ['OPTIONS *'])
+  t.same(seen, ['OPTIONS *', 'OPTIONS *', 'OPTIONS /'])
+  publish({ ...route(HOST, replica), https_only: true })
+  const redirected = headerOf(await ask('OPTIONS *'), 'Location')
+  t.match(redirected, /^https:\/\/app\.demo\.localhost:\d+$/, 'and so does this')
 })
 
 test('an HTTP/1.0 client is served when it names a host, and its connection is closed', async (t) => {

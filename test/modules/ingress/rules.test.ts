@@ -34,7 +34,7 @@ async function openRules(t: Test, rules: RouteRules, others: Record<string, numb
       host: '127.0.0.1',
       port: all.port,
       path,
-      method: body ? 'POST' : 'GET',
+      method: path === '*' ? 'OPTIONS' : body ? 'POST' : 'GET',
       agent: false,
       headers: {
         host: HOST,
@@ -118,6 +118,12 @@ test('the canonical hostname is kept by the others', async (t) => {
   t.match(await ask('/a?b=c'), { status: 308, headers: { location: 'http://www.example.com/a?b=c' } })
   const withPort = await ask('/a', { host: `${HOST}:8080` })
   t.equal(withPort.headers.location, 'http://www.example.com:8080/a', 'with the port that the client came by')
+  const whole = await ask('*')
+  t.match(
+    whole,
+    { status: 308, headers: { location: 'http://www.example.com' } },
+    'no path at all stands for *',
+  )
 })
 
 test('a password is asked for, and only the right one lets a request through', async (t) => {
@@ -140,6 +146,11 @@ test('a password is asked for, and only the right one lets a request through', a
   t.equal(seen.length, 0)
   t.equal((await ask('/', basic('ann:a rather long one: yes'))).status, 200)
   t.equal((await ask('/', basic('bob:another long password'))).status, 200)
+  t.same(
+    seen.map(({ headers }) => headers.authorization),
+    [undefined, undefined],
+    'it is for the ingress, and nobody behind it is told',
+  )
 })
 
 test('fields are set and removed, on the way in and on the way out', async (t) => {

@@ -1,5 +1,8 @@
-import type { Socket } from 'node:net'
+import { once } from 'node:events'
+import { connect as connectTcp, type Socket } from 'node:net'
+import { connect as connectTls } from 'node:tls'
 import { test } from 'tap'
+import { makeCertificate } from '../../support/certificate.ts'
 import {
   eventually,
   gate,
@@ -98,6 +101,41 @@ test('an upgraded connection that one side has ended does not stay half open', a
   client.socket.end()
   await client.rest()
   await eventually(() => context.routes.loads().length === 0)
+})
+
+test('a client that has sent its last still gets what the application says to that, however it came', async (t) => {
+  const replica = await startRawReplica(t, (socket) => {
+    socket.allowHalfOpen = true
+    echo(socket)
+    socket.on('end', () => setImmediate(() => socket.end('last words')))
+  })
+  const pair = await makeCertificate(HOST)
+  const direct = await startProxy(t, { certificates: { [HOST]: pair } })
+  const behind = await startProxy(t, { certificates: { [HOST]: pair }, proxyProtocolPeers: ['127.0.0.1'] })
+  for (const each of [direct, behind]) each.publish(route(HOST, replica))
+  const header = 'PROXY TCP4 203.0.113.7 192.0.2.1 1 2\r\n'
+  const ways: [name: string, port: number, header: string, secure: boolean][] = [
+    ['plain', direct.port, '', false],
+    ['TLS', direct.tlsPort, '', true],
+    ['PROXY', behind.port, header, false],
+    ['PROXY and TLS', behind.tlsPort, header, true],
+  ]
+  for (const [name, port, header, secure] of ways) {
+    const socket = connectTcp({ port, host: '127.0.0.1', allowHalfOpen: true })
+    t.teardown(() => socket.destroy())
+    await once(socket, 'connect')
+    socket.write(header)
+    const client = secure ? connectTls({ socket, servername: HOST, ca: pair.chain_pem }) : socket
+    client.allowHalfOpen = true
+    let text = ''
+    client.setEncoding('latin1').on('data', (piece: string) => (text += piece))
+    client.write(ASK)
+    await eventually(() => text.endsWith('welcome:'))
+    client.end()
+    await once(client, 'end')
+    t.match(text, /last words$/, name)
+  }
+  await eventually(() => direct.context.routes.loads().length + behind.context.routes.loads().length === 0)
 })
 
 test('an application that does not upgrade answers as to any request', async (t) => {

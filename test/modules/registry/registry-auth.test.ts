@@ -2,14 +2,16 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type Test } from 'tap'
+import { createSystem } from '../../../src/lib/system.ts'
+import { createPasswords, type Passwords } from '../../../src/modules/identity/password.ts'
 import { digest, noise, RegistryClient } from '../../conformance/registry/registry-client.ts'
 import { movableSystem } from '../../support/identity-api.ts'
 import { openRegistryApi, PASSWORD, PROJECT, USERNAME } from '../../support/registry-api.ts'
 
-async function open(t: Test) {
+async function open(t: Test, passwords?: Passwords) {
   const dataDir = mkdtempSync(join(tmpdir(), 'berth-auth-'))
   const system = movableSystem()
-  const api = await openRegistryApi({ dataDir, system })
+  const api = await openRegistryApi({ dataDir, system, ...(passwords && { passwords }) })
   t.teardown(async () => {
     await api.close()
     rmSync(dataDir, { recursive: true, force: true })
@@ -71,6 +73,73 @@ test('wrong passwords are throttled as a login is, with Retry-After', async (t) 
   t.equal(refused.status, 429, 'the right one too')
   t.match(refused.text, /TOOMANYREQUESTS/)
   t.ok(Number(refused.headers['retry-after']) > 0)
+})
+
+/** Real hashing that tells of each check and can hold its answer back. */
+function watchedPasswords() {
+  const real = createPasswords({ system: createSystem() })
+  const watch = { checks: 0, begun: (): void => {}, release: Promise.resolve() }
+  const passwords: Passwords = {
+    ...real,
+    verify: async (password, hash) => {
+      watch.checks += 1
+      const fits = await real.verify(password, hash)
+      watch.begun()
+      await watch.release
+      return fits
+    },
+  }
+  return { watch, passwords }
+}
+
+test('a password that is reset while it is checked opens nothing, nor does one that was checked before', async (t) => {
+  const { watch, passwords } = watchedPasswords()
+  const { api, as, basic, exchange } = await open(t, passwords)
+  const { id } = (await api.call(api.session, 'POST', '/v1/users', { username: 'mal', password: PASSWORD }))
+    .body
+  const reset = async (password: string) =>
+    t.equal((await api.call(api.session, 'PUT', `/v1/users/${String(id)}`, { password })).status, 200)
+  const old = basic('mal', PASSWORD)
+  t.equal((await as(old).send('GET', '/v2/')).status, 200)
+  await reset('another long password')
+  t.equal((await as(old).send('GET', '/v2/')).status, 401, 'remembered')
+  await reset(PASSWORD)
+
+  const [begun, release] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  Object.assign(watch, { begun: begun.resolve, release: release.promise })
+  const asked = exchange(old, `repository:${PROJECT}/web:pull`)
+  await begun.promise
+  await reset('another long password')
+  release.resolve()
+  const { status, json } = await asked
+  t.equal(status, 401)
+  t.notOk(json['token'])
+  t.equal((await exchange(basic('mal', 'another long password'))).status, 200)
+})
+
+test('many requests at once with one password are one check of it, right or wrong', async (t) => {
+  const { watch, passwords } = watchedPasswords()
+  const { exchange, basic } = await open(t, passwords)
+  const tenTimes = async (credentials: string) => {
+    watch.checks = 0
+    const answers = await Promise.all(
+      Array.from({ length: 10 }, (_, n) => exchange(credentials, `repository:${PROJECT}/s${n}:pull`)),
+    )
+    return [watch.checks, ...new Set(answers.map(({ status }) => status))]
+  }
+  t.same(await tenTimes(basic(USERNAME, PASSWORD)), [1, 200])
+  t.same(await tenTimes(basic(USERNAME, 'wrong password')), [1, 401])
+})
+
+test('a token that has ended is no failed login of whoever still shows it', async (t) => {
+  const { api, as, basic } = await open(t)
+  const made = await api.call(api.session, 'POST', '/v1/api-tokens', { name: 'docker' })
+  await api.call(api.session, 'DELETE', `/v1/api-tokens/${String(made.body['id'])}`)
+  for (const ended of [String(made.body['token']), 'bth_ses_ended', 'bth_adm_old', 'bth_reg_a.b'])
+    for (let count = 0; count < 2; count += 1)
+      t.equal((await as(basic(USERNAME, ended)).send('GET', '/v2/')).status, 401)
+  t.equal((await as(basic(USERNAME, PASSWORD)).send('GET', '/v2/')).status, 200)
+  t.ok(await api.login())
 })
 
 test('the token service grants what is allowed of what is asked for', async (t) => {

@@ -1,5 +1,6 @@
 import { test } from 'tap'
 import { ArchiveCheck, type ArchiveLimits } from '../../../src/lib/archive-check.ts'
+import { SPARSE } from '../../../src/lib/archive-error.ts'
 import { AppError } from '../../../src/lib/errors.ts'
 import {
   directory,
@@ -144,16 +145,8 @@ const REFUSED: [title: string, archive: Buffer, said: string, limits?: Partial<A
     tar(header({ name: 'pipe', type: '6' })),
     'BAD_ARCHIVE pipe: named pipes are not accepted',
   ],
-  [
-    'a GNU sparse file',
-    tar(header({ name: 's', type: 'S' })),
-    'BAD_ARCHIVE s: sparse files are not supported',
-  ],
-  [
-    'a pax sparse file',
-    tar(pax({ 'GNU.sparse.major': '1' }), file('s')),
-    'BAD_ARCHIVE s: sparse files are not supported',
-  ],
+  ['a GNU sparse file', tar(header({ name: 's', type: 'S' })), `BAD_ARCHIVE s: ${SPARSE}`],
+  ['a pax sparse file', tar(pax({ 'GNU.sparse.major': '1' }), file('s')), `BAD_ARCHIVE s: ${SPARSE}`],
   [
     'an unknown type',
     tar(header({ name: 'q', type: 'Q' })),

@@ -16,7 +16,7 @@ import { type Test, test } from 'tap'
 import { zstdCompressSync } from 'node:zlib'
 import type { ArchiveLimits, ArchiveSummary } from '../../../src/lib/archive-check.ts'
 import { type UnpackOptions, unpackArchive } from '../../../src/lib/archive-unpack.ts'
-import { directory, file, hardlink, header, inPieces, symlink, tar, tarZst } from './tar-fixture.ts'
+import { directory, file, hardlink, header, inPieces, pax, symlink, tar, tarZst } from './tar-fixture.ts'
 
 const LIMITS: ArchiveLimits = { maxBytes: 256 * 1024 ** 2, maxEntries: 50_000 }
 
@@ -85,6 +85,16 @@ test('files, folders and links come out with their contents, modes and times', a
   t.equal(lstatSync(join(root, 'again')).ino, lstatSync(join(root, 'deep/a')).ino)
   t.equal(lstatSync(root).mode & 0o777, 0o700, 'nobody else looks in')
   t.same(summary, { entries: 8, unpacked_bytes: 300_014 })
+})
+
+test('times that no file system has are brought to those that it has', async (t) => {
+  const root = join(makeRoot(t), 'out')
+  const times = ['1e300', '1e20', '-1e300', '253402300800']
+  await unpack(tarZst(...times.flatMap((mtime) => [pax({ mtime }), file(mtime, 'x')])), root, {
+    packed: true,
+  })
+  t.same(readdirSync(root).toSorted(), times.toSorted())
+  t.equal(lstatSync(join(root, '-1e300')).mtimeMs, 0)
 })
 
 test('setuid, setgid and sticky bits are dropped and the owner may always read and write', async (t) => {
