@@ -3,7 +3,7 @@ import type { PublishedCertificate } from '../modules/certificates/certificate-w
 import { createIngress } from '../modules/ingress/ingress-control.ts'
 import { createReplicaIntents } from '../modules/replicas/replica-intent.ts'
 import { createRoutePublisher } from '../modules/replicas/route-publisher.ts'
-import { routeRules } from '../modules/services/ingress-rules.ts'
+import { canonicalHosts, routeRules } from '../modules/services/ingress-rules.ts'
 import { LOCAL_DOMAIN, serviceHostnames, urlOfHostname } from '../modules/services/service-hostname.ts'
 import { readRouting, type ServiceSummary } from '../modules/services/service-schema.ts'
 import { NOTHING_OBSERVED, viewCanary } from '../modules/services/service-status.ts'
@@ -43,13 +43,10 @@ export function composeTraffic(base: Base) {
     hostnamesOf,
     isSecured: (hostname, { routing }) =>
       secured.has(hostname) && readRouting(routing).ingress.https_redirect,
-    rulesOf: ({ routing }, hostname, hostnames, projectName) =>
-      routeRules(
-        readRouting(routing).ingress,
-        hostname,
-        hostnames,
-        (name) => `${name}.${projectName}.${LOCAL_DOMAIN}`,
-      ),
+    rulesOf: ({ routing }, projectName) =>
+      routeRules(readRouting(routing).ingress, (name) => `${name}.${projectName}.${LOCAL_DOMAIN}`),
+    canonicalOf: ({ routing }, hostnames) =>
+      canonicalHosts(readRouting(routing).ingress.canonical, hostnames),
     mountsOf: (deployment) => expectedMounts(stores.volumes, deployment),
     replicas: stores.replicas,
   })

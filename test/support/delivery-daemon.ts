@@ -84,6 +84,7 @@ export function bootDaemon(world: DeliveryWorld) {
     projectNameOf,
     isSecured: () => false,
     rulesOf: () => undefined,
+    canonicalOf: () => new Map(),
     hostnamesOf: (service, projectName) => serviceHostnames(service.name, projectName, undefined),
     mountsOf: (deployment) => expectedMounts(stores.volumes, deployment),
     replicas: stores.replicas,

@@ -20,13 +20,10 @@ export interface ReplicaSources {
   hostnamesOf: (service: ServiceSummary, projectName: string) => readonly string[]
   /** Whether plain requests for a hostname are sent on to TLS. */
   isSecured: (hostname: string, service: ServiceSummary) => boolean
-  /** What the operator has said of requests for a hostname. */
-  rulesOf: (
-    service: ServiceSummary,
-    hostname: string,
-    hostnames: readonly string[],
-    projectName: string,
-  ) => RouteRules | undefined
+  /** What the operator has said of requests. */
+  rulesOf: (service: ServiceSummary, projectName: string) => RouteRules | undefined
+  /** Which of these hostnames of a service send requests on to another one. */
+  canonicalOf: (service: ServiceSummary, hostnames: readonly string[]) => ReadonlyMap<string, string>
   /** Which volumes replicas of a release are to have, as their label says it. */
   mountsOf: (deployment: DeploymentRow) => string
   replicas: ReplicaStore
@@ -96,9 +93,8 @@ export function createReplicaIntents(sources: ReplicaSources) {
             label: `${projectName}/${service.name}`,
             hostnames,
             https_only: hostnames.filter((each) => sources.isSecured(each, service)),
-            rules: new Map(
-              hostnames.map((each) => [each, sources.rulesOf(service, each, hostnames, projectName)]),
-            ),
+            rules: sources.rulesOf(service, projectName),
+            canonical: sources.canonicalOf(service, hostnames),
             releases: [release, ...(canary ? [canary.release] : [])].flatMap(({ id, config }) =>
               config.internal_port === null ? [] : [{ deployment_id: id, port: config.internal_port }],
             ),
