@@ -107,9 +107,12 @@ export function composeServer(
     cancelDeployments: delivery.deployments.cancelOfService,
     settleSource: images.check.settleSource,
     noteOnSource: images.check.noteOn,
-    hideImages: (service) => {
+    hideImages: (actor, service) => {
       const own = new Set(stores.deployments.listIdsOfService(service.id))
-      registry.images.hideRepositories(service, (deploymentId) => own.has(deploymentId))
+      return registry.images.hideRepositories(service, {
+        isOwn: (deploymentId) => own.has(deploymentId),
+        takesOthers: actor.can('registry.delete', service.project_id),
+      })
     },
     listVolumes: (id) => stores.volumes.listByService(id).map(({ name }) => name),
     removeService: async () => {

@@ -181,6 +181,7 @@ export async function openRegistryApi(options: RegistryApiOptions) {
       for (const worker of registry.workers) await worker.stop()
       await server.close()
       await registry.close()
+      audit.flush()
       database.close()
     },
   }

@@ -54,6 +54,8 @@ export interface RepositoryName {
 
 /** Sums over a repository's rows cost about this much of a turn. */
 const SIZE_COST = 16 * 1024
+/** And the sum over what one image refers to: mostly little, a millisecond at worst. */
+const IMAGE_COST = 4 * 1024
 
 export type ControlOperations = ReturnType<typeof createControlOperations>
 
@@ -142,41 +144,53 @@ export function createControlOperations(deps: ControlDeps) {
     },
 
     /** The tags of a repository, by name. */
-    listTags: (context: Context, name: RepositoryName, page: PageRequest): Page<TagView> => {
+    listTags: async (context: Context, name: RepositoryName, page: PageRequest): Promise<Page<TagView>> => {
       const repository = requireRepository(context, name, 'registry.pull')
       const rows = pageOf(
         store.listTags(repository.id, page.limit + 1, page.after),
         page.limit,
         (row) => row.name,
       )
-      const items = rows.items.map((tag) => {
-        const image = manifests.imageBytes(repository.id, tag.digest)
-        return {
-          name: tag.name,
-          digest: tag.digest,
-          updated_at: iso(tag.updated_ms),
+      const turns = createTurns(system, IMAGE_COST)
+      const items: TagView[] = []
+      for (const { name: tag, digest, updated_ms } of rows.items) {
+        await turns.take(0)
+        const image = manifests.imageBytes(repository.id, digest)
+        items.push({
+          name: tag,
+          digest,
+          updated_at: iso(updated_ms),
           media_type: image?.media_type ?? '',
           size_bytes: image?.image_bytes ?? 0,
-        }
-      })
+        })
+      }
       return { ...rows, items }
     },
 
     /** The manifests of a repository, newest first. */
-    listManifests: (context: Context, name: RepositoryName, page: PageRequest): Page<ManifestView> => {
+    listManifests: async (
+      context: Context,
+      name: RepositoryName,
+      page: PageRequest,
+    ): Promise<Page<ManifestView>> => {
       const repository = requireRepository(context, name, 'registry.pull')
       const before = page.after === undefined ? null : Number(page.after)
       const rows = manifests.list(repository.id, page.limit + 1, Number.isSafeInteger(before) ? before : null)
       const { items, ...rest } = pageOf(rows, page.limit, (row) => String(row.id))
-      const views = items.map((row) => ({
-        digest: row.digest,
-        media_type: row.media_type,
-        artifact_type: row.artifact_type,
-        subject: row.subject,
-        size_bytes: row.image_bytes,
-        created_at: iso(row.created_ms),
-        tags: store.tagsOf(row.id),
-      }))
+      const turns = createTurns(system, IMAGE_COST)
+      const views: ManifestView[] = []
+      for (const row of items) {
+        await turns.take(0)
+        views.push({
+          digest: row.digest,
+          media_type: row.media_type,
+          artifact_type: row.artifact_type,
+          subject: row.subject,
+          size_bytes: manifests.imageBytes(repository.id, row.digest)?.image_bytes ?? row.size_bytes,
+          created_at: iso(row.created_ms),
+          tags: store.tagsOf(row.id),
+        })
+      }
       return { ...rest, items: views }
     },
 

@@ -73,7 +73,7 @@ function listRoutes(server: Server, operations: ControlOperations): void {
       sendPage(
         request,
         reply,
-        operations.listTags(request.context, request.params, readPageRequest(request.query)),
+        await operations.listTags(request.context, request.params, readPageRequest(request.query)),
       ),
   )
   server.get(
@@ -93,7 +93,7 @@ function listRoutes(server: Server, operations: ControlOperations): void {
       sendPage(
         request,
         reply,
-        operations.listManifests(request.context, request.params, readPageRequest(request.query)),
+        await operations.listManifests(request.context, request.params, readPageRequest(request.query)),
       ),
   )
 }

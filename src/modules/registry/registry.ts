@@ -155,7 +155,7 @@ export async function createRegistry(deps: RegistryDeps): Promise<Registry> {
       maxBytes: settings.registry_blob_max_bytes,
     }),
     manifests: manifestOperations,
-    listings: createListingOperations({ access, store, manifests }),
+    listings: createListingOperations({ system, access, store, manifests }),
   })
   const control = createControlOperations({
     system,
@@ -176,7 +176,7 @@ export async function createRegistry(deps: RegistryDeps): Promise<Registry> {
   return {
     protocol,
     control,
-    images: createReleaseImages({ database: deps.database, system, store, manifests, pins, signer }),
+    images: createReleaseImages({ database: deps.database, system, store, manifests, pins, signer, rules }),
     workers: [
       createWorker({
         name: 'registry-collection',

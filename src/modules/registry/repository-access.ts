@@ -62,6 +62,11 @@ export function createRepositoryAccess(deps: { store: RegistryStore; queue: Comm
       return found
     },
 
+    /** Inside a transaction: whatever came while a body did, the repository is still there. Throws NAME_UNKNOWN. */
+    requireStill: ({ id }: RepositoryRow): void => {
+      if (!store.findById(id)) throw new AppError('NAME_UNKNOWN')
+    },
+
     /** The repository to push to; its first push makes it, in a project that exists. */
     ensure: async (caller: Caller, name: string): Promise<RepositoryRow> => {
       const found = find(caller, name, 'push')

@@ -135,7 +135,10 @@ export async function openServiceApi(t: Test) {
       cancelDeployments: (id) => void nudged.push(`cancel ${id}`),
       settleSource: (_actor, _projectId, source) => source,
       noteOnSource: () => undefined,
-      hideImages: ({ name }) => void nudged.push(`hide ${name}`),
+      hideImages: (_actor, { name }) => {
+        nudged.push(`hide ${name}`)
+        return []
+      },
       listVolumes: () => [],
       removeService,
       serviceChanged: (id) => void nudged.push(id),
