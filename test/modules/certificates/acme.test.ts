@@ -272,6 +272,8 @@ test('the authority says when a certificate is renewed, and is told which one th
   await all.run()
   t.match(all.row(), { failures: 1, last_error: /no/ })
   t.equal(front.replaced.length, orders + 1, 'one that is too busy is not asked twice')
+  const pause = Date.parse(all.row().next_attempt_at ?? '') - all.system.now()
+  t.ok(pause > 5.9 * 3_600_000 && pause <= 6 * 3_600_000, 'but when it said, long as that is')
 })
 
 test('a window behind the end of a certificate does not let it expire', async (t) => {

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { type Test, test } from 'tap'
 import { createSystem } from '../../../src/lib/system.ts'
 import { openApp } from '../../support/app.ts'
+import { newPerson } from '../../support/berth-command.ts'
 import { startDnsServer } from '../../support/dns-server.ts'
 import { waitFor } from '../../support/wait.ts'
 
@@ -36,7 +37,7 @@ async function openDomains(t: Test, environment: Record<string, string> = {}) {
     },
   })
   t.teardown(() => app.close())
-  await app.app.start()
+  const { api } = await app.app.start()
   const root = await app.bootstrap()
   const make = async (
     project: string,
@@ -53,7 +54,7 @@ async function openDomains(t: Test, environment: Record<string, string> = {}) {
       url: `/v1/services/${String(made.body['id'])}/domains`,
     }
   }
-  return { app, root, dns, make, advance: (ms: number) => void (ahead += ms) }
+  return { app, api, root, dns, make, advance: (ms: number) => void (ahead += ms) }
 }
 
 test('a hostname is claimed, proven, shown and taken away again', async (t) => {
@@ -287,6 +288,28 @@ test('who may only look may not claim', async (t) => {
     status: 403,
     body: { permission: 'domains.write' },
   })
+})
+
+test('the command attaches a hostname, says why it is not proven, and takes it away', async (t) => {
+  const { api, root, dns, make } = await openDomains(t)
+  await make('shop', 'web')
+  const { berth } = await newPerson(t, { BERTH_URL: api, BERTH_TOKEN: root })
+  t.match(await berth(['domains', 'add', 'Shop.Example.com', 'shop/web']), {
+    status: 0,
+    stdout: 'shop.example.com is failed\n',
+    stderr: /has no A or AAAA record\. Point it to/,
+  })
+  t.match(
+    (await berth(['domains'])).stdout,
+    /shop\.example\.com +shop\/web +failed +none +shop\.example\.com has no A/,
+  )
+  dns.zones.set('shop.example.com', { a: ['127.0.0.1'] })
+  t.match(await berth(['domains', 'verify', 'shop.example.com']), {
+    status: 0,
+    stdout: 'shop.example.com is verified\n',
+  })
+  t.match(await berth(['domains', 'rm', 'shop.example.com', '--yes']), { status: 0 })
+  t.match(await berth(['domains', 'rm', 'shop.example.com', '--yes']), { status: 4, stderr: /no domain/ })
 })
 
 test('a wildcard is proven by a TXT record, by hand or by the hook', async (t) => {
