@@ -1506,6 +1506,15 @@ export type Workload = {
 
 /** By operationId. */
 export interface Operations {
+  /** Answer the key authorization of an order that is being checked (RFC 8555, section 8.3), when the request's Host is its hostname */
+  getAcmeChallenge: {
+    method: 'GET'
+    path: '/.well-known/acme-challenge/{token}'
+    params: { token: string }
+    query: Record<never, never>
+    body: undefined
+    answer: string
+  }
   /** Answer the proof of a hostname, when the request's Host is that hostname */
   getDomainChallenge: {
     method: 'GET'
