@@ -79,7 +79,9 @@ test('the replicas of a canary stand in the same route, with its share', async (
     const canary = { deployment_id: 'next', percent }
     t.notOk(parseRouteTable({ version: 1, routes: [{ ...routes[0], canary }] }))
   }
-  t.match(planRoutes([{ ...shared, running: false }], [row('live'), row('next')]), [{ upstreams: [] }])
+  t.match(planRoutes([{ ...shared, running: false }], [row('live'), row('next')]), [
+    { upstreams: [], stopped: true },
+  ])
 })
 
 test('the routes of all host names come in one order, whatever the order of services', async (t) => {
