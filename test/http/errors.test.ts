@@ -6,6 +6,7 @@ import { WORDED_PATTERNS } from '../../src/http/pattern-words.ts'
 import { strictObject } from '../../src/http/schema.ts'
 import { createSystem } from '../../src/lib/system.ts'
 import { ERROR_CATALOGUE } from '../../src/lib/errors.ts'
+import { openApp } from '../support/app.ts'
 import { type Answer, openIdentityApi } from '../support/identity-api.ts'
 
 type Api = Awaited<ReturnType<typeof openIdentityApi>>
@@ -26,7 +27,8 @@ function misshapen({ status, body, headers }: Pick<Answer, 'status' | 'body' | '
 }
 
 test('what a field may hold is said in words', async (t) => {
-  const api = await openIdentityApi(t)
+  const api = await openApp()
+  t.teardown(() => api.close())
   const root = await api.bootstrap()
   const ask = async (body: object) => (await api.send(root, 'POST', '/v1/services', body)).body.details
   t.match(await ask({ name: 'web', builder: 'magic' }), [

@@ -53,7 +53,10 @@ const TABLE: [
 for (const [title, service, rows, upstreams] of TABLE) {
   test(`routes: ${title}`, async (t) => {
     const routes = planRoutes([{ ...web, ...service }], rows)
-    t.same(routes, [{ hostname: 'web.shop.localhost', label: 'shop/web', service_id: 'service', upstreams }])
+    const stopped = service.running === false && { stopped: true }
+    t.same(routes, [
+      { hostname: 'web.shop.localhost', label: 'shop/web', service_id: 'service', ...stopped, upstreams },
+    ])
     t.ok(parseRouteTable({ version: 1, routes }), 'the ingress takes it')
   })
 }
