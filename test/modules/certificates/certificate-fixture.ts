@@ -19,7 +19,9 @@ import {
   type PublishedCertificate,
 } from '../../../src/modules/certificates/certificate-worker.ts'
 import { createPairKeeper, type PairFiles } from '../../../src/modules/certificates/pair-keeper.ts'
+import { waitForRecord } from '../../../src/modules/domains/dns-check.ts'
 import type { DnsHook } from '../../../src/modules/domains/dns-hook.ts'
+import { createNameLookup } from '../../../src/modules/domains/name-lookup.ts'
 import { createSecrets } from '../../../src/modules/secrets/secrets.ts'
 import { openDatabase } from '../../../src/store/database.ts'
 import { migrate, readMigrations } from '../../../src/store/migrate.ts'
@@ -68,6 +70,7 @@ export async function openCertificates(t: Test, options: FixtureOptions = {}) {
   const front = options.renewalInfo ? await startRenewalFront(t, pebble) : undefined
   const directoryUrl = front?.directoryUrl ?? pebble.directoryUrl
   const files = memoryFiles()
+  const propagation = { lookup: createNameLookup([dns.address]), system, propagationMs: 20_000 }
   const names: ServedName[] = [{ hostname: NAME, project_id: null, wanted: true, self_signed: false }]
   const audited: string[] = []
   let published: PublishedCertificate[] = []
@@ -110,6 +113,7 @@ export async function openCertificates(t: Test, options: FixtureOptions = {}) {
         },
         publishChallenges: async () => {},
         hook: options.hook?.(dns),
+        waitForRecord: (name, value, ending) => waitForRecord(propagation, name, value, ending),
         labelOf: () => 'shop/web',
       }),
       publish: async (entries) => void (published = entries),
@@ -130,6 +134,7 @@ export async function openCertificates(t: Test, options: FixtureOptions = {}) {
     pebble,
     front,
     files,
+    pairs: createPairKeeper(files, store.listFileIds),
     names,
     audited,
     published: () => published,
