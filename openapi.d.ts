@@ -429,7 +429,8 @@ export type Deployment = {
   canary_percent: number | null
   /** Whether it is what the service runs now. */
   live: boolean
-  url: string
+  /** Where its service answers; null when that listens on no port. */
+  url: string | null
   steps: DeploymentStep[]
   created_at: string
   updated_at: string
@@ -505,7 +506,7 @@ export type DomainChallenge = {
   token: string
   /** What is fetched. Berth itself answers it once the name points here. */
   url: string
-  /** The TXT record that is looked up, for a wildcard. */
+  /** The TXT record that is looked up, for a wildcard, and for a hostname that a wildcard of another project covers. */
   dns_name: string | null
 }
 
@@ -1239,10 +1240,10 @@ export type Service = {
   tls_enabled: boolean
   ingress: Ingress
   status: 'Running' | 'Degraded' | 'Deploying' | 'CrashLoop' | 'Sleeping' | 'Stopped' | 'New'
-  /** Of a Degraded service or one in a CrashLoop: what is wrong with a replica, as far as it is known. */
+  /** Of a Degraded service or one in a CrashLoop: what is wrong with a replica, as far as it is known. Of a New one: why its last deployment failed. */
   status_reason: string | null
-  /** Where it answers: https where its name has a certificate. */
-  url: string
+  /** Where it answers: https where its name has a certificate; null when it listens on no port. */
+  url: string | null
   /** For people: what is allowed and may yet surprise them, such as the limits of sleep. */
   notes: string[]
   /** The release that runs now. */
@@ -1496,16 +1497,26 @@ export type Workload = {
   project_name: string
   name: string
   status: 'Running' | 'Degraded' | 'Deploying' | 'CrashLoop' | 'Sleeping' | 'Stopped' | 'New'
-  /** Of a Degraded service or one in a CrashLoop: what is wrong with a replica, as far as it is known. */
+  /** Of a Degraded service or one in a CrashLoop: what is wrong with a replica, as far as it is known. Of a New one: why its last deployment failed. */
   status_reason: string | null
   /** How many ought to run. */
   replicas: number
   healthy_replicas: number
-  url: string
+  /** Where it answers; null when it listens on no port. */
+  url: string | null
 }
 
 /** By operationId. */
 export interface Operations {
+  /** Answer the key authorization of an order that is being checked (RFC 8555, section 8.3), when the request's Host is its hostname */
+  getAcmeChallenge: {
+    method: 'GET'
+    path: '/.well-known/acme-challenge/{token}'
+    params: { token: string }
+    query: Record<never, never>
+    body: undefined
+    answer: string
+  }
   /** Answer the proof of a hostname, when the request's Host is that hostname */
   getDomainChallenge: {
     method: 'GET'

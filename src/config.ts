@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import { availableParallelism, hostname } from 'node:os'
-import { ConfigError, readConfigFile } from './lib/config-file.ts'
+import { ConfigError, readConfigFile, requireBoth } from './lib/config-file.ts'
 import { messageOf } from './lib/errors.ts'
 import * as read from './lib/setting.ts'
 
@@ -280,6 +280,8 @@ export function loadConfig(environment: NodeJS.ProcessEnv = process.env): Config
       throw new ConfigError(`${source}: ${messageOf(error)}`)
     }
   })
+  const all = Object.fromEntries(values)
+  requireBoth(all, 'acme_eab_kid', 'acme_eab_hmac_key')
   const unknown = Object.keys(environment).filter(
     (name) =>
       name.startsWith('BERTH_') &&
@@ -287,7 +289,7 @@ export function loadConfig(environment: NodeJS.ProcessEnv = process.env): Config
       !(name.slice('BERTH_'.length).toLowerCase() in SETTINGS),
   )
   return {
-    ...Object.fromEntries(values),
+    ...all,
     config_file: file,
     unknown_environment: unknown,
   } as unknown as Config

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { test } from 'tap'
-import { SETTINGS } from '../src/config.ts'
+import { loadConfig, SETTINGS } from '../src/config.ts'
 import { PAGE, settingsTable, withSettingsTable } from './support/configuration-table.ts'
 
 test('docs/configuration.md shows every setting with its default, as src/config.ts has it', async (t) => {
@@ -28,4 +28,10 @@ test('every BERTH_ variable that README.md and the pages of docs/ name exists', 
       file,
     )
   }
+})
+
+test('one half of an account binding is no setting', async (t) => {
+  const half = { BERTH_CONFIG_FILE: '/dev/null', BERTH_ACME_EAB_KID: 'kid-1' }
+  t.throws(() => loadConfig(half), /acme_eab_kid is set and acme_eab_hmac_key is not/)
+  t.match(loadConfig({ ...half, BERTH_ACME_EAB_HMAC_KEY: 'AAAA' }), { acme_eab_kid: 'kid-1' })
 })

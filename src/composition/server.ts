@@ -34,7 +34,7 @@ import { hookRoutes } from '../modules/webhooks/hook-routes.ts'
 import { webhookRoutes } from '../modules/webhooks/webhook-routes.ts'
 import { volumeRoutes } from '../modules/volumes/volume-routes.ts'
 import { VERSION } from '../lib/version.ts'
-import type { Base } from './base.ts'
+import { type Base, reporter } from './base.ts'
 import type { Access } from './access.ts'
 import type { Traffic } from './traffic.ts'
 import type { Delivery } from './delivery.ts'
@@ -107,15 +107,19 @@ export function composeServer(
     cancelDeployments: delivery.deployments.cancelOfService,
     settleSource: images.check.settleSource,
     noteOnSource: images.check.noteOn,
-    hideImages: (service) => {
+    hideImages: (actor, service) => {
       const own = new Set(stores.deployments.listIdsOfService(service.id))
-      registry.images.hideRepositories(service, (deploymentId) => own.has(deploymentId))
+      return registry.images.hideRepositories(service, {
+        isOwn: (deploymentId) => own.has(deploymentId),
+        takesOthers: actor.can('registry.delete', service.project_id),
+      })
     },
     listVolumes: (id) => stores.volumes.listByService(id).map(({ name }) => name),
     removeService: async () => {
       await traffic.routes.publish()
       workers.removal.nudge()
     },
+    routed: () => traffic.routes.publish().catch(reporter(base, 'routes')),
     serviceChanged: () => {
       certificates.changed()
       traffic.routes.worker.nudge()
@@ -157,7 +161,6 @@ export function composeServer(
   registryRoutes(server, {
     protocol: registry.protocol,
     rateLimitPerMinute: config.registry_rate_limit_per_minute,
-    onDenied: audit.recordDenial,
   })
   registryControlRoutes(server, registry.control)
   externalRegistryRoutes(server, images.registries)

@@ -3,7 +3,7 @@ import type { PublishedCertificate } from '../modules/certificates/certificate-w
 import { createIngress } from '../modules/ingress/ingress-control.ts'
 import { createReplicaIntents } from '../modules/replicas/replica-intent.ts'
 import { createRoutePublisher } from '../modules/replicas/route-publisher.ts'
-import { routeRules } from '../modules/services/ingress-rules.ts'
+import { canonicalHosts, routeRules } from '../modules/services/ingress-rules.ts'
 import { LOCAL_DOMAIN, serviceHostnames, urlOfHostname } from '../modules/services/service-hostname.ts'
 import { readRouting, type ServiceSummary } from '../modules/services/service-schema.ts'
 import { NOTHING_OBSERVED, viewCanary } from '../modules/services/service-status.ts'
@@ -39,17 +39,15 @@ export function composeTraffic(base: Base) {
     listLiveDeployments: stores.deployments.listLive,
     listCanaries: stores.deployments.listCanaries,
     listOpenDeployments: stores.deployments.listOpen,
+    listFirstFailures: stores.deployments.listFirstFailures,
     projectNameOf,
     hostnamesOf,
     isSecured: (hostname, { routing }) =>
       secured.has(hostname) && readRouting(routing).ingress.https_redirect,
-    rulesOf: ({ routing }, hostname, hostnames, projectName) =>
-      routeRules(
-        readRouting(routing).ingress,
-        hostname,
-        hostnames,
-        (name) => `${name}.${projectName}.${LOCAL_DOMAIN}`,
-      ),
+    rulesOf: ({ routing }, projectName) =>
+      routeRules(readRouting(routing).ingress, (name) => `${name}.${projectName}.${LOCAL_DOMAIN}`),
+    canonicalOf: ({ routing }, hostnames) =>
+      canonicalHosts(readRouting(routing).ingress.canonical, hostnames),
     mountsOf: (deployment) => expectedMounts(stores.volumes, deployment),
     replicas: stores.replicas,
   })
@@ -94,7 +92,14 @@ export function composeTraffic(base: Base) {
     },
     canaryOf: (service: ServiceSummary) =>
       viewCanary(service, intents.observe([service.id]).get(service.id) ?? NOTHING_OBSERVED),
-    urlOf: (service: ServiceSummary): string => {
+    /** Where a path of the API answers under the control domain; undefined when there is none. */
+    urlOfPath: (path: string): string | undefined => {
+      const { control_domain: hostname } = config
+      return hostname && new URL(path, urlOfHostname(hostname, secured.has(hostname), ports)).href
+    },
+    /** Where a browser finds a service; null when it listens on no port. */
+    urlOf: (service: ServiceSummary): string | null => {
+      if (service.config.internal_port === null) return null
       const projectName = projectNameOf(service.project_id) ?? ''
       const [hostname = ''] = serviceHostnames(service.name, projectName, config.control_domain)
       return urlOfHostname(hostname, secured.has(hostname), ports)

@@ -7,7 +7,7 @@ import { errorAnswer, httpsRedirect, type LocalAnswer, textAnswer } from './loca
 import type { RequestHead } from './request-head.ts'
 import type { RouteState } from './route-index.ts'
 import { admit } from './rules/admit.ts'
-import { type CompiledRules, compileRules } from './rules/compiled-rules.ts'
+import { type CompiledRules, compileRules, NO_RULES } from './rules/compiled-rules.ts'
 import { rewriteRequest } from './rules/rewrite.ts'
 import type { WorkerContext } from './worker-context.ts'
 
@@ -35,7 +35,9 @@ function answerHere(context: WorkerContext, incoming: Incoming): LocalAnswer | u
     return errorAnswer(routes.version === 0 ? 503 : 404, head.requestId, answer.accepts())
   if (found.route.https_only === true && !head.secure)
     return noted(context, head, found, httpsRedirect(head, context.httpsPort))
-  return found.route.rules && obey(context, incoming, found, compileRules(found.route.rules))
+  const { rules, canonical_host: canonical } = found.route
+  if (rules === undefined && canonical === undefined) return undefined
+  return obey(context, incoming, found, compileRules(rules ?? NO_RULES))
 }
 
 /** What the operator of the service has said of its requests. */
@@ -45,7 +47,7 @@ function obey(
   found: RouteState,
   rules: CompiledRules,
 ): LocalAnswer | undefined {
-  const local = admit(rules, head, answer.accepts())
+  const local = admit(rules, found.route.canonical_host, head, answer.accepts())
   if (local !== undefined) return noted(context, head, found, local)
   head.rules = rules
   if (body !== null && rules.max_body_bytes !== undefined) body.limit = rules.max_body_bytes

@@ -1,6 +1,6 @@
 import type { CertificateSet } from './certificate-table.ts'
 import type { ChallengeSet } from './challenge-table.ts'
-import type { RouteTable } from './route-table.ts'
+import type { PackedTable } from './route-table.ts'
 
 /**
  * What the control plane and a worker say to each other over `worker-<pid>.sock`: one JSON value a line, each request answered in
@@ -20,7 +20,7 @@ export type ControlRequest =
 
 /** Hands over a set, whole; the answer names the version that is served from then on. */
 export type PushRequest =
-  | { type: 'table'; table: RouteTable }
+  | { type: 'table'; table: PackedTable }
   | { type: 'certificates'; set: CertificateSet }
   | { type: 'challenges'; set: ChallengeSet }
 
@@ -120,6 +120,8 @@ export interface IngressWorkerStatus {
 
 /** A table of a hundred thousand routes is about this long. */
 export const MAX_LINE_LENGTH = 32 * 1024 * 1024
+/** What is around a set leaves it a little less. */
+export const MAX_SET_LENGTH = MAX_LINE_LENGTH - 1024
 
 /** How a worker ends, for the one that started it (the numbers of sysexits.h). */
 export const WorkerExit = {

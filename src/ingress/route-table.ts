@@ -2,7 +2,8 @@ import { isIP } from 'node:net'
 import { isRouteRules, type RouteRules } from './rules/route-rules.ts'
 
 /**
- * The table that the control plane hands to the data plane, whole, by version. The only type that the two share.
+ * The table that the control plane hands to the data plane, whole, by version. The only type that the two share. Hostnames of one
+ * service share one object of rules, which `packRouteTable` writes once.
  */
 export interface RouteTable {
   /** Rises by one with every change; a worker ignores a table that is not newer than its own. */
@@ -24,8 +25,17 @@ export interface Route {
   hold_ms?: number
   /** Requests that come without TLS are sent to the same address with it. */
   https_only?: boolean
+  /** The hostname that requests are sent on to: `www.` or without. */
+  canonical_host?: string
   /** What its operator has said of its requests. */
   rules?: RouteRules
+}
+
+/** A table as files and sockets have it: routes name their rules by their place in `rules`. */
+export interface PackedTable {
+  version: number
+  rules: RouteRules[]
+  routes: (Omit<Route, 'rules'> & { rules?: number })[]
 }
 
 export interface Upstream {
@@ -48,11 +58,33 @@ const HOSTNAME =
 /** Longer than any client waits. */
 const MAX_HOLD_MS = 10 * 60_000
 
+/** Writes each object of rules once, however many routes share it. */
+export function packRouteTable({ version, routes }: RouteTable): PackedTable {
+  const places = new Map<RouteRules, number>()
+  const placeOf = (rules: RouteRules): number => {
+    const place = places.get(rules) ?? places.size
+    places.set(rules, place)
+    return place
+  }
+  const packed = routes.map(({ rules, ...route }) => (rules ? { ...route, rules: placeOf(rules) } : route))
+  return { version, rules: [...places.keys()], routes: packed }
+}
+
 /** Reads a table that came from a file or a socket; undefined when it is not one. */
 export function parseRouteTable(value: unknown): RouteTable | undefined {
   if (!isRecord(value) || !isCount(value['version']) || !Array.isArray(value['routes'])) return undefined
-  const routes: unknown[] = value['routes']
+  // One of an earlier Berth has the rules of each route in it.
+  const shared: unknown = value['rules'] ?? []
+  if (!Array.isArray(shared)) return undefined
+  const routes = (value['routes'] as unknown[]).map((route) => withSharedRules(route, shared))
   return routes.every(isRoute) ? { version: value['version'], routes } : undefined
+}
+
+function withSharedRules(route: unknown, shared: readonly unknown[]): unknown {
+  // A place where nothing stands makes the route invalid: without its rules it would let everybody in.
+  return isRecord(route) && typeof route['rules'] === 'number'
+    ? { ...route, rules: shared[route['rules']] ?? null }
+    : route
 }
 
 function isRoute(value: unknown): value is Route {
@@ -67,6 +99,7 @@ function isRoute(value: unknown): value is Route {
     isOptional(value['hold_ms'], isHold) &&
     isOptional(value['canary'], isCanary) &&
     isOptional(value['rules'], isRouteRules) &&
+    isOptional(value['canonical_host'], (host) => typeof host === 'string' && HOSTNAME.test(host)) &&
     isOptional(value['https_only'], (flag) => typeof flag === 'boolean')
   )
 }

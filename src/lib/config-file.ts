@@ -25,3 +25,10 @@ export function readConfigFile(file: string): Record<string, unknown> {
     throw new ConfigError(`${file} is not valid TOML: ${messageOf(error)}`)
   }
 }
+
+/** Two settings that say nothing without each other. Throws ConfigError when only one is there. */
+export function requireBoth(values: Readonly<Record<string, unknown>>, one: string, other: string): void {
+  if ((values[one] === undefined) === (values[other] === undefined)) return
+  const [present, missing] = values[one] === undefined ? [other, one] : [one, other]
+  throw new ConfigError(`${present} is set and ${missing} is not: neither means anything without the other.`)
+}

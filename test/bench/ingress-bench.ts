@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { CertificatePair } from '../../src/ingress/certificate-file.ts'
 import { makeCertificate } from '../support/certificate.ts'
+import { ATTACKED } from './ingress/attacks.ts'
 import { rssMibOf } from './ingress/bench-process.ts'
 import { makeCertificates } from './ingress/many-certificates.ts'
 import { showOwnCosts } from './ingress/own-costs.ts'
@@ -34,7 +35,7 @@ const MANY_NAMES = 2000
 
 /**
  * `npm run bench -- ingress [rounds] [seconds] [words]`: Berth, Caddy, nginx and HAProxy in turns, each alone on the first core; clients and
- * the application have the second. `words` choose scenarios by parts of their names: `small,tls,http/2,mb,websockets,costs,names`.
+ * the application have the second. `words` choose scenarios by parts of their names: `small,attacks,tls,http/2,mb,websockets,costs,names`.
  */
 export async function run(args: string[]): Promise<void> {
   const rounds = Number(args[0] ?? 5)
@@ -49,7 +50,7 @@ export async function run(args: string[]): Promise<void> {
   {
     await using turn = new AsyncDisposableStack()
     const application = await startApplication(turn, directory, directory)
-    const scenarios = [SMALL, TLS, HANDSHAKES, HTTP2, DOWNLOAD].filter(({ name }) => wanted(name))
+    const scenarios = [SMALL, ATTACKED, TLS, HANDSHAKES, HTTP2, DOWNLOAD].filter(({ name }) => wanted(name))
     await compare(turn, join(directory, 'a'), application, own, scenarios, rounds, seconds)
     if (wanted('costs of log and rules')) {
       const bench = { directory: join(directory, 'd'), application, certificates: own }

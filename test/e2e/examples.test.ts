@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { promisify } from 'node:util'
 import { test } from 'tap'
+import { newPerson } from '../support/berth-command.ts'
 import { EXAMPLES, type Installation, installBerth } from '../support/daemon.ts'
 
 const run = promisify(execFile)
@@ -85,7 +86,7 @@ test('the three examples are deployed by the CLI and answer through the ingress'
     t.match(await visit(url), { status: 200, body: 'Built in one stage, run in another.\n' })
   })
 
-  await t.test('ps, releases and logs tell of them', async (t) => {
+  await t.test('ps, logs and requests tell of them', async (t) => {
     const services = JSON.parse((await berth.berth('ps', '-o', 'json')).stdout) as {
       name: string
       status: string
@@ -97,6 +98,19 @@ test('the three examples are deployed by the CLI and answer through the ingress'
     ])
     const { stdout } = await berth.berth('logs', 'default/hello')
     t.match(stdout, /listening on port 8080/)
+
+    const { start } = await newPerson(t, { BERTH_URL: berth.api(), BERTH_TOKEN: berth.token() })
+    const following = start(['requests', 'default/site', '-f', '-n', '5'])
+    await following.prints('/missing  ')
+    await visit(`http://site.default.localhost:${berth.httpPort()}/`, 'followed?secret=1')
+    await following.prints('/followed')
+    following.signal('SIGINT')
+    const { stdout: shown } = await following.ended
+    t.match(
+      shown,
+      /  200  GET  site\.default\.localhost\/assets\/site\.css  [\d.]+ ms  127\.0\.0\.1  [0-9a-f-]{36}\n/,
+    )
+    t.match(shown, /  404  GET  site\.default\.localhost\/followed  /, 'without its query')
   })
 })
 

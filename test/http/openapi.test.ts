@@ -140,6 +140,7 @@ const OTHER_OUTCOMES: Readonly<Record<string, string>> = {
   deleteService: 'NOT_EMPTY',
   // The example is not sent to the hostname that the proof is for.
   getDomainChallenge: 'NOT_FOUND',
+  getAcmeChallenge: 'NOT_FOUND',
   // The world has no certificate, and the example is none.
   uploadCertificate: 'VALIDATION_ERROR',
   getCertificate: 'NOT_FOUND',

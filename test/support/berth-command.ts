@@ -39,6 +39,8 @@ export interface Person {
 export interface RunningCommand {
   /** Resolves once stderr holds the text. */
   says(text: string): Promise<void>
+  /** The same for stdout. */
+  prints(text: string): Promise<void>
   signal(name: NodeJS.Signals): void
   ended: Promise<Result>
 }
@@ -71,7 +73,10 @@ export async function newPerson(t: Test, environment: Record<string, string> = {
     let stdout = ''
     let stderr = ''
     const waiting = new Set<() => void>()
-    child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()))
+    child.stdout.on('data', (chunk: Buffer) => {
+      stdout += chunk.toString()
+      for (const each of waiting) each()
+    })
     child.stderr.on('data', (chunk: Buffer) => {
       stderr += chunk.toString()
       for (const each of waiting) each()
@@ -85,13 +90,15 @@ export async function newPerson(t: Test, environment: Record<string, string> = {
       stderr,
     }))
     t.teardown(() => child.kill('SIGKILL'))
+    const until = (holds: () => boolean): Promise<void> =>
+      waitFor(
+        holds,
+        waiting,
+        ended.then((result) => JSON.stringify(result)),
+      )
     return {
-      says: (text) =>
-        waitFor(
-          () => stderr.includes(text),
-          waiting,
-          ended.then((result) => JSON.stringify(result)),
-        ),
+      says: (text) => until(() => stderr.includes(text)),
+      prints: (text) => until(() => stdout.includes(text)),
       signal: (name) => child.kill(name),
       ended,
     }

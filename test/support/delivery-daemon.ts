@@ -11,7 +11,9 @@ import { createReleaseLibrary } from '../../src/modules/deployments/release-libr
 import { createManifestStore } from '../../src/modules/registry/manifest-store.ts'
 import { createPinStore } from '../../src/modules/registry/pin-store.ts'
 import { createRegistryStore } from '../../src/modules/registry/registry-store.ts'
+import { createRegistryRules } from '../../src/modules/registry/registry-rules.ts'
 import { createReleaseImages } from '../../src/modules/registry/release-images.ts'
+import { createRuleStore } from '../../src/modules/registry/rule-store.ts'
 import { createTokenSigner } from '../../src/modules/registry/token-signer.ts'
 import { MEMORY_REGISTRY } from '../../src/runtime/fake-transfers.ts'
 import { removeExpiredImages } from '../../src/modules/deployments/image-retention.ts'
@@ -71,6 +73,7 @@ export function bootDaemon(world: DeliveryWorld) {
     manifests: createManifestStore(database),
     pins: createPinStore(database),
     signer: createTokenSigner(Buffer.alloc(32)),
+    rules: createRegistryRules({ rules: createRuleStore(database), store: createRegistryStore(database) }),
   })
   const library = createReleaseLibrary({ runtime, images, registryHost: () => MEMORY_REGISTRY })
   const recovery = createImageRecovery({ library, onError })
@@ -80,10 +83,12 @@ export function bootDaemon(world: DeliveryWorld) {
     listDeleting: stores.services.listDeleting,
     listLiveDeployments: stores.deployments.listLive,
     listCanaries: stores.deployments.listCanaries,
+    listFirstFailures: stores.deployments.listFirstFailures,
     listOpenDeployments: stores.deployments.listOpen,
     projectNameOf,
     isSecured: () => false,
     rulesOf: () => undefined,
+    canonicalOf: () => new Map(),
     hostnamesOf: (service, projectName) => serviceHostnames(service.name, projectName, undefined),
     mountsOf: (deployment) => expectedMounts(stores.volumes, deployment),
     replicas: stores.replicas,
@@ -274,9 +279,9 @@ export function bootDaemon(world: DeliveryWorld) {
     cancelDeployments: deployments.cancelOfService,
     settleSource: (_actor, _projectId, source) => source,
     noteOnSource: () => undefined,
-    hideImages: (service) => {
+    hideImages: (_actor, service) => {
       const own = stores.deployments.listIdsOfService(service.id)
-      images.hideRepositories(service, (id) => own.includes(id))
+      return images.hideRepositories(service, { isOwn: (id) => own.includes(id), takesOthers: true })
     },
     listVolumes: (id) => stores.volumes.listByService(id).map(({ name }) => name),
     domains: { hostnamesOf: () => [], setHostnames: () => {}, removeOfService: () => {} },
@@ -285,6 +290,7 @@ export function bootDaemon(world: DeliveryWorld) {
       removal.nudge()
     },
     serviceChanged,
+    routed: routes.publish,
     urlOf: () => 'http://url/',
   })
   const volumeRemoval = createWorker({
@@ -307,9 +313,10 @@ export function bootDaemon(world: DeliveryWorld) {
     findService: stores.services.find,
     listReleases: ({ id }) => stores.deployments.listInUse(id),
     requireRoom: async () => {},
-    serviceChanged: () => {
-      routes.worker.nudge()
+    retireReplicas: (id) => void stores.replicas.markDraining(id, system.nowIso()),
+    replicasRetired: async () => {
       reconciler.worker.nudge()
+      await routes.publish()
     },
     removalsChanged: volumeRemoval.nudge,
   })

@@ -54,6 +54,7 @@ export async function openRegistryApi(options: RegistryApiOptions) {
     system,
     identity,
     recordAudit: audit.record,
+    onDenied: audit.recordDenial,
     accessRevision: audit.accessRevision,
     hasService: () => true,
     tagged: () => {},
@@ -89,7 +90,6 @@ export async function openRegistryApi(options: RegistryApiOptions) {
   registryRoutes(server, {
     protocol: registry.protocol,
     rateLimitPerMinute: 1_000_000_000,
-    onDenied: audit.recordDenial,
   })
   registryControlRoutes(server, registry.control)
   await server.listen({ host: '127.0.0.1', port: options.port ?? 0 })
@@ -179,6 +179,7 @@ export async function openRegistryApi(options: RegistryApiOptions) {
       for (const worker of registry.workers) await worker.stop()
       await server.close()
       await registry.close()
+      audit.flush()
       database.close()
     },
   }

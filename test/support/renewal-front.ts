@@ -59,6 +59,7 @@ export async function startRenewalFront(t: Test, pebble: Pebble): Promise<Renewa
       response.writeHead(409, {
         'content-type': 'application/problem+json',
         'replay-nonce': nonce.fields['replay-nonce'],
+        'retry-after': front.retryAfter,
       })
       response.end(JSON.stringify({ type: `urn:ietf:params:acme:error:${front.refusal}`, detail: 'no' }))
       return

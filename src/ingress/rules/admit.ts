@@ -4,9 +4,10 @@ import type { RequestHead } from '../request-head.ts'
 import { type CompiledRules, isBelow } from './compiled-rules.ts'
 import type { BasicUser } from './route-rules.ts'
 
-/** What the rules of a route answer instead of the application; undefined: the request may pass. */
+/** What the rules of a route answer instead of the application; undefined: the request may pass. `canonical`: the name for the others. */
 export function admit(
   rules: CompiledRules,
+  canonical: string | undefined,
   head: RequestHead,
   accept: string | undefined,
 ): LocalAnswer | undefined {
@@ -16,7 +17,7 @@ export function admit(
     const { message, retry_after_seconds: seconds } = maintenance
     return errorAnswer(503, head.requestId, accept, { message, retryAfter: seconds })
   }
-  const target = redirectTarget(rules, head)
+  const target = redirectTarget(rules, canonical, head)
   if (target !== undefined) return redirect(head, target.status, target.to)
   if (rules.basic_auth !== undefined && !isKnown(rules.basic_auth.users, fieldOf(head, 'authorization'))) {
     const answer = errorAnswer(401, head.requestId, accept)
@@ -30,7 +31,8 @@ export function admit(
 }
 
 function redirectTarget(
-  { canonical_host: host, redirects }: CompiledRules,
+  { redirects }: CompiledRules,
+  host: string | undefined,
   head: RequestHead,
 ): { to: string; status: number } | undefined {
   if (host !== undefined && host !== head.hostname)

@@ -16,6 +16,9 @@ export interface CompiledRules extends Omit<RouteRules, 'allow' | 'deny'> {
   responseAdd: string[]
 }
 
+/** Of a route that has nothing but a canonical hostname. */
+export const NO_RULES: RouteRules = {}
+
 const compiled = new WeakMap<RouteRules, CompiledRules>()
 
 /** Made when the first request needs them, and kept as long as the table. */

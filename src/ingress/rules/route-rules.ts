@@ -4,8 +4,6 @@ export interface RouteRules {
   allow?: string[]
   deny?: string[]
   maintenance?: { message: string; retry_after_seconds: number }
-  /** The hostname that requests are sent on to: `www.` or without. */
-  canonical_host?: string
   redirects?: RedirectRule[]
   basic_auth?: { realm: string; users: BasicUser[] }
   max_body_bytes?: number

@@ -230,6 +230,11 @@ export function createCertificateOperations(deps: CertificateDeps) {
       return again(id)
     },
 
+    /** What proves an order that is being checked, for a request whose Host is its hostname; undefined for every other. */
+    findKeyAuthorization: (host: string, token: string): string | undefined =>
+      store.listChallenges().find(({ hostname, challenge }) => hostname === host && challenge.token === token)
+        ?.challenge.body,
+
     /** For each of these hostnames the certificate that answers to it, or the one that is being obtained. */
     summaries: (hostnames: readonly string[]): Map<string, CertificateSummary> => {
       const rows = store.listAll()

@@ -2,8 +2,14 @@ import { Type } from 'typebox'
 import { readPageRequest, sendPage } from '../../http/pagination.ts'
 import { IdInPath, ListQuery, strictObject } from '../../http/schema.ts'
 import type { Server } from '../../http/server.ts'
+import { AppError } from '../../lib/errors.ts'
 import type { CertificateOperations } from './certificate-operations.ts'
-import { CertificateUpload, CertificateView, RevokeRequest } from './certificate-schema.ts'
+import {
+  ACME_CHALLENGE_PREFIX,
+  CertificateUpload,
+  CertificateView,
+  RevokeRequest,
+} from './certificate-schema.ts'
 
 const tags = ['Certificates']
 const CertificateParams = strictObject({ certificate_id: IdInPath })
@@ -16,6 +22,7 @@ export function certificateRoutes(server: Server, operations: CertificateOperati
   collectionRoutes(server, operations)
   resourceRoutes(server, operations)
   verbRoutes(server, operations)
+  challengeRoute(server, operations)
 }
 
 function collectionRoutes(server: Server, operations: CertificateOperations): void {
@@ -79,7 +86,7 @@ function resourceRoutes(server: Server, operations: CertificateOperations): void
   server.delete(
     '/v1/certificates/:certificate_id',
     {
-      config: writable,
+      config: { ...writable, entity_tag: true },
       schema: {
         operationId: 'deleteCertificate',
         summary: 'Remove an uploaded certificate; one that Berth obtained goes with its domain',
@@ -127,5 +134,28 @@ function verbRoutes(server: Server, operations: CertificateOperations): void {
     },
     (request) =>
       operations.revokeCertificate(request.context, request.params.certificate_id, request.body.reason),
+  )
+}
+
+/** The ingress answers this itself; here it is for whoever is sent to the API's own port. */
+function challengeRoute(server: Server, operations: CertificateOperations): void {
+  server.get(
+    `${ACME_CHALLENGE_PREFIX}:token`,
+    {
+      config: { access: { public: true } },
+      schema: {
+        operationId: 'getAcmeChallenge',
+        summary:
+          "Answer the key authorization of an order that is being checked (RFC 8555, section 8.3), when the request's Host is its hostname",
+        tags,
+        params: strictObject({ token: Type.String({ minLength: 1, maxLength: 256 }) }),
+        response: { 200: { content: { 'text/plain': { schema: Type.String() } } } },
+      },
+    },
+    async (request, reply) => {
+      const proof = operations.findKeyAuthorization(request.hostname.toLowerCase(), request.params.token)
+      if (proof === undefined) throw new AppError('NOT_FOUND')
+      return reply.type('text/plain; charset=utf-8').header('cache-control', 'no-store').send(proof)
+    },
   )
 }

@@ -11,7 +11,10 @@ export type OrderStep = (typeof ORDER_STEPS)[number]
 /** A first order may go to the authority's staging servers, whose limits are wide. */
 export type OrderStage = 'staging' | 'production'
 
-/** What the ingress answers below /.well-known/acme-challenge/ while an order is checked (RFC 8555, section 8.3). */
+/** RFC 8555, section 8.3. */
+export const ACME_CHALLENGE_PREFIX = '/.well-known/acme-challenge/'
+
+/** What is answered below that while an order is checked. */
 export interface OrderChallenge {
   token: string
   body: string

@@ -173,13 +173,14 @@ export function createCertificateWorker(deps: CertificateWorkerDeps) {
     try {
       const info = id === undefined ? undefined : await server?.renewalInfo(id)
       if (info === undefined) store.change(row.id, { next_info_at: null })
-      else
+      else {
+        const suggested = suggestedTime(info, lifeOf(row), system.now(), jitter(system))
         store.change(row.id, {
           ...again(infoPause(info)),
-          next_attempt_at: new Date(
-            suggestedTime(info, lifeOf(row), system.now(), jitter(system)),
-          ).toISOString(),
+          // An attempt that failed has its pause, however urgent the next one is.
+          ...(row.failures === 0 && { next_attempt_at: new Date(suggested).toISOString() }),
         })
+      }
     } catch {
       // The date of the certificate itself is kept as the time of its renewal.
       store.change(row.id, again(infoPause({ start_ms: 0, end_ms: 0, retry_after_ms: undefined })))
@@ -201,7 +202,7 @@ export function createCertificateWorker(deps: CertificateWorkerDeps) {
   }
 
   return {
-    /** Publishes what there is, obtains what is due, publishes again, and clears away what is left over. */
+    /** Publishes what there is, obtains what is due, publishes each as it comes, and clears away what is left over. */
     run: async (signal: AbortSignal): Promise<void> => {
       settle()
       await publish()
@@ -210,14 +211,17 @@ export function createCertificateWorker(deps: CertificateWorkerDeps) {
         await each(
           store.listDue(now, BATCH).map(({ id }) => id),
           signal,
-          (row) => attempt(row, signal),
+          async (row) => {
+            await attempt(row, signal)
+            // At once: others that are on their way may take minutes.
+            await publish()
+          },
         )
         await each(
           store.listInfoDue(now, BATCH).map(({ id }) => id),
           signal,
           inquire,
         )
-        await publish()
       }
       await deps.pairs.sweep()
     },

@@ -11,6 +11,7 @@ import { AppError, messageOf } from '../../lib/errors.ts'
 import { ensureKeyFile } from '../../lib/key-file.ts'
 import type { System } from '../../lib/system.ts'
 import { createWorker } from '../../lib/worker.ts'
+import type { Refusal } from './fleet-push.ts'
 import { warmCompileCache } from './compile-cache.ts'
 import type { IngressLog } from './ingress-log.ts'
 import { allowListenerMigration } from './listener-migration.ts'
@@ -78,7 +79,7 @@ export interface Ingress {
   start(): Promise<void>
   /**
    * Replaces the routing table, on disk and then in every worker, and gives its version. When it resolves, no live worker sends a
-   * new request by an older table. The same routes again publish nothing.
+   * new request by an older table; it rejects when one refuses it. The same routes again publish nothing.
    */
   publish(routes: readonly Route[]): Promise<number>
   /** Chains and keys, for `publishCertificates` to name. Usable once `start` has resolved. */
@@ -123,7 +124,7 @@ export function createIngress(options: IngressOptions): Ingress {
     fingerprint: '',
   }
   let key: Buffer | undefined
-  const push = (): Promise<void> => fleet.push()
+  const push = (): Promise<Refusal[]> => fleet.push()
   const routes = createPublishedSet(directory, ROUTES, push)
   const certificates = createPublishedSet(directory, CERTIFICATES, push)
   const challenges = createPublishedSet(directory, CHALLENGES, push)

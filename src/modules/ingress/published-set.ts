@@ -1,5 +1,6 @@
-import type { PushRequest, SetName } from '../../ingress/control-protocol.ts'
+import { MAX_SET_LENGTH, type PushRequest, type SetName } from '../../ingress/control-protocol.ts'
 import { AppError } from '../../lib/errors.ts'
+import type { Refusal } from './fleet-push.ts'
 import { hasSetFile, readSetFile, writeSetFile } from './set-file.ts'
 
 /** One of the sets that workers are handed whole, by version: how it is written, read and told. */
@@ -10,6 +11,8 @@ export interface SetKind<S extends { version: number }, I> {
   parse(value: unknown): S | undefined
   make(version: number, items: readonly I[]): S
   itemsOf(set: S): readonly I[]
+  /** As files and sockets have it; what `parse` reads. */
+  pack(set: S): object
   request(set: S): PushRequest
 }
 
@@ -32,7 +35,7 @@ export interface PublishedSet<S, I> {
 export function createPublishedSet<S extends { version: number }, I>(
   directory: string,
   kind: SetKind<S, I>,
-  push: () => Promise<void>,
+  push: () => Promise<readonly Refusal[]>,
 ): PublishedSet<S, I> {
   let set = kind.empty
   /** Workers may serve something else than `set` says: the next one goes out in any case. */
@@ -44,15 +47,25 @@ export function createPublishedSet<S extends { version: number }, I>(
     if (!opened) throw new AppError('STARTING')
     // Version 0 means to a worker that nothing was published yet.
     const known = !uncertain && set.version > 0
-    if (known && JSON.stringify(items) === JSON.stringify(kind.itemsOf(set))) return set.version
-    const next = kind.parse(kind.make(set.version + 1, items))
+    if (known && textOf(kind.make(set.version, items)) === textOf(set)) return set.version
+    const packed = kind.pack(kind.make(set.version + 1, items))
+    const next = kind.parse(packed)
     if (next === undefined) throw new Error(`The ${kind.name} to publish are not valid.`)
-    await writeSetFile(directory, kind.file, next)
+    const text = JSON.stringify(packed)
+    if (text.length > MAX_SET_LENGTH)
+      throw new Error(`The ${kind.name} are longer than the ${MAX_SET_LENGTH} characters that workers take.`)
+    await writeSetFile(directory, kind.file, text)
     set = next
+    // Until everyone has it, the same items are to be handed over again.
+    uncertain = true
+    const refusing = (await push()).filter(({ name }) => name === kind.name).map(({ pid }) => pid)
+    if (refusing.length > 0)
+      throw new Error(`The ingress workers ${refusing.join(', ')} refuse the ${kind.name}; see the log.`)
     uncertain = false
-    await push()
     return next.version
   }
+
+  const textOf = (each: S): string => JSON.stringify(kind.pack(each))
 
   return {
     name: kind.name,
@@ -63,7 +76,7 @@ export function createPublishedSet<S extends { version: number }, I>(
       const version = Math.max(written?.version ?? 0, ...running)
       uncertain = written === undefined || written.version < version
       set = kind.make(version, written === undefined ? [] : kind.itemsOf(written))
-      if (uncertain || version === 0) await writeSetFile(directory, kind.file, set)
+      if (uncertain || version === 0) await writeSetFile(directory, kind.file, textOf(set))
       opened = true
     },
     publish: async (items) => {
@@ -72,7 +85,7 @@ export function createPublishedSet<S extends { version: number }, I>(
       return await mine
     },
     ensureFile: async () => {
-      if (!(await hasSetFile(directory, kind.file))) await writeSetFile(directory, kind.file, set)
+      if (!(await hasSetFile(directory, kind.file))) await writeSetFile(directory, kind.file, textOf(set))
     },
     close: async () => {
       opened = false

@@ -26,6 +26,6 @@ export async function hasSetFile(directory: string, name: string): Promise<boole
 }
 
 /** Writes what workers start from when there is nobody to ask. */
-export async function writeSetFile(directory: string, name: string, set: unknown): Promise<void> {
-  await writeDurableFile(join(directory, name), `${JSON.stringify(set)}\n`)
+export async function writeSetFile(directory: string, name: string, text: string): Promise<void> {
+  await writeDurableFile(join(directory, name), `${text}\n`)
 }

@@ -11,7 +11,13 @@ import {
   NO_CHALLENGES,
   parseChallengeSet,
 } from '../../ingress/challenge-table.ts'
-import { EMPTY_TABLE, parseRouteTable, type Route, type RouteTable } from '../../ingress/route-table.ts'
+import {
+  EMPTY_TABLE,
+  packRouteTable,
+  parseRouteTable,
+  type Route,
+  type RouteTable,
+} from '../../ingress/route-table.ts'
 import type { SetKind } from './published-set.ts'
 
 export const ROUTES: SetKind<RouteTable, Route> = {
@@ -21,7 +27,8 @@ export const ROUTES: SetKind<RouteTable, Route> = {
   parse: parseRouteTable,
   make: (version, routes) => ({ version, routes: [...routes] }),
   itemsOf: ({ routes }) => routes,
-  request: (table) => ({ type: 'table', table }),
+  pack: packRouteTable,
+  request: (table) => ({ type: 'table', table: packRouteTable(table) }),
 }
 
 export const CERTIFICATES: SetKind<CertificateSet, CertificateEntry> = {
@@ -31,6 +38,7 @@ export const CERTIFICATES: SetKind<CertificateSet, CertificateEntry> = {
   parse: parseCertificateSet,
   make: (version, certificates) => ({ version, certificates: [...certificates] }),
   itemsOf: ({ certificates }) => certificates,
+  pack: (set) => set,
   request: (set) => ({ type: 'certificates', set }),
 }
 
@@ -41,5 +49,6 @@ export const CHALLENGES: SetKind<ChallengeSet, Challenge> = {
   parse: parseChallengeSet,
   make: (version, challenges) => ({ version, challenges: [...challenges] }),
   itemsOf: ({ challenges }) => challenges,
+  pack: (set) => set,
   request: (set) => ({ type: 'challenges', set }),
 }

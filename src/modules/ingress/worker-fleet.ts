@@ -1,15 +1,10 @@
 import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import {
-  INHERIT_ARGUMENT,
-  pidOfSocket,
-  type PushRequest,
-  type SetName,
-  socketName,
-} from '../../ingress/control-protocol.ts'
+import { INHERIT_ARGUMENT, pidOfSocket, socketName } from '../../ingress/control-protocol.ts'
 import type { WorkerSettings } from '../../ingress/worker-settings.ts'
 import { messageOf, systemCodeOf } from '../../lib/errors.ts'
 import type { System } from '../../lib/system.ts'
+import { type FleetSet, pushSets, type Refusal } from './fleet-push.ts'
 import type { IngressLog } from './ingress-log.ts'
 import { ANSWER_MS, WorkerLink } from './worker-link.ts'
 import { planWorkers } from './worker-plan.ts'
@@ -30,13 +25,6 @@ const MAX_BACK_OFF_MS = 30_000
 /** Replaced workers are in nobody's way: what runs through them may end by itself. */
 const RETIRE_REQUESTS_MS = 10 * 60_000
 const RETIRE_UPGRADED_MS = 60 * 60_000
-
-/** One set that workers are handed: its present version, and how to hand it over. */
-export interface FleetSet {
-  name: SetName
-  current(): { version: number }
-  request(): PushRequest
-}
 
 export interface FleetOptions {
   system: System
@@ -59,8 +47,8 @@ export interface WorkerFleet {
   links(): WorkerLink[]
   /** Finds workers that nobody here has started. */
   discover(): Promise<void>
-  /** Hands the present sets to everyone; a worker that does not take it is killed. */
-  push(): Promise<void>
+  /** Hands the present sets to everyone; see `pushSets`. */
+  push(): Promise<Refusal[]>
   /** Starts what is missing and retires what is too much. */
   reconcile(signal: AbortSignal): Promise<void>
   /** Ends every worker, by force after `graceMs`. */
@@ -131,21 +119,9 @@ export function createWorkerFleet(options: FleetOptions): WorkerFleet {
     await Promise.all(pids.map(ensureLink))
   }
 
-  const pushTo = async (link: WorkerLink): Promise<void> => {
-    try {
-      for (const set of options.sets) {
-        if (link.versionOf(set.name) < set.current().version) await link.push(set.name, set.request())
-      }
-    } catch (error) {
-      link.close()
-      log.warn({ pid: link.pid, error: messageOf(error) }, 'an ingress worker took no table and is killed')
-      await killWorker(link.pid, directory)
-    }
-  }
-
-  const push = async (): Promise<void> => {
+  const push = async (): Promise<Refusal[]> => {
     await discover()
-    await Promise.all([...links.values()].map(pushTo))
+    return await pushSets(options, [...links.values()])
   }
 
   const refresh = async (link: WorkerLink): Promise<void> => {

@@ -16,6 +16,9 @@ import type { System } from '../../lib/system.ts'
 /** A worker that says nothing for so long is hung, and killed: it must not go on with an old table. */
 export const ANSWER_MS = 10_000
 
+/** A worker understood well enough to refuse a set; it serves on by the last one that it took. */
+export class SetRefused extends Error {}
+
 interface Waiting {
   resolve: (reply: ControlReply) => void
   reject: (error: Error) => void
@@ -29,6 +32,8 @@ export class WorkerLink {
   /** It has been told to end. */
   retiring = false
   closed = false
+  /** By set, the version that the worker refused last. */
+  readonly refused = new Map<SetName, number>()
   private readonly system: System
   private readonly watcher: LinkWatcher
   private readonly socket: Socket
@@ -77,9 +82,11 @@ export class WorkerLink {
     return this.status[VERSION_FIELDS[name]] ?? Number.POSITIVE_INFINITY
   }
 
-  /** Hands over a set; resolves when the worker serves it or a newer one. */
+  /** Hands over a set; resolves when the worker serves it or a newer one. Throws SetRefused when the worker says that it cannot. */
   async push(name: SetName, request: PushRequest): Promise<void> {
     const reply = await this.ask(request)
+    if (reply.type === 'error')
+      throw new SetRefused(`The ingress worker ${this.pid} refused: ${reply.message}`)
     if (reply.type !== 'ack') throw unexpected(this.pid, reply)
     this.status = { ...this.status, [VERSION_FIELDS[name]]: reply.version }
   }

@@ -41,7 +41,10 @@ export function createBlobOperations(deps: BlobDeps) {
     const now = system.now()
     if (now - blob.touched_ms < deps.touchEveryMs || !request.caller.allows('push', repository)) return
     const isThere = await queue
-      .commit(() => store.link(repository.id, blob.digest, now))
+      .commit(() => {
+        access.requireStill(repository)
+        return store.link(repository.id, blob.digest, now)
+      })
       .catch(despiteFullDisk)
     if (!isThere) throw new AppError('BLOB_UNKNOWN')
   }

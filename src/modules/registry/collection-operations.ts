@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { AppError, messageOf, systemCodeOf } from '../../lib/errors.ts'
 import type { System } from '../../lib/system.ts'
 import type { BlobStore } from './blob-store.ts'
-import type { CollectionStore } from './collection-store.ts'
+import type { CollectionStore, UntaggedManifest } from './collection-store.ts'
 import type { CommitQueue } from './commit-queue.ts'
 import type { ContentCache } from './content-cache.ts'
 import type { KeyedLock } from './keyed-lock.ts'
@@ -146,10 +146,7 @@ class Collection {
       .slice(keep_last)
       .filter((tag) => tag.updated_ms < Math.min(this.#beforeMs, system.now() - keep_days * DAY_MS))
     for (const tag of old) {
-      const isImmutable = rules
-        .rulesFor(repository)
-        .some((rule) => rule.immutable_tags?.some((each) => matchesPattern(each, tag.name)) === true)
-      if (isImmutable || usersOf(repository, tag.digest).length > 0) continue
+      if (rules.isImmutable(repository, tag.name) || usersOf(repository, tag.digest).length > 0) continue
       this.#report.deleted_tags += 1
       if (this.#report.dry_run) continue
       await queue.commit(() => {
@@ -171,30 +168,39 @@ class Collection {
   async #removeUntagged(repository: RepositoryRow, ageMs: number): Promise<void> {
     const { collections, system, queue, usersOf } = this.#deps
     const beforeMs = Math.min(this.#beforeMs, system.now() - ageMs)
-    const seen = new Set<number>()
-    for (;;) {
-      // A removed index makes its children untagged, so it is asked again until nothing new comes.
-      const fresh = collections
-        .untaggedManifests(repository.id, beforeMs, 10_000)
-        .filter(({ id }) => !seen.has(id))
-      if (fresh.length === 0) return
+    const removeSome = async (fresh: readonly UntaggedManifest[]): Promise<number> => {
+      let removed = 0
       for (const { id, digest, size_bytes } of fresh) {
-        seen.add(id)
         if (usersOf(repository, digest).length > 0) continue
         if (!this.#report.dry_run && !(await queue.commit(() => collections.removeUntagged(id, beforeMs))))
           continue
+        removed += 1
         this.#report.deleted_manifests += 1
         this.#report.freed_bytes += size_bytes
       }
+      return removed
     }
+    let removed: number
+    do {
+      removed = 0
+      let after: string | undefined = ''
+      while (after !== undefined) {
+        const upTo = collections.windowEnd(repository.id, after, WINDOW)
+        removed += await removeSome(collections.untaggedManifests(repository.id, beforeMs, after, upTo))
+        await system.sleep(0, this.#signal)
+        after = upTo
+      }
+      // A removed index makes its children untagged.
+    } while (removed > 0 && !this.#report.dry_run)
   }
 
   async #expireUploads(): Promise<void> {
-    const { sessions, system, uploadTtlMs, tree } = this.#deps
+    const { sessions, store, system, uploadTtlMs, tree } = this.#deps
     const idleSince = system.now() - uploadTtlMs
-    for (const session of sessions.idleSince(idleSince)) {
-      // Somebody may have gone on with it since.
-      if (session.isBusy || session.touchedMs >= idleSince) continue
+    const isGone = (repositoryId: number): boolean => store.findById(repositoryId) === undefined
+    for (const session of sessions.listIdle()) {
+      // Somebody may have gone on with it since the list was made.
+      if (session.isBusy || (session.touchedMs >= idleSince && !isGone(session.repositoryId))) continue
       this.#report.expired_uploads += 1
       this.#report.freed_bytes += session.size
       if (!this.#report.dry_run) await this.#attempt(session.id, () => sessions.cancel(session))
@@ -205,7 +211,7 @@ class Collection {
       await this.#attempt(name, async () => {
         const path = join(tree.uploads, name)
         const { mtimeMs, size } = await stat(path)
-        if (mtimeMs >= idleSince) return
+        if (mtimeMs >= idleSince && !(upload && isGone(upload.repositoryId))) return
         this.#report.expired_uploads += 1
         this.#report.freed_bytes += size
         if (!this.#report.dry_run && !(upload && sessions.find(upload.id))) await removeFile(path)

@@ -62,11 +62,26 @@ export function createCollectionStore(database: Database) {
         { beforeMs, fromId, toId },
       ),
 
-    untaggedManifests: (repositoryId: number, beforeMs: number, limit: number): UntaggedManifest[] =>
+    /** The digest that ends a window of so many manifests behind `after`; undefined: there are no more than those. */
+    windowEnd: (repositoryId: number, after: string, size: number): string | undefined =>
+      database.get<{ digest: string }>(
+        `SELECT digest FROM registry_manifests WHERE repository_id = $repositoryId AND digest > $after
+         ORDER BY digest LIMIT 1 OFFSET $skipped`,
+        { repositoryId, after, skipped: size - 1 },
+      )?.digest,
+
+    /** Untagged manifests behind `after`, up to `upTo` where it is given; a window at a time, as above. */
+    untaggedManifests: (
+      repositoryId: number,
+      beforeMs: number,
+      after: string,
+      upTo: string | undefined,
+    ): UntaggedManifest[] =>
       database.all(
         `SELECT m.id, m.digest, m.size_bytes FROM registry_manifests m
-         WHERE m.repository_id = $repositoryId AND ${IS_UNTAGGED} ORDER BY m.id LIMIT $limit`,
-        { repositoryId, beforeMs, limit },
+         WHERE m.repository_id = $repositoryId AND m.digest > $after AND m.digest <= $upTo AND ${IS_UNTAGGED} ORDER BY m.digest`,
+        // Behind every digest.
+        { repositoryId, beforeMs, after, upTo: upTo ?? '~' },
       ),
 
     /** Removes the manifest if it is still untagged; answers whether it did. */

@@ -1,6 +1,7 @@
 import { statfs } from 'node:fs/promises'
 import { AppError, isAppError } from '../../lib/errors.ts'
 import { type Page, pageOf, type PageRequest } from '../../lib/page.ts'
+import { requireUnchanged, type Revised } from '../../lib/revision.ts'
 import type { System } from '../../lib/system.ts'
 import { createTurns } from '../../lib/turns.ts'
 import type { Database } from '../../store/database.ts'
@@ -54,6 +55,8 @@ export interface RepositoryName {
 
 /** Sums over a repository's rows cost about this much of a turn. */
 const SIZE_COST = 16 * 1024
+/** And the sum over what one image refers to: mostly little, a millisecond at worst. */
+const IMAGE_COST = 4 * 1024
 
 export type ControlOperations = ReturnType<typeof createControlOperations>
 
@@ -110,9 +113,9 @@ export function createControlOperations(deps: ControlDeps) {
     }
   }
 
-  const rulesView = (projectId: string): RegistryRulesView => {
-    const { quota_bytes, rules } = deps.rules.rulesOf(projectId)
-    return { quota_bytes, rules, used_bytes: store.usedBytes(projectId) }
+  const rulesView = (projectId: string): RegistryRulesView & Revised => {
+    const { quota_bytes, rules, revision } = deps.rules.rulesOf(projectId)
+    return { id: projectId, revision, quota_bytes, rules, used_bytes: store.usedBytes(projectId) }
   }
 
   return {
@@ -142,41 +145,53 @@ export function createControlOperations(deps: ControlDeps) {
     },
 
     /** The tags of a repository, by name. */
-    listTags: (context: Context, name: RepositoryName, page: PageRequest): Page<TagView> => {
+    listTags: async (context: Context, name: RepositoryName, page: PageRequest): Promise<Page<TagView>> => {
       const repository = requireRepository(context, name, 'registry.pull')
       const rows = pageOf(
         store.listTags(repository.id, page.limit + 1, page.after),
         page.limit,
         (row) => row.name,
       )
-      const items = rows.items.map((tag) => {
-        const image = manifests.imageBytes(repository.id, tag.digest)
-        return {
-          name: tag.name,
-          digest: tag.digest,
-          updated_at: iso(tag.updated_ms),
+      const turns = createTurns(system, IMAGE_COST)
+      const items: TagView[] = []
+      for (const { name: tag, digest, updated_ms } of rows.items) {
+        await turns.take(0)
+        const image = manifests.imageBytes(repository.id, digest)
+        items.push({
+          name: tag,
+          digest,
+          updated_at: iso(updated_ms),
           media_type: image?.media_type ?? '',
           size_bytes: image?.image_bytes ?? 0,
-        }
-      })
+        })
+      }
       return { ...rows, items }
     },
 
     /** The manifests of a repository, newest first. */
-    listManifests: (context: Context, name: RepositoryName, page: PageRequest): Page<ManifestView> => {
+    listManifests: async (
+      context: Context,
+      name: RepositoryName,
+      page: PageRequest,
+    ): Promise<Page<ManifestView>> => {
       const repository = requireRepository(context, name, 'registry.pull')
       const before = page.after === undefined ? null : Number(page.after)
       const rows = manifests.list(repository.id, page.limit + 1, Number.isSafeInteger(before) ? before : null)
       const { items, ...rest } = pageOf(rows, page.limit, (row) => String(row.id))
-      const views = items.map((row) => ({
-        digest: row.digest,
-        media_type: row.media_type,
-        artifact_type: row.artifact_type,
-        subject: row.subject,
-        size_bytes: row.image_bytes,
-        created_at: iso(row.created_ms),
-        tags: store.tagsOf(row.id),
-      }))
+      const turns = createTurns(system, IMAGE_COST)
+      const views: ManifestView[] = []
+      for (const row of items) {
+        await turns.take(0)
+        views.push({
+          digest: row.digest,
+          media_type: row.media_type,
+          artifact_type: row.artifact_type,
+          subject: row.subject,
+          size_bytes: manifests.imageBytes(repository.id, row.digest)?.image_bytes ?? row.size_bytes,
+          created_at: iso(row.created_ms),
+          tags: store.tagsOf(row.id),
+        })
+      }
       return { ...rest, items: views }
     },
 
@@ -231,15 +246,20 @@ export function createControlOperations(deps: ControlDeps) {
     },
 
     /** Quota and rules of a project. */
-    getRules: (context: Context, projectId: string): RegistryRulesView => {
+    getRules: (context: Context, projectId: string): RegistryRulesView & Revised => {
       requirePermission(context.actor, 'registry.pull', projectId)
       return rulesView(projectId)
     },
 
     /** Replaces quota and rules; what is there already is not touched but for what the next collection removes. */
-    replaceRules: (context: Context, projectId: string, body: RegistryRulesBody): RegistryRulesView => {
+    replaceRules: (
+      context: Context,
+      projectId: string,
+      body: RegistryRulesBody,
+    ): RegistryRulesView & Revised => {
       requirePermission(context.actor, 'registry.delete', projectId)
       database.transact(() => {
+        requireUnchanged(context, rulesView(projectId))
         deps.ruleStore.put(projectId, body, system.now())
         deps.recordAudit(context, {
           action: 'replaceRegistryRules',

@@ -1,6 +1,8 @@
 import { AppError, isAppError } from '../../lib/errors.ts'
 import { MEDIA_TYPES } from './manifest-document.ts'
-import type { ManifestRow, ManifestStore } from './manifest-store.ts'
+import type { System } from '../../lib/system.ts'
+import { createTurns } from '../../lib/turns.ts'
+import type { ReferrerRow, ManifestStore } from './manifest-store.ts'
 import { jsonAnswer, type RegistryAnswer } from './registry-answer.ts'
 import { isDigest } from './registry-path.ts'
 import { MAX_LIST, nextLink, readListQuery, type RegistryRequest } from './registry-request.ts'
@@ -8,6 +10,7 @@ import type { RegistryStore, RepositoryRow } from './registry-store.ts'
 import { InsufficientScope, type RepositoryAccess } from './repository-access.ts'
 
 export interface ListingDeps {
+  system: System
   access: RepositoryAccess
   store: RegistryStore
   manifests: ManifestStore
@@ -24,6 +27,10 @@ interface Descriptor {
 
 /** An answer must not be larger than a manifest may be. */
 const MAX_REFERRERS_BYTES = 2 * 1024 ** 2
+/** Those of other types cost as much to look at: beyond so many the next request goes on. */
+const MAX_REFERRERS_SEEN = 5000
+/** What a row costs of a turn. */
+const ROW_COST = 200
 /** An index that an older client left under a tag: as many of its entries are looked at. */
 const MAX_FALLBACK_ENTRIES = 1000
 
@@ -45,36 +52,48 @@ export function createListingOperations(deps: ListingDeps) {
       .filter((each) => manifests.findByDigest(repository.id, each.digest) !== undefined)
   }
 
-  /** All of a subject's referrers behind `after`, a bounded number, in the order of their digests. */
-  const referrersOf = (
+  /** A subject's referrers behind `after`, a bounded number, in the order of their digests, and the digest to go on from where there may be more. */
+  const referrersOf = async (
     repository: RepositoryRow,
     subject: string,
     wanted: { type: string | null; n: number; after: string },
-  ): { descriptors: Descriptor[]; hasMore: boolean } => {
+  ): Promise<{ descriptors: Descriptor[]; last: string | undefined }> => {
     const found = new Map<string, Descriptor>()
     for (const each of fallback(repository, subject))
       if (each.digest > wanted.after) found.set(each.digest, each)
+    const turns = createTurns(deps.system, ROW_COST)
     let after = wanted.after
     let isWhole = false
     let bytes = 0
-    while (!isWhole && bytes < MAX_REFERRERS_BYTES) {
+    let seen = 0
+    let matched = 0
+    while (!isWhole && matched <= wanted.n && bytes < MAX_REFERRERS_BYTES && seen < MAX_REFERRERS_SEEN) {
       const rows = manifests.referrers(repository.id, subject, PAGE, after)
       isWhole = rows.length < PAGE
       for (const row of rows) {
+        const size = row.annotation_bytes ?? 0
+        if (bytes + size > MAX_REFERRERS_BYTES && bytes > 0) {
+          isWhole = false
+          bytes = MAX_REFERRERS_BYTES
+          break
+        }
+        await turns.take(size)
+        bytes += size
+        seen += 1
         after = row.digest
         found.delete(row.digest)
         if (wanted.type !== null && row.artifact_type !== wanted.type) continue
-        found.set(row.digest, descriptorOf(row))
-        bytes += row.annotations?.length ?? 0
-        if (bytes >= MAX_REFERRERS_BYTES) break
+        found.set(row.digest, descriptorOf(row, size > 0 ? manifests.annotations(row.id) : null))
+        matched += 1
       }
-      if (found.size > wanted.n) break
     }
     const all = [...found.values()]
       .filter((each) => wanted.type === null || each.artifactType === wanted.type)
       .filter((each) => isWhole || each.digest <= after)
       .toSorted((one, other) => (one.digest < other.digest ? -1 : 1))
-    return { descriptors: all.slice(0, wanted.n), hasMore: !isWhole || all.length > wanted.n }
+    if (all.length <= wanted.n) return { descriptors: all, last: isWhole ? undefined : after }
+    const descriptors = all.slice(0, wanted.n)
+    return { descriptors, last: descriptors.at(-1)?.digest }
   }
 
   /** The repository; none for a name that is unknown or hidden: clients take a 404 for a registry without this API. */
@@ -109,13 +128,13 @@ export function createListingOperations(deps: ListingDeps) {
       const repository = findForReferrers(request, name)
       const type = request.query.get('artifactType')
       const { n, last } = readListQuery(request.query)
-      const { descriptors, hasMore } = repository
-        ? referrersOf(repository, digest, { type, n: n || MAX_LIST, after: last })
-        : { descriptors: [], hasMore: false }
-      const next = {
+      const { descriptors, last: next } = repository
+        ? await referrersOf(repository, digest, { type, n: n || MAX_LIST, after: last })
+        : { descriptors: [], last: undefined }
+      const more = {
         ...(type !== null && { artifactType: type }),
         n: String(n || MAX_LIST),
-        last: descriptors.at(-1)?.digest ?? '',
+        last: next ?? '',
       }
       return jsonAnswer(
         200,
@@ -123,8 +142,7 @@ export function createListingOperations(deps: ListingDeps) {
         {
           'Content-Type': MEDIA_TYPES.index,
           ...(type !== null && { 'OCI-Filters-Applied': 'artifactType' }),
-          ...(hasMore &&
-            descriptors.length > 0 && { Link: nextLink(`/v2/${name}/referrers/${digest}`, next) }),
+          ...(next !== undefined && { Link: nextLink(`/v2/${name}/referrers/${digest}`, more) }),
         },
       )
     },
@@ -149,12 +167,12 @@ export function createListingOperations(deps: ListingDeps) {
 
 const PAGE = 200
 
-function descriptorOf(row: ManifestRow): Descriptor {
+function descriptorOf(row: ReferrerRow, annotations: string | null): Descriptor {
   return {
     mediaType: row.media_type,
     digest: row.digest,
     size: row.size_bytes,
     ...(row.artifact_type !== null && { artifactType: row.artifact_type }),
-    ...(row.annotations !== null && { annotations: JSON.parse(row.annotations) as Record<string, string> }),
+    ...(annotations !== null && { annotations: JSON.parse(annotations) as Record<string, string> }),
   }
 }

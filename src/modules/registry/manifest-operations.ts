@@ -72,8 +72,7 @@ export function createManifestOperations(deps: ManifestDeps) {
     const now = system.now()
     if (now - manifest.touched_ms < deps.touchEveryMs || !request.caller.allows('push', repository)) return
     const note = queue.commit(() => {
-      requireManifest(repository, manifest.digest)
-      manifests.touch(manifest.id, now)
+      manifests.touch(requireManifest(repository, manifest.digest).id, now)
     })
     await note.catch(despiteFullDisk)
   }
@@ -112,12 +111,30 @@ export function createManifestOperations(deps: ManifestDeps) {
     }
   }
 
+  const requireUnused = (repository: RepositoryRow, digest: string): void => {
+    const users = deps.usersOf(repository, digest)
+    if (users.length > 0) throw new AppError('IN_USE', { details: users.map((message) => ({ message })) })
+  }
+
+  /**
+   * Bytes that do not name their own type may be pushed again as another one, which changes what clients get: not of an image that a release or a
+   * rule keeps as it is.
+   */
+  const requireSameType = (repository: RepositoryRow, digest: string, type: string): void => {
+    const present = manifests.findByDigest(repository.id, digest)
+    if (!present || present.media_type === type) return
+    requireUnused(repository, digest)
+    for (const tag of store.tagsOf(present.id)) deps.rules.requireMutable(repository, tag)
+  }
+
   const save = (
     request: RegistryRequest,
     repository: RepositoryRow,
     pushed: { digest: string; content: Buffer; document: ManifestDocument; tags: string[] },
   ): string | undefined => {
     const { digest, content, document, tags } = pushed
+    access.requireStill(repository)
+    requireSameType(repository, digest, document.media_type)
     const missing = deps.blobs.missingFrom(repository.id, document.required)
     if (missing.length > 0) {
       const details = missing.slice(0, 20).map((each) => ({ message: each }))
@@ -150,11 +167,6 @@ export function createManifestOperations(deps: ManifestDeps) {
       details: { digest, tags },
     })
     return warning
-  }
-
-  const requireUnused = (repository: RepositoryRow, digest: string): void => {
-    const users = deps.usersOf(repository, digest)
-    if (users.length > 0) throw new AppError('IN_USE', { details: users.map((message) => ({ message })) })
   }
 
   /** Inside a transaction: removes a tag. Throws MANIFEST_UNKNOWN, TAG_IMMUTABLE, IN_USE. */

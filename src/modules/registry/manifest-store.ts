@@ -28,6 +28,14 @@ export type ManifestHead = Readonly<
   Pick<ManifestRow, 'id' | 'digest' | 'media_type' | 'size_bytes' | 'touched_ms'>
 >
 
+/** A manifest that refers to another. */
+export type ReferrerRow = Pick<
+  ManifestRow,
+  'id' | 'digest' | 'media_type' | 'size_bytes' | 'artifact_type'
+> & {
+  annotation_bytes: number | null
+}
+
 /** SQL of manifests and of what they refer to. */
 export function createManifestStore(database: Database) {
   return {
@@ -71,8 +79,7 @@ export function createManifestStore(database: Database) {
              annotations = $annotations WHERE id = $id`,
           { id, nowMs, media_type, artifact_type, subject, annotations },
         )
-        // What it refers to is read by its type.
-        database.run('DELETE FROM registry_edges WHERE manifest_id = $id', { id })
+        // What it referred to as the other type stays as well: somebody may have pulled it as that.
       }
       for (const { digest, kind, size_bytes } of edges) {
         database.run(
@@ -100,25 +107,27 @@ export function createManifestStore(database: Database) {
         { repositoryId, digest },
       )?.digest,
 
-    /** What refers to the subject, in the order of digests, behind `after`. */
-    referrers: (repositoryId: number, subject: string, limit: number, after = ''): ManifestRow[] =>
-      database.all<ManifestRow>(
-        `SELECT ${COLUMNS} FROM registry_manifests m
+    /** What refers to the subject, in the order of digests, behind `after`. Annotations may be megabytes: here is only how long they are. */
+    referrers: (repositoryId: number, subject: string, limit: number, after = ''): ReferrerRow[] =>
+      database.all<ReferrerRow>(
+        `SELECT m.id, m.digest, m.media_type, m.size_bytes, m.artifact_type, octet_length(m.annotations) AS annotation_bytes
+         FROM registry_manifests m
          WHERE m.repository_id = $repositoryId AND m.subject = $subject AND m.digest > $after ORDER BY m.digest LIMIT $limit`,
         { repositoryId, subject, limit, after },
       ),
 
-    /** Manifests of a repository, newest first, with what their blobs take; `before` is an id. */
-    list: (
-      repositoryId: number,
-      limit: number,
-      before: number | null,
-    ): (ManifestRow & { image_bytes: number })[] =>
+    /** As JSON. */
+    annotations: (id: number): string | null =>
+      database.get<{ annotations: string | null }>(
+        'SELECT annotations FROM registry_manifests WHERE id = $id',
+        { id },
+      )?.annotations ?? null,
+
+    /** Manifests of a repository, newest first; `before` is an id. */
+    list: (repositoryId: number, limit: number, before: number | null): ManifestRow[] =>
       database.all(
-        `SELECT ${COLUMNS}, m.size_bytes + coalesce((SELECT sum(size_bytes) FROM registry_edges e
-             WHERE e.manifest_id = m.id AND e.kind = 'blob'), 0) AS image_bytes
-         FROM registry_manifests m WHERE m.repository_id = $repositoryId AND ($before IS NULL OR m.id < $before)
-         ORDER BY m.id DESC LIMIT $limit`,
+        `SELECT ${COLUMNS} FROM registry_manifests m
+         WHERE m.repository_id = $repositoryId AND ($before IS NULL OR m.id < $before) ORDER BY m.id DESC LIMIT $limit`,
         { repositoryId, limit, before },
       ),
 

@@ -81,6 +81,20 @@ export function createPinStore(database: Database) {
         )
         .map((row) => row.deployment_id),
 
+    /** Whether the repository holds a tag that Berth did not give, or a manifest that neither a tag nor an index leads to. */
+    holdsOthers: (repositoryId: number): boolean =>
+      database.get(
+        `SELECT 1 FROM registry_tags t WHERE t.repository_id = $repositoryId
+           AND NOT EXISTS (SELECT 1 FROM registry_pins n WHERE n.manifest_id = t.manifest_id AND n.tag = t.name)
+         UNION ALL SELECT 1 FROM registry_manifests m WHERE m.repository_id = $repositoryId
+           AND NOT EXISTS (SELECT 1 FROM registry_tags t WHERE t.manifest_id = m.id)
+           AND NOT EXISTS (SELECT 1 FROM registry_pins n WHERE n.manifest_id = m.id AND n.tag IS NOT NULL)
+           AND NOT EXISTS (SELECT 1 FROM registry_edges e JOIN registry_manifests i ON i.id = e.manifest_id
+             WHERE e.digest = m.digest AND e.kind = 'manifest' AND i.repository_id = m.repository_id)
+         LIMIT 1`,
+        { repositoryId },
+      ) !== undefined,
+
     /** Of a manifest: whether neither release, nor tag, nor index of its repository needs it. */
     isLoose: (manifestId: number): boolean =>
       database.get(

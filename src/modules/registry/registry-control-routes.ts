@@ -73,7 +73,7 @@ function listRoutes(server: Server, operations: ControlOperations): void {
       sendPage(
         request,
         reply,
-        operations.listTags(request.context, request.params, readPageRequest(request.query)),
+        await operations.listTags(request.context, request.params, readPageRequest(request.query)),
       ),
   )
   server.get(
@@ -93,7 +93,7 @@ function listRoutes(server: Server, operations: ControlOperations): void {
       sendPage(
         request,
         reply,
-        operations.listManifests(request.context, request.params, readPageRequest(request.query)),
+        await operations.listManifests(request.context, request.params, readPageRequest(request.query)),
       ),
   )
 }
@@ -200,7 +200,7 @@ function ruleRoutes(server: Server, operations: ControlOperations): void {
   server.put(
     '/v1/projects/:id/registry-rules',
     {
-      config: { access: { permission: 'registry.delete', of: 'project' } },
+      config: { access: { permission: 'registry.delete', of: 'project' }, entity_tag: true },
       schema: {
         operationId: 'replaceRegistryRules',
         summary: 'Replace quota, immutable tags and retention of a project',

@@ -19,9 +19,18 @@ export function createRegistryRules(deps: { rules: RuleStore; store: RegistrySto
     return rulesOf(repository.project_id).rules.filter((rule) => matchesPattern(rule.repositories, path))
   }
 
+  const isImmutable = (repository: RepositoryRow, tag: string): boolean =>
+    rulesFor(repository).some((rule) =>
+      (rule.immutable_tags ?? []).some((pattern) => matchesPattern(pattern, tag)),
+    )
+
   return {
     rulesOf,
     rulesFor,
+    isImmutable,
+    /** Whether a rule keeps any tags of the repository as they are. */
+    hasImmutable: (repository: RepositoryRow): boolean =>
+      rulesFor(repository).some((rule) => (rule.immutable_tags ?? []).length > 0),
 
     /**
      * Throws QUOTA_EXCEEDED unless the blob or manifest fits, which takes nothing where the project has it; near the end it answers the text of
@@ -42,10 +51,7 @@ export function createRegistryRules(deps: { rules: RuleStore; store: RegistrySto
 
     /** Throws TAG_IMMUTABLE when a rule keeps the tag, which is there already, as it is. */
     requireMutable: (repository: RepositoryRow, tag: string): void => {
-      const isKept = rulesFor(repository).some((rule) =>
-        (rule.immutable_tags ?? []).some((pattern) => matchesPattern(pattern, tag)),
-      )
-      if (isKept) throw new AppError('TAG_IMMUTABLE')
+      if (isImmutable(repository, tag)) throw new AppError('TAG_IMMUTABLE')
     },
   }
 }

@@ -55,7 +55,10 @@ export function createRegistryStore(database: Database) {
       database.run('UPDATE registry_repositories SET path = $path WHERE id = $id', { id, path })
     },
 
-    findById: (id: number) => database.get<RepositoryRow>(`${REPOSITORY} WHERE r.id = $id`, { id }),
+    findById: (id: number) =>
+      database.lookUp<Readonly<RepositoryRow>>(`${REPOSITORY} WHERE r.id = $id AND r.path < '${HIDDEN}'`, {
+        id,
+      }),
 
     /** Makes the repository unless it is there. */
     ensure: (projectId: string, path: string, nowMs: number): void => {

@@ -6,7 +6,8 @@ import type { RegistryAction } from './caller.ts'
 import type { ManifestStore } from './manifest-store.ts'
 import type { PinStore } from './pin-store.ts'
 import { isDigest, isTag } from './registry-path.ts'
-import { HIDDEN, type RegistryStore, type RepositoryRow } from './registry-store.ts'
+import type { RegistryRules } from './registry-rules.ts'
+import { HIDDEN, type RegistryStore, type RepositoryRow, type TagRow } from './registry-store.ts'
 import type { TokenSigner } from './token-signer.ts'
 
 /** An image in the registry, named so that it can never be another one. */
@@ -41,13 +42,14 @@ export interface ReleaseImages {
   /** Inside the caller's transaction: removes a tag unless a release holds something by it, and the image that nobody needs any more. */
   removeUnheldTag(repositoryId: number, tag: string): void
   /**
-   * Inside the caller's transaction: takes a deleted service's repositories out of everyone's sight, unless a release of another service
-   * holds an image of theirs. Its own releases keep what they hold until `removeHidden`.
+   * Inside the caller's transaction: takes a deleted service's repositories out of everyone's sight, and answers those that stay: a release of
+   * another service holds an image of theirs, a rule makes a tag immutable, or somebody else pushed there and `takesOthers` is false. Its own
+   * releases keep what they hold until `removeHidden`.
    */
   hideRepositories(
     service: { id: string; project_id: string; name: string },
-    isOwn: (deploymentId: string) => boolean,
-  ): void
+    options: { isOwn: (deploymentId: string) => boolean; takesOthers: boolean },
+  ): string[]
   /** Inside the caller's transaction, once the service's releases are gone: removes what was hidden. */
   removeHidden(service: { id: string; project_id: string }): void
 }
@@ -59,14 +61,16 @@ export interface ReleaseImageDeps {
   manifests: ManifestStore
   pins: PinStore
   signer: TokenSigner
+  rules: Pick<RegistryRules, 'isImmutable' | 'hasImmutable'>
 }
 
 /** An engine that pushes a large image asks for each of its layers anew; a request that has begun is never cut. */
 const GRANT_SECONDS = 3600
+const TAG_PAGE = 1000
 
 /** The images of releases: how they come to be held, and how they are let go. */
 export function createReleaseImages(deps: ReleaseImageDeps): ReleaseImages {
-  const { database, system, store, manifests, pins } = deps
+  const { database, system, store, manifests, pins, rules } = deps
 
   const findRepository = (name: string): RepositoryRow | undefined => {
     const slash = name.indexOf('/')
@@ -78,6 +82,20 @@ export function createReleaseImages(deps: ReleaseImageDeps): ReleaseImages {
     const children = pins.children(manifestId)
     manifests.remove(manifestId)
     for (const child of children) removeLoose(child)
+  }
+
+  /** Whether a rule keeps a tag that Berth did not give. */
+  const hasImmutableTag = (repository: RepositoryRow): boolean => {
+    if (!rules.hasImmutable(repository)) return false
+    let after: string | undefined
+    for (;;) {
+      const tags = store.listTags(repository.id, TAG_PAGE, after)
+      const isKept = ({ name }: TagRow): boolean =>
+        rules.isImmutable(repository, name) && !pins.holdsTag(repository.id, name)
+      if (tags.some(isKept)) return true
+      if (tags.length < TAG_PAGE) return false
+      after = tags.at(-1)?.name
+    }
   }
 
   return {
@@ -152,11 +170,19 @@ export function createReleaseImages(deps: ReleaseImageDeps): ReleaseImages {
       if (store.removeTag(repositoryId, tag) && manifest) removeLoose(manifest.id)
     },
 
-    hideRepositories: ({ id, project_id, name }, isOwn) => {
-      for (const repository of store.listUnder(project_id, name)) {
-        if (!pins.holdersIn(repository.id).every(isOwn)) continue
-        store.rename(repository.id, `${HIDDEN}${id}${repository.path.slice(name.length)}`)
+    hideRepositories: ({ id, project_id, name }, { isOwn, takesOthers }) => {
+      const kept: string[] = []
+      for (const { id: repositoryId, path } of store.listUnder(project_id, name)) {
+        const repository = store.findById(repositoryId)
+        if (!repository) continue
+        const goes =
+          pins.holdersIn(repositoryId).every(isOwn) &&
+          (takesOthers || !pins.holdsOthers(repositoryId)) &&
+          !hasImmutableTag(repository)
+        if (goes) store.rename(repositoryId, `${HIDDEN}${id}${path.slice(name.length)}`)
+        else kept.push(repository.name)
       }
+      return kept
     },
 
     removeHidden: ({ id, project_id }) => {

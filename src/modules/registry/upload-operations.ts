@@ -27,6 +27,9 @@ export interface UploadDeps {
   maxBytes: number
 }
 
+/** What no further request could mend. */
+const ENDS_UPLOAD = new Set(['DIGEST_INVALID', 'QUOTA_EXCEEDED', 'NAME_UNKNOWN'])
+
 export type UploadOperations = ReturnType<typeof createUploadOperations>
 
 /** Pushing blobs (distribution specification, "Pushing blobs"). */
@@ -76,6 +79,7 @@ export function createUploadOperations(deps: UploadDeps) {
     digest: string,
   ): Promise<RegistryAnswer | undefined> =>
     deps.queue.commit(() => {
+      access.requireStill(target)
       const blob = sourceOf(caller, query.get('from'), digest)
       if (!blob) return undefined
       const warning = deps.rules.requireQuota(target, { digest, size_bytes: blob.size_bytes })
@@ -108,16 +112,17 @@ export function createUploadOperations(deps: UploadDeps) {
       if (found !== digest) {
         throw new AppError('DIGEST_INVALID', { message: `The content has the digest ${found}.` })
       }
-      const admit = (): string | undefined =>
-        deps.rules.requireQuota(repository, { digest, size_bytes: session.size })
+      const admit = (): string | undefined => {
+        access.requireStill(repository)
+        return deps.rules.requireQuota(repository, { digest, size_bytes: session.size })
+      }
       const warning = admit()
       if (session.parts) await keeper.putContent(repository.id, digest, joined(session.parts), admit)
       else await keeper.putFile(repository.id, digest, session, admit)
       sessions.forget(session)
       return warning
     } catch (error) {
-      if (error instanceof AppError && (error.code === 'DIGEST_INVALID' || error.code === 'QUOTA_EXCEEDED'))
-        await sessions.cancel(session)
+      if (error instanceof AppError && ENDS_UPLOAD.has(error.code)) await sessions.cancel(session)
       // Neither half-way: a client that goes on would be told of bytes that are not there.
       else if (!session.parts && (await sizeOf(session.path)) === undefined) await sessions.cancel(session)
       throw error
@@ -126,7 +131,7 @@ export function createUploadOperations(deps: UploadDeps) {
 
   const requireSession = async (request: RegistryRequest, name: string, id: string) => {
     const repository = access.require(request.caller, name, 'push')
-    return { repository, session: await sessions.require(repository.id, id) }
+    return { repository, session: await sessions.require(repository, id) }
   }
 
   return {
@@ -140,7 +145,7 @@ export function createUploadOperations(deps: UploadDeps) {
       const repository = await access.ensure(request.caller, name)
       const mounted = wanted === null ? undefined : await mount(request, repository, readDigest(wanted))
       if (mounted) return mounted
-      const session = sessions.begin(repository.id, digest === null ? algorithm : algorithmOf(digest))
+      const session = sessions.begin(repository, digest === null ? algorithm : algorithmOf(digest))
       if (digest === null || wanted !== null) return progress(202, name, session)
       return sessions.exclusively(session, async () => {
         try {

@@ -7,8 +7,10 @@ import type { System } from '../../lib/system.ts'
 import { digestOf } from './digest.ts'
 import { EarlySync } from './early-sync.ts'
 import type { RequireRoom } from './disk-room.ts'
+import { createOpenUploads } from './open-uploads.ts'
 import type { Following, FileHasher } from '../../lib/file-hasher.ts'
 import { DIGEST_ALGORITHMS, type DigestAlgorithm } from './registry-path.ts'
+import type { RepositoryRow } from './registry-store.ts'
 import type { RegistryTree } from './registry-tree.ts'
 import { createPieceLine } from './piece-line.ts'
 import { takeBody } from './request-body.ts'
@@ -19,6 +21,7 @@ import { asDiskFull, openUploadFile, removeFile, wholeSizeOf, writeWhole } from 
 export interface UploadSession {
   readonly id: string
   readonly repositoryId: number
+  readonly projectId: string
   /** As asked for at the beginning. */
   readonly algorithm: DigestAlgorithm | undefined
   readonly path: string
@@ -29,6 +32,9 @@ export interface UploadSession {
   isBusy: boolean
   touchedMs: number
 }
+
+/** The repository that an upload is for. */
+type Owner = Pick<RepositoryRow, 'id' | 'project_id'>
 
 export interface UploadSessionDeps {
   system: System
@@ -43,7 +49,8 @@ export interface UploadSessionDeps {
 export const SMALL_BYTES = 64 * 1024
 /** What small unfinished uploads may take of memory together. */
 const MAX_HELD_BYTES = 16 * 1024 ** 2
-const MAX_SESSIONS = 10_000
+/** One to which nothing has come is given up after this time when there are many. */
+const EMPTY_MS = 15 * 60_000
 /** Hash threads keep a file open for each; beyond that a finished upload is read once more. */
 const MAX_FOLLOWED = 64
 
@@ -52,7 +59,7 @@ export type UploadSessions = ReturnType<typeof createUploadSessions>
 /** The uploads that are under way. What is in files outlives a restart; what is small and unfinished does not. */
 export function createUploadSessions(deps: UploadSessionDeps) {
   const { system, tree, hasher } = deps
-  const sessions = new Map<string, UploadSession>()
+  const sessions = createOpenUploads()
   let heldBytes = 0
   let followed = 0
 
@@ -68,10 +75,18 @@ export function createUploadSessions(deps: UploadSessionDeps) {
     return following
   }
   const forget = (session: UploadSession): void => {
-    sessions.delete(session.id)
+    sessions.remove(session)
     unfollow(session)?.drop()
     if (session.parts) heldBytes -= session.size
     session.parts = undefined
+  }
+
+  const forgetEmpty = (projectId: string): void => {
+    const before = system.now() - EMPTY_MS
+    for (const session of sessions.list()) {
+      const isEmpty = session.projectId === projectId && session.size === 0 && session.parts !== undefined
+      if (isEmpty && !session.isBusy && session.touchedMs < before) forget(session)
+    }
   }
 
   const cancel = async (session: UploadSession): Promise<void> => {
@@ -176,7 +191,10 @@ export function createUploadSessions(deps: UploadSessionDeps) {
     return received
   }
 
-  const restore = async (repositoryId: number, id: string): Promise<UploadSession | undefined> => {
+  const restore = async (
+    { id: repositoryId, project_id: projectId }: Owner,
+    id: string,
+  ): Promise<UploadSession | undefined> => {
     if (!/^[0-9a-f-]{36}$/.test(id)) return undefined
     for (const algorithm of [undefined, ...DIGEST_ALGORITHMS]) {
       const path = tree.upload({ id, repositoryId, algorithm })
@@ -184,9 +202,10 @@ export function createUploadSessions(deps: UploadSessionDeps) {
       if (size === undefined) continue
       const found = sessions.get(id)
       if (found) return found
-      const session = {
+      return sessions.add({
         id,
         repositoryId,
+        projectId,
         algorithm,
         path,
         size,
@@ -194,21 +213,22 @@ export function createUploadSessions(deps: UploadSessionDeps) {
         following: undefined,
         isBusy: false,
         touchedMs: system.now(),
-      }
-      sessions.set(id, session)
-      return session
+      })
     }
     return undefined
   }
 
   return {
-    /** Begins an upload. Throws BUSY when there are too many. */
-    begin: (repositoryId: number, algorithm: DigestAlgorithm | undefined): UploadSession => {
-      if (sessions.size >= MAX_SESSIONS) throw new AppError('BUSY', { retryAfterSeconds: 10 })
+    /** Begins an upload. Throws BUSY when the project has too many. */
+    begin: (repository: Owner, algorithm: DigestAlgorithm | undefined): UploadSession => {
+      const { id: repositoryId, project_id: projectId } = repository
+      if (!sessions.hasRoomFor(projectId)) forgetEmpty(projectId)
+      if (!sessions.hasRoomFor(projectId)) throw new AppError('BUSY', { retryAfterSeconds: 10 })
       const id = system.newId()
-      const session: UploadSession = {
+      return sessions.add({
         id,
         repositoryId,
+        projectId,
         algorithm,
         path: tree.upload({ id, repositoryId, algorithm }),
         size: 0,
@@ -216,15 +236,13 @@ export function createUploadSessions(deps: UploadSessionDeps) {
         following: undefined,
         isBusy: false,
         touchedMs: system.now(),
-      }
-      sessions.set(id, session)
-      return session
+      })
     },
 
     /** The upload of this id in this repository, also one from before a restart. Throws BLOB_UPLOAD_UNKNOWN. */
-    require: async (repositoryId: number, id: string): Promise<UploadSession> => {
-      const session = sessions.get(id) ?? (await restore(repositoryId, id))
-      if (session?.repositoryId !== repositoryId) throw new AppError('BLOB_UPLOAD_UNKNOWN')
+    require: async (repository: Owner, id: string): Promise<UploadSession> => {
+      const session = sessions.get(id) ?? (await restore(repository, id))
+      if (session?.repositoryId !== repository.id) throw new AppError('BLOB_UPLOAD_UNKNOWN')
       return session
     },
 
@@ -260,13 +278,12 @@ export function createUploadSessions(deps: UploadSessionDeps) {
     cancel,
 
     /** Whether the file of an upload belongs to one that is alive. */
-    find: (id: string) => sessions.get(id),
+    find: sessions.get,
 
-    /** Uploads that nobody wrote to since. */
-    idleSince: (beforeMs: number): UploadSession[] =>
-      [...sessions.values()].filter((session) => !session.isBusy && session.touchedMs < beforeMs),
+    /** Those that nobody is writing to. */
+    listIdle: (): UploadSession[] => sessions.list().filter((session) => !session.isBusy),
 
-    count: () => sessions.size,
+    count: sessions.count,
   }
 }
 

@@ -16,17 +16,18 @@ export interface ReplicaSources {
   /** The releases that run beside a live one. */
   listCanaries: () => readonly DeploymentRow[]
   listOpenDeployments: () => readonly DeploymentRow[]
+  /** Of services without a release: the last deployment, where it failed. */
+  listFirstFailures: (
+    serviceIds: readonly string[],
+  ) => readonly { service_id: string; number: number; reason: string | null }[]
   projectNameOf: (projectId: string) => string | undefined
   hostnamesOf: (service: ServiceSummary, projectName: string) => readonly string[]
   /** Whether plain requests for a hostname are sent on to TLS. */
   isSecured: (hostname: string, service: ServiceSummary) => boolean
-  /** What the operator has said of requests for a hostname. */
-  rulesOf: (
-    service: ServiceSummary,
-    hostname: string,
-    hostnames: readonly string[],
-    projectName: string,
-  ) => RouteRules | undefined
+  /** What the operator has said of requests. */
+  rulesOf: (service: ServiceSummary, projectName: string) => RouteRules | undefined
+  /** Which of these hostnames of a service send requests on to another one. */
+  canonicalOf: (service: ServiceSummary, hostnames: readonly string[]) => ReadonlyMap<string, string>
   /** Which volumes replicas of a release are to have, as their label says it. */
   mountsOf: (deployment: DeploymentRow) => string
   replicas: ReplicaStore
@@ -96,9 +97,8 @@ export function createReplicaIntents(sources: ReplicaSources) {
             label: `${projectName}/${service.name}`,
             hostnames,
             https_only: hostnames.filter((each) => sources.isSecured(each, service)),
-            rules: new Map(
-              hostnames.map((each) => [each, sources.rulesOf(service, each, hostnames, projectName)]),
-            ),
+            rules: sources.rulesOf(service, projectName),
+            canonical: sources.canonicalOf(service, hostnames),
             releases: [release, ...(canary ? [canary.release] : [])].flatMap(({ id, config }) =>
               config.internal_port === null ? [] : [{ deployment_id: id, port: config.internal_port }],
             ),
@@ -120,6 +120,14 @@ export function createReplicaIntents(sources: ReplicaSources) {
           .flatMap(({ service_id, step }) => (step === 'retire' ? [] : [service_id])),
       )
       const canaries = sources.replicas.countHealthyCanaries(serviceIds)
+      const failures = new Map(
+        sources
+          .listFirstFailures(serviceIds)
+          .map(({ service_id, number, reason }) => [
+            service_id,
+            `Deployment ${number} failed: ${reason ?? '?'}`,
+          ]),
+      )
       const live = Map.groupBy(sources.replicas.listLive(serviceIds), (row) => row.service_id)
       return new Map(
         serviceIds.map((id) => {
@@ -130,7 +138,7 @@ export function createReplicaIntents(sources: ReplicaSources) {
               healthy: rows.filter((row) => row.status === 'Healthy').length,
               total: rows.length,
               crash_loop: rows.some((row) => row.status === 'CrashLoop' || row.restarts >= 3),
-              trouble: troubleOf(rows),
+              trouble: troubleOf(rows) ?? failures.get(id) ?? null,
               canary_healthy: canaries.get(id) ?? 0,
               open_deployment: open.has(id),
             },

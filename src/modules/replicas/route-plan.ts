@@ -10,8 +10,10 @@ export interface RoutedService {
   hostnames: readonly string[]
   /** Those of them whose plain requests are sent on to TLS. */
   https_only: readonly string[]
-  /** By hostname. */
-  rules: ReadonlyMap<string, RouteRules | undefined>
+  /** Of all its hostnames; one object, which the table has once. */
+  rules: RouteRules | undefined
+  /** By hostname, where its requests are sent on to another one of them. */
+  canonical: ReadonlyMap<string, string>
   /** The live one first; with a canary there is another one. */
   releases: readonly { deployment_id: string; port: number }[]
   /** Which of them gets so many percent of the requests. */
@@ -45,7 +47,8 @@ export function planRoutes(services: readonly RoutedService[], replicas: readonl
         label: service.label,
         service_id: service.service_id,
         ...(service.https_only.includes(hostname) && { https_only: true }),
-        ...withRules(service.rules.get(hostname)),
+        ...(service.canonical.has(hostname) && { canonical_host: service.canonical.get(hostname) ?? '' }),
+        ...(service.rules && { rules: service.rules }),
         ...holdOf(service, replicas),
         ...(service.canary && { canary: service.canary }),
         upstreams: (service.running ? service.releases : []).flatMap(({ deployment_id, port }) =>
@@ -61,18 +64,15 @@ export function planRoutes(services: readonly RoutedService[], replicas: readonl
     .toSorted((one, other) => (one.hostname < other.hostname ? -1 : 1))
 }
 
-function withRules(rules: RouteRules | undefined): Pick<Route, 'rules'> {
-  return rules === undefined ? {} : { rules }
-}
-
 /** How long requests wait when it has no replica, if they do: another one is coming, as far as anyone knows. */
 function holdOf(service: RoutedService, replicas: readonly ReplicaRow[]): { hold_ms?: number } {
   if (!service.running) return {}
   if (service.taken_over) return { hold_ms: HOLD_MS }
   const [live] = service.releases
-  const isTroubled = replicas.some(
-    (row) => row.deployment_id === live?.deployment_id && TROUBLED.has(row.status),
-  )
-  if (isTroubled || !(service.stops_first || service.sleeps)) return {}
-  return { hold_ms: service.stops_first ? HOLD_MS : WAKE_MS }
+  const own = replicas.filter((row) => row.deployment_id === live?.deployment_id)
+  if (own.some((row) => TROUBLED.has(row.status))) return {}
+  // What leaves although its release is live has a successor.
+  const isReplaced = !service.sleeps && own.some((row) => row.status === 'Draining')
+  if (service.stops_first || isReplaced) return { hold_ms: HOLD_MS }
+  return service.sleeps ? { hold_ms: WAKE_MS } : {}
 }

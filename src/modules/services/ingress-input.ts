@@ -20,6 +20,25 @@ export function readIngress(
 ): IngressSettings {
   if (sent === undefined) return base
   if (sent === null) return DEFAULT_INGRESS
+  const settings = overlay(base, sent, known, problems)
+  const bytes = Buffer.byteLength(JSON.stringify(settings))
+  if (bytes > MAX_RULES_BYTES)
+    problems.push({
+      field: 'ingress',
+      message: `all rules together take ${bytes} bytes as JSON; ${MAX_RULES_BYTES} are allowed`,
+    })
+  return settings
+}
+
+/** Every ingress process has the rules of all services in memory, and is handed them whole at each change. */
+const MAX_RULES_BYTES = 64 * 1024
+
+function overlay(
+  base: IngressSettings,
+  sent: IngressInput,
+  known: readonly StoredUser[],
+  problems: ErrorDetail[],
+): IngressSettings {
   for (const field of ['allow', 'deny'] as const) checkAddresses(field, sent[field] ?? [], problems)
   for (const field of ['request_headers', 'response_headers'] as const)
     checkHeaders(field, sent[field], problems)

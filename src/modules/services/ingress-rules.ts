@@ -1,20 +1,16 @@
 import type { RouteRules } from '../../ingress/rules/route-rules.ts'
 import type { IngressSettings } from './ingress-schema.ts'
 
-/** What the data plane is told for one hostname of a service; undefined when there is nothing to tell. Pure. */
+/** What the data plane is told of all hostnames of a service; undefined when there is nothing to tell. Pure. */
 export function routeRules(
   settings: IngressSettings,
-  hostname: string,
-  hostnames: readonly string[],
   hostnameOf: (service: string) => string,
 ): RouteRules | undefined {
-  const canonical = canonicalHost(settings.canonical, hostname, hostnames)
   const { allow, deny, maintenance, redirects, basic_auth, max_body_bytes, paths, sticky } = settings
   const rules: RouteRules = {
     ...(allow.length > 0 && { allow }),
     ...(deny.length > 0 && { deny }),
     ...(maintenance && { maintenance }),
-    ...(canonical !== undefined && { canonical_host: canonical }),
     ...(redirects.length > 0 && { redirects }),
     ...(basic_auth && { basic_auth }),
     ...(max_body_bytes !== null && { max_body_bytes }),
@@ -28,14 +24,19 @@ export function routeRules(
   return Object.keys(rules).length > 0 ? rules : undefined
 }
 
-function canonicalHost(
+/** The hostnames of a service that send requests on to another one, with that one. Pure. */
+export function canonicalHosts(
   wanted: IngressSettings['canonical'],
-  hostname: string,
   hostnames: readonly string[],
-): string | undefined {
-  if (wanted === null) return undefined
-  const bare = hostname.startsWith('www.') ? hostname.slice(4) : hostname
-  const canonical = wanted === 'www' ? `www.${bare}` : bare
-  // Only between names that are both there: a request is never sent where nobody answers.
-  return canonical !== hostname && hostnames.includes(canonical) ? canonical : undefined
+): Map<string, string> {
+  const canonical = new Map<string, string>()
+  if (wanted === null) return canonical
+  const present = new Set(hostnames)
+  for (const hostname of hostnames) {
+    const bare = hostname.startsWith('www.') ? hostname.slice(4) : hostname
+    const host = wanted === 'www' ? `www.${bare}` : bare
+    // Only between names that are both there: a request is never sent where nobody answers.
+    if (host !== hostname && present.has(host)) canonical.set(hostname, host)
+  }
+  return canonical
 }

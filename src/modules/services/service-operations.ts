@@ -79,6 +79,8 @@ export function createServiceOperations(deps: ServiceDeps) {
         },
       }
     })
+    // Who closes a door is told when it is closed.
+    if (saved) await deps.routed()
     return records.view(context.actor, saved ?? before)
   }
 
@@ -157,14 +159,15 @@ export function createServiceOperations(deps: ServiceDeps) {
         applyServiceInput(DEFAULT_SETTINGS, input, service.routing),
       ),
 
-    /** Changes the settings that are sent. How it runs changes with the next deployment; name and replicas act at once. */
+    /** Changes the settings that are sent. How it runs changes with the next deployment; name, replicas and what the ingress does are in force when this answers. */
     updateService: async (context: Context, id: string, input: ServicePatch): Promise<ServiceView> =>
       write(context, id, 'updateService', input, (service) => applyServiceInput(service, input)),
 
     /**
      * Deletes a service. From the commit on it is invisible and its name is free; when this returns no request reaches it any more; its
      * containers, images, volumes, logs and uploads go in the background, also after a crash. Throws NOT_EMPTY when it has volumes and their
-     * deletion was not asked for. With `keepImages` what the registry has of it stays.
+     * deletion was not asked for. With `keepImages` what the registry has of it stays; without, what others pushed there
+     * goes only when the caller might delete it in the registry, too.
      */
     deleteService: async (
       context: Context,
@@ -176,10 +179,14 @@ export function createServiceOperations(deps: ServiceDeps) {
         if (volumes.length > 0 && !options.deleteVolumes) throw hasVolumes(volumes)
         // Its hostnames are free from the commit on, like its name.
         deps.domains.removeOfService(context, id)
-        if (!options.keepImages) deps.hideImages(service)
+        const kept = options.keepImages ? [] : deps.hideImages(context.actor, service)
         return {
           row: { ...service, name: `~${id}`, desired_state: 'deleting' },
-          details: { volumes, keep_images: options.keepImages },
+          details: {
+            volumes,
+            keep_images: options.keepImages,
+            ...(kept.length > 0 && { kept_repositories: kept }),
+          },
         }
       })
       await deps.removeService(id)

@@ -55,8 +55,8 @@ export interface ServiceDeps {
   ) => ServiceSource
   /** What people should know of a source that is not as it was when it was set. */
   noteOnSource: (projectId: string, source: ServiceSource) => string | undefined
-  /** Takes what the registry has of a service out of sight, inside the transaction that deletes it. */
-  hideImages: (service: ServiceSummary) => void
+  /** Takes what the registry has of a service out of sight, inside the transaction that deletes it; answers the repositories that stay. */
+  hideImages: (actor: Actor, service: ServiceSummary) => string[]
   /** Names of the volumes that a service has. */
   listVolumes: (serviceId: string) => readonly string[]
   /** The hostnames attached to services; its verbs run inside the caller's transaction. */
@@ -71,8 +71,10 @@ export interface ServiceDeps {
   }
   /** Called after a commit that changed what ought to run or to be routed. */
   serviceChanged: (serviceId: string) => void
-  /** Where a browser finds a service. */
-  urlOf: (service: ServiceSummary) => string
+  /** Resolves when the ingress goes by what has been committed; also when it cannot, which is reported elsewhere. */
+  routed: () => Promise<void>
+  /** Where a browser finds a service; null when it listens on no port. */
+  urlOf: (service: ServiceSummary) => string | null
 }
 
 export type ServiceRecords = ReturnType<typeof createServiceRecords>

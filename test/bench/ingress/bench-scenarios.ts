@@ -135,7 +135,7 @@ export function webSockets(count: number, sink: Sink): Scenario {
 }
 
 /** Waits until a proxy has put away what it had open. */
-async function untilRelaxed({ pid }: Target): Promise<void> {
+export async function untilRelaxed({ pid }: Target): Promise<void> {
   let before = await cpuMsOf(pid)
   let spent = Number.POSITIVE_INFINITY
   while (spent >= 50) {

@@ -1,9 +1,13 @@
 import { execFile } from 'node:child_process'
+import { once } from 'node:events'
 import { readdir } from 'node:fs/promises'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import type { TLSSocket } from 'node:tls'
 import { promisify } from 'node:util'
 import { test } from 'tap'
+import { newPerson } from '../../support/berth-command.ts'
 import { makeCertificate } from '../../support/certificate.ts'
 import { waitFor } from '../../support/wait.ts'
 import { ask, NAME, openNode, openTls } from './node-fixture.ts'
@@ -15,7 +19,7 @@ const plain = (serial: unknown): string => String(serial).toLowerCase().replace(
 const serialOf = (socket: TLSSocket): string => plain(socket.getPeerCertificate().serialNumber)
 
 test('a verified domain gets a certificate, which is renewed under open connections, and revoked', async (t) => {
-  const { app, root, pebble, httpsPort, domain, active } = await openNode(t)
+  const { app, api, root, pebble, httpsPort, domain, active } = await openNode(t)
   const first = await active()
   t.match(first, { source: 'acme', hostnames: [NAME], serves: [NAME], last_error: null, failures: 0 })
   t.match((await app.must(root, 'GET', domain)).body, {
@@ -38,7 +42,8 @@ test('a verified domain gets a certificate, which is renewed under open connecti
   t.teardown(() => old.destroy())
   t.match(await ask(old), /404/)
   t.equal(serialOf(old), plain(first['serial']))
-  t.equal((await app.send(root, 'POST', `/v1/certificates/${String(first['id'])}/renew`)).status, 202)
+  const { berth } = await newPerson(t, { BERTH_URL: api, BERTH_TOKEN: root })
+  t.match(await berth(['certs', 'renew', NAME]), { status: 0 })
   const second = await active(first['serial'])
   await waitFor('new clients see it', async () => {
     const fresh = await openTls(httpsPort, ca)
@@ -49,10 +54,8 @@ test('a verified domain gets a certificate, which is renewed under open connecti
   })
   t.match(await ask(old), /404/, 'the connection that was open goes on')
 
-  const revoked = await app.must(root, 'POST', `/v1/certificates/${String(second['id'])}/revoke`, {
-    reason: 'superseded',
-  })
-  t.match(revoked.body, { status: 'pending', serial: null })
+  const revoked = await berth(['certs', 'revoke', NAME, '--reason', 'superseded', '--yes', '-o', 'json'])
+  t.match(JSON.parse(revoked.stdout), { status: 'pending', serial: null })
   t.equal(await pebble.statusOf(String(second['serial'])), 'Revoked')
   const third = await active(second['serial'])
   t.not(third['serial'], second['serial'])
@@ -69,7 +72,7 @@ test('a verified domain gets a certificate, which is renewed under open connecti
 })
 
 test('an uploaded certificate is checked, comes first, and leaves nothing behind', async (t) => {
-  const { app, root, httpsPort, project, service, active, certificates } = await openNode(t)
+  const { app, api, root, httpsPort, project, service, active, certificates } = await openNode(t)
   await active()
   const make = async (...names: string[]) => {
     const { chain_pem, key_pem } = await makeCertificate(...names)
@@ -95,8 +98,13 @@ test('an uploaded certificate is checked, comes first, and leaves nothing behind
     t.match(refused.body.details, [{ field, message }])
     t.notMatch(refused.text, /PRIVATE KEY/)
   }
-  const made = await app.send(root, 'POST', '/v1/certificates', { project_id: project, ...own })
-  t.equal(made.status, 201, made.text)
+  const files = t.testdir({ 'chain.pem': own.certificate, 'key.pem': own.private_key })
+  const { berth } = await newPerson(t, { BERTH_URL: api, BERTH_TOKEN: root })
+  const sent = await berth(['certs', 'upload', 'chain.pem', 'key.pem', '--project', 'shop', '-o', 'json'], {
+    directory: files,
+  })
+  t.equal(sent.status, 0, sent.stderr)
+  const made = { body: JSON.parse(sent.stdout) as Record<string, unknown>, text: sent.stdout }
   t.match(made.body, { source: 'upload', status: 'active', serves: [NAME], next_attempt_at: null })
   t.notMatch(made.text + app.log(), /PRIVATE KEY/)
   const socket = await openTls(httpsPort, own.certificate)
@@ -112,7 +120,8 @@ test('an uploaded certificate is checked, comes first, and leaves nothing behind
     (await app.send(root, 'POST', `/v1/certificates/${String(made.body['id'])}/revoke`, {})).status,
     409,
   )
-  t.equal((await app.send(root, 'DELETE', `/v1/certificates/${String(made.body['id'])}`)).status, 204)
+  t.match((await berth(['certs'])).stdout, new RegExp(`${NAME} .*upload +active`))
+  t.match(await berth(['certs', 'rm', NAME, '--yes']), { status: 0 })
   const obtained = await active()
   t.equal(obtained['source'], 'acme', 'and then one is obtained again')
   t.equal((await app.send(root, 'DELETE', `/v1/certificates/${String(obtained['id'])}`)).status, 409)
@@ -124,14 +133,28 @@ test('an uploaded certificate is checked, comes first, and leaves nothing behind
     async () => (await app.send(root, 'DELETE', `/v1/projects/${project}`)).status === 204,
   )
   t.same(await certificates(), [])
-  const files = join(app.dataDir, 'ingress', 'certificates')
-  await waitFor('the files are gone', async () => (await readdir(files)).length === 0)
+  const kept = join(app.dataDir, 'ingress', 'certificates')
+  await waitFor('the files are gone', async () => (await readdir(kept)).length === 0)
   await t.rejects(openTls(httpsPort, own.certificate), 'nobody answers to the name any more')
 })
 
-test("another project's certificates are not there, and not usable", async (t) => {
-  const { app, root, project, active } = await openNode(t)
+test("another project's certificates are not there, and not usable; the API answers proofs too, to their Host alone", async (t) => {
+  const asked: string[] = []
+  const answer = async ({ url = '', headers }: IncomingMessage, response: ServerResponse): Promise<void> => {
+    const { server } = (await opened).app
+    const other = await server.inject({ url, headers: { host: 'other.example.com' } })
+    const own = await server.inject({ url, headers: { host: headers.host ?? '' } })
+    asked.push(`${other.statusCode} ${own.statusCode} ${url.split('/').slice(0, -1).join('/')}`)
+    response.writeHead(own.statusCode).end(own.rawPayload)
+  }
+  const port = createServer((request, response) => void answer(request, response))
+  port.listen(0, '127.0.0.1')
+  await once(port, 'listening')
+  t.teardown(() => port.close())
+  const opened = openNode(t, { proofPort: (port.address() as AddressInfo).port })
+  const { app, root, project, active } = await opened
   const { id } = await active()
+  t.match(asked[0], '404 200 /.well-known/acme-challenge')
   const other = String((await app.must(root, 'POST', '/v1/projects', { name: 'other' })).body['id'])
   const user = await app.must(root, 'POST', '/v1/users', {
     username: 'eve',

@@ -12,6 +12,8 @@ export interface NodeOptions {
   environment?: Record<string, string>
   /** Of the domain that is attached. */
   domain?: { self_signed?: boolean }
+  /** Where the authority fetches its proofs; the ingress unless given. */
+  proofPort?: number
   /** The authority answers only once the test starts it. */
   authorityAway?: boolean
 }
@@ -21,7 +23,7 @@ export async function openNode(t: Test, options: NodeOptions = {}) {
   const dns = await startDnsServer(t)
   dns.zones.set(NAME, { a: ['127.0.0.1'] })
   const [httpPort = 0, httpsPort = 0] = await freePorts(2)
-  const pebble = await startPebble(t, { httpPort, dnsServer: dns.address })
+  const pebble = await startPebble(t, { httpPort: options.proofPort ?? httpPort, dnsServer: dns.address })
   if (options.authorityAway) await pebble.stop()
   const app = await openApp({
     environment: {

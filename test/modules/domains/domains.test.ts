@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { type Test, test } from 'tap'
 import { createSystem } from '../../../src/lib/system.ts'
 import { openApp } from '../../support/app.ts'
+import { newPerson } from '../../support/berth-command.ts'
 import { startDnsServer } from '../../support/dns-server.ts'
 import { waitFor } from '../../support/wait.ts'
 
@@ -36,7 +37,7 @@ async function openDomains(t: Test, environment: Record<string, string> = {}) {
     },
   })
   t.teardown(() => app.close())
-  await app.app.start()
+  const { api } = await app.app.start()
   const root = await app.bootstrap()
   const make = async (
     project: string,
@@ -53,7 +54,7 @@ async function openDomains(t: Test, environment: Record<string, string> = {}) {
       url: `/v1/services/${String(made.body['id'])}/domains`,
     }
   }
-  return { app, root, dns, make, advance: (ms: number) => void (ahead += ms) }
+  return { app, api, root, dns, make, advance: (ms: number) => void (ahead += ms) }
 }
 
 test('a hostname is claimed, proven, shown and taken away again', async (t) => {
@@ -163,6 +164,53 @@ test('a claim holds nobody up: two projects may have one, and the first to prove
   )
 })
 
+test("what another project's wildcard covers is taken from it by DNS only; what was proven before stays", async (t) => {
+  const { app, root, dns, make } = await openDomains(t)
+  const [wild, own, early, late] = [
+    await make('saas', 'app'),
+    await make('saas', 'admin'),
+    await make('first', 'web'),
+    await make('thief', 'web'),
+  ]
+  const add = async ({ url }: { url: string }, hostname: string) => {
+    const { body } = await app.must(root, 'POST', url, { hostname })
+    const verify = async () => (await app.must(root, 'POST', `${url}/${String(body['id'])}/verify`)).body
+    return {
+      verify,
+      token: (body['challenge'] as { token: string }).token,
+      url: `${url}/${String(body['id'])}`,
+    }
+  }
+  for (const name of ['old', 'new', 'own']) dns.zones.set(`${name}.example.com`, { a: ['127.0.0.1'] })
+  const old = await add(early, 'old.example.com')
+  t.match(await old.verify(), { status: 'verified' })
+  const cover = await add(wild, '*.example.com')
+  dns.zones.set('_denia-challenge.example.com', { txt: [cover.token] })
+  t.match(await cover.verify(), { status: 'verified' }, 'a wildcard over a name that somebody has')
+  t.match(await old.verify(), { status: 'verified', challenge: { type: 'http' } }, 'who keeps it')
+  t.match(await (await add(own, 'own.example.com')).verify(), { status: 'verified' }, 'within the project')
+
+  const taken = await add(late, 'new.example.com')
+  t.match(await taken.verify(), {
+    status: 'failed',
+    reason_code: 'taken',
+    reason: new RegExp(
+      `\\*\\.example\\.com.* TXT record _denia-challenge\\.new\\.example\\.com .*${taken.token}`,
+    ),
+    challenge: { type: 'dns', dns_name: '_denia-challenge.new.example.com' },
+  })
+  dns.zones.set('_denia-challenge.new.example.com', { txt: [taken.token] })
+  t.match(await taken.verify(), { status: 'verified' }, 'whoever has the DNS of the name gives it away')
+  dns.zones.delete('_denia-challenge.new.example.com')
+  t.match(await taken.verify(), { reason_code: 'taken', failing_since: /T/ }, 'and takes it back')
+  await app.must(root, 'DELETE', cover.url)
+  t.match(
+    await taken.verify(),
+    { status: 'verified', challenge: { type: 'http' } },
+    'nobody covers it any more',
+  )
+})
+
 test('a deleted service leaves no claim behind, and its name is free at once', async (t) => {
   const { app, root, dns, make } = await openDomains(t)
   const { service, url } = await make('shop', 'web')
@@ -240,6 +288,28 @@ test('who may only look may not claim', async (t) => {
     status: 403,
     body: { permission: 'domains.write' },
   })
+})
+
+test('the command attaches a hostname, says why it is not proven, and takes it away', async (t) => {
+  const { api, root, dns, make } = await openDomains(t)
+  await make('shop', 'web')
+  const { berth } = await newPerson(t, { BERTH_URL: api, BERTH_TOKEN: root })
+  t.match(await berth(['domains', 'add', 'Shop.Example.com', 'shop/web']), {
+    status: 0,
+    stdout: 'shop.example.com is failed\n',
+    stderr: /has no A or AAAA record\. Point it to/,
+  })
+  t.match(
+    (await berth(['domains'])).stdout,
+    /shop\.example\.com +shop\/web +failed +none +shop\.example\.com has no A/,
+  )
+  dns.zones.set('shop.example.com', { a: ['127.0.0.1'] })
+  t.match(await berth(['domains', 'verify', 'shop.example.com']), {
+    status: 0,
+    stdout: 'shop.example.com is verified\n',
+  })
+  t.match(await berth(['domains', 'rm', 'shop.example.com', '--yes']), { status: 0 })
+  t.match(await berth(['domains', 'rm', 'shop.example.com', '--yes']), { status: 4, stderr: /no domain/ })
 })
 
 test('a wildcard is proven by a TXT record, by hand or by the hook', async (t) => {

@@ -13,7 +13,12 @@ interface Seen {
 }
 
 /** A proxy with rules in front of a replica that tells what it got. */
-async function openRules(t: Test, rules: RouteRules, others: Record<string, number> = {}) {
+async function openRules(
+  t: Test,
+  rules: RouteRules,
+  others: Record<string, number> = {},
+  canonical: { canonical_host?: string } = {},
+) {
   const seen: Seen[] = []
   const replica = await startReplica(t, (incoming, response) => {
     seen.push({ url: incoming.url ?? '', headers: incoming.headers, raw: incoming.rawHeaders })
@@ -22,7 +27,7 @@ async function openRules(t: Test, rules: RouteRules, others: Record<string, numb
   })
   const all = await startProxy(t)
   all.publish(
-    { ...route(HOST, replica), rules },
+    { ...route(HOST, replica), ...canonical, rules },
     ...Object.entries(others).map(([hostname, port]) => route(hostname, port)),
   )
   const ask = async (
@@ -114,7 +119,8 @@ test('redirects keep what is below the path, and the query', async (t) => {
 })
 
 test('the canonical hostname is kept by the others', async (t) => {
-  const { ask } = await openRules(t, { canonical_host: 'www.example.com' })
+  const canonical = { canonical_host: 'www.example.com' }
+  const { ask, all } = await openRules(t, {}, {}, canonical)
   t.match(await ask('/a?b=c'), { status: 308, headers: { location: 'http://www.example.com/a?b=c' } })
   const withPort = await ask('/a', { host: `${HOST}:8080` })
   t.equal(withPort.headers.location, 'http://www.example.com:8080/a', 'with the port that the client came by')
@@ -124,6 +130,8 @@ test('the canonical hostname is kept by the others', async (t) => {
     { status: 308, headers: { location: 'http://www.example.com' } },
     'no path at all stands for *',
   )
+  all.publish({ ...route(HOST), ...canonical })
+  t.equal((await ask('/')).status, 308, 'also without any other rule')
 })
 
 test('a password is asked for, and only the right one lets a request through', async (t) => {

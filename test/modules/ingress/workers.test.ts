@@ -5,6 +5,8 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { test, type Test } from 'tap'
+import { createSystem } from '../../../src/lib/system.ts'
+import { createWorkerFleet } from '../../../src/modules/ingress/worker-fleet.ts'
 import {
   isAlive,
   makeDataDir,
@@ -61,6 +63,58 @@ test('routes that are not valid are refused whole', async (t) => {
     await t.rejects(ingress.publish([route('good.localhost', 1), bad]), /not valid/)
   }
   t.same(ingress.routes(), { version: 0, routes: [] })
+})
+
+test('rules are handed over once for all names of a service; more than workers take is not published', async (t) => {
+  const ingress = await startIngress(t, await makeDataDir(t), { workers: 1 })
+  const replica = await answering(t, 'ok')
+  const before = await pidsOf(ingress)
+  const rulesOf = (length: number) => ({
+    redirects: [{ path: '/a', exact: true, to: `/${'t'.repeat(length)}`, status: 308 }],
+  })
+  const rules = rulesOf(720_000)
+  const names = [HOST, ...Array.from({ length: 60 }, (_, index) => `s${index}.example.com`)]
+  await ingress.publish(names.map((name) => Object.assign(route(name, replica), { rules })))
+  const tooMuch = ingress.publish([{ ...route(HOST, replica), rules: rulesOf(33 * 2 ** 20) }])
+  await t.rejects(tooMuch, /longer than/)
+  t.match(await ingress.status(), { version: 1, ready_workers: 1, lost_workers: 0 })
+  t.same(await pidsOf(ingress), before)
+  t.equal(statusOf(await exchangeRaw(t, await portOf(ingress), get('/a', 's59.example.com'))), 308)
+  t.equal(await ingress.publish([route(HOST, replica)]), 2, 'what fits is published again')
+})
+
+test('a worker that refuses a set is not killed and serves on by its last one', async (t) => {
+  const dataDir = await makeDataDir(t)
+  const ingress = await startIngress(t, dataDir, { workers: 1 })
+  await ingress.publish([route(HOST, await answering(t, 'ok'))])
+  const [pid = 0] = await pidsOf(ingress)
+  const said: string[] = []
+  const { rules: _none, ...notValid } = route('Not Valid')
+  const fleet = createWorkerFleet({
+    system: createSystem(),
+    log: { info: () => {}, warn: (_, message) => said.push(message), error: () => {} },
+    directory: join(dataDir, 'ingress'),
+    settings: () => {
+      throw new Error('nothing is to be started')
+    },
+    wanted: 1,
+    sets: [
+      {
+        name: 'routes',
+        current: () => ({ version: 9 }),
+        request: () => ({ type: 'table', table: { version: 9, rules: [], routes: [notValid] } }),
+      },
+    ],
+    changed: () => {},
+    held: () => {},
+  })
+  t.teardown(() => fleet.hangUp())
+  t.same(await fleet.push(), [{ pid, name: 'routes' }])
+  t.same(await fleet.push(), [{ pid, name: 'routes' }])
+  t.same(said, ['an ingress worker refuses a set'], 'it is asked once')
+  t.ok(await isAlive(pid))
+  t.match(await ingress.status(), { ready_workers: 1, lost_workers: 0 })
+  t.equal(bodyOf(await exchangeRaw(t, await portOf(ingress), get('/'))), 'ok')
 })
 
 test('what is written is for the owner alone', async (t) => {

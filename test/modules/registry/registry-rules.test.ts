@@ -138,6 +138,38 @@ test('a collection takes unused blobs after their grace, and untagged manifests 
   t.equal(await get(`manifests/${referrer.digest}`), 404, 'and no longer')
 })
 
+test('referrers with large annotations, or among thousands of another type, come page by page and all', async (t) => {
+  const { api, client } = await open(t)
+  const name = `${PROJECT}/web`
+  const { digest: subject, manifest } = await client.pushImage(name, 'v1')
+  const refers = { subject: describe(manifest, TYPES.image), artifactType: 'test/large' }
+  const pushed = new Set<string>()
+  for (let index = 0; index < 5; index += 1) {
+    const annotations = { note: String(index).repeat(700_000) }
+    pushed.add((await client.pushImage(name, '', { ...refers, annotations })).digest)
+  }
+  const list = async (query: string) => {
+    const found: string[] = []
+    let pages = 0
+    for (let next: string | undefined = `/v2/${name}/referrers/${subject}${query}`; next !== undefined;) {
+      const { headers, json } = await client.send('GET', next)
+      found.push(...(json['manifests'] as { digest: string }[]).map((each) => each.digest))
+      next = /<([^>]+)>/.exec(String(headers.link ?? ''))?.[1]
+      pages += 1
+    }
+    return { found, pages }
+  }
+  t.same(await list(''), { found: [...pushed].toSorted(), pages: 3 }, 'two mebibytes at a time')
+  const others = `INSERT INTO registry_manifests (repository_id, digest, media_type, size_bytes, subject, artifact_type, created_ms, touched_ms, content)
+    WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 12000)
+    SELECT m.repository_id, 'sha256:' || printf('%064d', i), m.media_type, 1, $subject, 'test/other', 1, 1, x'78'
+    FROM n, (SELECT * FROM registry_manifests WHERE digest = $subject) m`
+  api.database.run(others, { subject })
+  const { found, pages } = await list('?artifactType=test/large')
+  t.same(found, [...pushed].toSorted())
+  t.ok(pages >= 3 + 2, `${pages} pages`)
+})
+
 test('the API lists and removes', async (t) => {
   const { client, control, api } = await open(t)
   const name = `${PROJECT}/web/deep`

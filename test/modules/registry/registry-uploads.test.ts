@@ -4,7 +4,10 @@ import { connect } from 'node:net'
 import { once } from 'node:events'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { PassThrough, type Readable } from 'node:stream'
 import { test, type Test } from 'tap'
+import { createRegistryTree } from '../../../src/modules/registry/registry-tree.ts'
+import { createUploadSessions } from '../../../src/modules/registry/upload-sessions.ts'
 import {
   describe,
   digest,
@@ -13,6 +16,7 @@ import {
   TYPES,
   withQuery,
 } from '../../conformance/registry/registry-client.ts'
+import { movableSystem } from '../../support/identity-api.ts'
 import { openRegistryApi, PROJECT } from '../../support/registry-api.ts'
 
 const NAME = `${PROJECT}/uploads`
@@ -101,7 +105,7 @@ test('a push that the database refuses at the end may be finished later', async 
 })
 
 test('bytes that are pushed again as another type of manifest hold what that type refers to', async (t) => {
-  const { client } = await open(t)
+  const { api, client } = await open(t)
   const [config, layer] = ['{}', noise(100_000)]
   for (const blob of [config, layer]) await client.pushBlob(NAME, blob)
   const document = JSON.stringify({
@@ -121,4 +125,76 @@ test('bytes that are pushed again as another type of manifest hold what that typ
   t.equal(await push(TYPES.image), 201)
   const refused = await client.send('DELETE', `/v2/${NAME}/blobs/${digest(layer)}`)
   t.equal(refused.status, 409, 'the image needs its layer')
+  t.equal(await push(TYPES.index), 201)
+  const still = await client.send('DELETE', `/v2/${NAME}/blobs/${digest(layer)}`)
+  t.equal(still.status, 409, 'as which somebody may have pulled it')
+  const image = digest(document)
+  api.registry.images.pin(api.addDeployment(), { repository: NAME, digest: image })
+  t.equal(await push(TYPES.image), 409, 'what a release holds stays what it is')
+  api.database.run('DELETE FROM registry_pins')
+  const rules = [{ repositories: '*', immutable_tags: ['both'] }]
+  const path = `/v1/projects/${api.projectId}/registry-rules`
+  await api.call(api.session, 'PUT', path, { quota_bytes: null, rules })
+  const renamed = await client.putManifest(NAME, image, document, TYPES.image)
+  t.equal(renamed.status, 409, 'and what a rule keeps')
+})
+
+test('what was begun for a repository that is removed meanwhile ends nowhere, and in no other one', async (t) => {
+  const { api, client, begin } = await open(t)
+  const content = noise(100_000)
+  const { digest: image, manifest } = await client.pushImage(NAME, 'v1')
+  const bodies = { manifest: new PassThrough(), blob: new PassThrough(), file: new PassThrough() }
+  const location = await begin()
+  const put = (path: string, body: Readable, type = 'application/octet-stream') =>
+    client.send('PUT', path, { body, headers: { 'content-type': type, 'transfer-encoding': 'chunked' } })
+  const replies = [
+    put(`/v2/${NAME}/manifests/v2`, bodies.manifest, TYPES.image),
+    put(withQuery(await begin(), { digest: digest('small') }), bodies.blob),
+    put(withQuery(location, { digest: digest(content) }), bodies.file),
+  ]
+  bodies.manifest.write(' ')
+  bodies.blob.write('sm')
+  bodies.file.write(content.subarray(0, 70_000))
+  // Until all three are at their bodies.
+  await api.system.sleep(300)
+  const path = `/v1/registry/repositories/${NAME}`
+  t.equal((await api.call(api.session, 'DELETE', path)).status, 204)
+  const before = api.database.get<{ id: number }>('SELECT seq AS id FROM sqlite_sequence')?.id ?? 0
+  await client.pushImage(`${PROJECT}/victim`, 'v1')
+  t.match(api.database.get('SELECT id FROM registry_repositories'), { id: before + 1 })
+  bodies.manifest.end(manifest)
+  bodies.blob.end('all')
+  bodies.file.end(content.subarray(70_000))
+  const ends = await Promise.all(replies)
+  t.same(
+    ends.map(({ status, json }) => [status, (json['errors'] as { code: string }[])[0]?.code]),
+    Array.from({ length: 3 }, () => [404, 'NAME_UNKNOWN']),
+  )
+  for (const [reference, status] of Object.entries({ v1: 200, v2: 404, [image]: 404 }))
+    t.equal((await client.send('GET', `/v2/${PROJECT}/victim/manifests/${reference}`)).status, status)
+  for (const blob of ['small', content])
+    t.equal((await client.send('GET', `/v2/${PROJECT}/victim/blobs/${digest(blob)}`)).status, 404)
+})
+
+test('however many uploads others begin, some are left for the next project', async (t) => {
+  const system = movableSystem()
+  const tree = createRegistryTree('/nothing-is-written')
+  const unused = {} as never
+  const deps = { system, tree, hasher: unused, blocks: unused, requireRoom: unused, maxBytes: 1 }
+  const sessions = createUploadSessions(deps)
+  const beginAll = (project_id: string): number => {
+    for (let count = 0; ; count += 1) {
+      try {
+        sessions.begin({ id: 1, project_id }, undefined)
+      } catch {
+        return count
+      }
+    }
+  }
+  const counts = Array.from({ length: 20 }, (_, index) => beginAll(`project-${index}`))
+  t.equal(counts[0], 3334, 'a third for one alone')
+  t.ok(counts.every((count) => count > 0))
+  t.equal(beginAll('project-0'), 0)
+  system.advance(16 * 60_000)
+  t.ok(beginAll('project-0') > 100, 'those to which nothing came are given up')
 })

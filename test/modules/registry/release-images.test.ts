@@ -139,6 +139,28 @@ test("a grant is good for its repository, for what it says and for a while, and 
   t.equal((await puller.send('GET', `/v2/${NAME}/manifests/${wanted}`)).status, 401)
 })
 
+test('a deleted service takes along what Berth pushed for it; what others pushed, only from who might delete it', async (t) => {
+  const { api, client, images, status } = await open(t)
+  const service = { id: api.system.newId(), project_id: api.projectId, name: 'web' }
+  const { digest: wanted, manifest } = await client.pushImage(NAME, 'release-1')
+  await client.pushImage(`${NAME}/cache`, 'v1')
+  const release = api.addDeployment()
+  images.pin(release, { repository: NAME, digest: wanted, tag: 'release-1' })
+  const hide = (takesOthers: boolean) =>
+    images.hideRepositories(service, { isOwn: (id) => id === release, takesOthers })
+  const byHand = await client.pushImage(NAME, 'by-hand')
+  t.same(hide(false), [NAME, `${NAME}/cache`])
+  t.equal((await client.send('DELETE', `/v2/${NAME}/manifests/${byHand.digest}`)).status, 202)
+  const signature = await client.pushImage(NAME, '', { subject: describe(manifest, TYPES.image) })
+  t.same(hide(false), [NAME, `${NAME}/cache`], 'a signature is somebody’s, too')
+  await client.send('DELETE', `/v2/${NAME}/manifests/${signature.digest}`)
+  const rules = [{ repositories: '*', immutable_tags: ['*'] }]
+  const path = `/v1/projects/${api.projectId}/registry-rules`
+  t.equal((await api.call(api.session, 'PUT', path, { quota_bytes: null, rules })).status, 200)
+  t.same(hide(true), [`${NAME}/cache`], 'a rule keeps its tag; those that Berth gave go')
+  t.equal(await status('release-1'), 404)
+})
+
 test("a deleted service's repositories are out of sight at once, and gone once its releases are", async (t) => {
   const { api, client, images, status } = await open(t)
   const service = { id: api.system.newId(), project_id: api.projectId, name: 'web' }
@@ -146,9 +168,14 @@ test("a deleted service's repositories are out of sight at once, and gone once i
   for (const path of ['web/cache', 'web-two', 'website']) await client.pushImage(`${PROJECT}/${path}`, 'v1')
   const release = api.addDeployment()
   images.pin(release, { repository: NAME, digest: wanted })
-  images.hideRepositories(service, () => false)
+  const hide = (isOwn: (id: string) => boolean, takesOthers = true) =>
+    images.hideRepositories(service, { isOwn, takesOthers })
+  t.same(
+    hide(() => false),
+    [NAME],
+  )
   t.equal(await status('v1'), 200, "another service's release holds an image of it")
-  images.hideRepositories(service, (id) => id === release)
+  hide((id) => id === release)
   t.equal(await status('v1'), 404)
   const left = [`${PROJECT}/web-two`, `${PROJECT}/website`]
   t.same((await client.send('GET', '/v2/_catalog')).json['repositories'], left)

@@ -1,5 +1,5 @@
 import { test } from 'tap'
-import { parseRouteTable } from '../../../src/ingress/route-table.ts'
+import { packRouteTable, parseRouteTable } from '../../../src/ingress/route-table.ts'
 import { planRoutes, type RoutedService } from '../../../src/modules/replicas/route-plan.ts'
 import { row } from './replica-rows.ts'
 
@@ -7,7 +7,8 @@ const web: RoutedService = {
   service_id: 'service',
   label: 'shop/web',
   https_only: [],
-  rules: new Map(),
+  rules: undefined,
+  canonical: new Map(),
   hostnames: ['web.shop.localhost'],
   releases: [{ deployment_id: 'live', port: 8080 }],
   canary: null,
@@ -87,6 +88,20 @@ test('the routes of all host names come in one order, whatever the order of serv
   const sorted = ['a.shop.localhost', 'web.shop.localhost', 'z.shop.localhost']
   t.same(names([web, other]), sorted)
   t.same(names([other, web]), sorted)
+})
+
+test('host names of a service share its rules, which the table has once', async (t) => {
+  const rules = { redirects: [{ path: '/old', exact: false, to: `/${'t'.repeat(2000)}`, status: 308 }] }
+  const hostnames = Array.from({ length: 45 }, (_, index) => `s${index}.example.com`)
+  const shop = { ...web, hostnames, rules, canonical: new Map([['s0.example.com', 's1.example.com']]) }
+  const table = { version: 7, routes: planRoutes([shop, { ...web, service_id: 'bare' }], []) }
+  const packed = JSON.stringify(packRouteTable(table))
+  t.equal(packed.match(/t{2000}/g)?.length, 1)
+  const read = parseRouteTable(JSON.parse(packed))
+  t.same(read, table)
+  t.equal(read?.routes[0]?.rules, read?.routes[44]?.rules, 'it is one object again')
+  t.same(parseRouteTable(table), table, 'one of an earlier Berth has them in each route')
+  t.notOk(parseRouteTable({ ...JSON.parse(packed), rules: [] }), 'no route is read without its rules')
 })
 
 const holdOf = (fields: Partial<RoutedService>, rows: ReturnType<typeof row>[]): number | undefined =>

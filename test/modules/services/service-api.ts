@@ -133,10 +133,14 @@ export async function openServiceApi(t: Test) {
       cancelDeployments: (id) => void nudged.push(`cancel ${id}`),
       settleSource: (_actor, _projectId, source) => source,
       noteOnSource: () => undefined,
-      hideImages: ({ name }) => void nudged.push(`hide ${name}`),
+      hideImages: (_actor, { name }) => {
+        nudged.push(`hide ${name}`)
+        return []
+      },
       listVolumes: () => [],
       removeService,
       serviceChanged: (id) => void nudged.push(id),
+      routed: async () => {},
       urlOf: ({ name, project_id }) => {
         const [hostname = ''] = serviceHostnames(name, projectStore.find(project_id)?.name ?? '', undefined)
         return urlOfHostname(hostname, false, { http: 8080, https: 8443 })

@@ -1,5 +1,5 @@
 import { test } from 'tap'
-import { routeRules } from '../../../src/modules/services/ingress-rules.ts'
+import { canonicalHosts, routeRules } from '../../../src/modules/services/ingress-rules.ts'
 import { DEFAULT_INGRESS, type IngressSettings } from '../../../src/modules/services/ingress-schema.ts'
 import { openServiceApi } from './service-api.ts'
 
@@ -62,6 +62,16 @@ const WRONG: [ingress: object, field: RegExp][] = [
   [{ max_body_bytes: -1 }, /max_body_bytes/],
   [{ maintenance: { retry_after_seconds: 0 } }, /retry_after_seconds/],
   [{ canonical: 'other' }, /canonical/],
+  // Each within its bounds, and too much together.
+  [
+    {
+      redirects: Array.from({ length: 40 }, (_, index) => ({
+        path: `/${index}`,
+        to: `/${'t'.repeat(2000)}`,
+      })),
+    },
+    /^ingress$/,
+  ],
 ]
 
 test('what is wrong is named by its field', async (t) => {
@@ -80,19 +90,15 @@ test('what is wrong is named by its field', async (t) => {
 })
 
 test('the data plane is told only what is set, and a canonical name only where both are there', async (t) => {
-  const of = (settings: Partial<IngressSettings>, hostname: string, ...hostnames: string[]) =>
-    routeRules(
-      { ...DEFAULT_INGRESS, ...settings },
-      hostname,
-      [hostname, ...hostnames],
-      (name) => `${name}.shop.localhost`,
-    )
-  t.equal(of({}, 'example.com'), undefined)
-  t.same(of({ canonical: 'www' }, 'example.com', 'www.example.com'), { canonical_host: 'www.example.com' })
-  t.equal(of({ canonical: 'www' }, 'www.example.com', 'example.com'), undefined)
-  t.same(of({ canonical: 'apex' }, 'www.example.com', 'example.com'), { canonical_host: 'example.com' })
-  t.equal(of({ canonical: 'www' }, 'example.com'), undefined, 'never to where nobody answers')
-  t.same(of({ paths: [{ prefix: '/api', service: 'api', strip: true }] }, 'example.com'), {
+  const of = (settings: Partial<IngressSettings>) =>
+    routeRules({ ...DEFAULT_INGRESS, ...settings }, (name) => `${name}.shop.localhost`)
+  t.equal(of({}), undefined)
+  const both = ['example.com', 'www.example.com', 'other.example.com']
+  t.same([...canonicalHosts('www', both)], [['example.com', 'www.example.com']])
+  t.same([...canonicalHosts('apex', both)], [['www.example.com', 'example.com']])
+  t.same([...canonicalHosts(null, both)], [])
+  t.same([...canonicalHosts('www', ['example.com'])], [], 'never to where nobody answers')
+  t.same(of({ paths: [{ prefix: '/api', service: 'api', strip: true }] }), {
     paths: [{ prefix: '/api', strip: true, hostname: 'api.shop.localhost' }],
   })
 })
