@@ -39,12 +39,20 @@ const STREAM_WINDOW_BYTES = 256 * 1024
 const LAST_STREAM_ID = 2 ** 31 - 1
 
 /** Speaks HTTP/2 on encrypted connections that agreed on it. */
-export function createHttp2Front(context: WorkerContext, peerOf: (socket: TLSSocket) => Peer): Http2Front {
+export function createHttp2Front(
+  context: WorkerContext,
+  peerOf: (socket: TLSSocket) => Peer | undefined,
+): Http2Front {
   const sessions = new Set<Http2Session>()
   let draining = false
   return {
     accept: (socket) => {
-      const session = new Http2Session(context, socket, peerOf(socket), () => sessions.delete(session))
+      const peer = peerOf(socket)
+      if (peer === undefined) {
+        socket.destroy()
+        return
+      }
+      const session = new Http2Session(context, socket, peer, () => sessions.delete(session))
       sessions.add(session)
       context.counters.connections += 1
       // Its handshake was under way when the end was announced to the others.
@@ -71,6 +79,8 @@ export function createHttp2Front(context: WorkerContext, peerOf: (socket: TLSSoc
 class Http2Session {
   private readonly context: WorkerContext
   private readonly session: ServerHttp2Session
+  /** Ends with the connection, which a session that was closed leaves to the client. */
+  private readonly socket: TLSSocket
   private readonly peer: Peer
   private readonly names: ConnectionNames
   private readonly streams = new Set<Http2Client>()
@@ -82,9 +92,10 @@ class Http2Session {
     this.peer = peer
     this.names = new ConnectionNames(socket)
     this.idleSince = context.clock.now
+    this.socket = socket
     this.session = performServerHandshake(socket, sessionOptions(context.limits))
     this.session.on('error', ignore)
-    this.session.on('close', closed)
+    socket.on('close', closed)
     this.session.on('stream', (stream, headers, _flags, raw) => this.take(stream, headers, raw))
     this.session.setLocalWindowSize(SESSION_WINDOW_BYTES)
   }
@@ -113,6 +124,7 @@ class Http2Session {
   tick(now: number): void {
     const { limits } = this.context
     for (const stream of this.streams) stream.tick(now)
+    for (const stream of this.streams) if (stream.lingers(now)) return this.destroy()
     if (this.streams.size > 0) return
     const patience = this.used ? limits.client_keep_alive_ms : limits.request_head_ms
     if (now - this.idleSince < patience) return
@@ -129,8 +141,10 @@ class Http2Session {
     if (!this.session.closed) this.session.close()
   }
 
+  /** A session alone would wait until the client has taken everything, and then for the client's end. */
   destroy(): void {
     this.session.destroy()
+    this.socket.destroy()
   }
 }
 
@@ -198,6 +212,11 @@ class Http2Client implements RequestClient {
 
   tick(now: number): void {
     if (now >= this.leaveBy) this.stream.close(constants.NGHTTP2_CANCEL)
+  }
+
+  /** Its client takes not even the reset. */
+  lingers(now: number): boolean {
+    return now >= this.leaveBy + this.context.limits.client_stall_ms
   }
 }
 

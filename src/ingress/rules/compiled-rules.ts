@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { isIP } from 'node:net'
 import { createAddressList } from '../../lib/address-list.ts'
 import type { PathRule, RedirectRule, RouteRules } from './route-rules.ts'
 
@@ -37,7 +38,9 @@ export function compileRules(rules: RouteRules): CompiledRules {
     ...rest,
     mayPass:
       allowed || denied
-        ? (address) => denied?.(address) !== true && (allowed === undefined || allowed(address))
+        ? (address) =>
+            // What is no address, as a proxy in front may name it, stands on no list.
+            isIP(address) !== 0 && denied?.(address) !== true && (allowed === undefined || allowed(address))
         : undefined,
     redirects: rules.redirects ?? [],
     paths: (rules.paths ?? []).toSorted((one, other) => other.prefix.length - one.prefix.length),
