@@ -48,6 +48,10 @@ export class Http1Connection implements RequestClient, BodyConnection, ReadTarge
   private owned = false
   private taking = false
   private hasServed = false
+  /** Our side has been closed. */
+  private ending = false
+  /** How much is still read behind what was no request; -1: nothing was. */
+  private unreadRoom = -1
   /** When the next request must have begun, its header section have come, or a body that nobody wants be over. */
   private deadline: number
   private readonly stall = new StallWatch()
@@ -93,14 +97,23 @@ export class Http1Connection implements RequestClient, BodyConnection, ReadTarge
   /** The answer is in the client's hands; the next request may come. */
   answered(): void {
     this.hasServed = true
-    if (this.body === null && !this.upgraded)
+    if (this.body === null && !this.upgraded && this.unreadRoom === -1)
       this.deadline = this.context.clock.now + this.context.limits.client_keep_alive_ms
     this.advance()
   }
 
-  /** The last answer has been written. */
+  /** The last answer has been written. A body that is still on its way is read to its end first, within bounds. */
   closeSoon(): void {
-    this.socket.destroySoon()
+    this.ending = true
+    this.socket.end()
+    if (!this.taking) this.endWhenRead()
+  }
+
+  /** Nothing that still comes is looked at: what it is can no longer be known. */
+  ignoreRest(): void {
+    const { limits, clock } = this.context
+    this.unreadRoom = limits.discarded_body_bytes
+    this.deadline = clock.now + limits.request_body_idle_ms
   }
 
   destroy(): void {
@@ -205,6 +218,16 @@ export class Http1Connection implements RequestClient, BodyConnection, ReadTarge
       at = this.step(bytes, at, to)
     }
     this.taking = false
+    if (this.ending) this.endWhenRead()
+  }
+
+  /**
+   * Closes the connection unless the client is still sending: its next bytes would be answered with a reset, which destroys the answer on its
+   * way (RFC 9112, section 9.6). Such a client is cut off by the end of its body, the bound on what is discarded, or its deadline.
+   */
+  private endWhenRead(): void {
+    if (this.body !== null) this.body.discard()
+    else if (this.unreadRoom === -1) this.socket.destroySoon()
   }
 
   private mustWait(): boolean {
@@ -216,8 +239,9 @@ export class Http1Connection implements RequestClient, BodyConnection, ReadTarge
   /** Works on bytes from `at` to `to`; gives the index behind those that are done with. */
   private step(bytes: Buffer, at: number, to: number): number {
     if (this.tunnel !== null) {
-      this.buffer.bulk = false
-      this.tunnel.fromClient(this.keep(bytes, at, to))
+      const piece = this.keep(bytes, at, to)
+      this.buffer.expectMoreBehind(bytes, to)
+      this.tunnel.fromClient(piece)
       return to
     }
     if (this.body !== null) {
@@ -226,8 +250,16 @@ export class Http1Connection implements RequestClient, BodyConnection, ReadTarge
       return next === -1 ? to : next
     }
     // Behind the last request: nobody is to be given it.
-    if (this.closing) return to
+    if (this.closing) {
+      if (this.unreadRoom !== -1) this.ignore(to - at)
+      return to
+    }
     return this.readHead(bytes, at, to)
+  }
+
+  private ignore(bytes: number): void {
+    this.unreadRoom -= bytes
+    if (this.unreadRoom < 0) this.socket.destroy()
   }
 
   private readHead(bytes: Buffer, at: number, to: number): number {
@@ -250,7 +282,8 @@ export class Http1Connection implements RequestClient, BodyConnection, ReadTarge
   /** What was read is no request, and what follows it may be anything. */
   private refuse(status: number): void {
     this.closing = true
-    this.deadline = Number.POSITIVE_INFINITY
+    this.head.clear()
+    this.ignoreRest()
     countAnswer(this.context, status)
     this.socket.write(rawErrorPage(status, this.context.newRequestId()))
     this.closeSoon()
@@ -258,7 +291,7 @@ export class Http1Connection implements RequestClient, BodyConnection, ReadTarge
 
   private expire(): void {
     this.deadline = Number.POSITIVE_INFINITY
-    if (this.body !== null) this.socket.destroy()
+    if (this.body !== null || this.unreadRoom !== -1) this.socket.destroy()
     else if (!this.head.empty) this.refuse(408)
     else {
       this.closing = true
@@ -278,7 +311,7 @@ export class Http1Connection implements RequestClient, BodyConnection, ReadTarge
   private ended(): void {
     if (this.tunnel !== null) this.tunnel.clientEnded()
     else if (this.current !== null) this.socket.destroy()
-    else this.closeSoon()
+    else this.socket.destroySoon()
   }
 
   /** The connection is gone, and whoever waited for an answer with it. */

@@ -83,6 +83,7 @@ function take(context: WorkerContext, client: Http1Connection, request: RawReque
 /** The request may be framed in a way that hides another one behind it: nothing more is read from this connection. */
 function refuse(context: WorkerContext, client: Http1Connection, request: RawRequest, status: number): void {
   countAnswer(context, status)
+  client.ignoreRest()
   const answer = new Http1Answer(context, client, request, false)
   answer.local(errorAnswer(status, context.newRequestId(), answer.accepts()))
   client.answered()
