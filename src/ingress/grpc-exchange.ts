@@ -186,9 +186,12 @@ export class GrpcExchange implements ServedRequest, HeldRequest {
     raw: readonly string[],
   ): void {
     if (this.done) return
+    const status = headers[':status'] ?? 0
+    // See parseResponseHead.
+    if (status < 200 || status > 599) return this.fail(502, 'status_line')
     const hasBody = (flags & constants.NGHTTP2_FLAG_END_STREAM) === 0
     const head: ResponseHead = {
-      status: headers[':status'] ?? 502,
+      status,
       reason: '',
       headers: withoutPseudo(raw),
       contentLength: -1,

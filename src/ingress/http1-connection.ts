@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
 import { adoptSocket, type ReadTarget } from '../lib/adopt-socket.ts'
 import { Backlog } from './backlog.ts'
+import { ConnectionEnd } from './connection-end.ts'
 import { countAnswer, type RequestClient, type ServedRequest } from './answer.ts'
 import { rawErrorPage } from './error-page.ts'
 import { HeadReader } from './head-reader.ts'
@@ -48,10 +49,7 @@ export class Http1Connection implements RequestClient, BodyConnection, ReadTarge
   private owned = false
   private taking = false
   private hasServed = false
-  /** Our side has been closed. */
-  private ending = false
-  /** How much is still read behind what was no request; -1: nothing was. */
-  private unreadRoom = -1
+  private readonly end = new ConnectionEnd()
   /** When the next request must have begun, its header section have come, or a body that nobody wants be over. */
   private deadline: number
   private readonly stall = new StallWatch()
@@ -97,14 +95,14 @@ export class Http1Connection implements RequestClient, BodyConnection, ReadTarge
   /** The answer is in the client's hands; the next request may come. */
   answered(): void {
     this.hasServed = true
-    if (this.body === null && !this.upgraded && this.unreadRoom === -1)
+    if (this.body === null && !this.upgraded && !this.end.ignores)
       this.deadline = this.context.clock.now + this.context.limits.client_keep_alive_ms
     this.advance()
   }
 
   /** The last answer has been written. A body that is still on its way is read to its end first, within bounds. */
   closeSoon(): void {
-    this.ending = true
+    this.end.begun = true
     this.socket.end()
     if (!this.taking) this.endWhenRead()
   }
@@ -112,7 +110,7 @@ export class Http1Connection implements RequestClient, BodyConnection, ReadTarge
   /** Nothing that still comes is looked at: what it is can no longer be known. */
   ignoreRest(): void {
     const { limits, clock } = this.context
-    this.unreadRoom = limits.discarded_body_bytes
+    this.end.ignore(limits.discarded_body_bytes)
     this.deadline = clock.now + limits.request_body_idle_ms
   }
 
@@ -218,16 +216,13 @@ export class Http1Connection implements RequestClient, BodyConnection, ReadTarge
       at = this.step(bytes, at, to)
     }
     this.taking = false
-    if (this.ending) this.endWhenRead()
+    if (this.end.begun) this.endWhenRead()
   }
 
-  /**
-   * Closes the connection unless the client is still sending: its next bytes would be answered with a reset, which destroys the answer on its
-   * way (RFC 9112, section 9.6). Such a client is cut off by the end of its body, the bound on what is discarded, or its deadline.
-   */
+  /** A client that is still sending is cut off by the end of its body, the bound on what is discarded, or its deadline. */
   private endWhenRead(): void {
     if (this.body !== null) this.body.discard()
-    else if (this.unreadRoom === -1) this.socket.destroySoon()
+    else if (!this.end.ignores) this.socket.destroySoon()
   }
 
   private mustWait(): boolean {
@@ -251,15 +246,10 @@ export class Http1Connection implements RequestClient, BodyConnection, ReadTarge
     }
     // Behind the last request: nobody is to be given it.
     if (this.closing) {
-      if (this.unreadRoom !== -1) this.ignore(to - at)
+      if (this.end.passes(to - at)) this.socket.destroy()
       return to
     }
     return this.readHead(bytes, at, to)
-  }
-
-  private ignore(bytes: number): void {
-    this.unreadRoom -= bytes
-    if (this.unreadRoom < 0) this.socket.destroy()
   }
 
   private readHead(bytes: Buffer, at: number, to: number): number {
@@ -291,7 +281,7 @@ export class Http1Connection implements RequestClient, BodyConnection, ReadTarge
 
   private expire(): void {
     this.deadline = Number.POSITIVE_INFINITY
-    if (this.body !== null || this.unreadRoom !== -1) this.socket.destroy()
+    if (this.body !== null || this.end.ignores) this.socket.destroy()
     else if (!this.head.empty) this.refuse(408)
     else {
       this.closing = true

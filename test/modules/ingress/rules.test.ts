@@ -289,6 +289,27 @@ test('a client keeps its replica by a cookie that tells nothing, until that repl
   t.ok(moved.headers['set-cookie'], 'and keeps the next one')
 })
 
+test('a client keeps a replica of each service that paths lead to', async (t) => {
+  const start = (name: string) => startReplica(t, (_, response) => response.end(name))
+  const { ask, all } = await openRules(t, {})
+  const paths = [{ prefix: '/api', hostname: 'api.demo.localhost', strip: false }]
+  all.publish(
+    { ...route(HOST, await start('one'), await start('two')), rules: { sticky: true, paths } },
+    route('api.demo.localhost', await start('three'), await start('four')),
+  )
+  const cookies = new Set<string>()
+  const seen = new Map<string, Set<string>>()
+  for (let count = 0; count < 12; count += 1) {
+    const path = count % 2 === 0 ? '/' : '/api'
+    const answer = await ask(path, cookies.size > 0 ? { cookie: [...cookies].join('; ') } : {})
+    for (const cookie of answer.headers['set-cookie'] ?? []) cookies.add(cookie.split(';')[0] ?? '')
+    seen.set(path, (seen.get(path) ?? new Set()).add(answer.text))
+  }
+  t.equal(cookies.size, 2)
+  t.match([...cookies].toSorted(), [/^__berth_replica=/, /^__berth_replica_[0-9a-f]{8}=/])
+  t.same([seen.get('/')?.size, seen.get('/api')?.size], [1, 1])
+})
+
 test('what a rule answered stands in the access log', async (t) => {
   const { ask, all } = await openRules(t, { deny: ['127.0.0.1'] })
   await ask('/secret?x')
