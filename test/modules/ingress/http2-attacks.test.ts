@@ -318,9 +318,9 @@ test('a client that takes nothing off its connection, or never closes it, is cut
   noTaker.send(
     frame(settings, 0, 0, Buffer.from([0, 4, 0x7f, 0xff, 0xff, 0xff])),
     frame(windowUpdate, 0, 0, Buffer.from([0x7f, 0xf0, 0, 0])),
-    ...Array.from({ length: 120 }, (_, index) => frame(headers, WHOLE, 2 * index + 1, request())),
+    ...Array.from({ length: 80 }, (_, index) => frame(headers, WHOLE, 2 * index + 1, request())),
   )
-  await eventually(() => proxy.context.counters.requests === 121)
+  await eventually(() => proxy.context.counters.requests === 81)
   await eventually(() => proxy.proxy.openConnections() === 0)
   t.equal(proxy.context.counters.exceptions, 0)
 })
