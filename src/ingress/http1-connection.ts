@@ -1,22 +1,21 @@
 import type { Socket } from 'node:net'
 import { adoptSocket, type ReadTarget } from '../lib/adopt-socket.ts'
-import { Backlog } from './backlog.ts'
+import { ClientInput, type InputWorker } from './client-input.ts'
 import { ConnectionEnd } from './connection-end.ts'
 import { countAnswer, type RequestClient, type ServedRequest } from './answer.ts'
 import { rawErrorPage } from './error-page.ts'
 import { HeadReader } from './head-reader.ts'
 import type { BodyConnection, Http1Body } from './http1-body.ts'
 import type { Peer } from './peer.ts'
-import { ConnectionBuffer, type KeptPiece } from './read-buffers.ts'
+import type { KeptPiece } from './read-buffers.ts'
 import type { RawRequest } from './request-parser.ts'
 import { ownSocket, type SocketEvent, type SocketOwner } from './socket-owner.ts'
 import { StallWatch } from './stall-watch.ts'
 import type { TunnelEnd } from './upgrade.ts'
 import type { WorkerContext } from './worker-context.ts'
 
-/** At this size, a body or a read gets buffers that can be passed on without a copy. */
+/** At this size, a body gets buffers that can be passed on without a copy. */
 const BULK_BYTES = 64 * 1024
-const LARGE_READ_BYTES = 16 * 1024
 
 /** Takes a request in; gives its body if it has one. */
 export type TakeRequest = (connection: Http1Connection, request: RawRequest) => Http1Body | null
@@ -25,7 +24,7 @@ export type TakeRequest = (connection: Http1Connection, request: RawRequest) => 
  * One client's connection, with HTTP/1 on it. Requests that a client sends without waiting for answers are served one after the other, so
  * that their effects keep their order (RFC 9112, section 9.3.2); those behind are not even looked at before.
  */
-export class Http1Connection implements RequestClient, BodyConnection, ReadTarget, SocketOwner {
+export class Http1Connection implements RequestClient, BodyConnection, InputWorker, ReadTarget, SocketOwner {
   readonly socket: Socket
   readonly peer: Peer
   /** By the worker's clock. */
@@ -39,15 +38,11 @@ export class Http1Connection implements RequestClient, BodyConnection, ReadTarge
   private readonly context: WorkerContext
   private readonly takeRequest: TakeRequest
   private readonly closed: (connection: Http1Connection) => void
-  private readonly buffer: ConnectionBuffer
   private readonly head: HeadReader
   private current: ServedRequest | null = null
   private body: Http1Body | null = null
   private tunnel: TunnelEnd | null = null
-  private readonly backlog = new Backlog()
-  /** The bytes that are being worked on are nobody else's. */
-  private owned = false
-  private taking = false
+  private readonly input: ClientInput
   private hasServed = false
   private readonly end = new ConnectionEnd()
   /** When the next request must have begun, its header section have come, or a body that nobody wants be over. */
@@ -65,7 +60,7 @@ export class Http1Connection implements RequestClient, BodyConnection, ReadTarge
     this.peer = peer
     this.openedAt = context.clock.now
     this.takeRequest = takeRequest
-    this.buffer = new ConnectionBuffer(context.readBuffers)
+    this.input = new ClientInput(this, context.readBuffers)
     this.head = new HeadReader(context.limits)
     this.deadline = context.clock.now + context.limits.request_head_ms
     this.closed = closed
@@ -104,7 +99,7 @@ export class Http1Connection implements RequestClient, BodyConnection, ReadTarge
   closeSoon(): void {
     this.end.begun = true
     this.socket.end()
-    if (!this.taking) this.endWhenRead()
+    if (!this.input.taking) this.endWhenRead()
   }
 
   /** Nothing that still comes is looked at: what it is can no longer be known. */
@@ -134,15 +129,11 @@ export class Http1Connection implements RequestClient, BodyConnection, ReadTarge
   }
 
   keep(buffer: Buffer, start: number, end: number): KeptPiece {
-    if (end - start >= LARGE_READ_BYTES) this.buffer.bulk = true
-    return this.owned
-      ? { bytes: buffer.subarray(start, end), release: undefined }
-      : this.buffer.keep(buffer, start, end)
+    return this.input.keep(buffer, start, end)
   }
 
   hold(held: boolean): void {
-    this.backlog.held = held
-    this.backlog.settle(this.socket)
+    this.input.hold(held)
   }
 
   bodyDiscarded(): void {
@@ -151,22 +142,18 @@ export class Http1Connection implements RequestClient, BodyConnection, ReadTarge
 
   bodyOver(): void {
     this.body = null
-    this.buffer.bulk = false
-    this.backlog.held = false
+    this.input.bodyOver()
     if (this.current !== null) this.deadline = Number.POSITIVE_INFINITY
     else this.deadline = this.context.clock.now + this.context.limits.client_keep_alive_ms
   }
 
   /** Works on what has been read before, if it can be worked on now. */
   advance(): void {
-    if (this.taking) return
-    const before = this.mustWait() ? null : this.backlog.take()
-    if (before !== null) this.take(before, 0, before.length, true)
-    this.backlog.settle(this.socket)
+    this.input.advance()
   }
 
   next(): Buffer {
-    return this.buffer.next()
+    return this.input.buffer.next()
   }
 
   read(bytes: number, place: Buffer): void {
@@ -196,26 +183,14 @@ export class Http1Connection implements RequestClient, BodyConnection, ReadTarge
 
   private received(bytes: Buffer, length: number, owned: boolean): void {
     try {
-      if (this.backlog.empty) this.take(bytes, 0, length, owned)
-      else this.backlog.add(bytes, 0, length)
-      this.backlog.settle(this.socket)
+      this.input.received(bytes, length, owned)
     } catch (error) {
       this.fault(error)
     }
   }
 
-  private take(bytes: Buffer, from: number, to: number, owned: boolean): void {
-    let at = from
-    this.taking = true
-    this.owned = owned
-    while (at < to && !this.socket.destroyed) {
-      if (this.mustWait()) {
-        this.backlog.add(bytes, at, to)
-        break
-      }
-      at = this.step(bytes, at, to)
-    }
-    this.taking = false
+  /** What came has been worked on, or waits. */
+  rested(): void {
     if (this.end.begun) this.endWhenRead()
   }
 
@@ -225,17 +200,16 @@ export class Http1Connection implements RequestClient, BodyConnection, ReadTarge
     else if (!this.end.ignores) this.socket.destroySoon()
   }
 
-  private mustWait(): boolean {
+  mustWait(): boolean {
     if (this.tunnel !== null) return false
     if (this.body !== null) return this.body.waits
     return this.current !== null || (this.socket.writableNeedDrain && !this.closing)
   }
 
-  /** Works on bytes from `at` to `to`; gives the index behind those that are done with. */
-  private step(bytes: Buffer, at: number, to: number): number {
+  step(bytes: Buffer, at: number, to: number): number {
     if (this.tunnel !== null) {
       const piece = this.keep(bytes, at, to)
-      this.buffer.expectMoreBehind(bytes, to)
+      this.input.buffer.expectMoreBehind(bytes, to)
       this.tunnel.fromClient(piece)
       return to
     }
@@ -262,7 +236,7 @@ export class Http1Connection implements RequestClient, BodyConnection, ReadTarge
       head.clear()
       context.counters.requests += 1
       this.body = this.takeRequest(this, request)
-      if (this.body !== null && this.body.remaining >= BULK_BYTES) this.buffer.bulk = true
+      if (this.body !== null && this.body.remaining >= BULK_BYTES) this.input.buffer.bulk = true
     } else if (begins && this.hasServed) {
       this.deadline = context.clock.now + context.limits.request_head_ms
     }
@@ -309,7 +283,7 @@ export class Http1Connection implements RequestClient, BodyConnection, ReadTarge
     const { current, tunnel } = this
     this.closed(this)
     this.current = null
-    this.backlog.take()
+    this.input.drop()
     current?.abandon()
     tunnel?.clientGone()
   }
