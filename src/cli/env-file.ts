@@ -1,18 +1,73 @@
-import { parseEnv } from 'node:util'
 import { CliError, UsageError } from './cli-error.ts'
 
 const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/
 
-/** Reads a .env file as Node.js does (`util.parseEnv`). Throws a UsageError that names what is wrong, never a value. */
-export function readEnvFile(text: string, where: string): Record<string, string> {
-  // A line that is neither assignment nor remark would be passed over in silence.
-  const env = parseEnv(text)
-  const names = Object.keys(env)
-  const wrong = names.find((name) => !NAME.test(name))
-  if (wrong !== undefined)
-    throw new UsageError(`${where}: a name has other characters than A-Z, a-z, 0-9 and _`)
-  if (names.length === 0 && text.trim() !== '') throw new UsageError(`${where} holds no variable`)
-  return env as Record<string, string>
+/**
+ * Reads a .env file: `NAME=VALUE`, perhaps with `export` before it. A value in single or double quotes or backticks may go over several
+ * lines, `\n` in double quotes is a line end; without quotes a `#` begins a remark. That is how Node.js and the dotenv packages read it, but
+ * they pass over what they do not understand. Throws a UsageError with the numbers of those lines; never with a value.
+ */
+export function readEnvFile(file: string, where: string): Record<string, string> {
+  const text = file.replace(/^\uFEFF/, '').replaceAll('\r', '')
+  const { values, strange } = readLines(text.split('\n'))
+  if (strange.length > 0) {
+    const lines = `${strange.length === 1 ? 'line' : 'lines'} ${strange.slice(0, 10).join(', ')}`
+    throw new UsageError(
+      `${where}: ${lines}${strange.length > 10 ? ' and more' : ''}: neither NAME=VALUE nor a # remark; a name has letters, digits and underscores`,
+    )
+  }
+  if (values.size === 0 && text.trim() !== '') throw new UsageError(`${where} holds no variable`)
+  return Object.fromEntries(values)
+}
+
+const ASSIGNMENT = /^[ \t]*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)[ \t]*=[ \t]*(.*)$/
+const REMARK = /^[ \t]*(?:#.*)?$/
+
+function readLines(lines: readonly string[]): { values: Map<string, string>; strange: number[] } {
+  const values = new Map<string, string>()
+  const strange: number[] = []
+  for (let at = 0; at < lines.length; at += 1) {
+    const line = lines[at] ?? ''
+    const [, name, begin = ''] = ASSIGNMENT.exec(line) ?? []
+    if (name === undefined) {
+      if (!REMARK.test(line)) strange.push(at + 1)
+      continue
+    }
+    const quoted = readQuoted(begin, lines, at)
+    values.set(name, quoted?.value ?? (isQuote(begin[0]) ? begin.trim() : withoutRemark(begin)))
+    at = quoted?.end ?? at
+    if (quoted && !REMARK.test(quoted.rest)) strange.push(at + 1)
+  }
+  return { values, strange }
+}
+
+function isQuote(character: string | undefined): character is string {
+  return character !== undefined && '"\'`'.includes(character)
+}
+
+function withoutRemark(text: string): string {
+  return (text.split('#', 1)[0] ?? '').trim()
+}
+
+/**
+ * What stands in the quotes that `begin`, the value on the line `at`, begins with, the line on which they end, and what follows there;
+ * undefined when there is no quote or it is never closed, which makes it a character like others.
+ */
+function readQuoted(
+  begin: string,
+  lines: readonly string[],
+  at: number,
+): { value: string; end: number; rest: string } | undefined {
+  const quote = begin[0]
+  if (!isQuote(quote)) return undefined
+  const first = begin.slice(1)
+  const end = first.includes(quote) ? at : lines.findIndex((line, n) => n > at && line.includes(quote))
+  if (end === -1) return undefined
+  const last = end === at ? first : (lines[end] ?? '')
+  const close = last.indexOf(quote)
+  const before = end === at ? [] : [first, ...lines.slice(at + 1, end)]
+  const value = [...before, last.slice(0, close)].join('\n')
+  return { value: quote === '"' ? value.replaceAll('\\n', '\n') : value, end, rest: last.slice(close + 1) }
 }
 
 /** Writes variables so that `readEnvFile`, and most programs that read .env files, get the same values. Throws a CliError for what has no such form. */

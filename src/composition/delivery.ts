@@ -214,9 +214,9 @@ export async function composeDelivery(
   })
   const volumeOperations = volumes.operationsFor({
     requireRoom: uploadFiles.requireRoom,
-    serviceChanged: () => {
-      traffic.routes.worker.nudge()
+    replicasRetired: async () => {
       reconciler.worker.nudge()
+      await traffic.routes.publish().catch(reporter(base, 'routes'))
     },
   })
   return {

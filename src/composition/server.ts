@@ -34,7 +34,7 @@ import { hookRoutes } from '../modules/webhooks/hook-routes.ts'
 import { webhookRoutes } from '../modules/webhooks/webhook-routes.ts'
 import { volumeRoutes } from '../modules/volumes/volume-routes.ts'
 import { VERSION } from '../lib/version.ts'
-import type { Base } from './base.ts'
+import { type Base, reporter } from './base.ts'
 import type { Access } from './access.ts'
 import type { Traffic } from './traffic.ts'
 import type { Delivery } from './delivery.ts'
@@ -119,6 +119,7 @@ export function composeServer(
       await traffic.routes.publish()
       workers.removal.nudge()
     },
+    routed: () => traffic.routes.publish().catch(reporter(base, 'routes')),
     serviceChanged: () => {
       certificates.changed()
       traffic.routes.worker.nudge()

@@ -28,7 +28,10 @@ export function composeVolumes(base: Base, { audit }: Access, runtime: Runtime) 
     mounts,
     worker,
     removeOfService: (serviceId: string) => removeVolumesOfService({ runtime, holds, mounts }, serviceId),
-    operationsFor: (around: { requireRoom: (bytes: number) => Promise<void>; serviceChanged: () => void }) =>
+    operationsFor: (around: {
+      requireRoom: (bytes: number) => Promise<void>
+      replicasRetired: () => Promise<void>
+    }) =>
       createVolumeOperations({
         ...around,
         database: state.database,
@@ -42,6 +45,7 @@ export function composeVolumes(base: Base, { audit }: Access, runtime: Runtime) 
         recordAudit: audit.record,
         findService: stores.services.find,
         listReleases: ({ id }) => stores.deployments.listInUse(id),
+        retireReplicas: (deploymentId) => stores.replicas.markDraining(deploymentId, system.nowIso()),
         removalsChanged: worker.nudge,
       }),
   }

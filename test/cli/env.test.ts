@@ -77,7 +77,36 @@ test('a .env file holds every value that it can hold, and refuses the others by 
   }
   t.same(readEnvFile(writeEnvFile(env), 'here'), env)
   t.throws(() => writeEnvFile({ MIXED: '\'`"' }), { message: /value of MIXED/ })
-  t.throws(() => readEnvFile('not a variable', '.env'), { message: '.env holds no variable' })
+  t.throws(() => readEnvFile('# nothing\n', '.env'), { message: '.env holds no variable' })
+})
+
+test('a .env file is read as others read it, and refused by lines where they pass over something', async (t) => {
+  const good = [
+    '\uFEFF# remark with = and "',
+    'export A=1 # remark',
+    '',
+    '  EMPTY= ',
+    'B="two\nC lines" # not C',
+    "SINGLE='a\\nb'",
+    'DOUBLE="a\\nb"',
+    'OPEN="a',
+  ].join('\r\n')
+  const { A, EMPTY, B, SINGLE, DOUBLE, OPEN, ...others } = readEnvFile(good, '.env')
+  t.same([A, EMPTY, B, SINGLE, DOUBLE, OPEN], ['1', '', 'two\nC lines', 'a\\nb', 'a\nb', '"a'])
+  t.same(others, {})
+  const bad = ['A=1', 'DB: canary', 'C canary', 'D="a', 'b" canary', '1E=x', 'export', 'F=1']
+  t.throws(() => readEnvFile(bad.join('\n'), '.env'), {
+    message: /^\.env: lines 2, 3, 5, 6, 7: (?!.*canary)/,
+  })
+  const { app, person, token, write } = await openCliDaemon(t)
+  const service = { name: 'web', source: { type: 'upload' }, env: { KEPT: 'x' } }
+  const made = await app.must(token, 'POST', '/v1/services', service)
+  await write('.env', 'A=1\nKEPT: x\n')
+  t.match(await person.berth(['env', 'import', '.env', '-s', 'web', '--replace']), {
+    status: 2,
+    stderr: /\.env: line 2: /,
+  })
+  t.same((await app.must(token, 'GET', `/v1/services/${String(made.body['id'])}/env`)).body, { KEPT: 'x' })
 })
 
 test('a service is scaled, stopped and started', async (t) => {

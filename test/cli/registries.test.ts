@@ -1,4 +1,5 @@
 import { test } from 'tap'
+import { PASSWORD } from '../support/app.ts'
 import { openCliDaemon } from '../support/cli-daemon.ts'
 
 test('an external registry is added with a secret from stdin, a file or a question, renewed and removed', async (t) => {
@@ -53,4 +54,31 @@ test('what cannot be meant is refused before a secret is read', async (t) => {
   ]
   for (const [words, stderr] of refused)
     t.match(await person.berth(['registries', 'add', 'r', 'r.example.com', ...words]), { status: 2, stderr })
+})
+
+test('an operator whose login is an API token revokes another, and a failed registry login leaves none behind', async (t) => {
+  const { app, person, token } = await openCliDaemon(t)
+  const [project] = (await app.must(token, 'GET', '/v1/projects')).list
+  const { body } = await app.must(token, 'POST', '/v1/users', { username: 'olive', password: PASSWORD })
+  const member = { user_id: body['id'], role: 'operator' }
+  await app.must(token, 'POST', `/v1/projects/${String(project?.['id'])}/members`, member)
+  const olive = await app.login('olive')
+  const mint = async (name: string) =>
+    String((await app.must(olive, 'POST', '/v1/api-tokens', { name })).body['token'])
+  const environment = { BERTH_TOKEN: await mint('login') }
+  await mint('ci')
+  const names = async () => (await app.must(olive, 'GET', '/v1/api-tokens')).list.map(({ name }) => name)
+  const withPassword = async (...args: string[]) => {
+    const terminal = person.terminal(args, { environment })
+    await terminal.shows('Password of olive:')
+    terminal.type(`${PASSWORD}\r`)
+    return terminal.ended
+  }
+  t.match(await withPassword('tokens', 'rm', 'ci'), { status: 0, shown: /ci is revoked/ })
+  t.same(await names(), ['login'])
+  t.match(await withPassword('registry', 'login', '--with', 'no-such-program'), {
+    status: 1,
+    shown: /no-such-program could not be started/,
+  })
+  t.same(await names(), ['login'])
 })

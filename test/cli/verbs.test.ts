@@ -1,5 +1,9 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { type Test, test } from 'tap'
 import { ALICE, answer, type ApiServer, refuse, sendEvents, startApiServer } from '../support/api-server.ts'
@@ -245,6 +249,35 @@ test('tokens are made with limits, shown once, and revoked by name', async (t) =
   t.match(await person.berth(['tokens', 'rm', 'nope']), { status: 4 })
   t.match(await person.berth(['tokens', 'rm', 'ci']), { status: 0 })
   t.notOk(api.tokens.has(made.stdout.trim()))
+})
+
+test('a backup has its name once it is whole, and nothing stays of one that was interrupted', async (t) => {
+  const { api, person, id } = await set(t)
+  const path = `/v1/services/${id}/volumes/data/backup`
+  api.on(`GET ${path}`, (_, response) => void response.writeHead(200).write('half of it'))
+  const backup = ['volumes', 'backup', 'web', 'data', 'db.tar']
+  const running = person.start(backup)
+  const part = join(person.home, 'db.tar.part')
+  while (!existsSync(part) || readFileSync(part, 'utf8') === '') await setTimeout(20)
+  t.notOk(existsSync(join(person.home, 'db.tar')))
+  running.signal('SIGINT')
+  t.match(await running.ended, { status: 130 })
+  t.same(readdirSync(person.home), [])
+  api.on(`GET ${path}`, (_, response) => void response.writeHead(200).end('all of it'))
+  t.match(await person.berth(backup), { status: 0 })
+  t.same(readdirSync(person.home), ['db.tar'])
+  t.equal(readFileSync(join(person.home, 'db.tar'), 'utf8'), 'all of it')
+  t.match(await person.berth(backup), { status: 1, stderr: /db\.tar exists already/ })
+})
+
+test('a restore from a file that cannot be read says so before it asks', async (t) => {
+  const { api, person } = await set(t)
+  const asked = api.requests.length
+  const restore = (file: string) => person.terminal(['volumes', 'restore', 'web', 'data', file]).ended
+  t.match(await restore('nope.tar'), { status: 2, shown: /cannot read .*nope\.tar/ })
+  await mkdir(join(person.home, 'folder.tar'))
+  t.match(await restore('folder.tar'), { status: 2, shown: /is a folder/ })
+  t.equal(api.requests.length, asked)
 })
 
 test('api sends what it is told to, and prints the answer', async (t) => {

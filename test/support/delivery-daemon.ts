@@ -289,6 +289,7 @@ export function bootDaemon(world: DeliveryWorld) {
       removal.nudge()
     },
     serviceChanged,
+    routed: routes.publish,
     urlOf: () => 'http://url/',
   })
   const volumeRemoval = createWorker({
@@ -311,9 +312,10 @@ export function bootDaemon(world: DeliveryWorld) {
     findService: stores.services.find,
     listReleases: ({ id }) => stores.deployments.listInUse(id),
     requireRoom: async () => {},
-    serviceChanged: () => {
-      routes.worker.nudge()
+    retireReplicas: (id) => void stores.replicas.markDraining(id, system.nowIso()),
+    replicasRetired: async () => {
       reconciler.worker.nudge()
+      await routes.publish()
     },
     removalsChanged: volumeRemoval.nudge,
   })

@@ -24,14 +24,18 @@ export const registryLogin = defineVerb({
       permissions: ['registry.pull' as const, 'registry.push' as const],
       expires_at: new Date(call.system.now() + YEAR_MS).toISOString(),
     }
-    const minted = await withSession(call, client, (each) => each.call('POST /v1/api-tokens', { body }))
     const { host, protocol } = new URL(client.origin)
-    try {
-      await logIn(program, host, principal.username, minted.token, protocol === 'http:')
-    } catch (error) {
-      await client.call('DELETE /v1/api-tokens/{token_id}', { params: { token_id: minted.id } })
-      throw error
-    }
+    await withSession(call, client, async (each) => {
+      const { id, token } = await each.call('POST /v1/api-tokens', { body })
+      try {
+        await logIn(program, host, principal.username, token, protocol === 'http:')
+      } catch (error) {
+        await each
+          .call('DELETE /v1/api-tokens/{token_id}', { params: { token_id: id } })
+          .catch(() => call.output.note(`Its API token is left over: berth tokens rm ${id}`))
+        throw error
+      }
+    })
     call.output.note(`${program} may push to and pull from ${host} now.`)
   },
 })

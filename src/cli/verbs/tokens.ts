@@ -102,7 +102,9 @@ const remove = defineVerb({
         found.map(({ id, created_at: createdAt }) => `${id} (made ${createdAt})`),
       )
     }
-    await client.call('DELETE /v1/api-tokens/{token_id}', { params: { token_id: token.id } })
+    await withSession(call, client, (each) =>
+      each.call('DELETE /v1/api-tokens/{token_id}', { params: { token_id: token.id } }),
+    )
     call.output.note(`${token.name} is revoked.`)
   },
 })

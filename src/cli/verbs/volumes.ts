@@ -1,7 +1,6 @@
-import { createReadStream, createWriteStream } from 'node:fs'
-import { rm } from 'node:fs/promises'
+import { type FileHandle, open } from 'node:fs/promises'
+import { resolve } from 'node:path'
 import { Readable } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
 import { messageOf } from '../../lib/errors.ts'
 import { ApiError, CliError, UsageError } from '../cli-error.ts'
 import { targetOf } from '../../api-client/route.ts'
@@ -12,6 +11,7 @@ import { cell } from '../output.ts'
 import { formatBytes } from '../progress-bar.ts'
 import { requireService } from '../service-reference.ts'
 import { type Call, defineVerb, type Options, type VerbGroup } from '../verb.ts'
+import { writeWholeFile } from '../whole-file.ts'
 import type { Service } from '../wire.ts'
 
 const PROJECT = { type: 'string', short: 'p', value: 'PROJECT', about: 'The project of the service' } as const
@@ -68,20 +68,18 @@ const backup = defineVerb({
     const client = await call.connect()
     const { params } = await findVolume(call, client)
     const { method, path } = targetOf('GET /v1/services/{id}/volumes/{name}/backup', { params })
-    const response = await client.fetch(method, path, { unlimited: true })
-    if (!response.ok) throw new ApiError(await readFailure(client.origin, response))
-    const body = Readable.fromWeb(response.body as never) as AsyncIterable<Buffer>
+    const fetchContents = async () => {
+      const response = await client.fetch(method, path, { unlimited: true })
+      if (!response.ok) throw new ApiError(await readFailure(client.origin, response))
+      return Readable.fromWeb(response.body as never) as AsyncIterable<Buffer>
+    }
     try {
-      if (file === undefined) for await (const chunk of body) await call.output.raw(chunk)
-      else await pipeline(body, createWriteStream(file, { flags: 'wx', mode: 0o600 }))
+      if (file === undefined) for await (const chunk of await fetchContents()) await call.output.raw(chunk)
+      else await writeWholeFile(resolve(call.directory, file), fetchContents)
     } catch (error) {
       if (call.signal.aborted) throw call.signal.reason
-      const exists = (error as NodeJS.ErrnoException).code === 'EEXIST'
-      // Half a backup must not be taken for one.
-      if (file !== undefined && !exists) await rm(file, { force: true })
-      throw new CliError(exists ? `${file} exists already` : `the backup broke off: ${messageOf(error)}`, {
-        cause: error,
-      })
+      if (error instanceof CliError) throw error
+      throw new CliError(`the backup broke off: ${messageOf(error)}`, { cause: error })
     }
   },
 })
@@ -106,10 +104,12 @@ const restore = defineVerb({
     const file = call.operands[2] ?? ''
     const type = TYPES.find(([ending]) => ending.test(file))?.[1]
     if (type === undefined) throw new UsageError(`${file} ends in none of .tar, .tar.gz and .tar.zst`)
+    // Before anybody is asked, and before the volume is emptied for it.
+    await using archive = file === '-' ? undefined : await openArchive(resolve(call.directory, file))
     const client = await call.connect()
     const { params, name, service } = await findVolume(call, client)
     await confirmRemoval(call, call.flags.yes, `what is in the volume ${name} of ${service.name}`)
-    const body = file === '-' ? call.terminal.input() : createReadStream(file)
+    const body = archive?.createReadStream({ autoClose: false }) ?? call.terminal.input()
     const restored = await client.upload('POST /v1/services/{id}/volumes/{name}/restore', {
       params,
       contentType: type,
@@ -118,6 +118,17 @@ const restore = defineVerb({
     call.output.data(restored, () => restored.name)
   },
 })
+
+async function openArchive(path: string): Promise<FileHandle> {
+  try {
+    const handle = await open(path)
+    if (!(await handle.stat()).isDirectory()) return handle
+    await handle.close()
+  } catch (error) {
+    throw new UsageError(`cannot read ${path}: ${messageOf(error)}`)
+  }
+  throw new UsageError(`${path} is a folder`)
+}
 
 const remove = defineVerb({
   usage: 'volumes rm SERVICE VOLUME',

@@ -69,9 +69,10 @@ function holdOf(service: RoutedService, replicas: readonly ReplicaRow[]): { hold
   if (!service.running) return {}
   if (service.taken_over) return { hold_ms: HOLD_MS }
   const [live] = service.releases
-  const isTroubled = replicas.some(
-    (row) => row.deployment_id === live?.deployment_id && TROUBLED.has(row.status),
-  )
-  if (isTroubled || !(service.stops_first || service.sleeps)) return {}
-  return { hold_ms: service.stops_first ? HOLD_MS : WAKE_MS }
+  const own = replicas.filter((row) => row.deployment_id === live?.deployment_id)
+  if (own.some((row) => TROUBLED.has(row.status))) return {}
+  // What leaves although its release is live has a successor.
+  const isReplaced = !service.sleeps && own.some((row) => row.status === 'Draining')
+  if (service.stops_first || isReplaced) return { hold_ms: HOLD_MS }
+  return service.sleeps ? { hold_ms: WAKE_MS } : {}
 }

@@ -79,6 +79,8 @@ export function createServiceOperations(deps: ServiceDeps) {
         },
       }
     })
+    // Who closes a door is told when it is closed.
+    if (saved) await deps.routed()
     return records.view(context.actor, saved ?? before)
   }
 
@@ -157,7 +159,7 @@ export function createServiceOperations(deps: ServiceDeps) {
         applyServiceInput(DEFAULT_SETTINGS, input, service.routing),
       ),
 
-    /** Changes the settings that are sent. How it runs changes with the next deployment; name and replicas act at once. */
+    /** Changes the settings that are sent. How it runs changes with the next deployment; name, replicas and what the ingress does are in force when this answers. */
     updateService: async (context: Context, id: string, input: ServicePatch): Promise<ServiceView> =>
       write(context, id, 'updateService', input, (service) => applyServiceInput(service, input)),
 

@@ -71,6 +71,8 @@ export interface ServiceDeps {
   }
   /** Called after a commit that changed what ought to run or to be routed. */
   serviceChanged: (serviceId: string) => void
+  /** Resolves when the ingress goes by what has been committed; also when it cannot, which is reported elsewhere. */
+  routed: () => Promise<void>
   /** Where a browser finds a service. */
   urlOf: (service: ServiceSummary) => string
 }

@@ -17,6 +17,7 @@ export function createRunOperations(deps: ServiceDeps, records: ServiceRecords) 
       const wanted = change(service)
       return { row: { ...service, ...wanted }, details: wanted }
     })
+    await deps.routed()
     return records.view(context.actor, saved ?? records.requireService(context.actor, 'services.write', id))
   }
 

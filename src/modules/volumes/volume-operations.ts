@@ -126,7 +126,7 @@ export function createVolumeOperations(deps: VolumeDeps) {
 
     /**
      * Lets the contents of an archive take the place of a volume's. They are unpacked beside it while the service goes on; then its replicas are
-     * replaced by ones that have the new volume, while requests wait. When it throws, nothing has changed. Throws CONFLICT while another restore
+     * replaced by ones that have the new volume, while requests wait: none reaches the old contents any more when this answers. When it throws, nothing has changed. Throws CONFLICT while another restore
      * of the volume runs, BUSY while too many of others do, and BAD_ARCHIVE.
      */
     restoreVolume: async (
@@ -138,7 +138,6 @@ export function createVolumeOperations(deps: VolumeDeps) {
     ): Promise<VolumeView> => {
       const service = requireService(context.actor, 'volumes.write', serviceId)
       const { entries, bytes } = await restore(context, service, name, archive, signal)
-      deps.serviceChanged()
       return { ...view(service, name, null), ...(entries > 0 && { size_bytes: bytes }) }
     },
 

@@ -33,8 +33,10 @@ export interface VolumeRestoreDeps {
   holds: VolumeHolds
   /** Brings all that is in a volume of the engine to the disk; throws when that is not known to have worked. */
   syncVolume: (name: string) => Promise<void>
-  /** Called after a commit that changed which volumes replicas ought to have. */
-  serviceChanged: () => void
+  /** Inside the transaction: takes the replicas of a release, which have the old volume, out of the routes. */
+  retireReplicas: (deploymentId: string) => void
+  /** Resolves when no request reaches a replica that was retired; they wait for its successor. */
+  replicasRetired: () => Promise<void>
   /** Called after a commit that added something to remove. */
   removalsChanged: () => void
 }
@@ -75,6 +77,7 @@ export function createVolumeRestore(deps: VolumeRestoreDeps) {
       const service = deps.findService(serviceId)
       const now = system.nowIso()
       if (!service || !store.advance(volume.id, volume.generation, now)) throw new AppError('CONFLICT')
+      if (service.live_deployment_id !== null) deps.retireReplicas(service.live_deployment_id)
       store.dropRemoval(engineName({ ...volume, generation: volume.generation + 1 }))
       store.addRemoval(engineName(volume), now)
       deps.recordAudit(context, {
@@ -105,6 +108,8 @@ export function createVolumeRestore(deps: VolumeRestoreDeps) {
       store.addRemoval(target, system.nowIso())
       const count = await fill(volume, service, archive, signal)
       swap(context, service.id, volume, count)
+      // What a client writes once it was told of the restore must not go to the old contents.
+      await deps.replicasRetired()
       return count
     } finally {
       leave()

@@ -57,8 +57,12 @@ test('a service is stopped and started again', async (t) => {
   const service = await addService(world, daemon)
   const name = containerName(await release(world, daemon, service), 0)
   await daemon.services.stopService(OPERATOR, service)
+  t.same(
+    world.ingress.upstreamsOf(HOST),
+    [],
+    'the name stays known, and no request comes once it is answered',
+  )
   await until('nothing is left', () => world.containers().length === 0)
-  t.same(world.ingress.upstreamsOf(HOST), [], 'the name stays known')
   t.equal((await daemon.services.getService(OPERATOR, service)).status, 'Stopped')
   await daemon.services.startService(OPERATOR, service)
   await routed(world, name)

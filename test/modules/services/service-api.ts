@@ -142,6 +142,7 @@ export async function openServiceApi(t: Test) {
       listVolumes: () => [],
       removeService,
       serviceChanged: (id) => void nudged.push(id),
+      routed: async () => {},
       urlOf: ({ name, project_id }) => {
         const [hostname = ''] = serviceHostnames(name, projectStore.find(project_id)?.name ?? '', undefined)
         return urlOfHostname(hostname, false, { http: 8080, https: 8443 })

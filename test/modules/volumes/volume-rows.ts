@@ -49,7 +49,8 @@ export function openVolumes(t: Test, names: readonly string[] = ['data']) {
     },
     listReleases: () => [],
     requireRoom: async () => {},
-    serviceChanged: () => {},
+    retireReplicas: () => {},
+    replicasRetired: async () => {},
     removalsChanged: () => {},
   })
   const row = mounts.ensureRow('web', 'data')

@@ -231,6 +231,7 @@ test('a restore takes the place of what was there, and replicas are replaced by 
     { format: 'tar.gz', bytes: gzipSync(plain) },
     { format: 'tar.zst', bytes: zstdCompressSync(plain) },
   ] as const
+  const busy = world.ingress.inFlight.set(containerName(id, 0), { requests: 1, upgraded: 0 })
   for (const { format, bytes } of sent) {
     const restored = await daemon.volumes.restoreVolume(
       OPERATOR,
@@ -240,6 +241,9 @@ test('a restore takes the place of what was there, and replicas are replaced by 
       never,
     )
     t.match(restored, { name: 'data', in_use: true, restored_at: /^2/ })
+    t.same(world.ingress.upstreamsOf(HOST), [], 'who is told of it writes into the new contents')
+    busy.clear()
+    await serves(world, id)
   }
   await until('only the newest is left', () => engineVolumes(world).length === 1)
   t.not(engineVolumes(world)[0], before)
