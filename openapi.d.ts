@@ -505,7 +505,7 @@ export type DomainChallenge = {
   token: string
   /** What is fetched. Berth itself answers it once the name points here. */
   url: string
-  /** The TXT record that is looked up, for a wildcard. */
+  /** The TXT record that is looked up, for a wildcard, and for a hostname that a wildcard of another project covers. */
   dns_name: string | null
 }
 

@@ -1,6 +1,7 @@
-import { type ClientRequest, type IncomingMessage, request as requestHttp } from 'node:http'
+import { type ClientRequest, request as requestHttp } from 'node:http'
 import { request as requestHttps } from 'node:https'
 import { pipeline } from 'node:stream/promises'
+import { answerOf } from '../lib/http-answer.ts'
 
 /** After this much silence on the connection the upload is given up. */
 const SILENCE_MS = 300_000
@@ -34,10 +35,7 @@ export async function sendBody(
 }
 
 async function readAnswer(sent: ClientRequest): Promise<Response> {
-  const answer = await new Promise<IncomingMessage>((resolve, reject) => {
-    // Kept: an error may still come while the answer is read.
-    sent.on('error', reject).once('response', resolve)
-  })
+  const answer = await answerOf(sent)
   const chunks: Buffer[] = []
   let size = 0
   for await (const chunk of answer as AsyncIterable<Buffer>) {

@@ -76,6 +76,9 @@ test('what fails in the body, on the way, or by the will of the user ends the up
   await t.rejects(sendBody(url, 'POST', {}, broken(), signal), { message: 'the file became shorter' })
   api.on(`POST ${PATH}`, (_, __, raw) => void raw.once('data', () => raw.socket.destroy()))
   await t.rejects(sendBody(url, 'POST', {}, pieces(64), signal), { code: /ECONNRESET|EPIPE/ })
+  const upgrade = 'HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n'
+  api.on(`POST ${PATH}`, (_, __, raw) => void raw.socket.write(upgrade))
+  await t.rejects(sendBody(url, 'POST', {}, pieces(1), signal), { message: /switches protocols/ })
   const abort = new AbortController()
   api.on(`POST ${PATH}`, () => abort.abort())
   await t.rejects(sendBody(url, 'POST', {}, pieces(64), abort.signal), { name: 'AbortError' })

@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import { request as requestPlain } from 'node:http'
 import { request as requestTls } from 'node:https'
 import { messageOf, systemCodeOf } from '../../lib/errors.ts'
+import { answerOf } from '../../lib/http-answer.ts'
 
 /** What an ACME server refused (RFC 8555, section 6.7), or that it could not be asked. */
 export class AcmeProblem extends Error {
@@ -55,15 +56,6 @@ export async function sendAcme(
 }
 
 async function exchange(asked: AcmeRequest, ca: string | undefined): Promise<AcmeAnswer> {
-  const { promise, resolve, reject } = Promise.withResolvers<AcmeAnswer>()
-  const fail = (error: Error): void =>
-    reject(
-      new AcmeProblem(
-        'unreachable',
-        0,
-        `${new URL(asked.url).host} cannot be reached (${systemCodeOf(error) ?? messageOf(error)}).`,
-      ),
-    )
   const send = new URL(asked.url).protocol === 'http:' ? requestPlain : requestTls
   const outgoing = send(asked.url, {
     method: asked.method.toUpperCase(),
@@ -72,32 +64,33 @@ async function exchange(asked: AcmeRequest, ca: string | undefined): Promise<Acm
     signal: AbortSignal.timeout(TIMEOUT_MS),
     ...(ca !== undefined && { ca }),
   })
-  outgoing.on('error', fail)
-  outgoing.on('response', (response) => readAnswer(response, resolve, fail))
+  const answer = answerOf(outgoing)
   outgoing.end(asked.body)
-  return await promise
+  try {
+    return await readAnswer(await answer)
+  } catch (error) {
+    const { host } = new URL(asked.url)
+    throw new AcmeProblem(
+      'unreachable',
+      0,
+      `${host} cannot be reached (${systemCodeOf(error) ?? messageOf(error)}).`,
+    )
+  }
 }
 
-function readAnswer(
-  response: IncomingMessage,
-  resolve: (answer: AcmeAnswer) => void,
-  fail: (error: Error) => void,
-): void {
+async function readAnswer(response: IncomingMessage): Promise<AcmeAnswer> {
   const chunks: Buffer[] = []
   let size = 0
-  response.on('data', (chunk: Buffer) => {
+  for await (const chunk of response as AsyncIterable<Buffer>) {
     size += chunk.length
-    if (size > MAX_ANSWER_BYTES) response.destroy(new Error('the answer is too long'))
-    else chunks.push(chunk)
-  })
-  response.on('error', fail)
-  response.on('end', () =>
-    resolve({
-      status: response.statusCode ?? 0,
-      headers: response.headers,
-      text: Buffer.concat(chunks).toString('utf8'),
-    }),
-  )
+    if (size > MAX_ANSWER_BYTES) throw new Error('the answer is too long')
+    chunks.push(chunk)
+  }
+  return {
+    status: response.statusCode ?? 0,
+    headers: response.headers,
+    text: Buffer.concat(chunks).toString('utf8'),
+  }
 }
 
 /** A refusal as an error; a bad nonce is none, because the client sends such a request again. */

@@ -55,6 +55,12 @@ export async function fetchChallenge(asked: FetchRequest, signal: AbortSignal): 
     response.on('end', finish)
     response.on('error', (error) => outcome.resolve(failure(error, deadline.aborted)))
   })
+  // Neither a response nor an error: it switches protocols unasked, which without this listener only closes the request.
+  outgoing.on('upgrade', ({ statusCode: status = 101 }, socket) => {
+    socket.destroy()
+    outcome.resolve({ kind: 'answer', status, location: undefined, body: '' })
+  })
+  outgoing.on('close', () => outcome.resolve(failure(new Error('closed'), deadline.aborted)))
   outgoing.end()
   const fetched = await outcome.promise
   signal.throwIfAborted()

@@ -1,7 +1,7 @@
 import { messageOf } from '../../lib/errors.ts'
 import type { System } from '../../lib/system.ts'
 import type { DnsHook } from './dns-hook.ts'
-import { CHALLENGE_LABEL, type CheckOutcome, type DomainRow } from './domain-schema.ts'
+import { CHALLENGE_LABEL, type CheckOutcome, type DomainRow, isWildcard } from './domain-schema.ts'
 import type { Looked, NameLookup } from './name-lookup.ts'
 
 export interface DnsCheckDeps {
@@ -17,22 +17,24 @@ export interface DnsCheckDeps {
 /** How often the record is looked for. */
 const LOOK_EVERY_MS = 2000
 
-/** The TXT record that proves a wildcard. */
+/** The TXT record that proves a hostname; that of a wildcard is at the name below it. */
 export function challengeRecord(hostname: string): string {
-  return `${CHALLENGE_LABEL}.${hostname.slice(2)}`
+  return `${CHALLENGE_LABEL}.${isWildcard(hostname) ? hostname.slice(2) : hostname}`
 }
 
 /**
- * Checks a wildcard by its TXT record: one that is there counts; otherwise the hook, if there is one, is asked to make it, and removes it
- * again afterwards. Who configures the hook decides by it which names may be proven this way.
+ * Checks a hostname by its TXT record: one that is there counts; otherwise the hook, if there is one, is asked to make that of a wildcard, and
+ * removes it again afterwards. Who configures the hook decides by it which names may be proven this way; no name is taken from somebody else's
+ * wildcard by it.
  */
 export function createDnsCheck(deps: DnsCheckDeps) {
-  const { lookup, hook } = deps
+  const { lookup } = deps
   return async (
     { hostname, token, service_id }: Pick<DomainRow, 'hostname' | 'token' | 'service_id'>,
     signal: AbortSignal,
   ): Promise<CheckOutcome> => {
     const name = challengeRecord(hostname)
+    const hook = isWildcard(hostname) ? deps.hook : undefined
     const first = judge(name, token, await lookup.texts(name, signal))
     if (first.ok || hook === undefined) return first
     const record = { name, value: token, service: deps.labelOf(service_id) }

@@ -9,6 +9,7 @@ import { requirePermission } from '../identity/authorize.ts'
 import type { Context } from '../identity/context.ts'
 import type { Permission } from '../identity/permissions.ts'
 import { challengeRecord } from './dns-check.ts'
+import { findCover } from './domain-cover.ts'
 import type { CertificateSummary } from '../certificates/certificate-schema.ts'
 import type { DomainCheck } from './domain-check.ts'
 import {
@@ -151,17 +152,18 @@ export function createDomainOperations(deps: DomainDeps) {
   const form = (domain: DomainRow, certificate: CertificateSummary | undefined): DomainView => {
     const { token, failures: _, ...rest } = domain
     const wildcard = isWildcard(domain.hostname)
+    const byDns = wildcard || findCover(store, domain) !== undefined
     const path = CHALLENGE_PREFIX + token
     const port = deps.challengePort()
     const host = wildcard ? domain.hostname.slice(2) : domain.hostname
     return {
       ...rest,
       challenge: {
-        type: wildcard ? 'dns' : 'http',
+        type: byDns ? 'dns' : 'http',
         path,
         token,
         url: `http://${host}${port === 80 ? '' : `:${port}`}${path}`,
-        dns_name: wildcard ? challengeRecord(domain.hostname) : null,
+        dns_name: byDns ? challengeRecord(domain.hostname) : null,
       },
       certificate: certificate ?? null,
     }

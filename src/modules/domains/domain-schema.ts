@@ -93,7 +93,12 @@ export const Challenge = Type.Object(
     path: Type.String(),
     token: Type.String(),
     url: Type.String({ description: 'What is fetched. Berth itself answers it once the name points here.' }),
-    dns_name: nullable(Type.String({ description: 'The TXT record that is looked up, for a wildcard.' })),
+    dns_name: nullable(
+      Type.String({
+        description:
+          'The TXT record that is looked up, for a wildcard, and for a hostname that a wildcard of another project covers.',
+      }),
+    ),
   },
   { title: 'DomainChallenge' },
 )

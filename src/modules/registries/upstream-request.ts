@@ -3,6 +3,7 @@ import { request as requestHttps } from 'node:https'
 import { isIP, type LookupFunction } from 'node:net'
 import { type AddressRule, AddressRefused } from '../../lib/address-rule.ts'
 import { messageOf, systemCodeOf } from '../../lib/errors.ts'
+import { answerOf } from '../../lib/http-answer.ts'
 import { UpstreamFailed } from '../../lib/upstream-failed.ts'
 
 export interface UpstreamQuestion {
@@ -63,17 +64,14 @@ async function askOnce(
   signal: AbortSignal,
 ): Promise<IncomingMessage> {
   const lookup = await lookupOf(addresses, url, signal)
-  const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>()
   const options = { method, headers: { 'user-agent': USER_AGENT, ...headers }, agent: false, signal, lookup }
-  const request =
-    url.protocol === 'https:'
-      ? requestHttps(url.href, options, resolve)
-      : requestHttp(url.href, options, resolve)
+  const send = url.protocol === 'https:' ? requestHttps : requestHttp
+  const request = send(url.href, options)
   request.setTimeout(SILENCE_MS, () => request.destroy(new Error(`no answer for ${SILENCE_MS / 1000} s`)))
-  request.on('error', reject)
+  const answer = answerOf(request)
   request.end(body)
   try {
-    return await promise
+    return await answer
   } catch (error) {
     signal.throwIfAborted()
     throw new UpstreamFailed(`${url.host} cannot be asked: ${systemCodeOf(error) ?? messageOf(error)}`, {

@@ -1,5 +1,8 @@
 import { X509Certificate } from 'node:crypto'
+import { once } from 'node:events'
+import { type AddressInfo, createServer } from 'node:net'
 import { test } from 'tap'
+import { sendAcme } from '../../../src/modules/certificates/acme-http.ts'
 import { readChain, renewalId } from '../../../src/modules/certificates/certificate-pair.ts'
 import { NAME, openCertificates } from './certificate-fixture.ts'
 
@@ -76,6 +79,19 @@ test('an authority that is away is said to be, and costs an order nothing', asyn
   all.system.skip(70_000)
   await all.run()
   t.ok(all.row().file_id)
+})
+
+test('one that switches protocols instead of answering is away, too', async (t) => {
+  const server = createServer((socket) => {
+    socket.once('data', () => socket.write('HTTP/1.1 101 X\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n'))
+  })
+  t.teardown(() => server.close())
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`
+  await t.rejects(sendAcme({ url, method: 'GET', body: undefined, headers: {} }, undefined, Date.now), {
+    type: 'unreachable',
+    message: /switches protocols/,
+  })
 })
 
 test('an authority that went away with our account gets another one', async (t) => {

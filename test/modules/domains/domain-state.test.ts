@@ -4,9 +4,12 @@ import { createDomainCheck } from '../../../src/modules/domains/domain-check.ts'
 import type { CheckFailure, CheckOutcome, DomainRow } from '../../../src/modules/domains/domain-schema.ts'
 import { settleCheck } from '../../../src/modules/domains/domain-state.ts'
 import { createDomainStore } from '../../../src/modules/domains/domain-store.ts'
+import { createDomainUpkeep } from '../../../src/modules/domains/domain-upkeep.ts'
 import { BERTH_ITSELF } from '../../../src/modules/identity/context.ts'
+import { createProjectStore } from '../../../src/modules/projects/project-store.ts'
 import { until } from '../../support/delivery.ts'
-import { openRows } from '../deployments/deployment-rows.ts'
+import { createHurriedSystem } from '../../support/hurried-system.ts'
+import { openRows, service } from '../deployments/deployment-rows.ts'
 
 const HOUR = 3_600_000
 const RULES = { claimMs: 7 * 24 * HOUR, graceMs: 72 * HOUR }
@@ -145,6 +148,48 @@ test('the checks of one project keep no other from its own', async (t) => {
   held.resolve()
   // None of them is there any more.
   t.match(await other, { code: 'NOT_FOUND' })
+  t.match(await ask({ id: 'many-99', hostname: 'again' }), { code: 'NOT_FOUND' })
+  t.ok(begun.includes('again'), 'what was refused for want of room is checked when there is some')
   ending.abort(new Error('over'))
   await Promise.all(many)
+})
+
+test('checks that never end stop neither the others nor themselves for good', async (t) => {
+  const { database, services } = openRows(t)
+  // The timers of what waits keep no process alive.
+  const alive = setInterval(() => {}, 1000)
+  t.teardown(() => clearInterval(alive))
+  const project = createProjectStore(database).find('project')
+  if (!project) throw new Error('no project')
+  createProjectStore(database).insert({ ...project, id: 'p2', name: 'other' })
+  services.insert(service('other', { project_id: 'p2' }))
+  const system = createHurriedSystem(600)
+  const store = createDomainStore(database)
+  const add = (id: string, fields: Partial<DomainRow>): void =>
+    store.insert(claim({ id, token: id, hostname: `${id}.example.com`, ...fields }))
+  const stuck = Array.from({ length: 70 }, (_, nth) => `stuck-${nth}`)
+  for (const id of stuck)
+    add(id, { project_id: 'project', service_id: 'web', expires_at: null, status: 'verified' })
+  add('other', { project_id: 'p2', service_id: 'other', next_check_at: at(1), expires_at: at(100_000) })
+  let isStuck = true
+  const shared = { database, store, system, recordAudit: () => {} }
+  const check = createDomainCheck({
+    ...shared,
+    rules: RULES,
+    checkHttp: ({ hostname }) =>
+      isStuck && hostname.startsWith('stuck') ? new Promise(() => {}) : Promise.resolve(OK),
+    checkDns: async () => OK,
+    signal: new AbortController().signal,
+    routingChanged: () => {},
+  })
+  const upkeep = createDomainUpkeep({ ...shared, check, claimsChanged: () => {} })
+  const run = () => upkeep(new AbortController().signal)
+  await t.rejects(run(), { message: /check of stuck-\d+\.example\.com did not end in 5 minutes/ })
+  t.match(store.find('other'), { status: 'verified' }, 'behind seventy that were due before it')
+  const due = (): string[] => store.listDue(system.nowIso(), 100, 100)
+  t.equal(due().length, 70 - 8, 'they make room for the rest of their project')
+  isStuck = false
+  system.skip(120_000)
+  for (let round = 0; round < 9; round += 1) await run()
+  t.same(due(), [], 'and are checked again later')
 })

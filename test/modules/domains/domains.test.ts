@@ -164,6 +164,53 @@ test('a claim holds nobody up: two projects may have one, and the first to prove
   )
 })
 
+test("what another project's wildcard covers is taken from it by DNS only; what was proven before stays", async (t) => {
+  const { app, root, dns, make } = await openDomains(t)
+  const [wild, own, early, late] = [
+    await make('saas', 'app'),
+    await make('saas', 'admin'),
+    await make('first', 'web'),
+    await make('thief', 'web'),
+  ]
+  const add = async ({ url }: { url: string }, hostname: string) => {
+    const { body } = await app.must(root, 'POST', url, { hostname })
+    const verify = async () => (await app.must(root, 'POST', `${url}/${String(body['id'])}/verify`)).body
+    return {
+      verify,
+      token: (body['challenge'] as { token: string }).token,
+      url: `${url}/${String(body['id'])}`,
+    }
+  }
+  for (const name of ['old', 'new', 'own']) dns.zones.set(`${name}.example.com`, { a: ['127.0.0.1'] })
+  const old = await add(early, 'old.example.com')
+  t.match(await old.verify(), { status: 'verified' })
+  const cover = await add(wild, '*.example.com')
+  dns.zones.set('_denia-challenge.example.com', { txt: [cover.token] })
+  t.match(await cover.verify(), { status: 'verified' }, 'a wildcard over a name that somebody has')
+  t.match(await old.verify(), { status: 'verified', challenge: { type: 'http' } }, 'who keeps it')
+  t.match(await (await add(own, 'own.example.com')).verify(), { status: 'verified' }, 'within the project')
+
+  const taken = await add(late, 'new.example.com')
+  t.match(await taken.verify(), {
+    status: 'failed',
+    reason_code: 'taken',
+    reason: new RegExp(
+      `\\*\\.example\\.com.* TXT record _denia-challenge\\.new\\.example\\.com .*${taken.token}`,
+    ),
+    challenge: { type: 'dns', dns_name: '_denia-challenge.new.example.com' },
+  })
+  dns.zones.set('_denia-challenge.new.example.com', { txt: [taken.token] })
+  t.match(await taken.verify(), { status: 'verified' }, 'whoever has the DNS of the name gives it away')
+  dns.zones.delete('_denia-challenge.new.example.com')
+  t.match(await taken.verify(), { reason_code: 'taken', failing_since: /T/ }, 'and takes it back')
+  await app.must(root, 'DELETE', cover.url)
+  t.match(
+    await taken.verify(),
+    { status: 'verified', challenge: { type: 'http' } },
+    'nobody covers it any more',
+  )
+})
+
 test('a deleted service leaves no claim behind, and its name is free at once', async (t) => {
   const { app, root, dns, make } = await openDomains(t)
   const { service, url } = await make('shop', 'web')

@@ -72,6 +72,14 @@ const ANSWERS: [string, (response: ServerResponse) => void, { code: string; reas
     (response) => response.writeHead(301, { location: 'https://shop.example.com/\u00e9' }).end(),
     { code: 'redirected', reason: /redirect \(301 to https:\/\/shop\.example\.com/ },
   ],
+  [
+    'another protocol',
+    (response) => {
+      const head = 'HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n'
+      response.socket?.write(head)
+    },
+    { code: 'wrong_status', reason: /answers 101/ },
+  ],
   ['silence', () => {}, { code: 'timed_out', reason: /did not answer/ }],
   ['cut', (response) => response.destroy(), { code: 'unreachable', reason: /ECONNRESET/ }],
 ]

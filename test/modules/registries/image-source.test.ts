@@ -348,6 +348,11 @@ test('what is wrong, cut or slow is told apart, and nothing of it stays', async 
     return true
   }
   await t.rejects(obtain({ image }), { message: /wants fewer requests/ })
+  upstream.before = (_, response) => {
+    response.socket?.write('HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n')
+    return true
+  }
+  await t.rejects(obtain({ image }), { message: /cannot be asked: it switches protocols/ })
   const stop = new AbortController()
   upstream.before = () => {
     stop.abort(new Error('cancelled'))
