@@ -13,6 +13,7 @@ import { Http2Answer } from './http2-answer.ts'
 import { createStreamSource } from './http2-body.ts'
 import { truncateStream } from './http2-reset.ts'
 import { readHttp2Head } from './http2-request-head.ts'
+import { Http2Tunnel } from './http2-tunnel.ts'
 import type { Incoming } from './incoming.ts'
 import type { IngressLimits } from './limits.ts'
 import { errorAnswer } from './local-answer.ts'
@@ -29,7 +30,9 @@ export interface Http2Front {
   /** Tells clients to open no more streams here. */
   beginDrain(): void
   closeIdle(): void
-  closeAll(): void
+  /** Cuts off what is left of ordinary requests, or what left HTTP. */
+  closeRequests(): void
+  closeUpgraded(): void
 }
 
 /** A session may have this much of all its request bodies on the way. */
@@ -69,8 +72,11 @@ export function createHttp2Front(
     closeIdle: () => {
       for (const session of sessions) session.close()
     },
-    closeAll: () => {
-      for (const session of sessions) session.destroy()
+    closeRequests: () => {
+      for (const session of sessions) session.closeRequests()
+    },
+    closeUpgraded: () => {
+      for (const session of sessions) session.closeUpgraded()
     },
   }
 }
@@ -141,6 +147,17 @@ class Http2Session {
     if (!this.session.closed) this.session.close()
   }
 
+  /** WebSockets live on, and their connection with them. */
+  closeRequests(): void {
+    const requests = [...this.streams].filter((stream) => !stream.upgraded)
+    if (requests.length === this.streams.size) this.destroy()
+    else for (const stream of requests) stream.destroy()
+  }
+
+  closeUpgraded(): void {
+    for (const stream of this.streams) if (stream.upgraded) stream.destroy()
+  }
+
   /** A session alone would wait until the client has taken everything, and then for the client's end. */
   destroy(): void {
     this.session.destroy()
@@ -156,6 +173,8 @@ function sessionOptions(limits: IngressLimits): Parameters<typeof performServerH
       maxHeaderListSize: limits.request_header_bytes,
       initialWindowSize: STREAM_WINDOW_BYTES,
       enablePush: false,
+      // WebSockets (RFC 8441).
+      enableConnectProtocol: true,
     },
     // The pseudo fields come on top.
     maxHeaderListPairs: limits.request_header_count + 8,
@@ -176,10 +195,28 @@ class Http2Client implements RequestClient {
   private current: ServedRequest | null = null
   /** The answer is handed over; the client is to take it, and to end its body. */
   private leaveBy = Number.POSITIVE_INFINITY
+  private tunnel: Http2Tunnel | null = null
 
   constructor(context: WorkerContext, stream: ServerHttp2Stream) {
     this.context = context
     this.stream = stream
+  }
+
+  /** It has left HTTP. */
+  get upgraded(): boolean {
+    return this.tunnel?.entered === true
+  }
+
+  /** The client asks to leave HTTP. */
+  asksFor(tunnel: Http2Tunnel): void {
+    this.tunnel = tunnel
+  }
+
+  /** It stays HTTP after all: what the client has sent for its tunnel is not wanted. */
+  settle(): void {
+    if (this.tunnel === null || this.upgraded || this.current !== null) return
+    this.tunnel = null
+    createStreamSource(this.stream, this.context.limits.discarded_body_bytes, () => this.answered()).discard()
   }
 
   serve(request: ServedRequest): void {
@@ -189,7 +226,10 @@ class Http2Client implements RequestClient {
 
   served(request: ServedRequest): void {
     if (this.current === request) this.current = null
+    // What left HTTP keeps its own time.
+    if (this.upgraded) return
     this.answered()
+    this.settle()
   }
 
   answered(): void {
@@ -205,6 +245,7 @@ class Http2Client implements RequestClient {
     this.current = null
     try {
       current?.abandon()
+      this.tunnel?.gone()
     } catch (error) {
       this.context.caught(error)
     }
@@ -229,19 +270,31 @@ function serve(
   peer: Peer,
   names: ConnectionNames,
 ): void {
-  const read = readHttp2Head(raw, stream.endAfterHeaders, peer, context.limits, context.newRequestId)
+  const tunnel = headers[':protocol'] === undefined ? null : new Http2Tunnel(context, stream)
+  const read = readHttp2Head(
+    raw,
+    stream.endAfterHeaders,
+    peer,
+    context.limits,
+    context.newRequestId,
+    tunnel?.key ?? '',
+  )
   // A proxy in front may carry requests for all names by one connection.
   const misdirected = typeof read === 'object' && !peer.trusted && !names.covers(read.hostname)
   // RFC 9110, section 15.5.20: the client asks again by a connection of its own.
   const head = misdirected ? 421 : read
-  const answer = new Http2Answer(context, stream, headers)
+  const answer = new Http2Answer(context, stream, headers, tunnel !== null)
+  if (tunnel !== null) client.asksFor(tunnel)
   if (typeof head === 'number') {
     countAnswer(context, head)
     answer.local(errorAnswer(head, context.newRequestId(), headers.accept))
     client.answered()
+    client.settle()
     return
   }
-  passOn(context, readIncoming(context, client, stream, head, answer))
+  if (tunnel === null) passOn(context, readIncoming(context, client, stream, head, answer))
+  else passOn(context, { client, head, answer, body: null, source: null, upgrade: tunnel })
+  client.settle()
 }
 
 function readIncoming(

@@ -79,9 +79,12 @@ export function createProxy(context: WorkerContext, certificates: CertificateInd
     closeRequests: () => {
       pending.closeAll()
       close(clients, false)
-      http2.closeAll()
+      http2.closeRequests()
     },
-    closeUpgraded: () => close(clients, true),
+    closeUpgraded: () => {
+      close(clients, true)
+      http2.closeUpgraded()
+    },
   }
 }
 
