@@ -56,6 +56,7 @@ export async function openRegistryApi(options: RegistryApiOptions) {
     system,
     identity,
     recordAudit: audit.record,
+    onDenied: audit.recordDenial,
     accessRevision: audit.accessRevision,
     hasService: () => true,
     tagged: () => {},
@@ -91,7 +92,6 @@ export async function openRegistryApi(options: RegistryApiOptions) {
   registryRoutes(server, {
     protocol: registry.protocol,
     rateLimitPerMinute: 1_000_000_000,
-    onDenied: audit.recordDenial,
   })
   registryControlRoutes(server, registry.control)
   await server.listen({ host: '127.0.0.1', port: options.port ?? 0 })

@@ -73,8 +73,8 @@ export interface ServiceDeps {
   serviceChanged: (serviceId: string) => void
   /** Resolves when the ingress goes by what has been committed; also when it cannot, which is reported elsewhere. */
   routed: () => Promise<void>
-  /** Where a browser finds a service. */
-  urlOf: (service: ServiceSummary) => string
+  /** Where a browser finds a service; null when it listens on no port. */
+  urlOf: (service: ServiceSummary) => string | null
 }
 
 /** All rules of all projects have to fit into what the ingress is handed at once: 32 MiB. */
