@@ -207,7 +207,7 @@ export class Exchange implements ServedRequest, HeldRequest, ConnectionUser, Res
   switchedProtocol(head: ResponseHead, buffer: Buffer, start: number, end: number): void {
     const { connection, upgrade, client } = this
     if (this.done || connection === null) return
-    if (upgrade === null || head.upgrade !== 'websocket') {
+    if (upgrade === null || head.upgrade !== 'websocket' || upgrade.handshake?.isAnswered(head) === false) {
       this.refuse('unexpected_upgrade')
       return
     }

@@ -14,10 +14,18 @@ export class Http2Answer implements Answer {
   private readonly stream: ServerHttp2Stream
   private readonly accept: string | undefined
   private readonly toHead: boolean
+  private readonly forTunnel: boolean
   private hasBody = false
   private trailers: readonly string[] = []
 
-  constructor(context: WorkerContext, stream: ServerHttp2Stream, headers: IncomingHttpHeaders) {
+  /** `forTunnel`: a success would say that the tunnel is there (RFC 9110, section 9.3.6). */
+  constructor(
+    context: WorkerContext,
+    stream: ServerHttp2Stream,
+    headers: IncomingHttpHeaders,
+    forTunnel = false,
+  ) {
+    this.forTunnel = forTunnel
     this.context = context
     this.stream = stream
     this.accept = headers.accept
@@ -36,12 +44,14 @@ export class Http2Answer implements Answer {
   begin(head: ResponseHead, hasBody: boolean): void {
     this.begun = true
     if (!this.isOpen) return
-    const { status, headers, contentLength, chunked } = head
+    const { headers, contentLength, chunked } = head
+    const status = this.forTunnel && head.status < 300 ? 502 : head.status
     const fields = [':status', String(status)]
     for (let index = 0; index < headers.length; index += 2)
       fields.push(lowerCase(headers[index] as string), headers[index + 1] as string)
-    if (contentLength !== -1 && status !== 204) fields.push('content-length', String(contentLength))
-    // 205 says that there is nothing; Node then sends nothing more.
+    // 205 says that there is nothing; Node then sends nothing more, and a length would be a lie.
+    if (contentLength !== -1 && status !== 204 && status !== 205)
+      fields.push('content-length', String(contentLength))
     this.hasBody = hasBody && status !== 205
     const waitForTrailers = this.hasBody && chunked
     if (waitForTrailers) this.stream.on('wantTrailers', () => this.sendTrailers())

@@ -8,11 +8,12 @@ import {
 import type { TLSSocket } from 'node:tls'
 import { passOn } from './admission.ts'
 import { ConnectionNames } from './connection-names.ts'
-import { countAnswer, type RequestClient, type ServedRequest } from './answer.ts'
+import { countAnswer } from './answer.ts'
 import { Http2Answer } from './http2-answer.ts'
 import { createStreamSource } from './http2-body.ts'
-import { truncateStream } from './http2-reset.ts'
+import { Http2Client } from './http2-client.ts'
 import { readHttp2Head } from './http2-request-head.ts'
+import { Http2Tunnel } from './http2-tunnel.ts'
 import type { Incoming } from './incoming.ts'
 import type { IngressLimits } from './limits.ts'
 import { errorAnswer } from './local-answer.ts'
@@ -29,7 +30,9 @@ export interface Http2Front {
   /** Tells clients to open no more streams here. */
   beginDrain(): void
   closeIdle(): void
-  closeAll(): void
+  /** Cuts off what is left of ordinary requests, or what left HTTP. */
+  closeRequests(): void
+  closeUpgraded(): void
 }
 
 /** A session may have this much of all its request bodies on the way. */
@@ -39,12 +42,20 @@ const STREAM_WINDOW_BYTES = 256 * 1024
 const LAST_STREAM_ID = 2 ** 31 - 1
 
 /** Speaks HTTP/2 on encrypted connections that agreed on it. */
-export function createHttp2Front(context: WorkerContext, peerOf: (socket: TLSSocket) => Peer): Http2Front {
+export function createHttp2Front(
+  context: WorkerContext,
+  peerOf: (socket: TLSSocket) => Peer | undefined,
+): Http2Front {
   const sessions = new Set<Http2Session>()
   let draining = false
   return {
     accept: (socket) => {
-      const session = new Http2Session(context, socket, peerOf(socket), () => sessions.delete(session))
+      const peer = peerOf(socket)
+      if (peer === undefined) {
+        socket.destroy()
+        return
+      }
+      const session = new Http2Session(context, socket, peer, () => sessions.delete(session))
       sessions.add(session)
       context.counters.connections += 1
       // Its handshake was under way when the end was announced to the others.
@@ -61,8 +72,11 @@ export function createHttp2Front(context: WorkerContext, peerOf: (socket: TLSSoc
     closeIdle: () => {
       for (const session of sessions) session.close()
     },
-    closeAll: () => {
-      for (const session of sessions) session.destroy()
+    closeRequests: () => {
+      for (const session of sessions) session.closeRequests()
+    },
+    closeUpgraded: () => {
+      for (const session of sessions) session.closeUpgraded()
     },
   }
 }
@@ -71,6 +85,8 @@ export function createHttp2Front(context: WorkerContext, peerOf: (socket: TLSSoc
 class Http2Session {
   private readonly context: WorkerContext
   private readonly session: ServerHttp2Session
+  /** Ends with the connection, which a session that was closed leaves to the client. */
+  private readonly socket: TLSSocket
   private readonly peer: Peer
   private readonly names: ConnectionNames
   private readonly streams = new Set<Http2Client>()
@@ -82,9 +98,10 @@ class Http2Session {
     this.peer = peer
     this.names = new ConnectionNames(socket)
     this.idleSince = context.clock.now
+    this.socket = socket
     this.session = performServerHandshake(socket, sessionOptions(context.limits))
     this.session.on('error', ignore)
-    this.session.on('close', closed)
+    socket.on('close', closed)
     this.session.on('stream', (stream, headers, _flags, raw) => this.take(stream, headers, raw))
     this.session.setLocalWindowSize(SESSION_WINDOW_BYTES)
   }
@@ -113,6 +130,7 @@ class Http2Session {
   tick(now: number): void {
     const { limits } = this.context
     for (const stream of this.streams) stream.tick(now)
+    for (const stream of this.streams) if (stream.lingers(now)) return this.destroy()
     if (this.streams.size > 0) return
     const patience = this.used ? limits.client_keep_alive_ms : limits.request_head_ms
     if (now - this.idleSince < patience) return
@@ -129,8 +147,21 @@ class Http2Session {
     if (!this.session.closed) this.session.close()
   }
 
+  /** WebSockets live on, and their connection with them. */
+  closeRequests(): void {
+    const requests = [...this.streams].filter((stream) => !stream.upgraded)
+    if (requests.length === this.streams.size) this.destroy()
+    else for (const stream of requests) stream.destroy()
+  }
+
+  closeUpgraded(): void {
+    for (const stream of this.streams) if (stream.upgraded) stream.destroy()
+  }
+
+  /** A session alone would wait until the client has taken everything, and then for the client's end. */
   destroy(): void {
     this.session.destroy()
+    this.socket.destroy()
   }
 }
 
@@ -142,6 +173,8 @@ function sessionOptions(limits: IngressLimits): Parameters<typeof performServerH
       maxHeaderListSize: limits.request_header_bytes,
       initialWindowSize: STREAM_WINDOW_BYTES,
       enablePush: false,
+      // WebSockets (RFC 8441).
+      enableConnectProtocol: true,
     },
     // The pseudo fields come on top.
     maxHeaderListPairs: limits.request_header_count + 8,
@@ -155,52 +188,6 @@ function sessionOptions(limits: IngressLimits): Parameters<typeof performServerH
   }
 }
 
-/** One stream, as its request sees it. */
-class Http2Client implements RequestClient {
-  private readonly context: WorkerContext
-  private readonly stream: ServerHttp2Stream
-  private current: ServedRequest | null = null
-  /** The answer is handed over; the client is to take it, and to end its body. */
-  private leaveBy = Number.POSITIVE_INFINITY
-
-  constructor(context: WorkerContext, stream: ServerHttp2Stream) {
-    this.context = context
-    this.stream = stream
-  }
-
-  serve(request: ServedRequest): void {
-    this.current = request
-    request.start()
-  }
-
-  served(request: ServedRequest): void {
-    if (this.current === request) this.current = null
-    this.answered()
-  }
-
-  answered(): void {
-    this.leaveBy = this.context.clock.now + this.context.limits.client_stall_ms
-  }
-
-  destroy(): void {
-    truncateStream(this.stream)
-  }
-
-  gone(): void {
-    const { current } = this
-    this.current = null
-    try {
-      current?.abandon()
-    } catch (error) {
-      this.context.caught(error)
-    }
-  }
-
-  tick(now: number): void {
-    if (now >= this.leaveBy) this.stream.close(constants.NGHTTP2_CANCEL)
-  }
-}
-
 function serve(
   context: WorkerContext,
   client: Http2Client,
@@ -210,19 +197,31 @@ function serve(
   peer: Peer,
   names: ConnectionNames,
 ): void {
-  const read = readHttp2Head(raw, stream.endAfterHeaders, peer, context.limits, context.newRequestId)
+  const tunnel = headers[':protocol'] === undefined ? null : new Http2Tunnel(context, stream)
+  const read = readHttp2Head(
+    raw,
+    stream.endAfterHeaders,
+    peer,
+    context.limits,
+    context.newRequestId,
+    tunnel?.key ?? '',
+  )
   // A proxy in front may carry requests for all names by one connection.
   const misdirected = typeof read === 'object' && !peer.trusted && !names.covers(read.hostname)
   // RFC 9110, section 15.5.20: the client asks again by a connection of its own.
   const head = misdirected ? 421 : read
-  const answer = new Http2Answer(context, stream, headers)
+  const answer = new Http2Answer(context, stream, headers, tunnel !== null)
+  if (tunnel !== null) client.asksFor(tunnel)
   if (typeof head === 'number') {
     countAnswer(context, head)
     answer.local(errorAnswer(head, context.newRequestId(), headers.accept))
     client.answered()
+    client.settle()
     return
   }
-  passOn(context, readIncoming(context, client, stream, head, answer))
+  if (tunnel === null) passOn(context, readIncoming(context, client, stream, head, answer))
+  else passOn(context, { client, head, answer, body: null, source: null, upgrade: tunnel })
+  client.settle()
 }
 
 function readIncoming(

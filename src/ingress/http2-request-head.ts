@@ -1,6 +1,14 @@
 import type { IngressLimits } from './limits.ts'
 import type { Peer } from './peer.ts'
-import { isHost, readFields, type RequestHead, type RequestManner, writeHead } from './request-head.ts'
+import {
+  type Fields,
+  isHost,
+  readFields,
+  type RequestHead,
+  type RequestManner,
+  type RequestTarget,
+  writeHead,
+} from './request-head.ts'
 
 const COLON = 0x3a
 const NONE: readonly string[] = []
@@ -19,6 +27,8 @@ interface Pseudo {
   method: string
   path: string
   authority: string | undefined
+  /** What an extended CONNECT asks for (RFC 8441, section 4). */
+  protocol: string | undefined
 }
 
 /**
@@ -31,6 +41,7 @@ export function readHttp2Head(
   peer: Peer,
   limits: IngressLimits,
   newRequestId: () => string,
+  webSocketKey: string,
 ): RequestHead | number {
   if (raw.length > limits.request_header_count * 2) return 431
   const { pseudo, fields: plain, faulty } = split(raw)
@@ -40,18 +51,47 @@ export function readHttp2Head(
   // Connection and Transfer-Encoding do not exist in HTTP/2 (RFC 9113, section 8.2.2).
   if (fields.named.length > 0 || fields.chunked) return 400
   const { method, path, authority = fields.host } = pseudo
-  if (method === 'TRACE' || method === 'CONNECT') return 405
+  if (pseudo.protocol !== undefined && method !== 'CONNECT') return 400
+  const tunnels = pseudo.protocol !== undefined
+  if (method === 'TRACE' || (method === 'CONNECT' && !tunnels)) return 405
   if (path.length > limits.request_target_bytes) return 414
   const pathFits = path === '*' ? method === 'OPTIONS' : PATH.test(path)
   if (!METHOD.test(method) || !pathFits || !isHost(authority)) return 400
   // Two names for one request are two readings of it (RFC 9113, section 8.3.1).
   if (fields.host !== undefined && fields.host.toLowerCase() !== authority.toLowerCase()) return 400
+  if (tunnels)
+    return readTunnel(
+      pseudo,
+      fields,
+      { path, host: authority },
+      endsWithHeaders,
+      peer,
+      newRequestId,
+      webSocketKey,
+    )
   if (endsWithHeaders && fields.length > 0) return 400
   fields.chunked = !endsWithHeaders && fields.length === -1
   const manner: RequestManner = { expectsContinue: fields.expects && !endsWithHeaders, upgrades: false }
   const head = writeHead(fields, method, { path, host: authority }, peer, manner, newRequestId)
   head.grpc = isGrpc(method, plain)
   return head
+}
+
+/** The request to upgrade that an application of HTTP/1 gets (RFC 8441, section 5): the handshake with it is ours. */
+function readTunnel(
+  { protocol }: Pseudo,
+  fields: Fields,
+  target: RequestTarget,
+  endsWithHeaders: boolean,
+  peer: Peer,
+  newRequestId: () => string,
+  webSocketKey: string,
+): RequestHead | number {
+  // As by HTTP/1: any other protocol would be a tunnel around every rule of this proxy.
+  if (protocol !== 'websocket') return 501
+  if (endsWithHeaders || fields.length !== -1 || fields.expects) return 400
+  fields.lines += `Sec-WebSocket-Key: ${webSocketKey}\r\n`
+  return writeHead(fields, 'GET', target, peer, { expectsContinue: false, upgrades: true }, newRequestId)
 }
 
 /** gRPC-Web is plain HTTP to whoever carries it. */
@@ -63,7 +103,7 @@ function isGrpc(method: string, fields: readonly string[]): boolean {
 
 /** Takes pseudo fields and ordinary ones apart; cookies that came in pieces are one field again (RFC 9113, section 8.2.3). */
 function split(raw: readonly string[]): { pseudo: Pseudo; fields: string[]; faulty: boolean } {
-  const pseudo: Pseudo = { method: '', path: '', authority: undefined }
+  const pseudo: Pseudo = { method: '', path: '', authority: undefined, protocol: undefined }
   const fields: string[] = []
   let cookie = ''
   let faulty = false
@@ -73,6 +113,8 @@ function split(raw: readonly string[]): { pseudo: Pseudo; fields: string[]; faul
     if (UNSAFE.test(value)) faulty = true
     if (name.charCodeAt(0) === COLON) takePseudo(pseudo, name, value)
     else if (name === 'cookie') cookie = cookie === '' ? value : `${cookie}; ${value}`
+    // The one that the application gets is ours.
+    else if (name === 'sec-websocket-key' && pseudo.protocol !== undefined) continue
     else if (NAME.test(name)) fields.push(name, value)
     else faulty = true
   }
@@ -84,4 +126,5 @@ function takePseudo(pseudo: Pseudo, name: string, value: string): void {
   if (name === ':method') pseudo.method = value
   else if (name === ':path') pseudo.path = value
   else if (name === ':authority') pseudo.authority = value
+  else if (name === ':protocol') pseudo.protocol = value
 }

@@ -6,9 +6,27 @@ import type { ResponseHead } from './response-head.ts'
 import type { ConnectionUser, UpstreamConnection } from './upstream-connection.ts'
 import type { WorkerContext } from './worker-context.ts'
 
+/** What a tunnel writes to its client. */
+export type TunnelSocket = Pick<Socket, 'writableEnded'> & {
+  /** False: it takes no more until the tunnel hears `clientDrained`. `sent` is called when the bytes are not needed any more. */
+  write(bytes: Buffer, sent?: () => void): boolean
+  end(): void
+  destroy(): void
+}
+
+/** A handshake with a replica that is made on behalf of a client. */
+export interface UpgradeHandshake {
+  /** Whether the replica's 101 is an answer to what it was asked. */
+  isAnswered(head: ResponseHead): boolean
+  /** Tells the client that the tunnel is there. */
+  begin(head: ResponseHead): void
+}
+
 /** A client that asked to leave HTTP. */
 export interface UpgradeClient {
-  readonly socket: Socket
+  readonly socket: TunnelSocket
+  /** Of a client that knows nothing of the replica's handshake; without it the client has made it itself. */
+  readonly handshake?: UpgradeHandshake
   /** Everything that it sends from now on is the tunnel's, and what it sent behind its request. */
   enterTunnel(tunnel: TunnelEnd): void
   /** Reads no more from it, or again. */
@@ -63,7 +81,8 @@ export class Splice implements ConnectionUser, TunnelEnd {
     connection.leaveHttp()
     connection.upstream.upgraded += 1
     context.counters.upgrades += 1
-    client.socket.write(switchingText(head), 'latin1')
+    if (client.handshake) client.handshake.begin(head)
+    else client.socket.write(Buffer.from(switchingText(head), 'latin1'))
     if (behind.length > 0) client.socket.write(Buffer.from(behind))
     client.enterTunnel(this)
   }

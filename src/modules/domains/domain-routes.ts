@@ -77,7 +77,7 @@ function resourceRoutes(server: Server, operations: DomainOperations): void {
   server.patch(
     '/v1/services/:id/domains/:domain_id',
     {
-      config: writable,
+      config: { ...writable, entity_tag: true },
       schema: {
         operationId: 'updateDomain',
         summary: 'Change how a domain is served; it is so when this is answered',
@@ -94,7 +94,7 @@ function resourceRoutes(server: Server, operations: DomainOperations): void {
   server.delete(
     '/v1/services/:id/domains/:domain_id',
     {
-      config: writable,
+      config: { ...writable, entity_tag: true },
       schema: {
         operationId: 'deleteDomain',
         summary: 'Take a hostname away from a service; it routes no request from the answer on',

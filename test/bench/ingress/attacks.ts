@@ -7,9 +7,9 @@ import type { Target } from './bench-targets.ts'
 
 const HOST = 'localhost'
 const SLOW_CLIENTS = 100
-const SLOW_BYTE_MS = 100
+const SLOW_BYTE_MS = 1000
 /** Requests that two parsers could frame differently, each by a connection of its own. */
-const FAULTY_EVERY_MS = 5
+const FAULTY_EVERY_MS = 20
 const FAULTY = [
   'Content-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nG',
   'Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello!',
@@ -17,7 +17,7 @@ const FAULTY = [
   `X-Long: ${'x'.repeat(70_000)}\r\n\r\n`,
 ]
 /** Streams that are opened and reset by one connection, again and again. */
-const RESETS_EVERY_MS = 50
+const RESETS_EVERY_MS = 250
 const RESETS = 200
 
 /** What legitimate clients notice of attacks. */

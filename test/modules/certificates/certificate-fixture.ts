@@ -23,12 +23,11 @@ import { waitForRecord } from '../../../src/modules/domains/dns-check.ts'
 import type { DnsHook } from '../../../src/modules/domains/dns-hook.ts'
 import { createNameLookup } from '../../../src/modules/domains/name-lookup.ts'
 import { createSecrets } from '../../../src/modules/secrets/secrets.ts'
-import { openDatabase } from '../../../src/store/database.ts'
-import { migrate, readMigrations } from '../../../src/store/migrate.ts'
 import { type DnsServer, startDnsServer } from '../../support/dns-server.ts'
 import { createHurriedSystem } from '../../support/hurried-system.ts'
 import { startRenewalFront } from '../../support/renewal-front.ts'
 import { type PebbleOptions, startPebble } from '../../support/pebble.ts'
+import { openMigrated } from '../../support/migrated-database.ts'
 
 export const NAME = 'shop.example.com'
 
@@ -152,9 +151,8 @@ export async function openCertificates(t: Test, options: FixtureOptions = {}) {
 export async function openStore(t: Test) {
   const dataDir = await mkdtemp(join(tmpdir(), 'berth-certificates-'))
   t.teardown(() => rm(dataDir, { recursive: true, force: true }))
-  const database = openDatabase(join(dataDir, 'berth.db'))
+  const database = openMigrated(join(dataDir, 'berth.db'))
   t.teardown(() => database.close())
-  migrate(database, readMigrations(new URL('../../../migrations', import.meta.url).pathname), ':memory:')
   return { dataDir, database, system: createHurriedSystem(1), store: createCertificateStore(database) }
 }
 
