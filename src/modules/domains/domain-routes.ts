@@ -116,6 +116,8 @@ function resourceRoutes(server: Server, operations: DomainOperations): void {
       schema: {
         operationId: 'verifyDomain',
         summary: 'Check the proof of a hostname now; a verified one routes at once, a failed one says why',
+        description:
+          'Answers when the check has ended: within a minute, or up to four for a wildcard whose record the DNS hook has to make.',
         tags,
         params: DomainParams,
         response: { 200: DomainView },
