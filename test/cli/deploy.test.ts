@@ -172,6 +172,20 @@ test('a deployment that fails ends with status 6 and the reason, and its record 
   t.match(JSON.parse(json.stderr), { error: 'NOT_DEPLOYED', exit_status: 6 })
 })
 
+test('a rollback says where it goes back to, and what a deployment of a stopped service does', async (t) => {
+  const { api, person, app } = await set(t)
+  await person.berth(['deploy', app, '-s', 'web', '-y', '-d'])
+  Object.assign(api.services[0] ?? {}, { status: 'Stopped' })
+  const id = '01928c5e-7b1a-7c3e-9d2f-5a6b7c8d9e0f'
+  api.on(`POST /v1/services/${String(api.services[0]?.['id'])}/rollback`, (_, response) =>
+    answer(response, 202, { id, number: 4, source: { type: 'rollback', number: 2 } }),
+  )
+  t.match((await person.berth(['rollback', 'web', '-d'])).stderr.split('\n'), [
+    `Deployment 4 of web: back to release 2 (${id})`,
+    'web is stopped; this deployment starts it.',
+  ])
+})
+
 test('--detach does not wait', async (t) => {
   const { api, person, app } = await set(t)
   const { status, stdout } = await person.berth(['deploy', app, '-s', 'web', '-y', '--detach'])

@@ -106,12 +106,10 @@ function readService(
 }
 
 /** The server would refuse it when it is applied; a plan must not promise what cannot be made. */
-function refuseManyWriters(file: ManifestFile, name: string, { replicas, volumes, autoscale }: Fields): void {
+function refuseManyWriters(file: ManifestFile, name: string, { replicas, volumes }: Fields): void {
   const isWritten = Array.isArray(volumes) && volumes.some((each: Fields) => each['read_only'] !== true)
-  const { max_replicas: most = 0 } = (autoscale ?? {}) as { max_replicas?: number }
-  if (!isWritten || Math.max(Number(replicas ?? 1), most) <= 1) return
-  const field = Number(replicas ?? 1) > 1 ? ['replicas'] : ['autoscale', 'max_replicas']
-  const key = ['services', name, ...field]
+  if (!isWritten || Number(replicas ?? 1) <= 1) return
+  const key = ['services', name, 'replicas']
   throw new CliError(
     `${file.placeOf(key)}: ${key.join('.')} must be at most 1 for a service that writes into a volume; mount it read_only`,
   )
