@@ -429,7 +429,8 @@ export type Deployment = {
   canary_percent: number | null
   /** Whether it is what the service runs now. */
   live: boolean
-  url: string
+  /** Where its service answers; null when that listens on no port. */
+  url: string | null
   steps: DeploymentStep[]
   created_at: string
   updated_at: string
@@ -1239,10 +1240,10 @@ export type Service = {
   tls_enabled: boolean
   ingress: Ingress
   status: 'Running' | 'Degraded' | 'Deploying' | 'CrashLoop' | 'Sleeping' | 'Stopped' | 'New'
-  /** Of a Degraded service or one in a CrashLoop: what is wrong with a replica, as far as it is known. */
+  /** Of a Degraded service or one in a CrashLoop: what is wrong with a replica, as far as it is known. Of a New one: why its last deployment failed. */
   status_reason: string | null
-  /** Where it answers: https where its name has a certificate. */
-  url: string
+  /** Where it answers: https where its name has a certificate; null when it listens on no port. */
+  url: string | null
   /** For people: what is allowed and may yet surprise them, such as the limits of sleep. */
   notes: string[]
   /** The release that runs now. */
@@ -1496,12 +1497,13 @@ export type Workload = {
   project_name: string
   name: string
   status: 'Running' | 'Degraded' | 'Deploying' | 'CrashLoop' | 'Sleeping' | 'Stopped' | 'New'
-  /** Of a Degraded service or one in a CrashLoop: what is wrong with a replica, as far as it is known. */
+  /** Of a Degraded service or one in a CrashLoop: what is wrong with a replica, as far as it is known. Of a New one: why its last deployment failed. */
   status_reason: string | null
   /** How many ought to run. */
   replicas: number
   healthy_replicas: number
-  url: string
+  /** Where it answers; null when it listens on no port. */
+  url: string | null
 }
 
 /** By operationId. */

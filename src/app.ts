@@ -48,7 +48,7 @@ async function composeApp(base: Base): Promise<App> {
   const sealing = composeSecrets(base, access)
   const certificates = composeCertificates(base, access, traffic)
   const domains = composeDomains(base, access, traffic, certificates)
-  const webhooks = composeWebhooks(base, access, delivery)
+  const webhooks = composeWebhooks(base, access, delivery, traffic)
   const requests = composeRequests(base, traffic, delivery)
   const workers = composeWorkers(
     base,

@@ -60,7 +60,7 @@ export function readArguments(name: string, verb: AnyVerb, args: readonly string
     if (token.kind === 'positional') operands.push(token.value)
     if (token.kind !== 'option') continue
     const option = Object.hasOwn(options, token.name) ? options[token.name] : undefined
-    if (!option) throw unknownOption(token.rawName, options, hints)
+    if (!option) throw unknownOption(token.rawName, options, [...serviceHint(verb, token.rawName), ...hints])
     flags[token.name] = readValue(token, option, flags[token.name], hints)
   }
   const common = readCommon(flags, hints)
@@ -107,12 +107,16 @@ function readCommon(flags: Arguments['flags'], hints: string[]): CommonFlags {
 }
 
 function checkOperands(
-  { usage, operands: [least, most] }: AnyVerb,
+  { usage, operands: [least, most], options }: AnyVerb,
   operands: string[],
   hints: string[],
 ): void {
   const extra = operands[most]
-  if (extra !== undefined) throw new UsageError(`unexpected argument ${extra}: berth ${usage}`, hints)
+  if (extra !== undefined)
+    throw new UsageError(`unexpected argument ${extra}: berth ${usage}`, [
+      ...('service' in options ? [`If that is a service: use --service ${extra}`] : []),
+      ...hints,
+    ])
   if (operands.length < least) throw new UsageError(`something is missing: berth ${usage}`, hints)
 }
 
@@ -123,6 +127,12 @@ function unknownOption(rawName: string, options: Options, hints: string[]): Usag
     `unknown option ${rawName}${near === undefined ? '' : `; did you mean ${near}?`}`,
     hints,
   )
+}
+
+/** Some verbs take their service as an argument, and others as an option. */
+function serviceHint({ usage }: AnyVerb, rawName: string): string[] {
+  const isMeant = (rawName === '-s' || rawName === '--service') && /\bSERVICE\b/.test(usage)
+  return isMeant ? [`The service is an argument here: berth ${usage}`] : []
 }
 
 function parserOptions(

@@ -65,6 +65,9 @@ export class ApiError extends CliError {
   }
 }
 
+/** The server does not take the password or the token that was given to sign in with; a saved login is not to blame. */
+export class LoginRefused extends ApiError {}
+
 /** True when the server answered with this error code. */
 export function isApiError(error: unknown, code: string): error is ApiError {
   return error instanceof ApiError && error.failure.code === code

@@ -150,7 +150,7 @@ async function runVerb(
     output,
     terminal: createTerminal({ stdin, stderr, unattended: environment.unattended, signal }),
     contexts,
-    directory: process.cwd(),
+    directory: environment.directory,
     signal,
     contextName: common.context,
     connect: async () => {

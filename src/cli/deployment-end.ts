@@ -25,13 +25,19 @@ export async function finishDeployment(
   { service, deployment, detach }: Begun,
 ): Promise<void> {
   const { output } = call
-  output.note(`Deployment ${deployment.number} of ${service.name} (${deployment.id})`)
+  output.note(`Deployment ${deployment.number} of ${service.name}${originOf(deployment)} (${deployment.id})`)
   if (detach) {
     output.data(deployment, () => plain(deployment.id))
     output.note(`To follow it: berth logs --deployment ${deployment.id} -f`)
     return
   }
   conclude(call, service, await followDeployment(call, client, deployment))
+}
+
+/** Which earlier release it deploys. */
+function originOf({ source }: Deployment): string {
+  if (source?.type === 'rollback') return `: back to release ${source.number}`
+  return source?.type === 'redeploy' ? `: release ${source.number} once more` : ''
 }
 
 /** A release that was replaced before we looked did serve. */

@@ -1,5 +1,6 @@
 import { homedir, hostname } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 
 /** What the commands take from the environment; the only reader of it among them. */
 export interface Environment {
@@ -16,6 +17,8 @@ export interface Environment {
   /** Some build server runs this: nobody is there to watch or to answer. */
   unattended: boolean
   hostname: string
+  /** Where the user stands. */
+  directory: string
   /** Where compiled code of the commands may be kept, which halves the time that they take to start. */
   codeCache: string
 }
@@ -37,7 +40,16 @@ export function readEnvironment(variables: NodeJS.ProcessEnv = process.env): Env
     noColour: read('NO_COLOR') !== undefined || isDumb,
     unattended: isDumb || (ci !== undefined && ci !== 'false' && ci !== '0'),
     hostname: hostname(),
+    directory: standingPlace(read) ?? process.cwd(),
     // Not Node's own choice, a folder in /tmp, where somebody else could put code in advance.
     codeCache: join(read('XDG_CACHE_HOME') ?? join(home, '.cache'), 'berth', 'code'),
   }
+}
+
+const OWN_PACKAGE = fileURLToPath(new URL('../../package.json', import.meta.url))
+
+/** `npm run berth` runs it in Berth's own folder, and says from where it was called. Others that npm runs, and their children, stand where they are. */
+function standingPlace(read: (name: string) => string | undefined): string | undefined {
+  const isOurs = read('npm_lifecycle_event') === 'berth' && read('npm_package_json') === OWN_PACKAGE
+  return isOurs ? read('INIT_CWD') : undefined
 }

@@ -1,5 +1,5 @@
 import { messageOf } from '../lib/errors.ts'
-import { ApiError, CliError, EXIT, type ExitCode, Interrupted } from './cli-error.ts'
+import { ApiError, CliError, EXIT, type ExitCode, Interrupted, LoginRefused } from './cli-error.ts'
 import type { Output } from './output.ts'
 import { plainJson } from './plain-text.ts'
 
@@ -56,7 +56,7 @@ function detailsOf(error: unknown): string[] {
 }
 
 function hintsFor(error: unknown): string[] {
-  if (!(error instanceof ApiError)) return []
+  if (!(error instanceof ApiError) || error instanceof LoginRefused) return []
   const { code, retry_after_seconds: seconds } = error.failure
   if (code === 'UNAUTHENTICATED') return ['Your login has ended or was revoked. Sign in again: berth login']
   if (code === 'SESSION_REQUIRED')

@@ -1,5 +1,6 @@
-import { CliError, EXIT } from './cli-error.ts'
+import { ApiError, CliError, EXIT } from './cli-error.ts'
 import type { Client } from './client.ts'
+import { cell } from './output.ts'
 import { isId, type Service } from './wire.ts'
 
 /** The id of a deployment that is given by its number or its id. Throws a CliError when the service has none of that number. */
@@ -12,4 +13,25 @@ export async function findRelease(client: Client, service: Service, given: strin
     exit: EXIT.not_found,
     hints: ['berth releases lists them.'],
   })
+}
+
+/** Answers the number of a release for its id, asking once for each; the id itself where deployments may not be seen, or are gone. */
+export function createReleaseNumbers(client: Client): (id: string | null) => Promise<string> {
+  const known = new Map<string, string>()
+  return async (id) => {
+    if (id === null) return '-'
+    const found = known.get(id) ?? (await askNumber(client, id))
+    known.set(id, found)
+    return found
+  }
+}
+
+async function askNumber(client: Client, id: string): Promise<string> {
+  try {
+    return `#${(await client.call('GET /v1/deployments/{id}', { params: { id } })).number}`
+  } catch (error) {
+    if (error instanceof ApiError && (error.exit === EXIT.refused || error.exit === EXIT.not_found))
+      return cell(id)
+    throw error
+  }
 }

@@ -4,6 +4,7 @@ import { CliError, EXIT, UsageError } from './cli-error.ts'
 import type { Client } from './client.ts'
 import { LINK_FILE, type Link, writeLink } from './link-file.ts'
 import type { BuildPlaces } from './pack/build-ignore.ts'
+import { plain } from './plain-text.ts'
 import {
   chooseProject,
   findService,
@@ -17,8 +18,8 @@ import { isId, type Project, type Service } from './wire.ts'
 /** Settings of a service that the command line gave; undefined: not given. */
 export interface ServiceSettings {
   internal_port?: number | null
-  dockerfile_path?: string
-  target?: string
+  dockerfile_path?: string | null
+  target?: string | null
   build_args?: Record<string, string>
   build_secrets?: string[]
 }
@@ -29,18 +30,22 @@ export interface Choice {
   /** Make the service without asking when there is none. */
   yes: boolean
   settings: ServiceSettings
+  /** The external image that a new service is deployed from; undefined: it is deployed from uploads. */
+  image: string | undefined
 }
 
 /** What a folder is deployed to. Nothing has been made or changed for it yet. */
 export interface ServiceChoice {
   existing: Service | undefined
   /** Where it is deployed from once it is settled. */
-  source: { type: NonNullable<Body<'POST /v1/services'>['source']>['type'] }
+  source: Pick<Source, 'type'>
   /** Where its build is found in the folder. */
   places: BuildPlaces
   /** Makes the service, with the user's consent, or gives the existing one its new settings. */
   settle(): Promise<Service>
 }
+
+type Source = NonNullable<Body<'POST /v1/services'>['source']>
 
 const UPLOAD = { type: 'upload' } as const
 const NOWHERE = { context_path: null, dockerfile_path: null }
@@ -84,12 +89,12 @@ async function fromFolder(
   }
   const settle = async (): Promise<Service> => {
     await requireConsent(call, choice, shown, `${folder} is linked to no service.`)
-    const service = await createService(call, client, project, name, choice.settings)
+    const service = await createService(call, client, project, name, choice)
     await writeLink(folder, { project: project.name, service: name })
     call.output.note(`Linked the folder to it in ${LINK_FILE}; keep that file under version control.`)
     return service
   }
-  return { existing: undefined, source: UPLOAD, places: NOWHERE, settle }
+  return { existing: undefined, source: sourceOf(choice), places: NOWHERE, settle }
 }
 
 async function fromName(
@@ -103,9 +108,9 @@ async function fromName(
   const shown = showReference({ project: project.name, service: name })
   const settle = async (): Promise<Service> => {
     await requireConsent(call, choice, shown, `There is no service ${shown} yet.`)
-    return createService(call, client, project, name, choice.settings)
+    return createService(call, client, project, name, choice)
   }
-  return { existing: undefined, source: UPLOAD, places: NOWHERE, settle }
+  return { existing: undefined, source: sourceOf(choice), places: NOWHERE, settle }
 }
 
 async function requireConsent(
@@ -121,16 +126,20 @@ async function requireConsent(
     throw new CliError('nothing was made and nothing was deployed')
 }
 
-/** Makes a service that is deployed from uploads. */
+function sourceOf({ image }: Pick<Choice, 'image'>): Source {
+  return image === undefined ? UPLOAD : { type: 'external_image', image }
+}
+
+/** Makes a service that is deployed from uploads, or from the image. */
 export async function createService(
   { output }: Surroundings,
   client: Client,
   project: Project,
   name: string,
-  settings: ServiceSettings,
+  { settings, image }: Pick<Choice, 'settings' | 'image'>,
 ): Promise<Service> {
   const service = await client.call('POST /v1/services', {
-    body: { project_id: project.id, name, source: { type: 'upload' }, ...settings },
+    body: { project_id: project.id, name, source: sourceOf({ image }), ...settings },
   })
   output.note(`Made the service ${project.name}/${name}.`)
   return service
@@ -152,7 +161,8 @@ async function applySettings(
     ([name, value]) => JSON.stringify(service[name as keyof Service]) !== JSON.stringify(value),
   )
   if (changed.length === 0) return service
-  output.note(`Changed settings of ${service.name}: ${changed.map(([name]) => name).join(', ')}.`)
+  const shown = changed.map(([name, value]) => `${name} is now ${plain(JSON.stringify(value))}`)
+  output.note(`Changed settings of ${service.name}, for later deployments too: ${shown.join(', ')}.`)
   return client.call('PATCH /v1/services/{id}', {
     params: { id: service.id },
     body: Object.fromEntries(changed),
@@ -196,8 +206,9 @@ export function readSettings(flags: {
       ])
   return {
     ...(flags.port === undefined ? {} : { internal_port: readPort(flags.port) }),
-    ...(flags.dockerfile === undefined ? {} : { dockerfile_path: flags.dockerfile }),
-    ...(flags.target === undefined ? {} : { target: flags.target }),
+    // An empty value takes the setting back.
+    ...(flags.dockerfile === undefined ? {} : { dockerfile_path: flags.dockerfile || null }),
+    ...(flags.target === undefined ? {} : { target: flags.target || null }),
     ...(args.length === 0 ? {} : { build_args: Object.fromEntries(args) }),
     ...(secrets.length === 0 ? {} : { build_secrets: [...secrets] }),
   }

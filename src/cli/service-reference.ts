@@ -52,6 +52,11 @@ export async function requireService(
   return found
 }
 
+/** What to say where a service was given in place of something else: `shop/web` is nothing but a reference. */
+export function serviceHint(given: string): string[] {
+  return /^[a-z0-9-]+\/[a-z0-9-]+$/.test(given) ? [`If that is a service: use --service ${given}`] : []
+}
+
 export function showReference({ project, service }: ServiceReference): string {
   return project === undefined || isId(service) ? service : `${project}/${service}`
 }

@@ -1,4 +1,4 @@
-import { CliError, isApiError } from './cli-error.ts'
+import { CliError, isApiError, LoginRefused } from './cli-error.ts'
 import { type Client, createClient } from './client.ts'
 import type { Surroundings } from './verb.ts'
 import { VERSION } from './version.ts'
@@ -17,16 +17,18 @@ export function clientFor({ system, signal }: Needs, origin: string, token: stri
   return createClient({ origin, token, system, signal, version: VERSION })
 }
 
-/** Signs in. */
+/** Signs in. Throws a LoginRefused when name or password is wrong. */
 export async function openSession(
   needs: Needs,
   origin: string,
   username: string,
   password: string,
 ): Promise<Session> {
-  const answer = await clientFor(needs, origin, undefined).call('POST /v1/auth/login', {
-    body: { username, password },
-  })
+  const answer = await clientFor(needs, origin, undefined)
+    .call('POST /v1/auth/login', { body: { username, password } })
+    .catch((error: unknown) => {
+      throw isApiError(error, 'UNAUTHENTICATED') ? new LoginRefused(error.failure) : error
+    })
   const { token } = answer
   if (token === undefined) throw new CliError(`${origin} signed you in without a token`)
   return { answer: { ...answer, token }, client: clientFor(needs, origin, token) }

@@ -49,8 +49,9 @@ function optionLines(options: Options): string[] {
   )
 }
 
+/** Up to the first full stop that ends a sentence: that of `.env` or `x.509` does not. */
 function firstSentence(text: string): string {
-  return /^[^.]*/.exec(text)?.[0] ?? text
+  return /^.*?(?=\.(?:\s|$))/.exec(text)?.[0] ?? text
 }
 
 function wrap(text: string, width: number): string[] {

@@ -9,7 +9,9 @@ import { createCertificateWorker, OrderGone } from '../modules/certificates/cert
 import { createPairKeeper } from '../modules/certificates/pair-keeper.ts'
 import { makeSelfSigned } from '../modules/certificates/self-signed-pairs.ts'
 import { createSelfSignedUpkeep } from '../modules/certificates/self-signed-upkeep.ts'
+import { PROPAGATION_MS, waitForRecord } from '../modules/domains/dns-check.ts'
 import { createDnsHook } from '../modules/domains/dns-hook.ts'
+import { createNameLookup } from '../modules/domains/name-lookup.ts'
 import { serviceHostnames } from '../modules/services/service-hostname.ts'
 import { readRouting } from '../modules/services/service-schema.ts'
 import type { Access } from './access.ts'
@@ -34,6 +36,7 @@ export function composeCertificates(base: Base, { audit, secrets }: Access, traf
     caFile: config.acme_ca_file,
     external: { kid: config.acme_eab_kid, hmacKey: config.acme_eab_hmac_key },
   })
+  const propagation = { lookup: createNameLookup(config.dns_servers), system, propagationMs: PROPAGATION_MS }
   const obtain = createOrderRun({
     system,
     makeRequest,
@@ -44,6 +47,7 @@ export function composeCertificates(base: Base, { audit, secrets }: Access, traf
     },
     publishChallenges: traffic.publishChallenges,
     hook: createDnsHook(config.dns_hook),
+    waitForRecord: (name, value, signal) => waitForRecord(propagation, name, value, signal),
     labelOf: (hostname) => {
       const domain = stores.domains.findVerified(hostname)
       return domain ? traffic.labelOf(domain.service_id) : ''

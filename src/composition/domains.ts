@@ -1,5 +1,5 @@
 import { networkInterfaces } from 'node:os'
-import { createDnsCheck } from '../modules/domains/dns-check.ts'
+import { createDnsCheck, PROPAGATION_MS } from '../modules/domains/dns-check.ts'
 import { createDnsHook } from '../modules/domains/dns-hook.ts'
 import { createDomainCheck } from '../modules/domains/domain-check.ts'
 import { createDomainOperations } from '../modules/domains/domain-operations.ts'
@@ -14,7 +14,6 @@ import type { Traffic } from './traffic.ts'
 
 const DAY_MS = 86_400_000
 const CHECK_TIMEOUT_MS = 10_000
-const PROPAGATION_MS = 120_000
 const LOOK_EVERY_MS = 5_000
 
 /** Hostnames of services: claims, their proofs, and what becomes of them. */

@@ -15,6 +15,7 @@ export async function composeRegistry(base: Base, { audit, identity }: Access) {
     system,
     identity,
     recordAudit: audit.record,
+    onDenied: audit.recordDenial,
     accessRevision: audit.accessRevision,
     describeHolder: (id) => {
       const deployment = stores.deployments.find(id)

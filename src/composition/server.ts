@@ -161,7 +161,6 @@ export function composeServer(
   registryRoutes(server, {
     protocol: registry.protocol,
     rateLimitPerMinute: config.registry_rate_limit_per_minute,
-    onDenied: audit.recordDenial,
   })
   registryControlRoutes(server, registry.control)
   externalRegistryRoutes(server, images.registries)

@@ -39,6 +39,7 @@ export function composeTraffic(base: Base) {
     listLiveDeployments: stores.deployments.listLive,
     listCanaries: stores.deployments.listCanaries,
     listOpenDeployments: stores.deployments.listOpen,
+    listFirstFailures: stores.deployments.listFirstFailures,
     projectNameOf,
     hostnamesOf,
     isSecured: (hostname, { routing }) =>
@@ -91,7 +92,14 @@ export function composeTraffic(base: Base) {
     },
     canaryOf: (service: ServiceSummary) =>
       viewCanary(service, intents.observe([service.id]).get(service.id) ?? NOTHING_OBSERVED),
-    urlOf: (service: ServiceSummary): string => {
+    /** Where a path of the API answers under the control domain; undefined when there is none. */
+    urlOfPath: (path: string): string | undefined => {
+      const { control_domain: hostname } = config
+      return hostname && new URL(path, urlOfHostname(hostname, secured.has(hostname), ports)).href
+    },
+    /** Where a browser finds a service; null when it listens on no port. */
+    urlOf: (service: ServiceSummary): string | null => {
+      if (service.config.internal_port === null) return null
       const projectName = projectNameOf(service.project_id) ?? ''
       const [hostname = ''] = serviceHostnames(service.name, projectName, config.control_domain)
       return urlOfHostname(hostname, secured.has(hostname), ports)

@@ -7,10 +7,16 @@ import { createWebhookStore } from '../modules/webhooks/webhook-store.ts'
 import type { Access } from './access.ts'
 import { type Base, reporter } from './base.ts'
 import type { Delivery } from './delivery.ts'
+import type { Traffic } from './traffic.ts'
 
 /** Deploys what forges say was pushed. */
-export function composeWebhooks(base: Base, { secrets, audit }: Access, { deployments }: Delivery) {
-  const { config, system, stores, state } = base
+export function composeWebhooks(
+  base: Base,
+  { secrets, audit }: Access,
+  { deployments }: Delivery,
+  traffic: Traffic,
+) {
+  const { system, stores, state } = base
   const store = createWebhookStore(state.database)
   const worker = createWorker({
     name: 'webhooks',
@@ -43,7 +49,7 @@ export function composeWebhooks(base: Base, { secrets, audit }: Access, { deploy
     secrets,
     recordAudit: audit.record,
     findService: stores.services.find,
-    controlDomain: config.control_domain,
+    urlOfPath: traffic.urlOfPath,
     deliveriesChanged: worker.nudge,
   })
   const upkeep = createWorker({

@@ -11,6 +11,8 @@ declare module 'fastify' {
     access?: RouteAccess
     /** Not counted by the rate limit: probes. */
     unlimited?: true
+    /** Its operation compares `If-Match` with the entity tag of what it changes (`requireUnchanged`). */
+    entity_tag?: true
     /** Reads the body as it comes, and sees itself to a client that stalls. */
     streams_body?: true
   }

@@ -7,6 +7,8 @@ export interface KnownRoute {
   /** The pattern, such as `/v1/users/:user_id`. */
   url: string
   access: RouteAccess
+  /** Whether it compares `If-Match`. */
+  entity_tag: boolean
   schema: FastifySchema
 }
 

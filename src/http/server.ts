@@ -136,7 +136,8 @@ function collectRoutes(server: FastifyInstance): void {
     const access = route.config?.access
     if (access === undefined) throw new Error(`${methods.join()} ${route.url} declares no access`)
     const { url, schema = {} } = route
-    for (const method of methods) server.routeIndex.add({ method, url, access, schema })
+    const entity_tag = route.config?.entity_tag === true
+    for (const method of methods) server.routeIndex.add({ method, url, access, entity_tag, schema })
   })
 }
 

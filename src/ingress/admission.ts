@@ -15,12 +15,14 @@ import type { WorkerContext } from './worker-context.ts'
 export function passOn(context: WorkerContext, incoming: Incoming): void {
   const local = answerHere(context, incoming)
   if (local === undefined) {
-    const { client, head } = incoming
-    client.serve(head.grpc ? new GrpcExchange(context, incoming) : new Exchange(context, incoming))
+    incoming.client.serve(
+      incoming.head.grpc ? new GrpcExchange(context, incoming) : new Exchange(context, incoming),
+    )
     return
   }
   countAnswer(context, local.status)
   incoming.answer.local(local)
+  incoming.client.answered()
   incoming.body?.stop()
 }
 

@@ -33,6 +33,8 @@ export interface RequestClient {
   serve(request: ServedRequest): void
   /** The request has been answered in full or given up. */
   served(request: ServedRequest): void
+  /** An answer of the ingress itself is in the client's hands: it is to take it in time. */
+  answered(): void
   /** Cuts the request off, and what else hangs on it. */
   destroy(): void
 }

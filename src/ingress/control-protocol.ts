@@ -34,7 +34,10 @@ export interface HeldCount {
 }
 
 /** Comes unasked, between replies. */
-export type ControlEvent = { type: 'held' } & HeldCount
+export type ControlEvent =
+  | ({ type: 'held' } & HeldCount)
+  /** What a worker that ends has noted of requests since it was asked last. */
+  | ({ type: 'last_requests' } & TakenNotes)
 
 export type ControlReply =
   | { type: 'ack'; version: number }
@@ -73,9 +76,12 @@ export interface LostEntries {
   requests: number
 }
 
-export interface AccessNotes {
+export interface TakenNotes {
   entries: AccessEntry[]
   lost: LostEntries[]
+}
+
+export interface AccessNotes extends TakenNotes {
   /** There are others. */
   more: boolean
 }

@@ -18,6 +18,8 @@ const MAX_UNREAD_BYTES = 64 * 1024
 export interface ControlServer {
   /** Tells everyone who is connected; nobody is waited for. */
   tell(event: ControlEvent): void
+  /** Tells who connected last, whatever it has not read yet, and hangs up; resolves when that has left. */
+  leave(events: readonly ControlEvent[]): Promise<void>
 }
 
 /** Answers the control plane on a Unix socket at `path`. */
@@ -43,6 +45,15 @@ export async function listenForControl(
     tell: (event) => {
       for (const socket of open)
         if (socket.writableLength < MAX_UNREAD_BYTES) socket.write(`${JSON.stringify(event)}\n`)
+    },
+    leave: async (events) => {
+      const socket = [...open].at(-1)
+      if (socket === undefined) return
+      for (const event of events) socket.write(`${JSON.stringify(event)}\n`)
+      await new Promise<void>((resolve) => {
+        socket.once('close', resolve)
+        socket.end(resolve)
+      })
     },
   }
 }

@@ -44,7 +44,14 @@ function forwardedValue(host: string): string {
 }
 
 /** IPv4 addresses that arrive on an IPv6 socket are written as what they are. */
-export function plainAddress(address: string | undefined): string {
-  if (address === undefined) return 'unknown'
+export function plainAddress(address: string): string {
   return address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address
+}
+
+const WITH_PORT = /^(?:\[([0-9A-Fa-f:.]+)\]|(\d{1,3}(?:\.\d{1,3}){3}))(?::\d{1,5})?$/
+
+/** An address as proxies write it into X-Forwarded-For, some of them in brackets or with a port; anything else stays what it is. */
+export function namedAddress(text: string): string {
+  const [, bracketed, plain] = WITH_PORT.exec(text) ?? []
+  return plainAddress(bracketed ?? plain ?? text)
 }

@@ -35,6 +35,7 @@ export class GrpcExchange implements ServedRequest, HeldRequest {
   private session: UpstreamSession | null = null
   private stream: ClientHttp2Stream | null = null
   private heldUntil: number | undefined
+  private cancelStall: (() => void) | null = null
   private trailers: readonly string[] = []
   private flowing = false
   private done = false
@@ -134,7 +135,8 @@ export class GrpcExchange implements ServedRequest, HeldRequest {
     })
     stream.on('data', (piece: Buffer) => {
       this.record.bytes += piece.length
-      if (this.answer.write({ bytes: piece, release: undefined }, () => stream.resume())) stream.pause()
+      if (this.answer.write({ bytes: piece, release: undefined }, () => this.clientTakes(stream)))
+        this.awaitClient(stream)
     })
     stream.on('end', () => {
       // Node says this also of an answer that was lost or reset; `close` follows.
@@ -147,6 +149,19 @@ export class GrpcExchange implements ServedRequest, HeldRequest {
         this.fail(502, rstCode === constants.NGHTTP2_NO_ERROR ? 'truncated' : `reset_${rstCode}`)
     })
     if (this.source !== null && !this.flowing) this.carry(this.source)
+  }
+
+  /** The client takes no more for now: it may not for long. Its own messages keep the timeout of the stream from coming. */
+  private awaitClient(stream: ClientHttp2Stream): void {
+    const { system, limits } = this.context
+    stream.pause()
+    this.cancelStall = system.later(limits.client_stall_ms, () => this.fail(504, 'client_stalled'))
+  }
+
+  private clientTakes(stream: ClientHttp2Stream): void {
+    this.cancelStall?.()
+    this.cancelStall = null
+    stream.resume()
   }
 
   /** Carries the client's messages to wherever the call is now, no faster than they are taken. */
@@ -171,9 +186,12 @@ export class GrpcExchange implements ServedRequest, HeldRequest {
     raw: readonly string[],
   ): void {
     if (this.done) return
+    const status = headers[':status'] ?? 0
+    // See parseResponseHead.
+    if (status < 200 || status > 599) return this.fail(502, 'status_line')
     const hasBody = (flags & constants.NGHTTP2_FLAG_END_STREAM) === 0
     const head: ResponseHead = {
-      status: headers[':status'] ?? 502,
+      status,
       reason: '',
       headers: withoutPseudo(raw),
       contentLength: -1,
@@ -222,6 +240,7 @@ export class GrpcExchange implements ServedRequest, HeldRequest {
     this.upstream = null
     this.session = null
     this.stream = null
+    this.cancelStall?.()
     if (upstream !== null) upstream.requests -= 1
     if (stream !== null) cancelStream(stream)
   }

@@ -108,7 +108,6 @@ export class Http1Answer implements Answer {
 
   local(answer: LocalAnswer): void {
     this.send(answer, false)
-    this.client.answered()
   }
 
   accepts(): string | undefined {

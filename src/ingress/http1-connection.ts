@@ -1,21 +1,21 @@
 import type { Socket } from 'node:net'
 import { adoptSocket, type ReadTarget } from '../lib/adopt-socket.ts'
-import { Backlog } from './backlog.ts'
+import { ClientInput, type InputWorker } from './client-input.ts'
+import { ConnectionEnd } from './connection-end.ts'
 import { countAnswer, type RequestClient, type ServedRequest } from './answer.ts'
 import { rawErrorPage } from './error-page.ts'
 import { HeadReader } from './head-reader.ts'
 import type { BodyConnection, Http1Body } from './http1-body.ts'
 import type { Peer } from './peer.ts'
-import { ConnectionBuffer, type KeptPiece } from './read-buffers.ts'
+import type { KeptPiece } from './read-buffers.ts'
 import type { RawRequest } from './request-parser.ts'
 import { ownSocket, type SocketEvent, type SocketOwner } from './socket-owner.ts'
 import { StallWatch } from './stall-watch.ts'
 import type { TunnelEnd } from './upgrade.ts'
 import type { WorkerContext } from './worker-context.ts'
 
-/** At this size, a body or a read gets buffers that can be passed on without a copy. */
+/** At this size, a body gets buffers that can be passed on without a copy. */
 const BULK_BYTES = 64 * 1024
-const LARGE_READ_BYTES = 16 * 1024
 
 /** Takes a request in; gives its body if it has one. */
 export type TakeRequest = (connection: Http1Connection, request: RawRequest) => Http1Body | null
@@ -24,7 +24,7 @@ export type TakeRequest = (connection: Http1Connection, request: RawRequest) => 
  * One client's connection, with HTTP/1 on it. Requests that a client sends without waiting for answers are served one after the other, so
  * that their effects keep their order (RFC 9112, section 9.3.2); those behind are not even looked at before.
  */
-export class Http1Connection implements RequestClient, BodyConnection, ReadTarget, SocketOwner {
+export class Http1Connection implements RequestClient, BodyConnection, InputWorker, ReadTarget, SocketOwner {
   readonly socket: Socket
   readonly peer: Peer
   /** By the worker's clock. */
@@ -38,16 +38,13 @@ export class Http1Connection implements RequestClient, BodyConnection, ReadTarge
   private readonly context: WorkerContext
   private readonly takeRequest: TakeRequest
   private readonly closed: (connection: Http1Connection) => void
-  private readonly buffer: ConnectionBuffer
   private readonly head: HeadReader
   private current: ServedRequest | null = null
   private body: Http1Body | null = null
   private tunnel: TunnelEnd | null = null
-  private readonly backlog = new Backlog()
-  /** The bytes that are being worked on are nobody else's. */
-  private owned = false
-  private taking = false
+  private readonly input: ClientInput
   private hasServed = false
+  private readonly end = new ConnectionEnd()
   /** When the next request must have begun, its header section have come, or a body that nobody wants be over. */
   private deadline: number
   private readonly stall = new StallWatch()
@@ -63,7 +60,7 @@ export class Http1Connection implements RequestClient, BodyConnection, ReadTarge
     this.peer = peer
     this.openedAt = context.clock.now
     this.takeRequest = takeRequest
-    this.buffer = new ConnectionBuffer(context.readBuffers)
+    this.input = new ClientInput(this, context.readBuffers)
     this.head = new HeadReader(context.limits)
     this.deadline = context.clock.now + context.limits.request_head_ms
     this.closed = closed
@@ -93,14 +90,23 @@ export class Http1Connection implements RequestClient, BodyConnection, ReadTarge
   /** The answer is in the client's hands; the next request may come. */
   answered(): void {
     this.hasServed = true
-    if (this.body === null && !this.upgraded)
+    if (this.body === null && !this.upgraded && !this.end.ignores)
       this.deadline = this.context.clock.now + this.context.limits.client_keep_alive_ms
     this.advance()
   }
 
-  /** The last answer has been written. */
+  /** The last answer has been written. A body that is still on its way is read to its end first, within bounds. */
   closeSoon(): void {
-    this.socket.destroySoon()
+    this.end.begun = true
+    this.socket.end()
+    if (!this.input.taking) this.endWhenRead()
+  }
+
+  /** Nothing that still comes is looked at: what it is can no longer be known. */
+  ignoreRest(): void {
+    const { limits, clock } = this.context
+    this.end.ignore(limits.discarded_body_bytes)
+    this.deadline = clock.now + limits.request_body_idle_ms
   }
 
   destroy(): void {
@@ -123,15 +129,11 @@ export class Http1Connection implements RequestClient, BodyConnection, ReadTarge
   }
 
   keep(buffer: Buffer, start: number, end: number): KeptPiece {
-    if (end - start >= LARGE_READ_BYTES) this.buffer.bulk = true
-    return this.owned
-      ? { bytes: buffer.subarray(start, end), release: undefined }
-      : this.buffer.keep(buffer, start, end)
+    return this.input.keep(buffer, start, end)
   }
 
   hold(held: boolean): void {
-    this.backlog.held = held
-    this.backlog.settle(this.socket)
+    this.input.hold(held)
   }
 
   bodyDiscarded(): void {
@@ -140,22 +142,18 @@ export class Http1Connection implements RequestClient, BodyConnection, ReadTarge
 
   bodyOver(): void {
     this.body = null
-    this.buffer.bulk = false
-    this.backlog.held = false
+    this.input.bodyOver()
     if (this.current !== null) this.deadline = Number.POSITIVE_INFINITY
     else this.deadline = this.context.clock.now + this.context.limits.client_keep_alive_ms
   }
 
   /** Works on what has been read before, if it can be worked on now. */
   advance(): void {
-    if (this.taking) return
-    const before = this.mustWait() ? null : this.backlog.take()
-    if (before !== null) this.take(before, 0, before.length, true)
-    this.backlog.settle(this.socket)
+    this.input.advance()
   }
 
   next(): Buffer {
-    return this.buffer.next()
+    return this.input.buffer.next()
   }
 
   read(bytes: number, place: Buffer): void {
@@ -185,39 +183,34 @@ export class Http1Connection implements RequestClient, BodyConnection, ReadTarge
 
   private received(bytes: Buffer, length: number, owned: boolean): void {
     try {
-      if (this.backlog.empty) this.take(bytes, 0, length, owned)
-      else this.backlog.add(bytes, 0, length)
-      this.backlog.settle(this.socket)
+      this.input.received(bytes, length, owned)
     } catch (error) {
       this.fault(error)
     }
   }
 
-  private take(bytes: Buffer, from: number, to: number, owned: boolean): void {
-    let at = from
-    this.taking = true
-    this.owned = owned
-    while (at < to && !this.socket.destroyed) {
-      if (this.mustWait()) {
-        this.backlog.add(bytes, at, to)
-        break
-      }
-      at = this.step(bytes, at, to)
-    }
-    this.taking = false
+  /** What came has been worked on, or waits. */
+  rested(): void {
+    if (this.end.begun) this.endWhenRead()
   }
 
-  private mustWait(): boolean {
+  /** A client that is still sending is cut off by the end of its body, the bound on what is discarded, or its deadline. */
+  private endWhenRead(): void {
+    if (this.body !== null) this.body.discard()
+    else if (!this.end.ignores) this.socket.destroySoon()
+  }
+
+  mustWait(): boolean {
     if (this.tunnel !== null) return false
     if (this.body !== null) return this.body.waits
     return this.current !== null || (this.socket.writableNeedDrain && !this.closing)
   }
 
-  /** Works on bytes from `at` to `to`; gives the index behind those that are done with. */
-  private step(bytes: Buffer, at: number, to: number): number {
+  step(bytes: Buffer, at: number, to: number): number {
     if (this.tunnel !== null) {
-      this.buffer.bulk = false
-      this.tunnel.fromClient(this.keep(bytes, at, to))
+      const piece = this.keep(bytes, at, to)
+      this.input.buffer.expectMoreBehind(bytes, to)
+      this.tunnel.fromClient(piece)
       return to
     }
     if (this.body !== null) {
@@ -226,7 +219,10 @@ export class Http1Connection implements RequestClient, BodyConnection, ReadTarge
       return next === -1 ? to : next
     }
     // Behind the last request: nobody is to be given it.
-    if (this.closing) return to
+    if (this.closing) {
+      if (this.end.passes(to - at)) this.socket.destroy()
+      return to
+    }
     return this.readHead(bytes, at, to)
   }
 
@@ -240,7 +236,7 @@ export class Http1Connection implements RequestClient, BodyConnection, ReadTarge
       head.clear()
       context.counters.requests += 1
       this.body = this.takeRequest(this, request)
-      if (this.body !== null && this.body.remaining >= BULK_BYTES) this.buffer.bulk = true
+      if (this.body !== null && this.body.remaining >= BULK_BYTES) this.input.buffer.bulk = true
     } else if (begins && this.hasServed) {
       this.deadline = context.clock.now + context.limits.request_head_ms
     }
@@ -250,7 +246,8 @@ export class Http1Connection implements RequestClient, BodyConnection, ReadTarge
   /** What was read is no request, and what follows it may be anything. */
   private refuse(status: number): void {
     this.closing = true
-    this.deadline = Number.POSITIVE_INFINITY
+    this.head.clear()
+    this.ignoreRest()
     countAnswer(this.context, status)
     this.socket.write(rawErrorPage(status, this.context.newRequestId()))
     this.closeSoon()
@@ -258,7 +255,7 @@ export class Http1Connection implements RequestClient, BodyConnection, ReadTarge
 
   private expire(): void {
     this.deadline = Number.POSITIVE_INFINITY
-    if (this.body !== null) this.socket.destroy()
+    if (this.body !== null || this.end.ignores) this.socket.destroy()
     else if (!this.head.empty) this.refuse(408)
     else {
       this.closing = true
@@ -278,7 +275,7 @@ export class Http1Connection implements RequestClient, BodyConnection, ReadTarge
   private ended(): void {
     if (this.tunnel !== null) this.tunnel.clientEnded()
     else if (this.current !== null) this.socket.destroy()
-    else this.closeSoon()
+    else this.socket.destroySoon()
   }
 
   /** The connection is gone, and whoever waited for an answer with it. */
@@ -286,7 +283,7 @@ export class Http1Connection implements RequestClient, BodyConnection, ReadTarge
     const { current, tunnel } = this
     this.closed(this)
     this.current = null
-    this.backlog.take()
+    this.input.drop()
     current?.abandon()
     tunnel?.clientGone()
   }

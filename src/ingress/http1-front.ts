@@ -22,7 +22,10 @@ export interface Http1Front {
 }
 
 /** Speaks HTTP/1 on connections of every kind. */
-export function createHttp1Front(context: WorkerContext, peerOf: (socket: Socket) => Peer): Http1Front {
+export function createHttp1Front(
+  context: WorkerContext,
+  peerOf: (socket: Socket) => Peer | undefined,
+): Http1Front {
   const connections = new Set<Http1Connection>()
   const takeRequest = (connection: Http1Connection, request: RawRequest): Http1Body | null =>
     take(context, connection, request)
@@ -30,8 +33,13 @@ export function createHttp1Front(context: WorkerContext, peerOf: (socket: Socket
     connections.delete(connection)
   }
   const accept = (socket: Socket): void => {
+    const peer = peerOf(socket)
+    if (peer === undefined) {
+      socket.destroy()
+      return
+    }
     context.counters.connections += 1
-    connections.add(new Http1Connection(context, socket, peerOf(socket), takeRequest, closed))
+    connections.add(new Http1Connection(context, socket, peer, takeRequest, closed))
   }
   const server = createServer(
     {
@@ -75,6 +83,8 @@ function take(context: WorkerContext, client: Http1Connection, request: RawReque
 /** The request may be framed in a way that hides another one behind it: nothing more is read from this connection. */
 function refuse(context: WorkerContext, client: Http1Connection, request: RawRequest, status: number): void {
   countAnswer(context, status)
+  client.ignoreRest()
   const answer = new Http1Answer(context, client, request, false)
   answer.local(errorAnswer(status, context.newRequestId(), answer.accepts()))
+  client.answered()
 }

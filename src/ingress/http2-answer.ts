@@ -49,8 +49,9 @@ export class Http2Answer implements Answer {
     const fields = [':status', String(status)]
     for (let index = 0; index < headers.length; index += 2)
       fields.push(lowerCase(headers[index] as string), headers[index + 1] as string)
-    if (contentLength !== -1 && status !== 204) fields.push('content-length', String(contentLength))
-    // 205 says that there is nothing; Node then sends nothing more.
+    // 205 says that there is nothing; Node then sends nothing more, and a length would be a lie.
+    if (contentLength !== -1 && status !== 204 && status !== 205)
+      fields.push('content-length', String(contentLength))
     this.hasBody = hasBody && status !== 205
     const waitForTrailers = this.hasBody && chunked
     if (waitForTrailers) this.stream.on('wantTrailers', () => this.sendTrailers())

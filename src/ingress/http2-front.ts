@@ -8,10 +8,10 @@ import {
 import type { TLSSocket } from 'node:tls'
 import { passOn } from './admission.ts'
 import { ConnectionNames } from './connection-names.ts'
-import { countAnswer, type RequestClient, type ServedRequest } from './answer.ts'
+import { countAnswer } from './answer.ts'
 import { Http2Answer } from './http2-answer.ts'
 import { createStreamSource } from './http2-body.ts'
-import { truncateStream } from './http2-reset.ts'
+import { Http2Client } from './http2-client.ts'
 import { readHttp2Head } from './http2-request-head.ts'
 import { Http2Tunnel } from './http2-tunnel.ts'
 import type { Incoming } from './incoming.ts'
@@ -42,12 +42,20 @@ const STREAM_WINDOW_BYTES = 256 * 1024
 const LAST_STREAM_ID = 2 ** 31 - 1
 
 /** Speaks HTTP/2 on encrypted connections that agreed on it. */
-export function createHttp2Front(context: WorkerContext, peerOf: (socket: TLSSocket) => Peer): Http2Front {
+export function createHttp2Front(
+  context: WorkerContext,
+  peerOf: (socket: TLSSocket) => Peer | undefined,
+): Http2Front {
   const sessions = new Set<Http2Session>()
   let draining = false
   return {
     accept: (socket) => {
-      const session = new Http2Session(context, socket, peerOf(socket), () => sessions.delete(session))
+      const peer = peerOf(socket)
+      if (peer === undefined) {
+        socket.destroy()
+        return
+      }
+      const session = new Http2Session(context, socket, peer, () => sessions.delete(session))
       sessions.add(session)
       context.counters.connections += 1
       // Its handshake was under way when the end was announced to the others.
@@ -77,6 +85,8 @@ export function createHttp2Front(context: WorkerContext, peerOf: (socket: TLSSoc
 class Http2Session {
   private readonly context: WorkerContext
   private readonly session: ServerHttp2Session
+  /** Ends with the connection, which a session that was closed leaves to the client. */
+  private readonly socket: TLSSocket
   private readonly peer: Peer
   private readonly names: ConnectionNames
   private readonly streams = new Set<Http2Client>()
@@ -88,9 +98,10 @@ class Http2Session {
     this.peer = peer
     this.names = new ConnectionNames(socket)
     this.idleSince = context.clock.now
+    this.socket = socket
     this.session = performServerHandshake(socket, sessionOptions(context.limits))
     this.session.on('error', ignore)
-    this.session.on('close', closed)
+    socket.on('close', closed)
     this.session.on('stream', (stream, headers, _flags, raw) => this.take(stream, headers, raw))
     this.session.setLocalWindowSize(SESSION_WINDOW_BYTES)
   }
@@ -119,6 +130,7 @@ class Http2Session {
   tick(now: number): void {
     const { limits } = this.context
     for (const stream of this.streams) stream.tick(now)
+    for (const stream of this.streams) if (stream.lingers(now)) return this.destroy()
     if (this.streams.size > 0) return
     const patience = this.used ? limits.client_keep_alive_ms : limits.request_head_ms
     if (now - this.idleSince < patience) return
@@ -146,8 +158,10 @@ class Http2Session {
     for (const stream of this.streams) if (stream.upgraded) stream.destroy()
   }
 
+  /** A session alone would wait until the client has taken everything, and then for the client's end. */
   destroy(): void {
     this.session.destroy()
+    this.socket.destroy()
   }
 }
 
@@ -171,74 +185,6 @@ function sessionOptions(limits: IngressLimits): Parameters<typeof performServerH
     maxSessionRejectedStreams: 50,
     // Applications may send a field twice; that is between them and their clients.
     strictSingleValueFields: false,
-  }
-}
-
-/** One stream, as its request sees it. */
-class Http2Client implements RequestClient {
-  private readonly context: WorkerContext
-  private readonly stream: ServerHttp2Stream
-  private current: ServedRequest | null = null
-  /** The answer is handed over; the client is to take it, and to end its body. */
-  private leaveBy = Number.POSITIVE_INFINITY
-  private tunnel: Http2Tunnel | null = null
-
-  constructor(context: WorkerContext, stream: ServerHttp2Stream) {
-    this.context = context
-    this.stream = stream
-  }
-
-  /** It has left HTTP. */
-  get upgraded(): boolean {
-    return this.tunnel?.entered === true
-  }
-
-  /** The client asks to leave HTTP. */
-  asksFor(tunnel: Http2Tunnel): void {
-    this.tunnel = tunnel
-  }
-
-  /** It stays HTTP after all: what the client has sent for its tunnel is not wanted. */
-  settle(): void {
-    if (this.tunnel === null || this.upgraded || this.current !== null) return
-    this.tunnel = null
-    createStreamSource(this.stream, this.context.limits.discarded_body_bytes, () => this.answered()).discard()
-  }
-
-  serve(request: ServedRequest): void {
-    this.current = request
-    request.start()
-  }
-
-  served(request: ServedRequest): void {
-    if (this.current === request) this.current = null
-    // What left HTTP keeps its own time.
-    if (this.upgraded) return
-    this.answered()
-    this.settle()
-  }
-
-  answered(): void {
-    this.leaveBy = this.context.clock.now + this.context.limits.client_stall_ms
-  }
-
-  destroy(): void {
-    truncateStream(this.stream)
-  }
-
-  gone(): void {
-    const { current } = this
-    this.current = null
-    try {
-      current?.abandon()
-      this.tunnel?.gone()
-    } catch (error) {
-      this.context.caught(error)
-    }
-  }
-
-  tick(now: number): void {
-    if (now >= this.leaveBy) this.stream.close(constants.NGHTTP2_CANCEL)
   }
 }
 

@@ -1,4 +1,4 @@
-import { type ForwardedClaims, forwardedLines, NO_CLAIMS, plainAddress } from './forwarded.ts'
+import { type ForwardedClaims, forwardedLines, namedAddress, NO_CLAIMS, plainAddress } from './forwarded.ts'
 
 /** Whoever is at the other end of a client connection, and what applications are told of him. */
 export class Peer {
@@ -11,7 +11,7 @@ export class Peer {
   private lastHost = ''
   private lastLines = ''
 
-  constructor(address: string | undefined, secure: boolean, isTrusted: (address: string) => boolean) {
+  constructor(address: string, secure: boolean, isTrusted: (address: string) => boolean) {
     this.address = plainAddress(address)
     this.secure = secure
     this.isTrusted = isTrusted
@@ -39,7 +39,7 @@ export class Peer {
    */
   clientAddress({ forwardedFor }: ForwardedClaims): string {
     if (forwardedFor === '') return this.address
-    const chain = forwardedFor.split(',').map((each) => each.trim())
+    const chain = forwardedFor.split(',').map((each) => namedAddress(each.trim()))
     const first = chain[0] as string
     return chain.findLast((each) => !this.isTrusted(each)) ?? first
   }

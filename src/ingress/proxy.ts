@@ -41,8 +41,11 @@ export interface Trust {
 export function createProxy(context: WorkerContext, certificates: CertificateIndex, trust: Trust): Proxy {
   const pending = new PendingConnections()
   const proxied = new ProxiedPeers(trust.sendsProxyHeader)
-  const peerOf = (socket: Socket): Peer =>
-    new Peer(proxied.addressOf(socket), 'encrypted' in socket, trust.isTrusted)
+  /** A connection that was reset before it was accepted has no address: it is nobody's, and no rule could refuse it. */
+  const peerOf = (socket: Socket): Peer | undefined => {
+    const address = proxied.addressOf(socket)
+    return address === undefined ? undefined : new Peer(address, 'encrypted' in socket, trust.isTrusted)
+  }
   const http1 = createHttp1Front(context, peerOf)
   const http2 = createHttp2Front(context, peerOf)
   const tls = createTlsFront(context, certificates, pending, { http1: http1.accept, http2: http2.accept })

@@ -19,10 +19,10 @@ class BulkBuffer {
   holds = 0
   readonly release: (error?: Error | null) => void
   private lent = true
-  private readonly free: BulkBuffer[]
+  private readonly owner: ReadBuffers
 
-  constructor(free: BulkBuffer[]) {
-    this.free = free
+  constructor(owner: ReadBuffers) {
+    this.owner = owner
     this.release = (error) => {
       // A piece that could not be written keeps its hold: the buffer is left to the garbage collector.
       if (!error) this.holds -= 1
@@ -37,11 +37,12 @@ class BulkBuffer {
 
   giveBack(): void {
     this.lent = false
+    this.owner.lent -= 1
     this.recycle()
   }
 
   private recycle(): void {
-    if (this.holds === 0 && !this.lent && this.free.length < FREE_BUFFERS) this.free.push(this)
+    if (this.holds === 0 && !this.lent) this.owner.keep(this)
   }
 }
 
@@ -49,10 +50,17 @@ class BulkBuffer {
 export class ReadBuffers {
   /** Valid only during the call that hands it out. */
   readonly shared: Buffer = Buffer.allocUnsafeSlow(SHARED_BYTES)
+  /** Large ones that connections have at the moment. */
+  lent = 0
   private readonly free: BulkBuffer[] = []
 
   borrow(): BulkBuffer {
-    return this.free.pop()?.lend() ?? new BulkBuffer(this.free)
+    this.lent += 1
+    return this.free.pop()?.lend() ?? new BulkBuffer(this)
+  }
+
+  keep(buffer: BulkBuffer): void {
+    if (this.free.length < FREE_BUFFERS) this.free.push(buffer)
   }
 }
 
@@ -68,6 +76,14 @@ export class ConnectionBuffer {
 
   get current(): Buffer {
     return this.own?.bytes ?? this.buffers.shared
+  }
+
+  /**
+   * A tunnel says of no message how long it is: more is likely to come behind a read that filled its place, while a connection that is about to
+   * be idle must not keep a large buffer.
+   */
+  expectMoreBehind(buffer: Buffer, length: number): void {
+    this.bulk = length === buffer.length
   }
 
   /** Chooses the buffer for the next read: called behind each one. */

@@ -54,7 +54,8 @@ export function parseResponseHead(
   const minor = text.charCodeAt(7) - 48
   if (minor !== 0 && minor !== 1) return 'status_line'
   const status = threeDigits(text, 9)
-  if (status < 100) return 'status_line'
+  // There are no others (RFC 9110, section 15), and HTTP/2 cannot pass them on.
+  if (status < 100 || status > 599) return 'status_line'
   const lineEnd = text.indexOf('\r\n')
   const reason = parseReason(text, lineEnd)
   if (reason === undefined) return 'status_line'

@@ -25,8 +25,6 @@ export interface ConnectionUser {
 const TCP_OPTIONS = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 } as const
 /** At this many bytes to come, a response gets read buffers of its own. */
 const BULK_BYTES = 64 * 1024
-/** A tunnel through which so much comes at once gets them too. */
-const LARGE_READ_BYTES = 16 * 1024
 const NO_PARSER = new ResponseParser(0, 0)
 
 /**
@@ -124,7 +122,7 @@ export class UpstreamConnection implements SocketOwner {
 
   /** The first `length` bytes of what was read, for longer than the read. */
   keep(buffer: Buffer, length: number): KeptPiece {
-    this.buffer.bulk = length >= LARGE_READ_BYTES
+    this.buffer.expectMoreBehind(buffer, length)
     return this.buffer.keep(buffer, 0, length)
   }
 

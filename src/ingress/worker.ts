@@ -5,6 +5,7 @@ import { messageOf, systemCodeOf } from '../lib/errors.ts'
 import type { System } from '../lib/system.ts'
 import { CertificateIndex } from './certificate-index.ts'
 import {
+  type ControlEvent,
   type ControlReply,
   type ControlRequest,
   type IngressWorkerStatus,
@@ -35,6 +36,9 @@ import type { WorkerSettings } from './worker-settings.ts'
 const LOG_TICK_MS = 1000
 /** An orphan has nobody to wait for. */
 const ORPHAN_DRAIN_MS = 5000
+/** A control plane that does not listen is not waited for. */
+const LEAVE_MS = 1000
+const NOTES_AT_ONCE = 1000
 const BACKLOG = 4096
 const LOG_FILE = 'workers.log'
 
@@ -57,7 +61,8 @@ export async function runWorker(settings: WorkerSettings, system: System, inheri
   const worker: Worker = { context, certificates, proxy, settings, key }
   const drain = createDrain(system, proxy, limits)
   const end = (requestsMs: number, upgradedMs: number): void => {
-    void drain({ requestsMs, upgradedMs }).then(() => {
+    void drain({ requestsMs, upgradedMs }).then(async () => {
+      await Promise.race([control.leave(lastNotes(context)), system.sleep(LEAVE_MS)])
       rmSync(socketPath, { force: true })
       process.exit(WorkerExit.done)
     })
@@ -198,6 +203,17 @@ function statusOf({ context, proxy, settings, certificates }: Worker): IngressWo
     active: routes.activeSince(context.clock.now - context.limits.active_ms),
     held: holds.counts(),
   }
+}
+
+/** What nobody would ask for any more. */
+function lastNotes({ access }: WorkerContext): ControlEvent[] {
+  const events: ControlEvent[] = []
+  for (let left = true; left;) {
+    const { entries, lost, more } = access.take(NOTES_AT_ONCE)
+    if (entries.length > 0 || lost.length > 0) events.push({ type: 'last_requests', entries, lost })
+    left = more
+  }
+  return events
 }
 
 function every(system: System, ms: number, run: () => void): void {

@@ -1,3 +1,7 @@
+import { spawn } from 'node:child_process'
+import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
+import { fileURLToPath } from 'node:url'
 import { test } from 'tap'
 import { readArguments } from '../../src/cli/arguments.ts'
 import { readDuration } from '../../src/cli/duration.ts'
@@ -43,6 +47,15 @@ const USAGE: [args: string[], said: string][] = [
   [['deploy', '--service', '--yes'], '--service needs a value, and --yes looks like an option'],
   [['deploy', '--yes=no'], '--yes takes no value'],
   [['deploy', '--target', 'a', '--target', 'b'], '--target is given twice'],
+  [
+    ['env', 'ls', 'shop/web'],
+    'unexpected argument shop/web: berth env ls\n  If that is a service: use --service shop/web',
+  ],
+  [
+    ['env', 'set', 'shop/web', 'A=1'],
+    'shop/web is no variable\n  If that is a service: use --service shop/web',
+  ],
+  [['open', '-s', 'web'], 'unknown option -s\n  The service is an argument here: berth open [SERVICE]'],
   [['deploy', 'a', 'b'], 'unexpected argument b: berth deploy [DIR]'],
   [['services', 'rm'], 'something is missing: berth services rm SERVICE'],
   [['ps', '-o', 'yaml'], '--output knows json and text, not yaml'],
@@ -71,9 +84,21 @@ test('options may stand before the command, and help in any form', async (t) => 
   const help = await person.berth(['help', 'tokens', 'create'])
   t.match(help.stdout, 'Usage: berth tokens create NAME')
   t.match((await person.berth(['tokens', '--help'])).stdout, /Commands:\n {2}berth tokens ls/)
+  const env = (await person.berth(['env', '--help'])).stdout
+  t.match(env, /Sets all variables of a \.env file; - reads it from stdin\n/)
+  t.match(env, /berth env unset NAME \.\.\. +Removes environment variables\n/, 'without the full stop')
   t.match((await person.berth(['--help'])).stdout, /Usage: berth COMMAND/)
   t.match(await person.berth([]), { status: 2, stdout: /Usage: berth COMMAND/ })
   t.match(await person.berth(['--version']), { status: 0, stdout: /^berth \d/ })
+})
+
+test('npm run berth works where the user stands, not in the folder of Berth', async (t) => {
+  const { home, environment } = await newPerson(t)
+  const root = fileURLToPath(new URL('../..', import.meta.url))
+  const npm = join(root, 'node_modules/.bin/npm')
+  const args = ['--prefix', root, 'run', '--silent', 'berth', '--', 'deploy', 'no/such']
+  const child = spawn(npm, args, { cwd: home, env: environment, stdio: ['ignore', 'ignore', 'pipe'] })
+  t.match(await text(child.stderr), `berth: there is no folder ${home}/no/such\n`)
 })
 
 test('a failure is one line of JSON on stderr with -o json, and stdout stays empty', async (t) => {

@@ -127,9 +127,33 @@ test('Dockerfile, target and build arguments become settings of the service, and
       '--build-secret',
       'TOKEN',
     ]),
-    { status: 0, stderr: /Changed settings of web: build_args, build_secrets\./ },
+    {
+      status: 0,
+      stderr:
+        'Changed settings of web, for later deployments too: build_args is now {"A":"1=2","B":"3"}, build_secrets is now ["TOKEN"].\n',
+    },
   )
   t.match(api.services, [{ build_args: { A: '1=2', B: '3' }, build_secrets: ['TOKEN'], target: 'run' }])
+  const changes = count(api, 'PATCH', /./)
+  t.match(await person.berth(['deploy', app, '-s', 'web', '--dockerfile', 'nope']), {
+    status: 2,
+    stderr: /there is no Dockerfile .*\/nope\n {2}Nothing was changed/,
+  })
+  t.equal(count(api, 'PATCH', /./), changes)
+  t.match(await person.berth(['deploy', app, '-s', 'web', '--dockerfile', '', '--target=']), {
+    status: 0,
+    stderr: /dockerfile_path is now null, target is now null\./,
+  })
+  t.match(api.services, [{ dockerfile_path: null, target: null, build_args: { A: '1=2' } }])
+})
+
+test('a service that is made for an image has it as its source', async (t) => {
+  const { api, person, app } = await set(t)
+  const image = 'nginx:1.27'
+  t.match(await person.berth(['deploy', app, '-s', 'db', '-y', '--image', image]), { status: 0 })
+  t.match(api.services, [{ name: 'db', source: { type: 'external_image', image } }])
+  t.match(await person.berth(['deploy', app, '-s', 'db']), { status: 0 })
+  t.equal(count(api, 'POST', /uploads$/), 0, 'the folder is not packed')
 })
 
 test('a deployment that fails ends with status 6 and the reason, and its record is on stdout as JSON', async (t) => {

@@ -28,6 +28,13 @@ test('variables are set from the command line, stdin, a question and files, and 
   t.same((await app.must(token, 'GET', url)).body, wanted)
   t.equal((await person.berth(['env', 'ls', '-s', 'web'])).stdout, 'ASKED\nEMPTY\nGREETING\nKEY\nSECRET\n')
   t.match((await person.berth(['env', 'ls', '-s', 'web', '--values'])).stdout, /GREETING +hello=you/)
+  for (const format of ['text', 'json']) {
+    const show = ['services', 'show', 'web', '-o', format]
+    const { stdout } = await person.berth(show)
+    t.match(stdout, /ASKED[^]*EMPTY[^]*SECRET/, 'the names')
+    for (const value of ['typed', 'of stdin', 'hello=you']) t.notMatch(stdout, value)
+    t.match((await person.berth([...show, '--values'])).stdout, /hello=you[^]*of stdin/)
+  }
   t.match(await person.berth([...set, 'A', 'B'], { input: 'x' }), { status: 2, stderr: /one NAME at a time/ })
   const bad = await person.berth([...set, '1X=canary'])
   t.match(bad, { status: 2, stderr: /1X=\.\.\. is neither/ })

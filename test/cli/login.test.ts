@@ -99,7 +99,13 @@ test('a wrong password or token is refused and nothing is saved', async (t) => {
   const person = await newPerson(t)
   const wrong = await person.berth(['login', api.url, '-u', 'alice', '--password-stdin'], { input: 'wrong' })
   t.match(wrong, { status: 3, stdout: '', stderr: /User name or password is wrong/ })
-  t.match(await person.berth(['login', api.url, '--token-stdin'], { input: 'nonsense' }), { status: 3 })
+  t.match(
+    wrong.stderr,
+    `berth login ${api.url} --username alice --password-stdin --token-file ${person.home}/data/admin-token\n`,
+  )
+  t.notMatch(wrong.stderr, /revoked/)
+  const unknown = await person.berth(['login', api.url, '--token-stdin'], { input: 'nonsense' })
+  t.match(unknown, { status: 3, stderr: `berth: ${api.url} does not know that token\n` })
   t.match(await person.berth(['login', api.url, '--token-stdin'], { input: 'two words' }), {
     status: 2,
     stderr: /that is no token/,
@@ -156,6 +162,19 @@ test('the first administrator is made with the install admin token from a file',
   })
   t.equal(api.users.get('root')?.password, PASSWORD)
   t.match(await person.berth(args, { input: PASSWORD }), { status: 3, stderr: /for recovering access only/ })
+})
+
+test('a script on the same machine makes the first administrator, too', async (t) => {
+  const api = await startApiServer(t)
+  api.initialized = false
+  api.users.clear()
+  const person = await newPerson(t)
+  await mkdir(join(person.home, 'data'))
+  await writeFile(join(person.home, 'data/admin-token'), ADMIN_TOKEN)
+  const login = () => person.berth(['login', api.url, '-u', 'root', '--password-stdin'], { input: PASSWORD })
+  t.match(await login(), { status: 0, stderr: /root is the first administrator\.\nSigned in/ })
+  t.equal(api.users.get('root')?.password, PASSWORD)
+  t.match(await login(), { status: 0, stderr: `Signed in to ${api.url} as root.\n` }, 'and later signs in')
 })
 
 test('on a terminal, a server on this machine without users is offered to be set up; no password is echoed', async (t) => {

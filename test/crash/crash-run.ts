@@ -23,6 +23,9 @@ export interface Death {
   takesMachine?: boolean
 }
 
+/** Each has a world of its own, and mostly waits for it. */
+export const DEATHS_AT_ONCE = 3
+
 /** Rules that hold at every instant; what breaks one is written down. */
 function watchRules(world: Delivery): string[] {
   const broken: string[] = []
@@ -123,12 +126,16 @@ export async function sweep<State>(
     t.ok(instants > 0, `${instants} instants`)
   })
   const { again = [], every = 1, first: most = instants, ...rest } = options
+  t.jobs = DEATHS_AT_ONCE
+  const deaths: Promise<unknown>[] = []
   for (let nth = 0; nth < Math.min(instants, most); nth += every) {
-    await t.test(`death at instant ${nth}`, async (t) => {
+    const death = t.test(`death at instant ${nth}`, { buffered: true }, async (t) => {
       let where = ''
       const first = dieAfter(nth, (there) => (where = there))
       await crash(t, scenario, { arms: [first, ...again.map((each) => dieAfter(each))], ...rest })
       t.comment(where)
     })
+    deaths.push(death)
   }
+  await Promise.all(deaths)
 }

@@ -1,9 +1,9 @@
-import { test } from 'tap'
+import { type Test, test } from 'tap'
 import type { Step } from '../../src/modules/deployments/deployment-schema.ts'
 import { containerName } from '../../src/modules/replicas/container-spec.ts'
-import { addService, deploy, OPERATOR, release, until } from '../support/delivery.ts'
-import type { When } from '../support/mortality.ts'
-import { crash, HOST, type Scenario, sweep } from './crash-run.ts'
+import { addService, deploy, type Delivery, OPERATOR, release, until } from '../support/delivery.ts'
+import type { Life, When } from '../support/mortality.ts'
+import { crash, DEATHS_AT_ONCE, HOST, type Scenario, sweep } from './crash-run.ts'
 import { deployment, type DeploymentState, ownersOf } from './deployment-scenario.ts'
 
 /** Where a daemon dies: in which step, before or after what, and the how manieth time of it in that step. */
@@ -40,47 +40,53 @@ const RETIRE: typeof TABLE = [
 ]
 
 for (const kind of ['first', 'replacing'] as const) {
-  for (const [step, effect, when, nth] of kind === 'first' ? TABLE : [...TABLE, ...RETIRE]) {
-    test(`a ${kind} deployment converges when the daemon dies in ${step} ${when} ${effect} ${nth}`, async (t) => {
-      let left = nth
-      let log = ''
-      const check = deployment(kind).check
-      const scenario: Scenario<DeploymentState> = {
-        ...deployment(kind),
-        check: (t, world, daemon, state) => {
-          check(t, world, daemon, state)
-          log = world.logText(daemon.stores.services.find(state.service)?.live_deployment_id ?? '')
-        },
-      }
-      await crash(t, scenario, {
-        arms: [
-          (life, world) => {
-            const stepOf = (): string | undefined =>
-              world.database.get<{ step: string }>('SELECT step FROM deployments WHERE step IS NOT NULL')
-                ?.step
-            life.dieWhen((instant) => {
-              if (instant.effect === effect && instant.when === when && stepOf() === step) left -= 1
-              return left === 0
-            })
-          },
-        ],
-      })
-      t.ok(left <= 0, 'it died there')
-      t.match(log, /Going on after an interruption\./)
-    })
-  }
+  test(`a ${kind} deployment converges from where each step may leave it`, async (t) => {
+    t.jobs = DEATHS_AT_ONCE
+    const places = kind === 'first' ? TABLE : [...TABLE, ...RETIRE]
+    await Promise.all(
+      places.map((place) => {
+        const [step, effect, when, nth] = place
+        const title = `death in ${step} ${when} ${effect} ${nth}`
+        return t.test(title, { buffered: true }, (t) => dieIn(t, kind, place))
+      }),
+    )
+  })
 }
 
-for (const kind of [
-  'first',
-  'git',
-  'replacing',
-  'rollback',
-  'superseding',
-  'with release command',
-] as const) {
+async function dieIn(
+  t: Test,
+  kind: 'first' | 'replacing',
+  [step, effect, when, nth]: (typeof TABLE)[number],
+): Promise<void> {
+  let left = nth
+  let log = ''
+  const { check, ...others } = deployment(kind)
+  const scenario: Scenario<DeploymentState> = {
+    ...others,
+    check: (t, world, daemon, state) => {
+      check(t, world, daemon, state)
+      log = world.logText(daemon.stores.services.find(state.service)?.live_deployment_id ?? '')
+    },
+  }
+  const arm = (life: Life, world: Delivery): void => {
+    const stepOf = (): string | undefined =>
+      world.database.get<{ step: string }>('SELECT step FROM deployments WHERE step IS NOT NULL')?.step
+    life.dieWhen((instant) => {
+      if (instant.effect === effect && instant.when === when && stepOf() === step) left -= 1
+      return left === 0
+    })
+  }
+  await crash(t, scenario, { arms: [arm] })
+  t.ok(left <= 0, 'it died there')
+  t.match(log, /Going on after an interruption\./)
+}
+
+for (const kind of ['first', 'replacing', 'rollback', 'superseding', 'with release command'] as const) {
   test(`a ${kind} deployment converges wherever the daemon dies`, (t) => sweep(t, deployment(kind)))
 }
+
+test('a deployment from Git converges wherever the daemon dies until it starts', (t) =>
+  sweep(t, deployment('git'), { first: 36 }))
 
 test('a deployment of an image of others converges wherever the daemon dies until it starts', (t) =>
   sweep(t, deployment('external_image'), { first: 24 }))

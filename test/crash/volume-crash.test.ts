@@ -30,7 +30,6 @@ const writers = (world: Delivery): string[] =>
 async function prepare(world: Delivery, daemon: DeliveryDaemon): Promise<State> {
   const service = await addService(world, daemon, 'web', {
     volumes: [{ name: 'data', mount_path: '/data' }],
-    health_check: { timeout_seconds: 20 },
   })
   const old = await release(world, daemon, service)
   const twoWriters: string[] = []
@@ -82,7 +81,7 @@ const swapBack: Scenario<State> = {
     const state = await prepare(world, daemon)
     await daemon.services.updateService(OPERATOR, state.service, {
       bake_seconds: 3600,
-      stop_grace_seconds: 20,
+      stop_grace_seconds: 5,
     })
     return state
   },

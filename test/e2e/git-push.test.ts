@@ -3,6 +3,7 @@ import { test } from 'tap'
 import { installBerth } from '../support/daemon.ts'
 import { application, createService, readDeploymentLog, waitForEnd } from '../support/deploy.ts'
 import { makeAuthority, serveGitHttps } from '../support/git-https-server.ts'
+import { serveGitSsh } from '../support/git-ssh-server.ts'
 import { openRepositoryRoot } from '../support/git-repository.ts'
 import { waitFor } from '../support/wait.ts'
 import { githubPush, signedFields } from '../modules/webhooks/payloads.ts'
@@ -83,6 +84,34 @@ test('a service is deployed from a private repository, and a push serves the new
   )
   t.match(delivery, { outcome: 'deployed', deployment_id: pushed.id })
   t.notMatch(berth.log() + (await readDeploymentLog(berth, pushed.id)), 't0ken-of-the-test')
+
+  // The same over ssh, with a key that Berth makes, a submodule beside the repository, and a folder of it that is built.
+  const ssh = await serveGitSsh()
+  t.teardown(ssh.close)
+  const library = await repositories.create('acme/library.git')
+  await library.commit({ 'text.mjs': 'export const text = "of a submodule"' })
+  const files = application('third')
+  files['server.mjs'] =
+    `import { text } from './library/text.mjs'\n${files['server.mjs']?.replace('"third"', 'text')}`
+  const inApp = Object.fromEntries(Object.entries(files).map(([name, content]) => [`app/${name}`, content]))
+  const add = ['submodule', 'add', '-q', library.bare, 'app/library']
+  await repository.git('-c', 'protocol.file.allow=always', ...add)
+  await repository.git('config', '-f', '.gitmodules', 'submodule.app/library.url', '../library.git')
+  const third = await repository.commit({ ...inApp, 'server.mjs': null }, { message: 'Third' })
+  const { public_key } = await berth.call<{ public_key: string }>(
+    'POST',
+    `/v1/projects/${project_id}/credentials/git`,
+    { generate: true, host: ssh.host },
+  )
+  await ssh.authorize(public_key)
+  await berth.call('PATCH', `/v1/services/${service}`, {
+    source: { type: 'git', repo_url: `${ssh.url}${repository.bare}`, submodules: true },
+    context_path: 'app',
+  })
+  const overSsh = await waitForEnd(berth, (await deploy()).id)
+  t.match(overSsh, { status: 'Healthy', commit: { sha: third } }, overSsh.reason ?? '')
+  t.equal(await ask(berth.httpPort()), 'of a submodule')
+  t.match(await readDeploymentLog(berth, overSsh.id), `pinned its host key ssh-ed25519 ${ssh.fingerprint}`)
 })
 
 async function ask(port: number): Promise<string> {

@@ -83,6 +83,7 @@ export function bootDaemon(world: DeliveryWorld) {
     listDeleting: stores.services.listDeleting,
     listLiveDeployments: stores.deployments.listLive,
     listCanaries: stores.deployments.listCanaries,
+    listFirstFailures: stores.deployments.listFirstFailures,
     listOpenDeployments: stores.deployments.listOpen,
     projectNameOf,
     isSecured: () => false,

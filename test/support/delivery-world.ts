@@ -18,11 +18,11 @@ import { createRegistryStore } from '../../src/modules/registry/registry-store.t
 import type { FakeEngine, FakeProgram } from '../../src/runtime/fake-engine.ts'
 import { createFakeRuntime } from '../../src/runtime/fake-runtime.ts'
 import type { ContainerSpec, Runtime } from '../../src/runtime/runtime.ts'
-import { type Database, openDatabase } from '../../src/store/database.ts'
-import { migrate, readMigrations } from '../../src/store/migrate.ts'
+import type { Database } from '../../src/store/database.ts'
 import { createFakeIngress } from './fake-ingress.ts'
 import { createHurriedSystem } from './hurried-system.ts'
 import { type Answer, openReplicaServer } from './replica-server.ts'
+import { openMigrated } from './migrated-database.ts'
 
 /** What an upload contains: how its build goes and what the built application does. */
 export interface Source {
@@ -87,8 +87,7 @@ export type DeliveryWorld = Awaited<ReturnType<typeof openWorld>>
 export async function openWorld(given: Partial<DeliverySettings> = {}) {
   const dataDir = mkdtempSync(join(tmpdir(), 'berth-delivery-'))
   const file = join(dataDir, 'berth.db')
-  const database = openDatabase(file)
-  migrate(database, readMigrations(new URL('../../migrations', import.meta.url).pathname), file)
+  const database = openMigrated(file)
   // A power cut is nothing that these tests can make.
   database.exec('PRAGMA synchronous = OFF')
   const settings: DeliverySettings = {

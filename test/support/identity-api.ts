@@ -8,8 +8,7 @@ import { createAudit } from '../../src/modules/audit/audit-operations.ts'
 import { auditRoutes } from '../../src/modules/audit/audit-routes.ts'
 import { createIdentity } from '../../src/modules/identity/identity-operations.ts'
 import { identityRoutes } from '../../src/modules/identity/identity-routes.ts'
-import { openDatabase } from '../../src/store/database.ts'
-import { migrate, readMigrations } from '../../src/store/migrate.ts'
+import { openMigrated } from './migrated-database.ts'
 
 export const ADMIN_TOKEN = 'bth_adm_of-the-tests-0123456789'
 export const PASSWORD = 'a long enough password'
@@ -70,8 +69,7 @@ export function standingSystem(): System & { advance(ms: number): void } {
 export async function openIdentityApi(t: Test, options: Options = {}) {
   const system = options.system ?? createSystem()
   const file = options.databaseFile ?? ':memory:'
-  const database = openDatabase(file)
-  migrate(database, readMigrations(new URL('../../migrations', import.meta.url).pathname), file)
+  const database = openMigrated(file)
   const audit = createAudit({ database, system })
   const identity = createIdentity({
     database,

@@ -11,8 +11,7 @@ import type { Passwords } from '../../src/modules/identity/password.ts'
 import { createRegistry } from '../../src/modules/registry/registry.ts'
 import { registryControlRoutes } from '../../src/modules/registry/registry-control-routes.ts'
 import { registryRoutes } from '../../src/modules/registry/registry-routes.ts'
-import { openDatabase } from '../../src/store/database.ts'
-import { migrate, readMigrations } from '../../src/store/migrate.ts'
+import { openMigrated } from './migrated-database.ts'
 
 export const ADMIN_TOKEN = 'bth_adm_of-the-tests-0123456789'
 export const USERNAME = 'root'
@@ -35,8 +34,7 @@ export async function openRegistryApi(options: RegistryApiOptions) {
   mkdirSync(dataDir, { recursive: true })
   const system = options.system ?? createSystem()
   const file = join(dataDir, 'berth.db')
-  const database = openDatabase(file)
-  migrate(database, readMigrations(new URL('../../migrations', import.meta.url).pathname), file)
+  const database = openMigrated(file)
   const audit = createAudit({ database, system })
   const identity = createIdentity({
     database,
@@ -56,6 +54,7 @@ export async function openRegistryApi(options: RegistryApiOptions) {
     system,
     identity,
     recordAudit: audit.record,
+    onDenied: audit.recordDenial,
     accessRevision: audit.accessRevision,
     hasService: () => true,
     tagged: () => {},
@@ -91,7 +90,6 @@ export async function openRegistryApi(options: RegistryApiOptions) {
   registryRoutes(server, {
     protocol: registry.protocol,
     rateLimitPerMinute: 1_000_000_000,
-    onDenied: audit.recordDenial,
   })
   registryControlRoutes(server, registry.control)
   await server.listen({ host: '127.0.0.1', port: options.port ?? 0 })

@@ -1,5 +1,5 @@
-import { statSync } from 'node:fs'
-import { resolve } from 'node:path'
+import { existsSync, statSync } from 'node:fs'
+import { join, resolve } from 'node:path'
 import { systemCodeOf } from '../../lib/errors.ts'
 import { Interrupted, UsageError } from '../cli-error.ts'
 import type { Body } from '../../api-client/route.ts'
@@ -21,12 +21,12 @@ const OPTIONS = {
   dockerfile: {
     type: 'string',
     value: 'PATH',
-    about: 'The Dockerfile, from the folder; kept as a setting of the service',
+    about: "The Dockerfile, from the folder; kept as a setting of the service, until '' takes it back",
   },
   target: {
     type: 'string',
     value: 'STAGE',
-    about: 'The stage of the Dockerfile to build; kept as a setting of the service',
+    about: "The stage of the Dockerfile to build; kept as a setting of the service, until '' takes it back",
   },
   'build-arg': {
     type: 'string',
@@ -47,7 +47,8 @@ const OPTIONS = {
   image: {
     type: 'string',
     value: 'IMAGE',
-    about: "From the service's external image, with this tag or digest, this once",
+    about:
+      "From the service's external image, with this tag or digest, this once; a service that is made for it keeps the image as its source",
   },
   canary: {
     type: 'string',
@@ -85,8 +86,8 @@ export const deploy = defineVerb({
       canary_percent: flags.canary === undefined ? undefined : readPercent(flags.canary),
     }
     const client = await call.connect()
-    const { service: named, project, yes } = flags
-    const wanted = { service: named, project, yes, settings }
+    const { service: named, project, yes, image } = flags
+    const wanted = { service: named, project, yes, settings, image }
     const choice =
       (await chooseFromManifest(call, client, folder, link, wanted)) ??
       (await chooseService(call, client, folder, link, wanted))
@@ -95,10 +96,10 @@ export const deploy = defineVerb({
       await begin(call, client, await choice.settle(), source, how)
       return
     }
-    const pack = await prepare(call, folder, {
-      context_path: choice.places.context_path,
-      dockerfile_path: flags.dockerfile ?? choice.places.dockerfile_path,
-    })
+    const { dockerfile_path = choice.places.dockerfile_path } = settings
+    const places = { context_path: choice.places.context_path, dockerfile_path }
+    if (settings.dockerfile_path) requireDockerfile(folder, places)
+    const pack = await prepare(call, folder, places)
     const service = await choice.settle()
     const upload = await sendPack(call, client, service, pack)
     await begin(call, client, service, { type: 'upload', upload_id: upload.upload_id }, how)
@@ -141,6 +142,12 @@ function requireFolder(folder: string): string {
     throw new UsageError(`there is no folder ${folder}`)
   }
   throw new UsageError(`${folder} is no folder`)
+}
+
+/** A mistyped name must not become a setting. */
+function requireDockerfile(folder: string, { context_path, dockerfile_path }: BuildPlaces): void {
+  const path = join(folder, context_path ?? '', dockerfile_path ?? '')
+  if (!existsSync(path)) throw new UsageError(`there is no Dockerfile ${path}`, ['Nothing was changed.'])
 }
 
 async function prepare(call: Surroundings, folder: string, places: BuildPlaces): Promise<FolderPack> {

@@ -6,7 +6,7 @@ import type { Client } from '../client.ts'
 import { finishDeployment } from '../deployment-end.ts'
 import { readAssignment, readEnvFile, writeEnvFile } from '../env-file.ts'
 import { cell } from '../output.ts'
-import { requireService } from '../service-reference.ts'
+import { requireService, serviceHint } from '../service-reference.ts'
 import { type Call, defineVerb, type Options, type Surroundings, type VerbGroup } from '../verb.ts'
 import type { Service } from '../wire.ts'
 
@@ -102,7 +102,7 @@ async function readValues({
     if (values.has(name)) throw new UsageError(`${name} is given twice`)
     values.set(name, value)
   }
-  const given = operands.map(readAssignment)
+  const given = operands.map(readOperand)
   const open = given.filter(({ value }) => value === undefined)
   if (open.length > 1 && !terminal.interactive)
     throw new UsageError('stdin holds one value: give one NAME at a time, or use berth env import')
@@ -123,6 +123,12 @@ async function readValues({
   return Object.fromEntries(values)
 }
 
+function readOperand(text: string): ReturnType<typeof readAssignment> {
+  const hints = serviceHint(text)
+  if (hints.length > 0) throw new UsageError(`${text} is no variable`, hints)
+  return readAssignment(text)
+}
+
 const unset = defineVerb({
   usage: 'env unset NAME ...',
   about: 'Removes environment variables.',
@@ -130,6 +136,7 @@ const unset = defineVerb({
   operands: [1, 100],
   examples: ['berth env unset OLD_NAME --service shop/web'],
   run: async (call) => {
+    call.operands.forEach(readOperand)
     const { client, service } = await find(call)
     const params = { id: service.id }
     const before = await client.call('GET /v1/services/{id}', { params })

@@ -39,7 +39,8 @@ export const init = defineVerb({
     )
     const found = await findService(client, { project: project.name, service: name })
     if (found) output.note(`The service ${project.name}/${name} exists already, and stays as it is.`)
-    const service = found ?? (await createService(call, client, project, name, settings))
+    const service =
+      found ?? (await createService(call, client, project, name, { settings, image: undefined }))
     await writeLink(folder, { project: project.name, service: name })
     output.data(service, () => '')
     output.note(`Linked ${folder} to it in ${LINK_FILE}. Next: berth deploy`)

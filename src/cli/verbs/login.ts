@@ -1,12 +1,12 @@
 import { readFile } from 'node:fs/promises'
 import { messageOf } from '../../lib/errors.ts'
 import { bootstrap, checkToken, findFreshServerToken } from '../bootstrap.ts'
-import { ApiError, CliError, EXIT, UsageError } from '../cli-error.ts'
+import { ApiError, CliError, EXIT, isApiError, LoginRefused, UsageError } from '../cli-error.ts'
 import { DEFAULT_URL, findConnection, isLoopback, readOrigin } from '../connection.ts'
 import type { Context } from '../context-file.ts'
 import { clientFor, endSession, openSession, type Session } from '../session.ts'
 import { type Call, defineVerb, type Flags } from '../verb.ts'
-import type { MintedToken } from '../wire.ts'
+import type { Me, MintedToken } from '../wire.ts'
 import { endLogin } from './logout.ts'
 
 const OPTIONS = {
@@ -102,7 +102,7 @@ async function signIn(call: LoginCall, origin: string): Promise<Context> {
   const token = await readGivenToken(call)
   const given = { username: flags.username, passwordFromStdin: flags['password-stdin'] }
   if (token !== undefined) {
-    const me = await clientFor(call, origin, token).call('GET /v1/me')
+    const me = await whoHas(call, origin, token)
     if (me.principal.kind !== 'admin_token') return { url: origin, token, username: me.principal.username }
     if (me.admin_initialized) {
       throw new CliError(
@@ -118,12 +118,43 @@ async function signIn(call: LoginCall, origin: string): Promise<Context> {
     }
     return signInAs(call, origin, await bootstrap(call, origin, token, given))
   }
-  const fresh = terminal.interactive ? await findFreshServerToken(call, origin) : undefined
+  const canAnswer = terminal.interactive || (flags.username !== undefined && flags['password-stdin'])
+  const fresh = canAnswer ? await findFreshServerToken(call, origin) : undefined
   if (fresh !== undefined) {
     output.note(`${origin} has no users yet: you make the first administrator now.`)
     return signInAs(call, origin, await bootstrap(call, origin, fresh, given))
   }
-  return signInAs(call, origin, await readCredentials(call, origin))
+  const credentials = await readCredentials(call, origin)
+  try {
+    return await signInAs(call, origin, credentials)
+  } catch (error) {
+    throw error instanceof LoginRefused
+      ? new LoginRefused(error.failure, await firstLoginHints(call, origin, credentials))
+      : error
+  }
+}
+
+async function whoHas(call: LoginCall, origin: string, token: string): Promise<Me> {
+  try {
+    return await clientFor(call, origin, token).call('GET /v1/me')
+  } catch (error) {
+    if (!isApiError(error, 'UNAUTHENTICATED')) throw error
+    throw new LoginRefused({ ...error.failure, message: `${origin} does not know that token` })
+  }
+}
+
+/** A server without users refuses everybody. That it has none, only the install admin token can tell, and it was not found. */
+async function firstLoginHints(
+  { contexts, environment }: LoginCall,
+  origin: string,
+  { username }: Credentials,
+): Promise<string[]> {
+  const saved = Object.values((await contexts.read()).contexts)
+  if (saved.some(({ url }) => url === origin) || !isLoopback(new URL(origin).hostname)) return []
+  return [
+    'If the server has no users yet, the first login makes the administrator, with the token in its data directory:',
+    `berth login ${origin} --username ${username} --password-stdin --token-file ${environment.adminTokenFiles[0]}`,
+  ]
 }
 
 async function readGivenToken({ flags, terminal }: LoginCall): Promise<string | undefined> {

@@ -15,7 +15,7 @@ const STYLES: Readonly<Record<string, Style>> = {
 export const releases = defineVerb({
   usage: 'releases [SERVICE]',
   about:
-    'Lists the deployments of a service, the newest first. The one that serves is marked with *, a canary with its share of the requests. Without SERVICE: of the one that this folder is linked to.',
+    'Lists the deployments of a service, the newest first, and what each deploys. The one that serves is marked with *, a canary with its share of the requests. Without SERVICE: of the one that this folder is linked to.',
   options: {
     project: { type: 'string', short: 'p', value: 'PROJECT', about: 'The project of the service' },
     limit: { type: 'string', short: 'n', value: 'COUNT', about: 'How many (20 unless given)' },
@@ -36,12 +36,13 @@ export const releases = defineVerb({
       const rows = deployments.map((each) => [
         `${each.number ?? '-'}${markOf(service, each.id)}`,
         showState(output, each),
+        cell(originOf(each)),
         cell(each.created_at),
         cell(each.created_by?.name),
         cell(each.id),
         each.reason ? cell(each.reason).slice(0, 80) : '',
       ])
-      return output.table(['#', 'STATUS', 'CREATED', 'BY', 'ID', 'REASON'], rows)
+      return output.table(['#', 'STATUS', 'WHAT', 'CREATED', 'BY', 'ID', 'REASON'], rows)
     })
     if (deployments.length === 0) output.note(`${service.name} was never deployed.`)
   },
@@ -52,10 +53,25 @@ function markOf({ live_deployment_id, canary }: Service, id: string): string {
   return id === live_deployment_id ? ' *' : ''
 }
 
+/** What a deployment deploys: the folder, a commit, an image, or an earlier release. */
+function originOf({ source, commit, canary_percent: percent }: Deployment): string {
+  const canary = percent === null || percent === undefined ? '' : `canary ${percent} %: `
+  const { type, git_ref: ref, image, number } = source ?? {}
+  if (type === 'rollback') return `${canary}back to ${number}`
+  if (type === 'redeploy') return `${canary}${number} once more`
+  if (type === 'external_image') return `${canary}${(image ?? '').slice(0, LONGEST_IMAGE)}`
+  if (type !== 'git') return `${canary}${type ?? ''}`
+  const at = commit?.ref ?? ref
+  return `${canary}git ${[at, commit?.sha.slice(0, 10)].filter(Boolean).join(' ')}`.trim()
+}
+
 function showState(output: Output, { status, step }: Deployment): string {
   const style = STYLES[status] ?? 'cyan'
   return output.paint(style, `${cell(status)}${step ? ` (${cell(step)})` : ''}`)
 }
+
+/** Enough for most; a digest would push everything else off the line. */
+const LONGEST_IMAGE = 50
 
 /** A number of items, at least one. */
 export function readCount(text: string): number {

@@ -3,6 +3,7 @@ import { targetOf } from '../../api-client/route.ts'
 import { followEvents, parseObject } from '../event-follow.ts'
 import { noteLost } from '../log-lines.ts'
 import { cell } from '../output.ts'
+import { createReleaseNumbers, findRelease } from '../release-reference.ts'
 import { requireService } from '../service-reference.ts'
 import { type Call, defineVerb } from '../verb.ts'
 import type { RequestEntry } from '../wire.ts'
@@ -11,7 +12,11 @@ const OPTIONS = {
   project: { type: 'string', short: 'p', value: 'PROJECT', about: 'The project of the service' },
   follow: { type: 'boolean', short: 'f', about: 'Go on with the requests that come from now on' },
   tail: { type: 'string', short: 'n', value: 'COUNT', about: 'How many of the past (20 unless given)' },
-  deployment: { type: 'string', value: 'ID', about: 'Only what this release answered' },
+  deployment: {
+    type: 'string',
+    value: 'RELEASE',
+    about: 'Only what this release answered: its number or id',
+  },
 } as const
 
 const USUAL_TAIL = '20'
@@ -30,7 +35,9 @@ export const requests = defineVerb({
     const client = await call.connect()
     const service = await requireService(call, client, operands[0], flags.project)
     const params = { id: service.id }
-    const { deployment: deploymentId } = flags
+    const { deployment: given } = flags
+    const deploymentId = given === undefined ? undefined : await findRelease(client, service, given)
+    const numberOf = createReleaseNumbers(client)
     if (!flags.follow) {
       if (tail === '0') return
       const query = {
@@ -38,7 +45,7 @@ export const requests = defineVerb({
         ...(deploymentId !== undefined && { deployment_id: deploymentId }),
       }
       const found = await client.call('GET /v1/services/{id}/requests', { params, query })
-      for (const each of found.toReversed()) show(call, each)
+      for (const each of found.toReversed()) show(call, each, await numberOf(each.deployment_id))
       return
     }
     const events = followEvents({
@@ -51,12 +58,14 @@ export const requests = defineVerb({
     })
     for await (const event of events) {
       if (event.type === 'lost') noteLost(output, event)
-      if (event.type === 'message') show(call, parseObject(event.data) as unknown as RequestEntry)
+      if (event.type !== 'message') continue
+      const entry = parseObject(event.data) as unknown as RequestEntry
+      show(call, entry, await numberOf(entry.deployment_id))
     }
   },
 })
 
-function show({ output }: Call<typeof OPTIONS>, entry: RequestEntry): void {
+function show({ output }: Call<typeof OPTIONS>, entry: RequestEntry, release: string): void {
   const style = entry.status >= 500 ? 'red' : entry.status >= 400 ? 'yellow' : 'green'
   const status = output.paint(style, String(entry.status))
   output.dataLine(
@@ -68,7 +77,7 @@ function show({ output }: Call<typeof OPTIONS>, entry: RequestEntry): void {
       cell(`${entry.hostname}${entry.path}`),
       `${entry.duration_ms} ms`,
       cell(entry.client_address),
-      cell(entry.deployment_id ?? '-'),
+      release,
     ].join('  '),
   )
 }

@@ -34,17 +34,19 @@ const list = defineVerb({
 
 const show = defineVerb({
   usage: 'services show [SERVICE]',
-  about: 'Shows everything about a service. Without SERVICE: the one that this folder is linked to.',
-  options: { project: PROJECT },
+  about:
+    'Shows everything about a service; of its variables the names, and their values only with --values. Without SERVICE: the one that this folder is linked to.',
+  options: { project: PROJECT, values: { type: 'boolean', about: 'Show the values of the variables too' } },
   operands: [0, 1],
   examples: ['berth services show hello', 'berth services show shop/web -o json'],
   run: async (call) => {
     const client = await call.connect()
     const { id } = await requireService(call, client, call.operands[0], call.flags.project)
-    const service = await client.call('GET /v1/services/{id}', { params: { id } })
-    call.output.data(service, () => {
-      const width = Math.max(...Object.keys(service).map((key) => key.length))
-      return Object.entries(service)
+    const { env, ...rest } = await client.call('GET /v1/services/{id}', { params: { id } })
+    const shown = { ...rest, env: call.flags.values ? env : Object.keys(env).toSorted() }
+    call.output.data(shown, () => {
+      const width = Math.max(...Object.keys(shown).map((key) => key.length))
+      return Object.entries(shown)
         .map(([key, value]) => `${cell(key).padEnd(width)}   ${cell(value)}`)
         .join('\n')
     })

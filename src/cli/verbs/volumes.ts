@@ -116,6 +116,9 @@ const restore = defineVerb({
       body: body as AsyncIterable<Buffer>,
     })
     call.output.data(restored, () => restored.name)
+    call.output.note(
+      `Restored. From now on requests to ${service.name} wait for a replica with the new contents.`,
+    )
   },
 })
 

@@ -3,7 +3,7 @@ import type { Client } from '../client.ts'
 import { confirmRemoval } from '../confirmation.ts'
 import { cell } from '../output.ts'
 import { plain } from '../plain-text.ts'
-import { requireService } from '../service-reference.ts'
+import { requireService, serviceHint } from '../service-reference.ts'
 import { type Call, defineVerb, type VerbGroup } from '../verb.ts'
 import { CHANGES, FILTERS, readChanges } from '../webhook-changes.ts'
 import type { Service, Webhook, WebhookWithSecret } from '../wire.ts'
@@ -205,7 +205,7 @@ async function findWebhook(call: ServiceCall, given: string | undefined) {
   if (!webhook)
     throw new CliError(`${service.name} has no webhook${given === undefined ? '' : ` ${given}`}`, {
       exit: EXIT.not_found,
-      hints: ['berth webhooks ls lists them.'],
+      hints: [...serviceHint(given ?? ''), 'berth webhooks ls lists them.'],
     })
   if (second)
     throw new UsageError(

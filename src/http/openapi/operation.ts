@@ -84,7 +84,7 @@ function describeParameters(
   const { method, access, schema } = route
   const headers = [
     ...(method === 'POST' && !('public' in access) && !schema.consumes ? ['IdempotencyKey'] : []),
-    ...(['PUT', 'PATCH', 'DELETE'].includes(method) && route.url.includes(':') ? ['IfMatch'] : []),
+    ...(route.entity_tag ? ['IfMatch'] : []),
     ...(isStream(route) ? ['LastEventId'] : []),
   ]
   return [

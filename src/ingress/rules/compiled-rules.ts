@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { isIP } from 'node:net'
 import { createAddressList } from '../../lib/address-list.ts'
 import type { PathRule, RedirectRule, RouteRules } from './route-rules.ts'
 
@@ -14,6 +15,8 @@ export interface CompiledRules extends Omit<RouteRules, 'allow' | 'deny'> {
   responseRemove: ReadonlySet<string>
   /** Names and values in turn. */
   responseAdd: string[]
+  /** Of services that paths lead to, by the hostname under which they stand in the table. */
+  pathCookies: ReadonlyMap<string, StickyCookie>
 }
 
 /** Of a route that has nothing but a canonical hostname. */
@@ -37,7 +40,9 @@ export function compileRules(rules: RouteRules): CompiledRules {
     ...rest,
     mayPass:
       allowed || denied
-        ? (address) => denied?.(address) !== true && (allowed === undefined || allowed(address))
+        ? (address) =>
+            // What is no address, as a proxy in front may name it, stands on no list.
+            isIP(address) !== 0 && denied?.(address) !== true && (allowed === undefined || allowed(address))
         : undefined,
     redirects: rules.redirects ?? [],
     paths: (rules.paths ?? []).toSorted((one, other) => other.prefix.length - one.prefix.length),
@@ -47,6 +52,9 @@ export function compileRules(rules: RouteRules): CompiledRules {
       .join(''),
     responseRemove: lowerNames([...response.remove, ...Object.keys(response.set)]),
     responseAdd: Object.entries(response.set).flat(),
+    pathCookies: new Map(
+      rules.sticky ? rules.paths?.map(({ hostname }) => [hostname, pathCookie(hostname)]) : [],
+    ),
   }
   compiled.set(rules, made)
   return made
@@ -64,9 +72,28 @@ export function isBelow(path: string, prefix: string): boolean {
   )
 }
 
-/** What stands in the cookie of a client for a replica: nothing that tells of it. */
-export function stickyId(upstreamId: string): string {
-  return createHash('sha256').update(`sticky ${upstreamId}`).digest('hex').slice(0, 24)
+/** The cookie that tells which replica of one service a client keeps. */
+export interface StickyCookie {
+  name: string
+  /** Finds its value in a header section; HTTP/2 clients may send several fields. */
+  pattern: RegExp
 }
 
-export const STICKY_COOKIE = '__berth_replica'
+const COOKIE = '__berth_replica'
+
+function stickyCookie(name: string): StickyCookie {
+  return { name, pattern: new RegExp(`\\r\\ncookie:(?:[^\\r]*[;\\s])?${name}=([0-9a-f]{24})[;\\r]`, 'i') }
+}
+
+/** Of the service that has the rules. */
+export const OWN_COOKIE = stickyCookie(COOKIE)
+
+/** Of another one: a client of one hostname keeps a replica of each service that it leads to. */
+function pathCookie(hostname: string): StickyCookie {
+  return stickyCookie(`${COOKIE}_${stickyId(hostname).slice(0, 8)}`)
+}
+
+/** What stands in the cookie of a client for a replica: nothing that tells of it. */
+export function stickyId(name: string): string {
+  return createHash('sha256').update(`sticky ${name}`).digest('hex').slice(0, 24)
+}

@@ -2,7 +2,7 @@ import type { RequestHead } from '../request-head.ts'
 import type { ResponseHead } from '../response-head.ts'
 import type { RouteState } from '../route-index.ts'
 import type { UpstreamState } from '../upstream.ts'
-import { type CompiledRules, isBelow, STICKY_COOKIE, stickyId } from './compiled-rules.ts'
+import { type CompiledRules, isBelow, OWN_COOKIE, type StickyCookie, stickyId } from './compiled-rules.ts'
 
 /** Changes what the application is given: its path, its fields, and which service it is. */
 export function rewriteRequest(rules: CompiledRules, head: RequestHead): void {
@@ -38,16 +38,15 @@ export function rewriteResponse(
   }
   if (rules.sticky !== true || upstream === undefined) return
   const id = stickyId(upstream.id)
-  if (stickyOf(head) === id) return
+  const { name, pattern } = cookieOf(rules, head)
+  if (pattern.exec(head.text)?.[1] === id) return
   const secure = head.secure ? '; Secure' : ''
-  headers.push('Set-Cookie', `${STICKY_COOKIE}=${id}; Path=/; HttpOnly; SameSite=Lax${secure}`)
+  headers.push('Set-Cookie', `${name}=${id}; Path=/; HttpOnly; SameSite=Lax${secure}`)
 }
 
-// HTTP/2 clients may send several fields.
-const COOKIE = new RegExp(`\\r\\ncookie:(?:[^\\r]*[;\\s])?${STICKY_COOKIE}=([0-9a-f]{24})[;\\r]`, 'i')
-
-function stickyOf(head: RequestHead): string | undefined {
-  return COOKIE.exec(head.text)?.[1]
+/** Each service that a hostname leads to has one of its own. */
+function cookieOf({ pathCookies }: CompiledRules, { routeName }: RequestHead): StickyCookie {
+  return pathCookies.get(routeName) ?? OWN_COOKIE
 }
 
 /** The replica that a client keeps, while it is in the table and takes connections. */
@@ -59,7 +58,7 @@ export function keptUpstream(
   now: number,
 ): UpstreamState | undefined {
   if (rules.sticky !== true || route.upstreams.length < 2) return undefined
-  const id = stickyOf(head)
+  const id = cookieOf(rules, head).pattern.exec(head.text)?.[1]
   if (id === undefined) return undefined
   return route.upstreams.find(
     (each) => stickyId(each.id) === id && !tried.includes(each) && !each.isEjected(now),

@@ -20,9 +20,10 @@ import {
   type CertificateView,
   REVOCATION_REASONS,
   type RevocationReason,
+  soonestAttempt,
 } from './certificate-schema.ts'
 import { invalidUpload, readUpload, uploadedRow } from './certificate-upload.ts'
-import type { CertificateStore } from './certificate-store.ts'
+import { type CertificateStore, NO_PAIR } from './certificate-store.ts'
 import type { PairFiles, PairKeeper } from './pair-keeper.ts'
 
 export interface CertificateDeps {
@@ -95,6 +96,7 @@ export function createCertificateOperations(deps: CertificateDeps) {
       order_key_sealed: _k,
       challenge: _c,
       next_info_at: _i,
+      retry_after: _r,
       ...rest
     } = row
     return { ...rest, status: certificateStatus(row, system.nowIso()), serves: serves.get(row.id) ?? [] }
@@ -180,7 +182,10 @@ export function createCertificateOperations(deps: CertificateDeps) {
       await deps.publish()
     },
 
-    /** Has a certificate obtained or made anew as soon as possible. Throws CONFLICT for an uploaded one. */
+    /**
+     * Has a certificate obtained or made anew as soon as possible. Throws CONFLICT for an uploaded one, and while the authority does not want to be
+     * asked.
+     */
     renewCertificate: (context: Context, id: string): CertificateView => {
       database.transact(() => {
         const row = requireCertificate(context.actor, 'certificates.write', id)
@@ -189,7 +194,13 @@ export function createCertificateOperations(deps: CertificateDeps) {
             message: 'An uploaded certificate is renewed by uploading the next one.',
           })
         if (row.source === 'acme') requireEnabled(deps.enabled)
-        store.change(id, { next_attempt_at: system.nowIso(), updated_at: system.nowIso() })
+        const now = system.nowIso()
+        const next = soonestAttempt(row, now)
+        if (next > now)
+          throw new AppError('CONFLICT', {
+            message: `The certificate authority wants no further order before ${next}; it is tried again then.`,
+          })
+        store.change(id, { next_attempt_at: now, updated_at: now })
         record(context, 'renewCertificate', row)
         database.afterCommit(deps.certificatesChanged)
       })
@@ -205,7 +216,9 @@ export function createCertificateOperations(deps: CertificateDeps) {
       const row = requireCertificate(context.actor, 'certificates.write', id)
       if (row.source !== 'acme') throw new AppError('CONFLICT', { message: NOT_OURS_TO_REVOKE[row.source] })
       requireEnabled(deps.enabled)
-      const pair = row.file_id === null ? undefined : await deps.files.read(row.file_id)
+      // One that cannot be opened is found and replaced by the worker.
+      const pair =
+        row.file_id === null ? undefined : await deps.files.read(row.file_id).catch(() => undefined)
       if (!pair) throw new AppError('CONFLICT', { message: 'There is no certificate to revoke yet.' })
       await revokeAt(await deps.openServer(), pair.chain_pem, REASON_CODES[reason])
       database.transact(() => {
@@ -213,14 +226,8 @@ export function createCertificateOperations(deps: CertificateDeps) {
         const present = requireCertificate(context.actor, 'certificates.write', id)
         if (present.file_id === row.file_id)
           store.change(id, {
-            file_id: null,
-            issuer: null,
-            serial: null,
-            fingerprint: null,
-            not_before: null,
-            not_after: null,
-            next_attempt_at: now,
-            next_info_at: null,
+            ...NO_PAIR,
+            next_attempt_at: soonestAttempt(present, now),
             updated_at: now,
           })
         record(context, 'revokeCertificate', row, { reason, serial: row.serial })

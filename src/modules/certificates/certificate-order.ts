@@ -3,6 +3,7 @@ import { generateKeyPair } from 'node:crypto'
 import { promisify } from 'node:util'
 import type { System } from '../../lib/system.ts'
 import type { DnsHook } from '../domains/dns-hook.ts'
+import { isWildcard } from '../domains/domain-schema.ts'
 import { AcmeProblem, shorten } from './acme-http.ts'
 import type { AcmeServer, MakeRequest } from './acme-server.ts'
 import type { CertificateRow } from './certificate-schema.ts'
@@ -18,6 +19,8 @@ export interface OrderDeps {
   /** Resolves when the ingress answers the proofs that the rows hold. */
   publishChallenges: () => Promise<void>
   hook: DnsHook | undefined
+  /** Resolves when DNS shows a record that the hook made, or when it does not for long. */
+  waitForRecord: (name: string, value: string, signal: AbortSignal) => Promise<unknown>
   /** `project/service`, which the hook is told. */
   labelOf: (hostname: string) => string
 }
@@ -34,6 +37,8 @@ const POLL_MS = 500
 const SLOW_POLL_MS = 3000
 /** An order that takes longer is tried again later; the authority keeps how far it came. */
 const LIMIT_MS = 3 * 60_000
+/** What the record of a wildcard may take beside that: a minute for the hook, and two until DNS shows it. */
+const RECORD_MS = 3 * 60_000
 
 /**
  * Takes an order from wherever it is to a certificate. Where it is stands at the authority: after a crash the recorded order is looked
@@ -78,7 +83,7 @@ export function createOrderRun(deps: OrderDeps) {
     signal: AbortSignal,
   ): Promise<Obtained> => {
     const { order: first, keyPem } = (await resume(server, row)) ?? (await begin(server, row, replaces))
-    const until = system.monotonic() + LIMIT_MS
+    const until = system.monotonic() + LIMIT_MS + (isWildcard(row.hostname) ? RECORD_MS : 0)
     let order = first
     for (let round = 0; ; round += 1) {
       signal.throwIfAborted()
@@ -111,7 +116,7 @@ async function authorize(
   deps.record(row.id, { step: 'authorize' })
   for (const authorization of await server.authorizations(order)) {
     if (authorization.status !== 'pending') continue
-    const type = row.hostname.startsWith('*.') ? 'dns-01' : 'http-01'
+    const type = isWildcard(row.hostname) ? 'dns-01' : 'http-01'
     const challenge = authorization.challenges.find((each) => each.type === type)
     if (!challenge)
       throw new AcmeProblem(
@@ -138,7 +143,7 @@ async function present(
   proof: string,
   signal: AbortSignal,
 ): Promise<() => Promise<void>> {
-  if (!row.hostname.startsWith('*.')) {
+  if (!isWildcard(row.hostname)) {
     deps.record(row.id, { challenge: { token, body: proof } })
     await deps.publishChallenges()
     return async () => {
@@ -158,9 +163,18 @@ async function present(
     value: proof,
     service: deps.labelOf(row.hostname),
   }
-  await hook.run('present', entry, signal)
   // A record that stays proves nothing later: each order has its own value.
-  return () => hook.run('cleanup', entry, signal).catch(() => {})
+  const withdraw = (): Promise<void> => hook.run('cleanup', entry, signal).catch(() => {})
+  try {
+    await hook.run('present', entry, signal)
+    // The authority looks once. If we do not see the record it may nevertheless: our servers may remember that there was none.
+    await deps.waitForRecord(entry.name, entry.value, signal)
+  } catch (error) {
+    // Half done, it may have made the record.
+    await withdraw()
+    throw error
+  }
+  return withdraw
 }
 
 async function untilChecked(

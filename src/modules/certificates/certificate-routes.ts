@@ -86,7 +86,7 @@ function resourceRoutes(server: Server, operations: CertificateOperations): void
   server.delete(
     '/v1/certificates/:certificate_id',
     {
-      config: writable,
+      config: { ...writable, entity_tag: true },
       schema: {
         operationId: 'deleteCertificate',
         summary: 'Remove an uploaded certificate; one that Berth obtained goes with its domain',

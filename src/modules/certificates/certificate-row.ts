@@ -29,6 +29,7 @@ export function emptyRow(
     last_error: null,
     last_error_at: null,
     next_attempt_at: null,
+    retry_after: null,
     next_info_at: null,
     revision: 1,
     created_at: now,

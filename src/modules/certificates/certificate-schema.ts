@@ -47,6 +47,8 @@ export interface CertificateRow {
   last_error_at: string | null
   /** When it is obtained, tried again or renewed; null: never by itself. */
   next_attempt_at: string | null
+  /** The authority does not want to be asked before, by its Retry-After. */
+  retry_after: string | null
   /** When the authority is asked how urgent a renewal is (RFC 9773); null: it does not say. */
   next_info_at: string | null
   revision: number
@@ -61,6 +63,11 @@ export type CertificateStatus = (typeof CERTIFICATE_STATUSES)[number]
 export function certificateStatus(row: CertificateRow, now: string): CertificateStatus {
   if (row.file_id !== null && row.not_after !== null) return row.not_after > now ? 'active' : 'expired'
   return row.failures > 0 ? 'failed' : 'pending'
+}
+
+/** The soonest that the authority may be asked again. */
+export function soonestAttempt({ retry_after: after }: CertificateRow, now: string): string {
+  return after !== null && after > now ? after : now
 }
 
 const Source = Type.Enum(CERTIFICATE_SOURCES, {

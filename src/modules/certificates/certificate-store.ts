@@ -12,6 +12,17 @@ export type CertificateChange = Partial<
   Omit<CertificateRow, 'id' | 'source' | 'hostname' | 'revision' | 'created_at'>
 >
 
+/** A row that names no certificate any more. */
+export const NO_PAIR = {
+  file_id: null,
+  issuer: null,
+  serial: null,
+  fingerprint: null,
+  not_before: null,
+  not_after: null,
+  next_info_at: null,
+} as const satisfies CertificateChange
+
 export interface AccountRow {
   directory_url: string
   key_sealed: string
@@ -32,10 +43,10 @@ export function createCertificateStore(database: Database) {
       database.run(
         `INSERT INTO certificates (id, project_id, source, hostname, hostnames, file_id, issuer, serial, fingerprint,
            not_before, not_after, stage, step, order_url, order_key_sealed, challenge, failures, last_error, last_error_at,
-           next_attempt_at, next_info_at, revision, created_at, updated_at)
+           next_attempt_at, retry_after, next_info_at, revision, created_at, updated_at)
          VALUES ($id, $project_id, $source, $hostname, $hostnames, $file_id, $issuer, $serial, $fingerprint,
            $not_before, $not_after, $stage, $step, $order_url, $order_key_sealed, $challenge, $failures, $last_error,
-           $last_error_at, $next_attempt_at, $next_info_at, $revision, $created_at, $updated_at)`,
+           $last_error_at, $next_attempt_at, $retry_after, $next_info_at, $revision, $created_at, $updated_at)`,
         write(row),
       )
     },
@@ -110,20 +121,21 @@ export function createCertificateStore(database: Database) {
         (row) => row.id,
       ),
 
-    /** Certificates that are due to be obtained, tried again or renewed. */
+    /** Certificates that are due to be obtained, tried again or renewed: the projects in turn, of each the longest waiting first. */
     listDue: (now: string, limit: number): CertificateRow[] =>
       all(
         `SELECT * FROM certificates WHERE source = 'acme' AND next_attempt_at <= $now
-         ORDER BY next_attempt_at LIMIT $limit`,
+         ORDER BY row_number() OVER (PARTITION BY project_id ORDER BY next_attempt_at), next_attempt_at LIMIT $limit`,
         { now, limit },
       ),
 
-    /** Certificates whose authority is to be asked how urgent a renewal is. */
+    /** Certificates whose authority is to be asked how urgent a renewal is, in the same order. */
     listInfoDue: (now: string, limit: number): CertificateRow[] =>
-      all('SELECT * FROM certificates WHERE next_info_at <= $now ORDER BY next_info_at LIMIT $limit', {
-        now,
-        limit,
-      }),
+      all(
+        `SELECT * FROM certificates WHERE next_info_at <= $now
+         ORDER BY row_number() OVER (PARTITION BY project_id ORDER BY next_info_at), next_info_at LIMIT $limit`,
+        { now, limit },
+      ),
 
     /** How many uploaded certificates a project has; null: the node. */
     countUploads: (projectId: string | null): number =>

@@ -11,6 +11,8 @@ import { chooseCertificates, planCertificates, type ServedName } from './certifi
 import { emptyRow } from './certificate-row.ts'
 import type { CertificateRow, OrderStage } from './certificate-schema.ts'
 import type { CertificateChange, CertificateStore } from './certificate-store.ts'
+import { type DueWork, workOff } from './due-work.ts'
+import { createPairInspection } from './pair-inspection.ts'
 import type { PairFiles, PairKeeper } from './pair-keeper.ts'
 import { infoPause, renewalTime, retryPause, suggestedTime } from './renewal.ts'
 
@@ -56,13 +58,12 @@ export class OrderGone extends Error {
   }
 }
 
-/** Orders at once; each waits on the authority for some seconds. */
-const CONCURRENCY = 4
 const BATCH = 64
 
 /** The body of a worker: makes the certificates that there are those that the hostnames need. */
 export function createCertificateWorker(deps: CertificateWorkerDeps) {
   const { database, store, system, files } = deps
+  const inspect = createPairInspection(deps)
 
   /** Brings rows in line with the hostnames. */
   const settle = (): void => {
@@ -109,12 +110,14 @@ export function createCertificateWorker(deps: CertificateWorkerDeps) {
       failures: 0,
       last_error: null,
       last_error_at: null,
+      retry_after: null,
       updated_at: now,
     } as const
     const { facts, ...pair } = readPair(obtained.chain_pem, obtained.key_pem, system.now())
     if (!covers(facts.hostnames, row.hostname))
       throw new AcmeProblem('refused', 0, `The certificate that came is for ${facts.hostnames.join(', ')}.`)
     if (row.stage === 'staging') {
+      // What another server asked for does not hold for the real one.
       store.change(row.id, { ...done, stage: 'production', next_attempt_at: now })
       return
     }
@@ -137,9 +140,11 @@ export function createCertificateWorker(deps: CertificateWorkerDeps) {
   const fail = (row: CertificateRow, error: unknown): void => {
     const problem = error instanceof AcmeProblem ? error : undefined
     const failures = row.failures + 1
+    const now = system.now()
+    const asked = problem?.retry_after_ms
     const pause = retryPause(failures, {
       outage: problem?.isOutage ?? false,
-      retryAfterMs: problem?.retry_after_ms,
+      retryAfterMs: asked,
       jitter: jitter(system),
     })
     const lostAccount = problem?.type === 'accountDoesNotExist'
@@ -149,7 +154,8 @@ export function createCertificateWorker(deps: CertificateWorkerDeps) {
       failures,
       last_error: messageOf(error).slice(0, 1000),
       last_error_at: system.nowIso(),
-      next_attempt_at: new Date(system.now() + pause).toISOString(),
+      next_attempt_at: new Date(now + pause).toISOString(),
+      retry_after: asked === undefined ? null : new Date(now + asked).toISOString(),
       step: null,
       challenge: null,
       ...(over && { order_url: null, order_key_sealed: null }),
@@ -157,28 +163,33 @@ export function createCertificateWorker(deps: CertificateWorkerDeps) {
     })
   }
 
+  /** Undefined also when the present certificate cannot be opened: the next one must not wait for it. */
   const renewalIdOf = async (row: CertificateRow): Promise<string | undefined> => {
-    const pair = row.file_id === null ? undefined : await files.read(row.file_id)
-    const [leaf] = pair === undefined ? [] : readChain(pair.chain_pem)
-    return leaf && renewalId(leaf)
+    try {
+      const pair = row.file_id === null ? undefined : await files.read(row.file_id)
+      const [leaf] = pair === undefined ? [] : readChain(pair.chain_pem)
+      return leaf && renewalId(leaf)
+    } catch {
+      return undefined
+    }
   }
 
   /** Asks the authority when a certificate is best renewed. */
   const inquire = async (row: CertificateRow): Promise<void> => {
-    const id = await renewalIdOf(row)
-    const server = id === undefined ? undefined : await deps.openServer('production')
     const again = (ms: number): CertificateChange => ({
       next_info_at: new Date(system.now() + ms).toISOString(),
     })
     try {
-      const info = id === undefined ? undefined : await server?.renewalInfo(id)
+      const id = await renewalIdOf(row)
+      const info = id === undefined ? undefined : await (await deps.openServer('production')).renewalInfo(id)
       if (info === undefined) store.change(row.id, { next_info_at: null })
       else {
-        const suggested = suggestedTime(info, lifeOf(row), system.now(), jitter(system))
+        const at = suggestedTime(info, lifeOf(row), system.now(), jitter(system))
+        // One that was tried and did not work, or that somebody asked for meanwhile, keeps its time.
+        const isPlanned = row.failures === 0 && store.find(row.id)?.next_attempt_at === row.next_attempt_at
         store.change(row.id, {
           ...again(infoPause(info)),
-          // An attempt that failed has its pause, however urgent the next one is.
-          ...(row.failures === 0 && { next_attempt_at: new Date(suggested).toISOString() }),
+          ...(isPlanned && { next_attempt_at: new Date(at).toISOString() }),
         })
       }
     } catch {
@@ -187,47 +198,34 @@ export function createCertificateWorker(deps: CertificateWorkerDeps) {
     }
   }
 
-  const each = async (
-    ids: string[],
-    signal: AbortSignal,
-    act: (row: CertificateRow) => Promise<void>,
-  ): Promise<void> => {
-    const loop = async (): Promise<void> => {
-      for (let id = ids.shift(); id !== undefined && !signal.aborted; id = ids.shift()) {
-        const row = store.find(id)
-        if (row) await act(row)
-      }
-    }
-    await Promise.all(Array.from({ length: Math.min(CONCURRENCY, ids.length) }, loop))
+  const listDue = (signal: AbortSignal): DueWork[] => {
+    const now = system.nowIso()
+    return [
+      ...store.listDue(now, BATCH).map((row) => workOn(row, () => attempt(row, signal))),
+      ...store.listInfoDue(now, BATCH).map((row) => workOn(row, () => inquire(row))),
+    ]
+  }
+  /** What was obtained is served at once, and what is wanted meanwhile does not wait for what is under way. */
+  const look = async (): Promise<void> => {
+    settle()
+    await publish()
   }
 
   return {
-    /** Publishes what there is, obtains what is due, publishes each as it comes, and clears away what is left over. */
+    /** Publishes what there is, obtains what is due and publishes each, and clears away what is left over. */
     run: async (signal: AbortSignal): Promise<void> => {
-      settle()
-      await publish()
-      if (deps.enabled) {
-        const now = system.nowIso()
-        await each(
-          store.listDue(now, BATCH).map(({ id }) => id),
-          signal,
-          async (row) => {
-            await attempt(row, signal)
-            // At once: others that are on their way may take minutes.
-            await publish()
-          },
-        )
-        await each(
-          store.listInfoDue(now, BATCH).map(({ id }) => id),
-          signal,
-          inquire,
-        )
-      }
+      await look()
+      if (await inspect(signal)) await look()
+      if (deps.enabled) await workOff({ system, due: () => listDue(signal), look }, signal)
       await deps.pairs.sweep()
     },
     /** Publishes the choice of this moment; resolves when the ingress serves it. */
     publish,
   }
+}
+
+function workOn({ id, project_id: owner }: CertificateRow, act: () => Promise<void>): DueWork {
+  return { id, owner, act }
 }
 
 function newOrder(system: System, name: ServedName, stagingFirst: boolean): CertificateRow {

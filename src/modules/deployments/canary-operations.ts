@@ -1,4 +1,5 @@
 import { AppError } from '../../lib/errors.ts'
+import { requireUnchanged } from '../../lib/revision.ts'
 import type { Context } from '../identity/context.ts'
 import type { ServiceRow } from '../services/service-schema.ts'
 import type { Canary } from '../services/service-view-schema.ts'
@@ -75,6 +76,7 @@ export function createCanaryOperations(
     setCanary: async (context: Context, serviceId: string, percent: number): Promise<Canary> => {
       database.transact(() => {
         const service = requireCanaryOf(context, serviceId)
+        requireUnchanged(context, service)
         const { canary_deployment_id: deployment_id } = service
         if (percent > (service.canary_percent ?? 0)) deps.requireUnfrozen(service.project_id)
         deps.services.setCanary(serviceId, { deployment_id, percent }, system.nowIso())
@@ -99,6 +101,7 @@ export function createCanaryOperations(
     abortCanary: async (context: Context, serviceId: string): Promise<void> => {
       database.transact(() => {
         const service = requireCanaryOf(context, serviceId)
+        requireUnchanged(context, service)
         cancelPromotions(service, `Its canary was ended by ${context.actor.name}.`)
         const ended = endCanary(deps, service, 'Cancelled', `Ended by ${context.actor.name}.`)
         audit(context, 'abortCanary', service, {})

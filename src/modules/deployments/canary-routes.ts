@@ -14,7 +14,7 @@ export function canaryRoutes(server: Server, operations: DeploymentOperations): 
   server.put(
     '/v1/services/:id/canary',
     {
-      config: changeable,
+      config: { ...changeable, entity_tag: true },
       schema: {
         operationId: 'setCanary',
         summary: 'Set the share of the requests that the canary gets',
@@ -48,7 +48,7 @@ export function canaryRoutes(server: Server, operations: DeploymentOperations): 
   server.delete(
     '/v1/services/:id/canary',
     {
-      config: changeable,
+      config: { ...changeable, entity_tag: true },
       schema: {
         operationId: 'abortCanary',
         summary: 'End the canary; all requests go to the live release',

@@ -26,7 +26,7 @@ export interface DeploymentRecordDeps {
   recordAudit: RecordAudit
   services: {
     find: (id: string) => ServiceRow | undefined
-    urlOf: (service: ServiceRow) => string
+    urlOf: (service: ServiceRow) => string | null
   }
   /** Throws DEPLOYS_FROZEN while deployments of the project are refused. */
   requireUnfrozen: (projectId: string) => void
@@ -104,7 +104,7 @@ export function createDeploymentRecords(deps: DeploymentRecordDeps) {
       const service = deps.services.find(serviceId)
       const around = {
         live_deployment_id: service?.live_deployment_id ?? null,
-        url: service ? deps.services.urlOf(service) : '',
+        url: service ? deps.services.urlOf(service) : null,
       }
       const steps = Map.groupBy(
         store.listSteps(deployments.map(({ id }) => id)),

@@ -280,7 +280,9 @@ export const DeploymentView = Type.Object(
         'The share of the requests that it began with as a canary; null: it was to become live. What holds now stands on the service.',
     }),
     live: Type.Boolean({ description: 'Whether it is what the service runs now.' }),
-    url: Type.String(),
+    url: Type.Union([Type.String(), Type.Null()], {
+      description: 'Where its service answers; null when that listens on no port.',
+    }),
     steps: Type.Array(StepView),
     created_at: Type.String(),
     updated_at: Type.String(),

@@ -71,6 +71,17 @@ export function createDeploymentStore(database: Database) {
         {},
       ),
 
+    /** The last deployments of those services that have no release yet, where they failed. */
+    listFirstFailures: (serviceIds: readonly string[]) =>
+      database.all<{ service_id: string; number: number; reason: string | null }>(
+        `SELECT last.service_id, last.number, last.reason FROM services
+           JOIN deployments AS last ON last.service_id = services.id
+             AND last.id = (SELECT max(id) FROM deployments WHERE service_id = services.id)
+         WHERE services.live_deployment_id IS NULL AND last.status = 'Failed'
+           AND services.id IN (SELECT value FROM json_each($ids))`,
+        { ids: JSON.stringify(serviceIds) },
+      ),
+
     listOpenOfService: (serviceId: string) =>
       rows('SELECT * FROM deployments WHERE step IS NOT NULL AND service_id = $serviceId ORDER BY id', {
         serviceId,

@@ -3,7 +3,7 @@ import type { DeploymentRow, DeploymentView, StepRow } from './deployment-schema
 /** What of a deployment's surroundings its answer needs. */
 export interface Surroundings {
   live_deployment_id: string | null
-  url: string
+  url: string | null
 }
 
 /** The answer for one deployment. */

@@ -8,15 +8,18 @@ export function createReleaseChoice(store: DeploymentStore) {
   const findLive = (service: ServiceRow): DeploymentRow | undefined =>
     service.live_deployment_id === null ? undefined : store.find(service.live_deployment_id)
 
-  /** A redeployment stands for the release that it deployed anew, whose place in the history it keeps. */
+  /** A redeployment of a redeployment deploys the same release anew. */
   const originOf = (release: DeploymentRow): DeploymentRow =>
     release.source.type === 'redeploy' ? (store.find(release.source.deployment_id) ?? release) : release
 
-  /** A rollback stands where the release stands that it went back to, so that going back twice goes further back. */
-  const placeOf = (release: DeploymentRow): number => {
-    const { source, number } = originOf(release)
-    return source.type === 'rollback' || source.type === 'redeploy' ? source.number : number
-  }
+  /**
+   * A rollback stands where the release stands that it went back to, so that going back twice goes further back. Making a canary live looks
+   * like one, but brings something new.
+   */
+  const placeOf = ({ source, number }: DeploymentRow): number =>
+    source.type === 'rollback' && !wasCanary(source.deployment_id) ? source.number : number
+
+  const wasCanary = (id: string): boolean => (store.find(id)?.canary_percent ?? null) !== null
 
   return {
     /** The release that runs, as the one that is deployed again. Throws NOTHING_TO_DEPLOY. */
@@ -26,7 +29,7 @@ export function createReleaseChoice(store: DeploymentStore) {
       return { live, origin: originOf(live) }
     },
 
-    /** The release to go back to: the named one, or the last before the live one. Throws NOT_FOUND and NOTHING_TO_DEPLOY. */
+    /** The release to go back to: the named one, or the one that was live just before the live one. Throws NOT_FOUND and NOTHING_TO_DEPLOY. */
     requireRollbackTarget: (service: ServiceRow, deploymentId: string | undefined): DeploymentRow => {
       if (deploymentId !== undefined) {
         const target = store.find(deploymentId)

@@ -4,6 +4,9 @@ import type { DnsHook } from './dns-hook.ts'
 import { CHALLENGE_LABEL, type CheckOutcome, type DomainRow, isWildcard } from './domain-schema.ts'
 import type { Looked, NameLookup } from './name-lookup.ts'
 
+/** How long a record that a hook made may take to be seen. */
+export const PROPAGATION_MS = 120_000
+
 export interface DnsCheckDeps {
   lookup: NameLookup
   hook: DnsHook | undefined
@@ -51,8 +54,9 @@ export function createDnsCheck(deps: DnsCheckDeps) {
   }
 }
 
-async function waitForRecord(
-  { lookup, system, propagationMs }: DnsCheckDeps,
+/** Looks for a TXT record until it is there, or for as long as it may take to be seen. */
+export async function waitForRecord(
+  { lookup, system, propagationMs }: Pick<DnsCheckDeps, 'lookup' | 'system' | 'propagationMs'>,
   name: string,
   token: string,
   signal: AbortSignal,

@@ -38,7 +38,7 @@ export type DomainCheck = (
 
 /** Longer than any check takes that works: a hook makes and removes a record in a minute each, and DNS has two to show it. */
 const LIMIT_MS = 5 * 60_000
-/** Checks at once, and of one project; each waits on the network, for up to a minute. */
+/** Checks at once, and of one project; each waits on the network: for up to a minute, or four where a hook makes a record. */
 const SLOTS = { slots: 16, waiting: 256, waitMs: 60_000, ofOne: { slots: 8, waiting: 64 } }
 
 interface Found {

@@ -77,7 +77,7 @@ function resourceRoutes(server: Server, operations: DomainOperations): void {
   server.patch(
     '/v1/services/:id/domains/:domain_id',
     {
-      config: writable,
+      config: { ...writable, entity_tag: true },
       schema: {
         operationId: 'updateDomain',
         summary: 'Change how a domain is served; it is so when this is answered',
@@ -94,7 +94,7 @@ function resourceRoutes(server: Server, operations: DomainOperations): void {
   server.delete(
     '/v1/services/:id/domains/:domain_id',
     {
-      config: writable,
+      config: { ...writable, entity_tag: true },
       schema: {
         operationId: 'deleteDomain',
         summary: 'Take a hostname away from a service; it routes no request from the answer on',
@@ -116,6 +116,8 @@ function resourceRoutes(server: Server, operations: DomainOperations): void {
       schema: {
         operationId: 'verifyDomain',
         summary: 'Check the proof of a hostname now; a verified one routes at once, a failed one says why',
+        description:
+          'Answers when the check has ended: within a minute, or up to four for a wildcard whose record the DNS hook has to make.',
         tags,
         params: DomainParams,
         response: { 200: DomainView },

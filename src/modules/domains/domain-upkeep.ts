@@ -15,7 +15,7 @@ export interface DomainUpkeepDeps {
   claimsChanged: () => void
 }
 
-/** Checks at once; each waits on the network for up to half a minute. */
+/** Checks at once. */
 const CONCURRENCY = 8
 const BATCH = 64
 /** Of one project in a batch: the others wait for no more than one round of its checks. */

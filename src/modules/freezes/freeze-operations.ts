@@ -1,4 +1,5 @@
 import { AppError } from '../../lib/errors.ts'
+import { requireUnchanged, type Revised } from '../../lib/revision.ts'
 import type { System } from '../../lib/system.ts'
 import type { Database } from '../../store/database.ts'
 import type { RecordAudit } from '../audit/audit.ts'
@@ -29,15 +30,16 @@ export function createFreezeOperations({ database, store, system, recordAudit }:
 
   return {
     /** Whether deployments are refused, and why. */
-    getFreeze: (context: Context, projectId: string | null): FreezeView => {
+    getFreeze: (context: Context, projectId: string | null): FreezeView & Revised => {
       if (projectId !== null) requirePermission(context.actor, 'projects.read', projectId)
       return view(store.find(projectId))
     },
 
     /** Refuses deployments from now on, for this reason; those that were asked for before go on. */
-    freeze: (context: Context, projectId: string | null, reason: string): FreezeView =>
+    freeze: (context: Context, projectId: string | null, reason: string): FreezeView & Revised =>
       database.transact(() => {
         if (projectId !== null) requirePermission(context.actor, 'projects.write', projectId)
+        requireUnchanged(context, view(store.find(projectId)))
         const row: FreezeRow = {
           id: system.newId(),
           project_id: projectId,
@@ -55,6 +57,7 @@ export function createFreezeOperations({ database, store, system, recordAudit }:
       database.transact(() => {
         if (projectId !== null) requirePermission(context.actor, 'projects.write', projectId)
         const freeze = store.find(projectId)
+        requireUnchanged(context, view(freeze))
         if (freeze) audit(context, 'unfreeze', projectId, freeze.reason)
         store.remove(projectId)
       }),
@@ -72,8 +75,10 @@ export function createFreezeOperations({ database, store, system, recordAudit }:
   }
 }
 
-function view(freeze: FreezeRow | undefined): FreezeView {
+/** A row is never changed but replaced by another, so its id makes the entity tag. */
+function view(freeze: FreezeRow | undefined): FreezeView & Revised {
   return {
+    ...(freeze ? { id: freeze.id, revision: 1 } : { id: 'unfrozen', revision: 0 }),
     frozen: freeze !== undefined,
     reason: freeze?.reason ?? null,
     created_by: freeze?.created_by.name ?? null,

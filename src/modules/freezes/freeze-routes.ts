@@ -60,7 +60,7 @@ function placeRoutes(server: Server, operations: FreezeOperations, place: Place)
   server.put(
     path,
     {
-      config: { access: write },
+      config: { access: write, entity_tag: true },
       schema: {
         operationId: `freeze${noun}`,
         summary: `Refuse deployments of ${where}, for a reason; rollbacks are let in`,
@@ -75,7 +75,7 @@ function placeRoutes(server: Server, operations: FreezeOperations, place: Place)
   server.delete(
     path,
     {
-      config: { access: write },
+      config: { access: write, entity_tag: true },
       schema: {
         operationId: `unfreeze${noun}`,
         summary: `Let deployments of ${where} in again`,

@@ -1,5 +1,6 @@
 import { AppError } from '../../lib/errors.ts'
 import type { Page, PageRequest } from '../../lib/page.ts'
+import { requireUnchanged, type Revised } from '../../lib/revision.ts'
 import type { System } from '../../lib/system.ts'
 import type { Database } from '../../store/database.ts'
 import type { RecordAudit } from '../audit/audit.ts'
@@ -67,7 +68,7 @@ export function createGitCredentialOperations(deps: GitCredentialDeps) {
       context: Context,
       projectId: string,
       input: GitCredentialCreate,
-    ): Promise<GitCredentialView> => {
+    ): Promise<GitCredentialView & Revised> => {
       requireProject(context.actor, 'credentials.write', projectId)
       const { secret, ...fields } = await readCredential(system, input)
       const secret_sealed = await secrets.seal({ secret })
@@ -99,7 +100,7 @@ export function createGitCredentialOperations(deps: GitCredentialDeps) {
     },
 
     /** One credential. */
-    getGitCredential: (context: Context, projectId: string, id: string): GitCredentialView => {
+    getGitCredential: (context: Context, projectId: string, id: string): GitCredentialView & Revised => {
       requireProject(context.actor, 'credentials.read', projectId)
       const row = store.find(projectId, id)
       if (!row) throw new AppError('NOT_FOUND')
@@ -112,6 +113,7 @@ export function createGitCredentialOperations(deps: GitCredentialDeps) {
         requireProject(context.actor, 'credentials.write', projectId)
         const row = store.find(projectId, id)
         if (!row) throw new AppError('NOT_FOUND')
+        requireUnchanged(context, viewCredential(row))
         removeOne(context, row)
       }),
 
@@ -183,10 +185,11 @@ function describe({ kind, name, host, path }: GitCredentialRow): Record<string, 
   return { kind, name, host, path }
 }
 
-function viewCredential(credential: GitCredentialRow): GitCredentialView {
+/** Nobody changes a credential, so there is one revision of it. */
+function viewCredential(credential: GitCredentialRow): GitCredentialView & Revised {
   const { secret_sealed: _, ...row } = credential
   const key = row.public_key === null ? undefined : readPublicKey(row.public_key)
-  return { ...row, fingerprint: key ? fingerprintOf(key.key) : null }
+  return { ...row, revision: 1, fingerprint: key ? fingerprintOf(key.key) : null }
 }
 
 function viewHostKey({ key, ...row }: GitHostKeyRow): GitHostKeyView {

@@ -95,7 +95,7 @@ export function gitCredentialRoutes(server: Server, operations: GitCredentialOpe
   server.delete(
     '/v1/projects/:id/credentials/git/:credential_id',
     {
-      config: writeAccess,
+      config: { ...writeAccess, entity_tag: true },
       schema: {
         operationId: 'deleteGitCredential',
         summary: 'Delete a credential for Git repositories',

@@ -67,7 +67,7 @@ export function roleRoutes(server: Server, operations: RoleOperations): void {
   server.put(
     '/v1/roles/:id',
     {
-      config: { access },
+      config: { access, entity_tag: true },
       schema: {
         operationId: 'updateRole',
         summary: 'Change a custom role, at once for everyone who has it',
@@ -82,7 +82,7 @@ export function roleRoutes(server: Server, operations: RoleOperations): void {
   server.delete(
     '/v1/roles/:id',
     {
-      config: { access },
+      config: { access, entity_tag: true },
       schema: {
         operationId: 'deleteRole',
         summary: 'Delete a custom role that nobody has',

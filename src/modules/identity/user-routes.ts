@@ -98,7 +98,7 @@ export function userRoutes(server: Server, operations: UserOperations): void {
   server.put(
     '/v1/users/:user_id',
     {
-      config: { access: { ...access, session: true } },
+      config: { access: { ...access, session: true }, entity_tag: true },
       schema: {
         operationId: 'updateUser',
         summary:
@@ -114,7 +114,7 @@ export function userRoutes(server: Server, operations: UserOperations): void {
   server.delete(
     '/v1/users/:user_id',
     {
-      config: { access: { ...access, session: true } },
+      config: { access: { ...access, session: true }, entity_tag: true },
       schema: {
         operationId: 'deleteUser',
         summary: 'Delete a user with their sessions, tokens and memberships',

@@ -1,4 +1,4 @@
-import type { AccessNotes, IngressWorkerStatus } from '../../ingress/control-protocol.ts'
+import type { IngressWorkerStatus, TakenNotes } from '../../ingress/control-protocol.ts'
 import { AppError } from '../../lib/errors.ts'
 import type { WorkerFleet } from './worker-fleet.ts'
 import type { WorkerLink } from './worker-link.ts'
@@ -14,12 +14,32 @@ const NOTES_AT_ONCE = 1000
 /** What comes faster is lost in the end, and counted. */
 const TURNS = 16
 
+/** As many as one worker has at most; there is one for each of several workers at the most, and they are collected twice a second. */
+const MAX_LEFT = 65_536
+
+/** What workers have noted that have ended since. Nobody may come for it: then it is bounded. */
+export class LeftNotes {
+  private notes: TakenNotes = { entries: [], lost: [] }
+
+  add({ entries, lost }: TakenNotes): void {
+    const room = MAX_LEFT - this.notes.entries.length
+    this.notes.entries.push(...entries.slice(0, room))
+    if (this.notes.lost.length < MAX_LEFT) this.notes.lost.push(...lost)
+  }
+
+  take(): TakenNotes {
+    const { notes } = this
+    this.notes = { entries: [], lost: [] }
+    return notes
+  }
+}
+
 /** Takes what the workers noted of requests since the last time. */
-export async function collectRequests(fleet: WorkerFleet): Promise<Pick<AccessNotes, 'entries' | 'lost'>> {
-  const notes: Pick<AccessNotes, 'entries' | 'lost'> = { entries: [], lost: [] }
+export async function collectRequests(fleet: WorkerFleet, left: LeftNotes): Promise<TakenNotes> {
+  const notes = left.take()
   for (const link of fleet.links()) {
     for (let turn = 0, more = true; more && turn < TURNS; turn += 1) {
-      // One that ends takes its last notes with it.
+      // One that ends leaves its last notes for the next time.
       const taken = await link.takeRequests(NOTES_AT_ONCE).catch(() => undefined)
       notes.entries.push(...(taken?.entries ?? []))
       notes.lost.push(...(taken?.lost ?? []))

@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os'
 import { join, resolve } from 'node:path'
-import type { AccessNotes, IngressWorkerStatus } from '../../ingress/control-protocol.ts'
+import type { IngressWorkerStatus, TakenNotes } from '../../ingress/control-protocol.ts'
 import { DEFAULT_LIMITS, type IngressLimits } from '../../ingress/limits.ts'
 import type { CertificateEntry } from '../../ingress/certificate-table.ts'
 import { CERTIFICATES_DIRECTORY } from '../../ingress/certificate-file.ts'
@@ -28,6 +28,7 @@ import {
   countInFlight,
   type InFlight,
   listActive,
+  LeftNotes,
   renewTickets,
 } from './fleet-report.ts'
 import { createWorkerFleet } from './worker-fleet.ts'
@@ -99,7 +100,7 @@ export interface Ingress {
    */
   onHeld(listener: (serviceId: string) => void): () => void
   /** Takes what the workers have noted of requests since the last time. */
-  collectRequests(): Promise<Pick<AccessNotes, 'entries' | 'lost'>>
+  collectRequests(): Promise<TakenNotes>
   /** The table that was published last. */
   routes(): RouteTable
   /** Lets go of the workers, which serve on, or ends them. */
@@ -134,6 +135,7 @@ export function createIngress(options: IngressOptions): Ingress {
     return key
   })
   const tickets = createTicketKeys(directory, system)
+  const left = new LeftNotes()
   const heldListeners = new Set<(serviceId: string) => void>()
   const worker = createWorker({
     name: 'ingress',
@@ -159,6 +161,7 @@ export function createIngress(options: IngressOptions): Ingress {
     held: (serviceId) => {
       for (const listener of heldListeners) listener(serviceId)
     },
+    left: (notes) => left.add(notes),
   })
 
   const start = async (): Promise<void> => {
@@ -223,7 +226,7 @@ export function createIngress(options: IngressOptions): Ingress {
       heldListeners.add(listener)
       return () => heldListeners.delete(listener)
     },
-    collectRequests: () => collectRequests(fleet),
+    collectRequests: () => collectRequests(fleet, left),
     routes: routes.current,
     stop: async ({ keepWorkers }) => {
       const closing = Promise.all(sets.map((set) => set.close()))

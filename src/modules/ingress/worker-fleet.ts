@@ -1,6 +1,6 @@
 import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { INHERIT_ARGUMENT, pidOfSocket, socketName } from '../../ingress/control-protocol.ts'
+import { INHERIT_ARGUMENT, pidOfSocket, socketName, type TakenNotes } from '../../ingress/control-protocol.ts'
 import type { WorkerSettings } from '../../ingress/worker-settings.ts'
 import { messageOf, systemCodeOf } from '../../lib/errors.ts'
 import type { System } from '../../lib/system.ts'
@@ -39,6 +39,8 @@ export interface FleetOptions {
   changed: () => void
   /** Requests of this service wait for a replica; told again while they do. */
   held: (serviceId: string) => void
+  /** What workers that end have noted of requests. */
+  left: (notes: TakenNotes) => void
 }
 
 /** The worker processes of one data directory: those that run, and how many there should be. */
@@ -91,7 +93,11 @@ export function createWorkerFleet(options: FleetOptions): WorkerFleet {
   const open = async (pid: number): Promise<void> => {
     const path = join(directory, socketName(pid))
     try {
-      const link = await WorkerLink.open(path, pid, system, { closed: onClose, held: options.held })
+      const link = await WorkerLink.open(path, pid, system, {
+        closed: onClose,
+        held: options.held,
+        left: options.left,
+      })
       if (!link.closed) links.set(pid, link)
     } catch (error) {
       await clearAway(pid, path, error)

@@ -8,6 +8,7 @@ import {
   MAX_LINE_LENGTH,
   type PushRequest,
   type SetName,
+  type TakenNotes,
 } from '../../ingress/control-protocol.ts'
 import { JsonLines } from '../../lib/json-lines.ts'
 import { messageOf } from '../../lib/errors.ts'
@@ -141,6 +142,7 @@ export class WorkerLink {
 
   private hear(said: ControlReply | ControlEvent): void {
     if (said.type === 'held') this.watcher.held(said.service_id)
+    else if (said.type === 'last_requests') this.watcher.left(said)
     else this.waiting.shift()?.resolve(said)
   }
 
@@ -164,6 +166,8 @@ export interface LinkWatcher {
   closed(link: WorkerLink): void
   /** Requests of this service wait for a replica. */
   held(serviceId: string): void
+  /** The worker ends, and this is what it has noted of requests since it was asked last. */
+  left(notes: TakenNotes): void
 }
 
 function unexpected(pid: number, reply: ControlReply): Error {

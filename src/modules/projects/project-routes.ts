@@ -64,7 +64,7 @@ export function projectRoutes(server: Server, operations: ProjectOperations): vo
   server.put(
     '/v1/projects/:id',
     {
-      config: { access: { permission: 'projects.write', of: 'project' } },
+      config: { access: { permission: 'projects.write', of: 'project' }, entity_tag: true },
       schema: {
         operationId: 'replaceProject',
         summary: 'Replace the settings of a project; name and shared_env stay as they are when left out',
@@ -80,7 +80,7 @@ export function projectRoutes(server: Server, operations: ProjectOperations): vo
   server.delete(
     '/v1/projects/:id',
     {
-      config: { access: { permission: 'projects.write', of: 'project' } },
+      config: { access: { permission: 'projects.write', of: 'project' }, entity_tag: true },
       schema: {
         operationId: 'deleteProject',
         summary: 'Delete a project that is empty',

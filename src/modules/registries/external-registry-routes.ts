@@ -83,7 +83,7 @@ function resourceRoutes(server: Server, operations: ExternalRegistryOperations):
   server.put(
     ONE,
     {
-      config: writable,
+      config: { ...writable, entity_tag: true },
       schema: {
         operationId: 'replaceExternalRegistry',
         summary: 'Replace an external registry, what it is shown too',
@@ -99,7 +99,7 @@ function resourceRoutes(server: Server, operations: ExternalRegistryOperations):
   server.patch(
     ONE,
     {
-      config: writable,
+      config: { ...writable, entity_tag: true },
       schema: {
         operationId: 'updateExternalRegistry',
         summary: 'Change an external registry; another endpoint or auth_kind wants what it is shown anew',
@@ -115,7 +115,7 @@ function resourceRoutes(server: Server, operations: ExternalRegistryOperations):
   server.delete(
     ONE,
     {
-      config: writable,
+      config: { ...writable, entity_tag: true },
       schema: {
         operationId: 'deleteExternalRegistry',
         summary: 'Remove an external registry; refused while it is the source of a service',

@@ -1,6 +1,7 @@
 import { statfs } from 'node:fs/promises'
 import { AppError, isAppError } from '../../lib/errors.ts'
 import { type Page, pageOf, type PageRequest } from '../../lib/page.ts'
+import { requireUnchanged, type Revised } from '../../lib/revision.ts'
 import type { System } from '../../lib/system.ts'
 import { createTurns } from '../../lib/turns.ts'
 import type { Database } from '../../store/database.ts'
@@ -112,9 +113,9 @@ export function createControlOperations(deps: ControlDeps) {
     }
   }
 
-  const rulesView = (projectId: string): RegistryRulesView => {
-    const { quota_bytes, rules } = deps.rules.rulesOf(projectId)
-    return { quota_bytes, rules, used_bytes: store.usedBytes(projectId) }
+  const rulesView = (projectId: string): RegistryRulesView & Revised => {
+    const { quota_bytes, rules, revision } = deps.rules.rulesOf(projectId)
+    return { id: projectId, revision, quota_bytes, rules, used_bytes: store.usedBytes(projectId) }
   }
 
   return {
@@ -245,15 +246,20 @@ export function createControlOperations(deps: ControlDeps) {
     },
 
     /** Quota and rules of a project. */
-    getRules: (context: Context, projectId: string): RegistryRulesView => {
+    getRules: (context: Context, projectId: string): RegistryRulesView & Revised => {
       requirePermission(context.actor, 'registry.pull', projectId)
       return rulesView(projectId)
     },
 
     /** Replaces quota and rules; what is there already is not touched but for what the next collection removes. */
-    replaceRules: (context: Context, projectId: string, body: RegistryRulesBody): RegistryRulesView => {
+    replaceRules: (
+      context: Context,
+      projectId: string,
+      body: RegistryRulesBody,
+    ): RegistryRulesView & Revised => {
       requirePermission(context.actor, 'registry.delete', projectId)
       database.transact(() => {
+        requireUnchanged(context, rulesView(projectId))
         deps.ruleStore.put(projectId, body, system.now())
         deps.recordAudit(context, {
           action: 'replaceRegistryRules',

@@ -200,7 +200,7 @@ function ruleRoutes(server: Server, operations: ControlOperations): void {
   server.put(
     '/v1/projects/:id/registry-rules',
     {
-      config: { access: { permission: 'registry.delete', of: 'project' } },
+      config: { access: { permission: 'registry.delete', of: 'project' }, entity_tag: true },
       schema: {
         operationId: 'replaceRegistryRules',
         summary: 'Replace quota, immutable tags and retention of a project',

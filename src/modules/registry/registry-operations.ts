@@ -1,6 +1,8 @@
 import type { BodySource } from '../../lib/body-source.ts'
-import { AppError } from '../../lib/errors.ts'
+import { AppError, isAppError } from '../../lib/errors.ts'
+import { type Denial, isDenial, RefusedLogin } from '../identity/authorize.ts'
 import type { BlobOperations } from './blob-operations.ts'
+import type { Caller } from './caller.ts'
 import type { ListingOperations } from './listing-operations.ts'
 import type { ManifestOperations } from './manifest-operations.ts'
 import { jsonAnswer, type RegistryAnswer } from './registry-answer.ts'
@@ -28,6 +30,8 @@ export interface RegistryProtocolDeps {
   uploads: UploadOperations
   manifests: ManifestOperations
   listings: ListingOperations
+  /** Told of every refusal that is worth keeping, for the audit log. */
+  onDenied: (denial: Denial) => void
 }
 
 export interface RegistryProtocol {
@@ -41,11 +45,13 @@ export interface RegistryProtocol {
 export function createRegistryProtocol(deps: RegistryProtocolDeps): RegistryProtocol {
   return {
     answer: async (incoming) => {
+      let caller: Caller | undefined
       try {
-        return await answerIncoming(deps, incoming)
+        return await answerIncoming(deps, incoming, (found) => (caller = found))
       } catch (error) {
         // Of a refused push nobody reads the body.
         incoming.body.discard()
+        if (isAppError(error) && isWorthKeeping(error)) deps.onDenied(denialOf(incoming, caller, error))
         throw error
       }
     },
@@ -58,9 +64,29 @@ export function createRegistryProtocol(deps: RegistryProtocolDeps): RegistryProt
   }
 }
 
+/** Clients begin every session without credentials, and with a token that is too small; that is no refusal worth keeping. */
+function isWorthKeeping(error: AppError): boolean {
+  return isDenial(error) && (error.code !== 'UNAUTHENTICATED' || error.cause instanceof RefusedLogin)
+}
+
+function denialOf(
+  { method, requestId, clientAddress }: IncomingRegistryRequest,
+  caller: Caller | undefined,
+  error: AppError,
+): Denial {
+  return {
+    context: caller?.context,
+    request_id: requestId,
+    client_address: clientAddress,
+    action: `registry ${method}`,
+    error,
+  }
+}
+
 async function answerIncoming(
   deps: RegistryProtocolDeps,
   incoming: IncomingRegistryRequest,
+  identified: (caller: Caller) => void,
 ): Promise<RegistryAnswer> {
   const { path, query } = splitUrl(incoming.url)
   const target = parseRegistryPath(path, incoming.header('host')?.length)
@@ -71,6 +97,7 @@ async function answerIncoming(
   }
   if (target.kind === 'token') return answerToken(deps.tokens, incoming, clues, query)
   const caller = await deps.auth.identify(clues)
+  identified(caller)
   const request: RegistryRequest = {
     method: incoming.method,
     query,

@@ -10,7 +10,6 @@ import type { Server } from '../../http/server.ts'
 import type { AppError } from '../../lib/errors.ts'
 import { streamSource } from '../../lib/stream-source.ts'
 import type { System } from '../../lib/system.ts'
-import { type Denial, isDenial, RefusedLogin } from '../identity/authorize.ts'
 import type { FilePart, RegistryAnswer } from './registry-answer.ts'
 import { challenges, rangeHeaders, registryErrorBody } from './registry-error-schema.ts'
 import type { RegistryProtocol } from './registry-operations.ts'
@@ -19,7 +18,6 @@ export interface RegistryRouteDeps {
   protocol: RegistryProtocol
   /** Calls from one address in a minute. */
   rateLimitPerMinute: number
-  onDenied: (denial: Denial) => void
 }
 
 /** Everything under /v2, in a plugin of its own: raw bodies, answers and errors in the shape of the distribution specification. */
@@ -31,8 +29,8 @@ export function registryRoutes(server: Server, deps: RegistryRouteDeps): void {
     scope.addContentTypeParser('*', (_request, payload, done) => done(null, payload))
     scope.setErrorHandler((thrown: FastifyError, request, reply) => {
       const error = toAppError(thrown)
-      const { id: requestId, ip: clientAddress, method, host, protocol } = request
-      note(server.log, deps, { method, requestId, clientAddress }, error)
+      const { id: requestId, method, host, protocol } = request
+      logFailure(server.log, requestId, error)
       const asked = { method, url: request.raw.url ?? '', host, protocol }
       const { headers, body } = failureOf(deps.protocol, asked, requestId, error)
       void reply
@@ -95,7 +93,7 @@ async function serve(
     const error = toAppError(thrown)
     status = error.status
     body.discard()
-    note(server.log, deps, { method: head.method, requestId, clientAddress }, error)
+    logFailure(server.log, requestId, error)
     const failure = failureOf(deps.protocol, asked, requestId, error)
     exchange.answer(status, { ...common, ...SECURITY_HEADERS, ...failure.headers }, failure.body)
   }
@@ -190,23 +188,7 @@ function failureOf(
   return { headers, body }
 }
 
-/** Clients begin every session with a request without credentials; that is no refusal worth keeping. */
-function note(
-  log: FastifyBaseLogger,
-  deps: RegistryRouteDeps,
-  request: { method: string; requestId: string; clientAddress: string },
-  error: AppError,
-): void {
-  const { requestId, clientAddress, method } = request
+function logFailure(log: FastifyBaseLogger, requestId: string, error: AppError): void {
   if (error.status >= 500)
     log.error({ err: error.cause ?? error, code: error.code, request_id: requestId }, 'request failed')
-  if (!isDenial(error)) return
-  if (error.code === 'UNAUTHENTICATED' && !(error.cause instanceof RefusedLogin)) return
-  deps.onDenied({
-    context: undefined,
-    request_id: requestId,
-    client_address: clientAddress,
-    action: `registry ${method}`,
-    error,
-  })
 }

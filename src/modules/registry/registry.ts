@@ -3,6 +3,7 @@ import type { System } from '../../lib/system.ts'
 import { createWorker, type Worker } from '../../lib/worker.ts'
 import type { Database } from '../../store/database.ts'
 import type { RecordAudit } from '../audit/audit.ts'
+import type { Denial } from '../identity/authorize.ts'
 import type { IdentityOperations } from '../identity/identity-operations.ts'
 import { createBlobKeeper } from './blob-keeper.ts'
 import { createBlobOperations } from './blob-operations.ts'
@@ -42,6 +43,8 @@ export interface RegistryDeps {
   identity: Pick<IdentityOperations, 'authenticate' | 'principals' | 'sessions'>
   /** Rises whenever someone's access may have changed. */
   accessRevision: () => number
+  /** Told of every refusal, for the audit log. */
+  onDenied: (denial: Denial) => void
   /** A deployment that holds an image, for people: `service web (release 3)`. */
   describeHolder: (deploymentId: string) => string
   /** Whether a service is there and not being deleted. */
@@ -132,6 +135,7 @@ export async function createRegistry(deps: RegistryDeps): Promise<Registry> {
   })
   const scrub = createScrub({ system, blobs, keeper, queue, everyMs: settings.registry_scrub_days * DAY_MS })
   const protocol = createRegistryProtocol({
+    onDenied: deps.onDenied,
     auth,
     tokens: createTokenOperations({ system, blocks: base.blocks, auth, principals, signer, store }),
     blobs: createBlobOperations({

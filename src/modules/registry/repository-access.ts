@@ -1,5 +1,6 @@
 import { AppError } from '../../lib/errors.ts'
 import type { System } from '../../lib/system.ts'
+import { DeniedInProject } from '../identity/authorize.ts'
 import type { Caller, RegistryAction } from './caller.ts'
 import type { CommitQueue } from './commit-queue.ts'
 import type { RegistryStore, RepositoryRow } from './registry-store.ts'
@@ -30,8 +31,9 @@ export function createRepositoryAccess(deps: { store: RegistryStore; queue: Comm
     const permission = PERMISSION_OF[action]
     if (caller.isSigned && actor.can(permission, projectId))
       throw new AppError('UNAUTHENTICATED', { cause: new InsufficientScope() })
-    if (!actor.can('registry.pull', projectId)) throw new AppError('NAME_UNKNOWN')
-    throw new AppError('FORBIDDEN', { permission })
+    const cause = new DeniedInProject(permission, projectId)
+    if (!actor.can('registry.pull', projectId)) throw new AppError('NAME_UNKNOWN', { cause })
+    throw new AppError('FORBIDDEN', { permission, cause })
   }
 
   const split = (name: string): { project: string; path: string } => {

@@ -16,6 +16,10 @@ export interface ReplicaSources {
   /** The releases that run beside a live one. */
   listCanaries: () => readonly DeploymentRow[]
   listOpenDeployments: () => readonly DeploymentRow[]
+  /** Of services without a release: the last deployment, where it failed. */
+  listFirstFailures: (
+    serviceIds: readonly string[],
+  ) => readonly { service_id: string; number: number; reason: string | null }[]
   projectNameOf: (projectId: string) => string | undefined
   hostnamesOf: (service: ServiceSummary, projectName: string) => readonly string[]
   /** Whether plain requests for a hostname are sent on to TLS. */
@@ -116,6 +120,14 @@ export function createReplicaIntents(sources: ReplicaSources) {
           .flatMap(({ service_id, step }) => (step === 'retire' ? [] : [service_id])),
       )
       const canaries = sources.replicas.countHealthyCanaries(serviceIds)
+      const failures = new Map(
+        sources
+          .listFirstFailures(serviceIds)
+          .map(({ service_id, number, reason }) => [
+            service_id,
+            `Deployment ${number} failed: ${reason ?? '?'}`,
+          ]),
+      )
       const live = Map.groupBy(sources.replicas.listLive(serviceIds), (row) => row.service_id)
       return new Map(
         serviceIds.map((id) => {
@@ -126,7 +138,7 @@ export function createReplicaIntents(sources: ReplicaSources) {
               healthy: rows.filter((row) => row.status === 'Healthy').length,
               total: rows.length,
               crash_loop: rows.some((row) => row.status === 'CrashLoop' || row.restarts >= 3),
-              trouble: troubleOf(rows),
+              trouble: troubleOf(rows) ?? failures.get(id) ?? null,
               canary_healthy: canaries.get(id) ?? 0,
               open_deployment: open.has(id),
             },

@@ -36,7 +36,7 @@ export function serviceEnvRoutes(server: Server, operations: ServiceOperations):
   server.put(
     '/v1/services/:id/env',
     {
-      config: { access: { permission: 'env.write', of: 'service' } },
+      config: { access: { permission: 'env.write', of: 'service' }, entity_tag: true },
       schema: {
         operationId: 'replaceServiceEnv',
         summary: 'Replace all environment variables; they act with the next deployment',
@@ -53,7 +53,7 @@ export function serviceEnvRoutes(server: Server, operations: ServiceOperations):
   server.patch(
     '/v1/services/:id/env',
     {
-      config: { access: { permission: 'env.write', of: 'service' } },
+      config: { access: { permission: 'env.write', of: 'service' }, entity_tag: true },
       schema: {
         operationId: 'updateServiceEnv',
         summary: 'Set and unset single environment variables; they act with the next deployment',

@@ -70,6 +70,7 @@ export function createServiceOperations(deps: ServiceDeps) {
         name,
         env_sealed: sealed === undefined ? service.env_sealed : sealed,
       }
+      if (input.ingress) records.requireRulesRoom(row)
       return {
         row,
         details: {
@@ -136,6 +137,7 @@ export function createServiceOperations(deps: ServiceDeps) {
         store.insert(row)
         if (input.domains) deps.domains.setHostnames(context, row, input.domains)
         records.requirePaths(projectId, row.routing)
+        if (input.ingress) records.requireRulesRoom(row)
         deps.recordAudit(context, {
           action: 'createService',
           resource_kind: 'service',

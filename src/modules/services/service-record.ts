@@ -73,9 +73,12 @@ export interface ServiceDeps {
   serviceChanged: (serviceId: string) => void
   /** Resolves when the ingress goes by what has been committed; also when it cannot, which is reported elsewhere. */
   routed: () => Promise<void>
-  /** Where a browser finds a service. */
-  urlOf: (service: ServiceSummary) => string
+  /** Where a browser finds a service; null when it listens on no port. */
+  urlOf: (service: ServiceSummary) => string | null
 }
+
+/** All rules of all projects have to fit into what the ingress is handed at once: 32 MiB. */
+const MAX_PROJECT_RULES = 1024 * 1024
 
 export type ServiceRecords = ReturnType<typeof createServiceRecords>
 
@@ -140,6 +143,20 @@ export function createServiceRecords(deps: ServiceDeps) {
           : [{ field: `ingress.paths.${index}.service`, message: 'is no service of this project' }],
       )
       if (missing.length > 0) throw new AppError('VALIDATION_ERROR', { details: missing })
+    },
+
+    /** Throws VALIDATION_ERROR when the rules of all services of the project have become too much. */
+    requireRulesRoom: ({ project_id, id, routing }: ServiceRow): void => {
+      const length = JSON.stringify(routing).length + store.routingLengthBeside(project_id, id)
+      if (length > MAX_PROJECT_RULES)
+        throw new AppError('VALIDATION_ERROR', {
+          details: [
+            {
+              field: 'ingress',
+              message: `the rules of all services of the project would take ${length} characters; ${MAX_PROJECT_RULES} are allowed`,
+            },
+          ],
+        })
     },
 
     /**

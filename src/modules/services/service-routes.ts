@@ -97,7 +97,7 @@ function resourceRoutes(server: Server, operations: ServiceOperations): void {
   server.put(
     '/v1/services/:id',
     {
-      config: writable,
+      config: { ...writable, entity_tag: true },
       schema: {
         operationId: 'replaceService',
         summary:
@@ -114,7 +114,7 @@ function resourceRoutes(server: Server, operations: ServiceOperations): void {
   server.patch(
     '/v1/services/:id',
     {
-      config: writable,
+      config: { ...writable, entity_tag: true },
       schema: {
         operationId: 'updateService',
         summary:
@@ -131,7 +131,7 @@ function resourceRoutes(server: Server, operations: ServiceOperations): void {
   server.delete(
     '/v1/services/:id',
     {
-      config: writable,
+      config: { ...writable, entity_tag: true },
       schema: {
         operationId: 'deleteService',
         summary:

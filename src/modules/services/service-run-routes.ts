@@ -13,7 +13,7 @@ export function serviceRunRoutes(server: Server, operations: ServiceOperations):
   server.put(
     '/v1/services/:id/scale',
     {
-      config: writable,
+      config: { ...writable, entity_tag: true },
       schema: {
         operationId: 'scaleService',
         summary: 'Set how many replicas run',

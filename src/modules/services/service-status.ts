@@ -9,7 +9,7 @@ export interface Observation {
   total: number
   /** A replica is not started again at once because it keeps exiting. */
   crash_loop: boolean
-  /** Why a replica of the live release is not well, as far as that is known. */
+  /** Why a replica of the live release is not well, or why there is no release yet, as far as that is known. */
   trouble: string | null
   /** Replicas of the canary that passed their check. */
   canary_healthy: number
@@ -42,9 +42,9 @@ export function viewCanary(
   }
 }
 
-/** Why a service is Degraded or in a CrashLoop; null when it is not, or when nothing is known yet. */
+/** Why a service is Degraded, in a CrashLoop or still New; null when it is not, or when nothing is known yet. */
 export function statusReason(status: ServiceStatus, { trouble }: Observation): string | null {
-  return status === 'Degraded' || status === 'CrashLoop' ? trouble : null
+  return ['Degraded', 'CrashLoop', 'New'].includes(status) ? trouble : null
 }
 
 /** The status of a service: derived from what is wanted and what is there, never stored. */

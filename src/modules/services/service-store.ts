@@ -210,6 +210,14 @@ export function createServiceStore(database: Database) {
         },
       )?.count ?? 0,
 
+    /** How long what the other services of a project say of their requests is, as it is stored. */
+    routingLengthBeside: (projectId: string, id: string): number =>
+      database.get<{ length: number | null }>(
+        `SELECT sum(length(routing)) AS length FROM services
+         WHERE project_id = $projectId AND id <> $id AND desired_state <> 'deleting'`,
+        { projectId, id },
+      )?.length ?? 0,
+
     /** What a project holds, one line for people each, at most `limit`. */
     describeContents: (projectId: string, limit = 100): string[] =>
       database

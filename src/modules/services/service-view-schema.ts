@@ -102,9 +102,11 @@ export const ServiceView = Type.Object(
     ingress: IngressView,
     status: Type.Enum(SERVICE_STATUSES),
     status_reason: NullableText(
-      'Of a Degraded service or one in a CrashLoop: what is wrong with a replica, as far as it is known.',
+      'Of a Degraded service or one in a CrashLoop: what is wrong with a replica, as far as it is known. Of a New one: why its last deployment failed.',
     ),
-    url: Type.String({ description: 'Where it answers: https where its name has a certificate.' }),
+    url: NullableText(
+      'Where it answers: https where its name has a certificate; null when it listens on no port.',
+    ),
     notes: Type.Array(Type.String(), {
       description: 'For people: what is allowed and may yet surprise them, such as the limits of sleep.',
     }),
@@ -126,11 +128,11 @@ export const Workload = Type.Object(
     name: Type.String(),
     status: Type.Enum(SERVICE_STATUSES),
     status_reason: NullableText(
-      'Of a Degraded service or one in a CrashLoop: what is wrong with a replica, as far as it is known.',
+      'Of a Degraded service or one in a CrashLoop: what is wrong with a replica, as far as it is known. Of a New one: why its last deployment failed.',
     ),
     replicas: Type.Integer({ description: 'How many ought to run.' }),
     healthy_replicas: Type.Integer(),
-    url: Type.String(),
+    url: NullableText('Where it answers; null when it listens on no port.'),
   },
   { title: 'Workload' },
 )

@@ -17,7 +17,8 @@ export interface WebhookDeps {
   secrets: Pick<Secrets, 'seal' | 'open'>
   recordAudit: RecordAudit
   findService: (id: string) => ServiceRow | undefined
-  controlDomain: string | undefined
+  /** The URL of a path of this API for others; undefined when the node has no name of its own. */
+  urlOfPath: (path: string) => string | undefined
   /** Called after a commit that left a delivery to be acted on. */
   deliveriesChanged: () => void
 }
@@ -25,7 +26,7 @@ export interface WebhookDeps {
 export type WebhookRecords = ReturnType<typeof createWebhookRecords>
 
 /** What the verbs on webhooks share: loading for an actor, and the form of an answer. */
-export function createWebhookRecords({ store, findService, controlDomain }: WebhookDeps) {
+export function createWebhookRecords({ store, findService, urlOfPath }: WebhookDeps) {
   const requireService = (actor: Actor, permission: Permission, id: string): ServiceRow => {
     const service = findService(id)
     requirePermission(actor, permission, service?.project_id)
@@ -56,7 +57,7 @@ export function createWebhookRecords({ store, findService, controlDomain }: Webh
         ...row,
         ...filter,
         path,
-        url: controlDomain === undefined ? null : `https://${controlDomain}${path}`,
+        url: urlOfPath(path) ?? null,
       }
     },
   }

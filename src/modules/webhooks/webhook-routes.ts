@@ -84,7 +84,7 @@ function resourceRoutes(server: Server, operations: WebhookOperations): void {
   server.patch(
     '/v1/services/:id/webhooks/:webhook_id',
     {
-      config: writeAccess,
+      config: { ...writeAccess, entity_tag: true },
       schema: {
         operationId: 'updateWebhook',
         summary: 'Change which pushes a webhook deploys, or switch it off',
@@ -101,7 +101,7 @@ function resourceRoutes(server: Server, operations: WebhookOperations): void {
   server.delete(
     '/v1/services/:id/webhooks/:webhook_id',
     {
-      config: writeAccess,
+      config: { ...writeAccess, entity_tag: true },
       schema: {
         operationId: 'deleteWebhook',
         summary: 'Delete a webhook and what it received',

@@ -1,5 +1,6 @@
 import type { Test } from 'tap'
 import { test } from 'tap'
+import { type BaseImages, createBaseImages } from '../../../src/modules/builds/base-image/base-image.ts'
 import { createBuilds } from '../../../src/modules/builds/build-operations.ts'
 import type { BuildSourceRequest, BuiltSource } from '../../../src/modules/builds/build-operations.ts'
 import type { ContainerSpec } from '../../../src/runtime/runtime.ts'
@@ -10,6 +11,9 @@ import { type SourceTree, writeSource } from './source-tree.ts'
 interface Built extends BuiltSource {
   lines: string[]
 }
+
+/** Put together once: to read and hash Node.js for each build anew would test nothing. */
+let ours: BaseImages | undefined
 
 type Choice = Partial<BuildSourceRequest['build']>
 
@@ -29,7 +33,8 @@ export async function build(
     node_base_image: base,
   }
   const lines: string[] = []
-  const builds = createBuilds({ runtime, system, settings })
+  ours ??= createBaseImages({ runtime, configured: undefined })
+  const builds = createBuilds({ runtime, system, settings, ...(base === undefined && { baseImages: ours }) })
   const building = builds.buildSource({
     source_dir: await writeSource(t, tree),
     build: {

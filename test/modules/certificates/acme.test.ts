@@ -3,7 +3,12 @@ import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
 import { test } from 'tap'
 import { sendAcme } from '../../../src/modules/certificates/acme-http.ts'
+import { createCertificateOperations } from '../../../src/modules/certificates/certificate-operations.ts'
 import { readChain, renewalId } from '../../../src/modules/certificates/certificate-pair.ts'
+import { emptyRow } from '../../../src/modules/certificates/certificate-row.ts'
+import { contextOfBerth } from '../../../src/modules/identity/context.ts'
+import { waitFor } from '../../support/wait.ts'
+import { gate } from '../ingress/proxy-fixture.ts'
 import { NAME, openCertificates } from './certificate-fixture.ts'
 
 test('a certificate is obtained from a real authority, kept and published', async (t) => {
@@ -139,21 +144,85 @@ test('staging comes first where that is asked for, and what it issued is not kep
   t.same([...new Set(all.stages)], ['staging', 'production'])
 })
 
-test('a wildcard is proven by a record that the hook makes and removes', async (t) => {
+test('a wildcard is proven by a record that the hook makes and removes, and that DNS shows in its own time', async (t) => {
   const calls: string[] = []
+  const hook = { isHeld: gate(), fails: true }
   const all = await openCertificates(t, {
     hook: (dns) => ({
       run: async (action, { name, value }) => {
         calls.push(`${action} ${name}`)
-        if (action === 'present') dns.zones.set(name, { txt: [value] })
-        else dns.zones.delete(name)
+        if (action === 'cleanup') return void dns.zones.delete(name)
+        if (hook.fails) throw new Error('the zone is locked')
+        await hook.isHeld.opened
+        setTimeout(() => dns.zones.set(name, { txt: [value] }), 500)
       },
     }),
   })
-  all.names.splice(0, 1, { hostname: '*.example.com', project_id: null, wanted: true, self_signed: false })
+  const wild = { hostname: '*.example.com', project_id: null, wanted: true, self_signed: false }
+  const [plain] = all.names.splice(0, 1, wild)
   await all.run()
-  t.ok(all.row().file_id, all.row().last_error ?? '')
-  t.same(calls, ['present _acme-challenge.example.com', 'cleanup _acme-challenge.example.com'])
+  t.match(all.row(), { failures: 1, last_error: 'the zone is locked' })
+  const both = ['present _acme-challenge.example.com', 'cleanup _acme-challenge.example.com']
+  t.same(calls, both, 'what a failed call has half done is cleared away')
+  hook.fails = false
+  all.system.skip(70_000)
+  if (plain) all.names.push(plain)
+  const running = all.run()
+  await waitFor(
+    'another name is served while the hook is at work',
+    () => all.published().some(({ hostname }) => hostname === NAME),
+    20_000,
+  )
+  hook.isHeld.open()
+  await running
+  t.same(
+    all
+      .published()
+      .map(({ hostname }) => hostname)
+      .toSorted(),
+    ['*.example.com', NAME],
+  )
+  t.same(calls, [...both, ...both])
+})
+
+test('a certificate that cannot be opened any more counts as none, and another one takes its place', async (t) => {
+  const all = await openCertificates(t)
+  await all.run()
+  const lost = all.row().file_id ?? ''
+  const { read } = all.files
+  all.files.read = async (id) => {
+    if (id === lost) throw new Error('unable to authenticate data')
+    return read(id)
+  }
+  const uploaded = { hostname: 'own.example.com', project_id: null }
+  all.store.insert({
+    ...emptyRow(all.system, 'upload', uploaded),
+    file_id: 'f'.repeat(64),
+    not_after: all.row().not_after,
+  })
+  await all.pebble.stop()
+  await all.run()
+  const [row, upload] = all.store.listAll()
+  t.match(row, {
+    hostname: NAME,
+    file_id: null,
+    not_after: null,
+    failures: 1,
+    last_error: /cannot be reached/,
+  })
+  t.match(upload, { file_id: null, failures: 1, last_error: /its file is gone.*Upload it again/ })
+  t.same(all.published(), [], 'nobody is sent to TLS by it')
+  await all.pebble.start()
+  all.system.skip(70_000)
+  await all.reopen().worker.run(all.signal)
+  if ((all.store.listAll()[0]?.file_id ?? null) === null) {
+    all.system.skip(6 * 60_000)
+    await all.reopen().worker.run(all.signal)
+  }
+  const healed = all.store.listAll()[0]
+  t.ok(healed?.file_id, healed?.last_error ?? '')
+  t.same([...all.files.pairs.keys()], [healed?.file_id])
+  t.same(all.audited, ['obtainCertificate', 'loseCertificate', 'loseCertificate', 'obtainCertificate'])
 })
 
 test('a name that is not served any more loses certificate, file and row', async (t) => {
@@ -274,6 +343,32 @@ test('the authority says when a certificate is renewed, and is told which one th
   t.equal(front.replaced.length, orders + 1, 'one that is too busy is not asked twice')
   const pause = Date.parse(all.row().next_attempt_at ?? '') - all.system.now()
   t.ok(pause > 5.9 * 3_600_000 && pause <= 6 * 3_600_000, 'but when it said, long as that is')
+  const retryAt = Date.parse(all.row().retry_after ?? '')
+  t.equal(all.row().retry_after, all.row().next_attempt_at)
+  const operations = createCertificateOperations({
+    ...all,
+    recordAudit: () => {},
+    projectExists: () => true,
+    listNames: () => all.names,
+    claimedNames: () => [],
+    openServer: () => all.accounts.open('production'),
+    enabled: true,
+    publish: async () => {},
+    certificatesChanged: () => {},
+  })
+  const { actor } = contextOfBerth('request')
+  const renew = () =>
+    operations.renewCertificate(
+      { actor: { ...actor, is_super_admin: true }, request_id: null, client_address: null },
+      all.row().id,
+    )
+  t.throws(renew, { code: 'CONFLICT', message: new RegExp(`before ${all.row().retry_after}`) })
+  front.window = { start: inHours(-2), end: inHours(-1) }
+  all.store.change(all.row().id, { next_info_at: all.system.nowIso() })
+  await all.run()
+  t.equal(Date.parse(all.row().next_attempt_at ?? ''), retryAt, 'nor by renewal information')
+  all.system.skip(6 * 3_600_000)
+  t.equal(renew().next_attempt_at, all.row().next_attempt_at)
 })
 
 test('a window behind the end of a certificate does not let it expire', async (t) => {

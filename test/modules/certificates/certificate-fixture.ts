@@ -19,14 +19,15 @@ import {
   type PublishedCertificate,
 } from '../../../src/modules/certificates/certificate-worker.ts'
 import { createPairKeeper, type PairFiles } from '../../../src/modules/certificates/pair-keeper.ts'
+import { waitForRecord } from '../../../src/modules/domains/dns-check.ts'
 import type { DnsHook } from '../../../src/modules/domains/dns-hook.ts'
+import { createNameLookup } from '../../../src/modules/domains/name-lookup.ts'
 import { createSecrets } from '../../../src/modules/secrets/secrets.ts'
-import { openDatabase } from '../../../src/store/database.ts'
-import { migrate, readMigrations } from '../../../src/store/migrate.ts'
 import { type DnsServer, startDnsServer } from '../../support/dns-server.ts'
 import { createHurriedSystem } from '../../support/hurried-system.ts'
 import { startRenewalFront } from '../../support/renewal-front.ts'
 import { type PebbleOptions, startPebble } from '../../support/pebble.ts'
+import { openMigrated } from '../../support/migrated-database.ts'
 
 export const NAME = 'shop.example.com'
 
@@ -68,6 +69,7 @@ export async function openCertificates(t: Test, options: FixtureOptions = {}) {
   const front = options.renewalInfo ? await startRenewalFront(t, pebble) : undefined
   const directoryUrl = front?.directoryUrl ?? pebble.directoryUrl
   const files = memoryFiles()
+  const propagation = { lookup: createNameLookup([dns.address]), system, propagationMs: 20_000 }
   const names: ServedName[] = [{ hostname: NAME, project_id: null, wanted: true, self_signed: false }]
   const audited: string[] = []
   let published: PublishedCertificate[] = []
@@ -110,6 +112,7 @@ export async function openCertificates(t: Test, options: FixtureOptions = {}) {
         },
         publishChallenges: async () => {},
         hook: options.hook?.(dns),
+        waitForRecord: (name, value, ending) => waitForRecord(propagation, name, value, ending),
         labelOf: () => 'shop/web',
       }),
       publish: async (entries) => void (published = entries),
@@ -130,6 +133,7 @@ export async function openCertificates(t: Test, options: FixtureOptions = {}) {
     pebble,
     front,
     files,
+    pairs: createPairKeeper(files, store.listFileIds),
     names,
     audited,
     published: () => published,
@@ -147,9 +151,8 @@ export async function openCertificates(t: Test, options: FixtureOptions = {}) {
 export async function openStore(t: Test) {
   const dataDir = await mkdtemp(join(tmpdir(), 'berth-certificates-'))
   t.teardown(() => rm(dataDir, { recursive: true, force: true }))
-  const database = openDatabase(join(dataDir, 'berth.db'))
+  const database = openMigrated(join(dataDir, 'berth.db'))
   t.teardown(() => database.close())
-  migrate(database, readMigrations(new URL('../../../migrations', import.meta.url).pathname), ':memory:')
   return { dataDir, database, system: createHurriedSystem(1), store: createCertificateStore(database) }
 }
 

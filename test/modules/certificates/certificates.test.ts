@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process'
+import { generateKeyPair } from 'node:crypto'
 import { once } from 'node:events'
 import { readdir } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
@@ -80,11 +81,14 @@ test('an uploaded certificate is checked, comes first, and leaves nothing behind
   }
   const own = await make(NAME, '*.example.org')
   const other = await make('elsewhere.example.net')
+  const { privateKey } = await promisify(generateKeyPair)('rsa', { modulusLength: 4104 })
+  const large = privateKey.export({ type: 'pkcs8', format: 'pem' })
   const bad: [object, string, RegExp][] = [
     [{ ...own, private_key: other.private_key }, 'private_key', /does not belong/],
     [other, 'certificate', /none of which is a domain here/],
     [{ ...own, certificate: 'hello' }, 'certificate', /must hold a PEM certificate/],
     [{ ...own, private_key: own.certificate }, 'private_key', /must be a private key/],
+    [{ ...own, private_key: String(large) }, 'private_key', /has 4104 bits/],
     [{ ...own, certificate: own.certificate + other.certificate }, 'certificate', /out of order/],
     [
       { ...own, certificate: own.certificate.replace(/[A-Za-z0-9]{40}\n/, `${'A'.repeat(40)}\n`) },

@@ -124,6 +124,9 @@ test('promoting deploys the release of the canary without a build, and ends it',
 
 test('ending a canary gives all requests back at once', async (t) => {
   const { world, daemon, service, live, canary } = await openCanary(t)
+  const stale = { ...OPERATOR, if_match: ['"other"'] }
+  await t.rejects(daemon.deployments.setCanary(stale, service, 5), { code: 'PRECONDITION_FAILED' })
+  await t.rejects(daemon.deployments.abortCanary(stale, service), { code: 'PRECONDITION_FAILED' })
   await daemon.deployments.abortCanary(OPERATOR, service)
   t.same(world.ingress.upstreamsOf(HOST)?.toSorted(), names(live, 4).toSorted())
   t.equal(routeOf(world)?.canary, undefined)

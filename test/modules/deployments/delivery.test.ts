@@ -140,7 +140,7 @@ const BAD_STARTS: [title: string, source: Parameters<typeof release>[3], reason:
       answer: (_, response) => void response.writeHead(503).end(),
     },
     /^Replica 0 did not pass its health check within 10 s \(GET \/: 503\)\.$/,
-    /GET \/: 503 \(waiting\)[^]*Its last lines:\nwarming up/,
+    /GET \/: 503 \(waiting\)\nReplica 0: GET \/: 503 \(waiting, \d+ more like it\)\n(?![^]*\(waiting\))[^]*Its last lines:\nwarming up/,
   ],
 ]
 

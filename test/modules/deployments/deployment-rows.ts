@@ -8,9 +8,8 @@ import { createDeploymentStore } from '../../../src/modules/deployments/deployme
 import { createProjectStore } from '../../../src/modules/projects/project-store.ts'
 import type { ServiceRow } from '../../../src/modules/services/service-schema.ts'
 import { createServiceStore } from '../../../src/modules/services/service-store.ts'
-import { openDatabase } from '../../../src/store/database.ts'
-import { migrate, readMigrations } from '../../../src/store/migrate.ts'
 import { deployment, EARLIER } from '../replicas/replica-rows.ts'
+import { openMigrated } from '../../support/migrated-database.ts'
 
 export const NOW = '2026-01-01T12:00:00.000Z'
 
@@ -43,8 +42,7 @@ export function service(id: string, fields: Partial<ServiceRow> = {}): ServiceRo
 export function openRows(t: Test) {
   const dataDir = mkdtempSync(join(tmpdir(), 'berth-rows-'))
   const file = join(dataDir, 'berth.db')
-  const database = openDatabase(file)
-  migrate(database, readMigrations(new URL('../../../migrations', import.meta.url).pathname), file)
+  const database = openMigrated(file)
   t.teardown(() => {
     database.close()
     rmSync(dataDir, { recursive: true, force: true })

@@ -13,7 +13,7 @@ const rollback = (number: number): DeploymentSource => ({
   deployment_id: `web-${number}`,
   number,
 })
-type Entry = DeploymentSource | 'upload' | 'failed' | 'given up'
+type Entry = DeploymentSource | 'upload' | 'failed' | 'given up' | 'canary'
 
 /** Histories of a service, the last one live, and where a rollback goes: a number, or none. */
 const TABLE: [title: string, history: Entry[], target: number | undefined][] = [
@@ -21,10 +21,13 @@ const TABLE: [title: string, history: Entry[], target: number | undefined][] = [
   ['to the release before', ['upload', 'upload'], 1],
   ['over a deployment that failed', ['upload', 'failed', 'upload'], 1],
   ['over a release whose image is gone', ['upload', 'given up', 'upload'], 1],
-  ['a redeployment has the place of what it deployed anew', ['upload', 'upload', redeploy(2)], 1],
+  ['from a redeployment to what it deployed anew, with its variables', ['upload', 'upload', redeploy(2)], 2],
+  ['from the second redeployment to the first', ['upload', 'upload', redeploy(2), redeploy(2)], 3],
+  ['and on from there', ['upload', 'upload', redeploy(2), rollback(2)], 1],
+  ['from a promoted canary to what it replaced', ['upload', 'canary', redeploy(1), rollback(2)], 3],
   ['a second rollback goes further back', ['upload', 'upload', 'upload', rollback(2)], 1],
   ['from the first release there is no way back', ['upload', 'upload', rollback(1)], undefined],
-  ['a redeployment of a rollback has its place', ['upload', 'upload', rollback(1), redeploy(3)], undefined],
+  ['from a redeployment of a rollback to the rollback', ['upload', 'upload', rollback(1), redeploy(3)], 3],
   ['after a rollback a new upload goes back to it', ['upload', 'upload', rollback(1), 'upload'], 3],
   [
     'to that rollback and then on to what was before it',
@@ -41,6 +44,7 @@ for (const [title, history, target] of TABLE) {
       if (typeof entry === 'object')
         add(index + 1, { source: entry, status: isLast ? 'Healthy' : 'Inactive' })
       else if (entry === 'failed') add(index + 1, { status: 'Failed' })
+      else if (entry === 'canary') add(index + 1, { status: 'Inactive', canary_percent: 10 })
       else if (entry === 'given up') add(index + 1, { status: 'Inactive', image: null, image_id: null })
       else add(index + 1, { status: isLast ? 'Healthy' : 'Inactive' })
     }

@@ -35,7 +35,12 @@ test('a frozen project refuses deployments and says why, until it is let go', as
   })
   t.match(await deploy(root, { override_freeze: true }), { status: 202 }, 'the upload was not taken before')
 
-  await app.must(sessions.admin, 'PUT', path, { reason: 'Still on.' })
+  const ofNothing = (await app.must(root, 'GET', '/v1/node/freeze')).headers['etag']
+  for (const tag of ['"old-1"', String(ofNothing)])
+    t.equal((await app.send(root, 'PUT', path, { reason: 'x' }, { 'if-match': tag })).status, 412, tag)
+  const asRead = { 'if-match': String((await app.must(root, 'GET', path)).headers['etag']) }
+  await app.must(sessions.admin, 'PUT', path, { reason: 'Still on.' }, asRead)
+  t.equal((await app.send(root, 'DELETE', path, undefined, asRead)).status, 412, 'it was replaced')
   t.match((await app.must(root, 'GET', path)).body, { reason: 'Still on.' })
   t.equal((await app.must(sessions.admin, 'DELETE', path)).status, 204)
   t.equal((await app.must(sessions.admin, 'DELETE', path)).status, 204)

@@ -65,7 +65,9 @@ test('stored keys and tokens are sealed, read in their kinds, and go when they a
     t.notMatch(await readFile(join(app.dataDir, file), 'latin1'), /tok-en-0123456789|BEGIN OPENSSH/, file)
   t.notMatch(app.log(), 'tok-en-0123456789')
 
-  t.equal((await app.send(root, 'DELETE', `${url}/${String(key.body['id'])}`)).status, 204)
+  const one = `${url}/${String(key.body['id'])}`
+  const asRead = { 'if-match': String((await app.must(root, 'GET', one)).headers['etag']) }
+  t.equal((await app.send(root, 'DELETE', one, undefined, asRead)).status, 204)
   t.equal((await app.send(root, 'GET', `${url}/${String(key.body['id'])}`)).status, 404)
   t.equal((await app.send(root, 'DELETE', url)).status, 204)
   t.same((await app.must(root, 'GET', url)).list, [])

@@ -1,5 +1,5 @@
 import { test } from 'tap'
-import { forwardedLines, NO_CLAIMS, plainAddress } from '../../../src/ingress/forwarded.ts'
+import { forwardedLines, namedAddress, NO_CLAIMS, plainAddress } from '../../../src/ingress/forwarded.ts'
 import { createAddressList } from '../../../src/lib/address-list.ts'
 import { bodyOf, exchangeRaw, get, HOST, route, startProxy, startReplica } from './proxy-fixture.ts'
 import type { Test } from 'tap'
@@ -112,7 +112,21 @@ test('addresses are written as RFC 7239 wants them', async (t) => {
   )
   t.equal(plainAddress('::ffff:10.0.0.1'), '10.0.0.1')
   t.equal(plainAddress('::1'), '::1')
-  t.equal(plainAddress(undefined), 'unknown')
+})
+
+test('addresses with ports, as some proxies write them, are addresses', (t) => {
+  const table: [text: string, address: string][] = [
+    ['192.0.2.1:4711', '192.0.2.1'],
+    ['[2001:db8::1]:4711', '2001:db8::1'],
+    ['[2001:db8::1]', '2001:db8::1'],
+    ['[::ffff:192.0.2.1]:80', '192.0.2.1'],
+    ['2001:db8::1', '2001:db8::1'],
+    ['192.0.2.1', '192.0.2.1'],
+    ['unknown', 'unknown'],
+    ['_hidden:80', '_hidden:80'],
+  ]
+  for (const [text, address] of table) t.equal(namedAddress(text), address)
+  t.end()
 })
 
 test('trusted peers are addresses and ranges, and nothing else', async (t) => {

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { connect, type IncomingHttpHeaders } from 'node:http2'
 import { test } from 'tap'
 import type { Test } from 'tap'
+import type { IngressLimits } from '../../../src/ingress/limits.ts'
 import { UpstreamSession } from '../../../src/ingress/upstream-session.ts'
 import { makeCertificate } from '../../support/certificate.ts'
 import { closedPort, eventually, HOST, route, startH2c, startProxy } from './proxy-fixture.ts'
@@ -11,9 +12,9 @@ const certificate = makeCertificate(HOST)
 /** Whoever attacks sends fields twice; the option is not among the types yet. */
 const LENIENT: object = { strictSingleValueFields: false }
 
-async function setUp(t: Test) {
+async function setUp(t: Test, limits: Partial<IngressLimits> = {}) {
   const { chain_pem, key_pem } = await certificate
-  const proxy = await startProxy(t, { certificates: { [HOST]: { chain_pem, key_pem } } })
+  const proxy = await startProxy(t, { certificates: { [HOST]: { chain_pem, key_pem } }, limits })
   const session = connect(`https://${HOST}:${proxy.tlsPort}`, {
     ca: chain_pem,
     lookup: (_name, _options, done) => done(null, [{ address: '127.0.0.1', family: 4 }] as never, 4),
@@ -180,6 +181,22 @@ test('a call that sends more than a rule allows is ended, also when its answer h
     got.every((bytes) => bytes <= 10_000),
     `nothing beyond the limit was passed on: ${got.join()}`,
   )
+})
+
+test('a client that takes nothing of a call is cut off, though it sends on', async (t) => {
+  const { call, publish, context } = await setUp(t, { client_stall_ms: 200 })
+  const replica = await startH2c(t, (stream) => {
+    stream.on('error', () => {})
+    stream.respond({ ':status': 200, 'content-type': 'application/grpc' })
+    stream.write(Buffer.alloc(1_000_000))
+    stream.resume()
+  })
+  publish(route(HOST, replica))
+  const stream = call()
+  stream.on('error', () => {})
+  await eventually(() => stream.closed || (stream.write('more') && false))
+  t.not(stream.rstCode, 0)
+  await eventually(() => context.routes.loads().length === 0)
 })
 
 test('a call with a doubled field, or one that cannot be sent, costs no other call that waits beside it', async (t) => {

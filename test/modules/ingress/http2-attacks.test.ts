@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http'
+import { connect } from 'node:net'
 import { test } from 'tap'
 import type { Test } from 'tap'
 import { createSystem } from '../../../src/lib/system.ts'
@@ -269,6 +270,9 @@ test('floods of control frames cost others nothing, and their connections end', 
   }
 })
 
+/** Not a byte of a body may be sent. */
+const NO_WINDOW = frame(settings, 0, 0, Buffer.from([0, 4, 0, 0, 0, 0]))
+
 test('slow headers, slow bodies and answers that nobody takes are bounded in time', async (t) => {
   const replica = await startReplica(t, (_request, response) => response.end('x'.repeat(200_000)))
   const proxy = await startProxy(t, {
@@ -284,10 +288,39 @@ test('slow headers, slow bodies and answers that nobody takes are bounded in tim
   const halfHead = await FrameClient.open(t, proxy.tlsPort, HOST)
   halfHead.send(frame(headers, Flag.endStream, 1, request().subarray(0, 10)))
   const noReader = await FrameClient.open(t, proxy.tlsPort, HOST)
-  // A window of nothing: not a byte of a body may be sent.
-  noReader.send(frame(settings, 0, 0, Buffer.from([0, 4, 0, 0, 0, 0])), frame(headers, WHOLE, 1, request()))
+  noReader.send(NO_WINDOW, frame(headers, WHOLE, 1, request()))
   await eventually(() => halfHead.closed && (noReader.closed || noReader.count(reset, 1) > 0))
   await eventually(() => proxy.context.routes.loads().length === 0)
   await eventually(() => noReader.closed)
+  // The same of what the ingress says itself.
+  proxy.publish({ ...route(HOST), rules: { maintenance: { message: 'Later', retry_after_seconds: 1 } } })
+  const noReaderOfPages = await FrameClient.open(t, proxy.tlsPort, HOST)
+  noReaderOfPages.send(NO_WINDOW, frame(headers, WHOLE, 1, request()))
+  await eventually(() => noReaderOfPages.closed)
+  t.equal(proxy.context.counters.exceptions, 0)
+})
+
+test('a client that takes nothing off its connection, or never closes it, is cut off', async (t) => {
+  const replica = await startReplica(t, (_request, response) => response.end('x'.repeat(200_000)))
+  const proxy = await startProxy(t, {
+    certificates: { [HOST]: await certificate },
+    limits: { request_head_ms: 300, client_keep_alive_ms: 300, client_stall_ms: 300 },
+  })
+  proxy.publish(route(HOST, replica))
+  const below = connect({ port: proxy.tlsPort, host: '127.0.0.1', allowHalfOpen: true })
+  const halfOpen = await FrameClient.open(t, proxy.tlsPort, HOST, below)
+  halfOpen.send(frame(headers, WHOLE, 1, request()))
+  await eventually(() => halfOpen.socket.readableEnded)
+  t.equal(proxy.proxy.openConnections(), 1)
+  await eventually(() => proxy.proxy.openConnections() === 0)
+  const noTaker = await FrameClient.open(t, proxy.tlsPort, HOST)
+  noTaker.socket.pause()
+  noTaker.send(
+    frame(settings, 0, 0, Buffer.from([0, 4, 0x7f, 0xff, 0xff, 0xff])),
+    frame(windowUpdate, 0, 0, Buffer.from([0x7f, 0xf0, 0, 0])),
+    ...Array.from({ length: 80 }, (_, index) => frame(headers, WHOLE, 2 * index + 1, request())),
+  )
+  await eventually(() => proxy.context.counters.requests === 81)
+  await eventually(() => proxy.proxy.openConnections() === 0)
   t.equal(proxy.context.counters.exceptions, 0)
 })

@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import type { Socket } from 'node:net'
 import { connect, type TLSSocket } from 'node:tls'
 import type { Test } from 'tap'
 
@@ -73,10 +74,10 @@ export class FrameClient {
     this.send(Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'), frame(FrameType.settings, 0, 0))
   }
 
-  static async open(t: Test, port: number, servername: string): Promise<FrameClient> {
+  /** `below`: a connection of one's own making to the port. */
+  static async open(t: Test, port: number, servername: string, below?: Socket): Promise<FrameClient> {
     const socket = connect({
-      host: '127.0.0.1',
-      port,
+      ...(below ? { socket: below, allowHalfOpen: true } : { host: '127.0.0.1', port }),
       servername,
       ALPNProtocols: ['h2'],
       rejectUnauthorized: false,

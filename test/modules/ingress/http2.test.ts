@@ -185,6 +185,7 @@ test('answers without a body, HEAD, faulty applications and unknown hosts', asyn
     t,
     'HTTP/1.1 200 OK\r\nContent-Type: a/b\r\nContent-Type: c/d\r\nContent-Length: 2\r\n\r\nok',
   )
+  const reset = await startCannedReplica(t, 'HTTP/1.1 205 Reset Content\r\nContent-Length: 2\r\n\r\nok')
   const cut = await startCannedReplica(t, 'HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nhalf', true)
   const { tlsPort, publish, context } = await start(t)
   publish(route(HOST, replica))
@@ -198,6 +199,8 @@ test('answers without a body, HEAD, faulty applications and unknown hosts', asyn
   t.equal(unknown.status, 404)
   t.equal(JSON.parse(unknown.body).error, 'UNKNOWN_HOST')
   t.equal((await ask(session, { ':authority': 'nowhere.example', ':method': 'HEAD' })).status, 404)
+  publish(route(HOST, reset))
+  t.match(await ask(session, {}), { status: 205, body: '' })
   publish(route(HOST, twice))
   t.equal((await ask(session, {})).body, 'ok')
   publish(route(HOST, cut))

@@ -21,6 +21,7 @@ const REFUSED: [name: string, response: string][] = [
   ['a status of two digits', 'HTTP/1.1 20 OK\r\n\r\n'],
   ['a status of four digits', 'HTTP/1.1 2000 OK\r\n\r\n'],
   ['a status below 100', 'HTTP/1.1 099 X\r\n\r\n'],
+  ['a status above 599', 'HTTP/1.1 600 X\r\nContent-Length: 2\r\n\r\nok'],
   ['a control character in the reason', 'HTTP/1.1 200 O\u0001K\r\n\r\n'],
   ['two lengths', 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nokk'],
   ['two equal lengths', 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok'],

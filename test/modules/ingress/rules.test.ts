@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { type IncomingHttpHeaders, type IncomingMessage, request } from 'node:http'
 import { text } from 'node:stream/consumers'
+import { Worker } from 'node:worker_threads'
 import { type Test, test } from 'tap'
 import type { RouteRules } from '../../../src/ingress/rules/route-rules.ts'
 import { HOST, route, startProxy, startReplica } from './proxy-fixture.ts'
@@ -17,7 +18,7 @@ async function openRules(
   t: Test,
   rules: RouteRules,
   others: Record<string, number> = {},
-  canonical: { canonical_host?: string } = {},
+  { trusted = [], ...canonical }: { canonical_host?: string; trusted?: string[] } = {},
 ) {
   const seen: Seen[] = []
   const replica = await startReplica(t, (incoming, response) => {
@@ -25,7 +26,7 @@ async function openRules(
     incoming.resume()
     incoming.on('end', () => response.writeHead(200, { 'x-powered-by': 'secret', server: 'app' }).end('app'))
   })
-  const all = await startProxy(t)
+  const all = await startProxy(t, { trusted })
   all.publish(
     { ...route(HOST, replica), ...canonical, rules },
     ...Object.entries(others).map(([hostname, port]) => route(hostname, port)),
@@ -71,6 +72,47 @@ test('addresses that are not let in get 403, and deny wins over allow', async (t
     t.equal((await ask('/')).status, status, JSON.stringify(rules))
     t.equal(seen.length, status === 200 ? 1 : 0)
   }
+})
+
+test('an address with a port is that address, and what is no address is not let in', async (t) => {
+  const table: [rules: RouteRules, claim: string, status: number][] = [
+    [{ deny: ['192.0.2.0/24'] }, '192.0.2.1:4711', 403],
+    [{ deny: ['2001:db8::/32'] }, '[2001:db8::1]:4711', 403],
+    [{ deny: ['192.0.2.0/24'] }, '198.51.100.1:4711, 127.0.0.1:80', 200],
+    [{ allow: ['192.0.2.0/24'] }, '192.0.2.1:4711', 200],
+    [{ deny: ['192.0.2.0/24'] }, 'unknown', 403],
+  ]
+  for (const [rules, claim, status] of table) {
+    const { ask } = await openRules(t, rules, {}, { trusted: ['127.0.0.0/8'] })
+    t.equal(
+      (await ask('/', { 'x-forwarded-for': claim })).status,
+      status,
+      `${JSON.stringify(rules)} ${claim}`,
+    )
+  }
+})
+
+/** Connects, sends a whole request, and resets the connection; then lets the other thread go on. */
+const RESETTER = String.raw`
+const { workerData: { port, host, over } } = require('node:worker_threads')
+const socket = require('node:net').connect(port, '127.0.0.1', () =>
+  socket.write('POST / HTTP/1.1\r\nHost: ' + host + '\r\nContent-Length: 5\r\n\r\nhello', () => socket.resetAndDestroy()))
+socket.on('close', () => {
+  Atomics.store(over, 0, 1)
+  Atomics.notify(over, 0)
+})
+`
+
+test('a client that resets its connection before it is accepted passes no list', async (t) => {
+  const { ask, all, seen } = await openRules(t, { deny: ['127.0.0.0/8'] })
+  const over = new Int32Array(new SharedArrayBuffer(4))
+  const worker = new Worker(RESETTER, { eval: true, workerData: { port: all.port, host: HOST, over } })
+  // This thread, and the proxy in it, accepts nothing meanwhile.
+  Atomics.wait(over, 0, 0, 10_000)
+  t.equal((await ask('/')).status, 403)
+  t.equal(all.context.counters.requests, 1)
+  t.same(seen, [])
+  await worker.terminate()
 })
 
 test('maintenance answers a page or JSON, with Retry-After, and escapes its words', async (t) => {
@@ -245,6 +287,27 @@ test('a client keeps its replica by a cookie that tells nothing, until that repl
   const moved = await ask('/', { cookie })
   t.not(moved.text, first.text)
   t.ok(moved.headers['set-cookie'], 'and keeps the next one')
+})
+
+test('a client keeps a replica of each service that paths lead to', async (t) => {
+  const start = (name: string) => startReplica(t, (_, response) => response.end(name))
+  const { ask, all } = await openRules(t, {})
+  const paths = [{ prefix: '/api', hostname: 'api.demo.localhost', strip: false }]
+  all.publish(
+    { ...route(HOST, await start('one'), await start('two')), rules: { sticky: true, paths } },
+    route('api.demo.localhost', await start('three'), await start('four')),
+  )
+  const cookies = new Set<string>()
+  const seen = new Map<string, Set<string>>()
+  for (let count = 0; count < 12; count += 1) {
+    const path = count % 2 === 0 ? '/' : '/api'
+    const answer = await ask(path, cookies.size > 0 ? { cookie: [...cookies].join('; ') } : {})
+    for (const cookie of answer.headers['set-cookie'] ?? []) cookies.add(cookie.split(';')[0] ?? '')
+    seen.set(path, (seen.get(path) ?? new Set()).add(answer.text))
+  }
+  t.equal(cookies.size, 2)
+  t.match([...cookies].toSorted(), [/^__berth_replica=/, /^__berth_replica_[0-9a-f]{8}=/])
+  t.same([seen.get('/')?.size, seen.get('/api')?.size], [1, 1])
 })
 
 test('what a rule answered stands in the access log', async (t) => {

@@ -222,6 +222,51 @@ test('an answer that is whole before the body is reaches the client, which may g
   t.ok(bytes < 100_000, 'the rest of the body went nowhere')
 })
 
+test('an early answer reaches a client that sends on, also when its connection ends', async (t) => {
+  const replica = await startRawReplica(t, (socket) => {
+    socket.on('data', (piece: Buffer) => {
+      if (!piece.toString('latin1').startsWith('POST')) return
+      socket.write('HTTP/1.1 401 Unauthorized\r\nContent-Length: 4\r\n\r\nnope')
+    })
+  })
+  const { port, proxy, publish } = await startProxy(t)
+  publish(
+    route(HOST, replica),
+    { ...route('small.localhost', replica), rules: { max_body_bytes: 1000 } },
+    route('none.localhost'),
+  )
+  const post = (host: string, lines: string) => `POST / HTTP/1.1\r\nHost: ${host}\r\n${lines}\r\n`
+  const length = 'Content-Length: 400000\r\n'
+  const close = 'Connection: close\r\n'
+  const table: [head: string, status: number][] = [
+    [post(HOST, length + close), 401],
+    [post(HOST, length).replace('HTTP/1.1', 'HTTP/1.0'), 401],
+    [post('small.localhost', length + close), 413],
+    [post('none.localhost', length + close), 503],
+    [post(HOST, `${length}Expect: something\r\n`), 417],
+    [post(HOST, `${length}Transfer-Encoding: chunked\r\n`), 400],
+    ['nonsense\r\n\r\n', 400],
+  ]
+  for (const [head, status] of table) {
+    const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
+    t.teardown(() => socket.destroy())
+    let received = ''
+    let fault: Error | undefined
+    socket.on('data', (piece: Buffer) => (received += piece.toString('latin1')))
+    socket.on('error', (error) => (fault = error))
+    socket.write(head + 'x'.repeat(10_000))
+    // The whole answer, and the end of the connection's other side.
+    await eventually(() => socket.readableEnded)
+    for (let sent = 10_000; sent < 400_000; sent += 10_000)
+      await new Promise((resolve) => socket.write('x'.repeat(10_000), resolve))
+    socket.end()
+    await once(socket, 'close')
+    t.match(received, new RegExp(`^HTTP/1.1 ${status} `), head)
+    t.equal(fault, undefined, head)
+  }
+  await eventually(() => proxy.openConnections() === 0)
+})
+
 test('a client that sends on and on behind an early answer is cut off', async (t) => {
   const replica = await startRawReplica(t, (socket) => {
     socket.once('data', () => socket.write('HTTP/1.1 413 Too Much\r\nContent-Length: 4\r\n\r\nstop'))
@@ -331,6 +376,37 @@ test('chunks and trailers of a request reach the application', async (t) => {
       '5;a=b\r\nhello\r\n0\r\nX-Sum: 42\r\nHost: x\r\nX-Forwarded-For: 6.6.6.6\r\n\r\n',
   )
   t.equal(bodyOf(response), 'chunked hello X-Sum X-Sum=42')
+})
+
+test('chunks of one byte are passed on as few larger ones, both ways', async (t) => {
+  const COUNT = 20_000
+  const tiny = `${'1\r\nx\r\n'.repeat(COUNT)}0\r\n\r\n`
+  const lines = 'Transfer-Encoding: chunked\r\n'
+  let got = ''
+  const replica = await startRawReplica(t, (socket) => {
+    socket.on('data', (piece: Buffer) => {
+      got += piece.toString('latin1')
+      if (!got.endsWith('0\r\n\r\n')) return
+      socket.end(`HTTP/1.1 200 OK\r\n${lines}\r\n${tiny}`)
+    })
+  })
+  const { port, publish } = await startProxy(t)
+  publish(route(HOST, replica))
+  const answer = await exchangeRaw(
+    t,
+    port,
+    `POST / HTTP/1.1\r\nHost: ${HOST}\r\nConnection: close\r\n${lines}\r\n${tiny}`,
+  )
+  for (const message of [got, answer]) {
+    const body = bodyOf(message)
+    const sizes = [...body.matchAll(/^([0-9a-f]+)\r$/gm)].map(([, size]) => Number.parseInt(size ?? '', 16))
+    t.equal(body.match(/x/g)?.length, COUNT)
+    t.equal(
+      sizes.reduce((sum, size) => sum + size, 0),
+      COUNT,
+    )
+    t.ok(sizes.length < 100, `${sizes.length} chunks`)
+  }
 })
 
 test('a body without bytes keeps its Content-Length: 0', async (t) => {

@@ -198,6 +198,31 @@ test('an upgrade to an unknown host, or without a replica, gets the page and the
   }
 })
 
+test('an idle WebSocket keeps no large buffer, whatever has passed through it', async (t) => {
+  const LENGTH = 300_000
+  const received = [0, 0]
+  let application: Socket | undefined
+  const replica = await startRawReplica(t, (socket) => {
+    application = socket
+    socket.once('data', () => {
+      socket.on('data', (piece: Buffer) => (received[0] = (received[0] ?? 0) + piece.length))
+      socket.write(SWITCH)
+    })
+  })
+  const { port, publish, context } = await startProxy(t)
+  publish(route(HOST, replica))
+  const client = await RawClient.open(t, port)
+  client.send(ASK)
+  await client.until((text) => text.includes('\r\n\r\n'))
+  const borrow = t.capture(context.readBuffers, 'borrow', context.readBuffers.borrow)
+  client.socket.on('data', (piece: string) => (received[1] = (received[1] ?? 0) + piece.length))
+  client.socket.write(Buffer.alloc(LENGTH))
+  application?.write(Buffer.alloc(LENGTH))
+  await eventually(() => received[0] === LENGTH && received[1] === LENGTH)
+  t.ok(borrow().length > 0, 'they are used while much comes at once')
+  t.equal(context.readBuffers.lent, 0)
+})
+
 test('an upgraded connection that one side does not read is held back', async (t) => {
   let sent = 0
   const replica = await startRawReplica(t, (socket) => {

@@ -107,6 +107,7 @@ test('a worker that refuses a set is not killed and serves on by its last one', 
     ],
     changed: () => {},
     held: () => {},
+    left: () => {},
   })
   t.teardown(() => fleet.hangUp())
   t.same(await fleet.push(), [{ pid, name: 'routes' }])
@@ -163,6 +164,10 @@ test('a worker that gets SIGTERM answers what it has before it ends', async (t) 
   release.open()
   t.equal(bodyOf(await slow.rest()), 'slow')
   await untilGone(pid)
+  const noted = async (): Promise<string[]> =>
+    (await ingress.collectRequests()).entries.map(({ path }) => path)
+  t.same(await noted(), ['/slow'], 'its last notes are not lost')
+  t.same(await noted(), [])
   await eventually(async () => (await ingress.status()).ready_workers === 1)
 })
 

@@ -233,6 +233,32 @@ test('viewers pull, operators push, admins delete, and strangers learn nothing',
   t.equal((await clients.admin.send('DELETE', `/v2/${name}/manifests/v1`)).status, 202)
 })
 
+test('refusals are kept with who was refused where, also those that look like nothing', async (t) => {
+  const { api, as } = await open(t)
+  const otherId = api.addProject('other')
+  const viewer = as(`Bearer ${await api.addUser('viewer', { [api.projectId]: 'viewer' })}`)
+  const stranger = as(`Bearer ${await api.addUser('stranger', { [otherId]: 'admin' })}`)
+  const push = () => viewer.send('POST', `/v2/${PROJECT}/web/blobs/uploads/`)
+  t.equal((await push()).status, 403)
+  t.equal((await stranger.send('GET', `/v2/${PROJECT}/web/tags/list`)).status, 404)
+  t.equal((await stranger.send('GET', '/v2/nobody/web/tags/list')).status, 404)
+  t.equal((await as().send('GET', `/v2/${PROJECT}/web/tags/list`)).status, 401)
+  for (let count = 0; count < 3; count += 1) await push()
+  api.audit.flush()
+  const rows = api.database.all<Record<string, string>>(
+    "SELECT actor_name, action, project_id, details FROM audit_events WHERE outcome = 'denied' ORDER BY sequence",
+  )
+  const [forbidden, hidden] = ['{"code":"FORBIDDEN","permission":"registry.push"', '{"code":"NAME_UNKNOWN"']
+  t.same(
+    rows.map((row) => [row['actor_name'], row['action'], row['project_id'], row['details']]),
+    [
+      ['viewer', 'registry POST', api.projectId, `${forbidden}}`],
+      ['stranger', 'registry GET', api.projectId, `${hidden},"permission":"registry.pull"}`],
+      ['viewer', 'registry POST', api.projectId, `${forbidden},"repeated":3}`],
+    ],
+  )
+})
+
 test('a signed token ends with its time, and with what it was made from', async (t) => {
   const { api, system, as, basic, exchange } = await open(t)
   const name = `${PROJECT}/web`

@@ -4,9 +4,9 @@ import { createRotationOperations } from '../../../src/modules/secrets/rotation-
 import { createSealedStore } from '../../../src/modules/secrets/sealed-store.ts'
 import { createSecrets } from '../../../src/modules/secrets/secrets.ts'
 import type { AuditEntry } from '../../../src/modules/audit/audit.ts'
-import { type Database, openDatabase } from '../../../src/store/database.ts'
-import { migrate, readMigrations } from '../../../src/store/migrate.ts'
+import type { Database } from '../../../src/store/database.ts'
 import { join } from 'node:path'
+import { openMigrated } from '../../support/migrated-database.ts'
 
 /** The key and all that is sealed of one node, as a daemon joins them. */
 export async function openRotationWorld(
@@ -15,8 +15,7 @@ export async function openRotationWorld(
 ) {
   const system = options.system ?? createSystem()
   const file = join(dataDir, 'berth.db')
-  const plain = openDatabase(file)
-  migrate(plain, readMigrations(new URL('../../../migrations', import.meta.url).pathname), file)
+  const plain = openMigrated(file)
   const database = options.database?.(plain) ?? plain
   const secrets = await createSecrets({
     dataDir,

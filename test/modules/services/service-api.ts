@@ -23,8 +23,7 @@ import { serviceRoutes } from '../../../src/modules/services/service-routes.ts'
 import { serviceHostnames, urlOfHostname } from '../../../src/modules/services/service-hostname.ts'
 import type { Observation } from '../../../src/modules/services/service-status.ts'
 import { createServiceStore } from '../../../src/modules/services/service-store.ts'
-import { openDatabase } from '../../../src/store/database.ts'
-import { migrate, readMigrations } from '../../../src/store/migrate.ts'
+import { openMigrated } from '../../support/migrated-database.ts'
 
 /** The permissions of a caller by project id; `super-admin` may everything. */
 export type Grants = 'super-admin' | Record<string, readonly Permission[]>
@@ -65,8 +64,7 @@ function makeActor(name: string, grants: Grants): Actor {
 export async function openServiceApi(t: Test) {
   const dataDir = mkdtempSync(join(tmpdir(), 'berth-services-'))
   const file = join(dataDir, 'berth.db')
-  const database = openDatabase(file)
-  migrate(database, readMigrations(new URL('../../../migrations', import.meta.url).pathname), file)
+  const database = openMigrated(file)
   const system = createSystem()
   const secrets = await createSecrets({ dataDir, system })
   const projectStore = createProjectStore(database)

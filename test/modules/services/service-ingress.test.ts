@@ -89,6 +89,24 @@ test('what is wrong is named by its field', async (t) => {
   t.same((await api.root('GET', `/v1/services/${id}`)).body['ingress'], DEFAULT_INGRESS)
 })
 
+test('the rules of all services of a project are bounded together', async (t) => {
+  const api = await openServiceApi(t)
+  const redirects = Array.from({ length: 31 }, (_, index) => ({
+    path: `/${index}`,
+    to: `/${'t'.repeat(2000)}`,
+  }))
+  const add = (name: string) => api.root('POST', '/v1/services', { name, ingress: { redirects } })
+  for (let count = 0; count < 16; count += 1) t.equal((await add(`s${count}`)).status, 201)
+  const refused = await add('more')
+  t.match(refused, {
+    status: 400,
+    body: { details: [{ field: 'ingress', message: /all services of the project/ }] },
+  })
+  const id = await api.addService('small')
+  t.equal((await api.root('PATCH', `/v1/services/${id}`, { ingress: { redirects } })).status, 400)
+  t.equal((await api.root('PATCH', `/v1/services/${id}`, { ingress: { sticky: true } })).status, 200)
+})
+
 test('the data plane is told only what is set, and a canonical name only where both are there', async (t) => {
   const of = (settings: Partial<IngressSettings>) =>
     routeRules({ ...DEFAULT_INGRESS, ...settings }, (name) => `${name}.shop.localhost`)

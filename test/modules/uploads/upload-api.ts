@@ -16,8 +16,8 @@ import { createUploadFiles } from '../../../src/modules/uploads/upload-files.ts'
 import { createUploadOperations } from '../../../src/modules/uploads/upload-operations.ts'
 import { uploadRoutes } from '../../../src/modules/uploads/upload-routes.ts'
 import { createUploadStore } from '../../../src/modules/uploads/upload-store.ts'
-import { type Database, openDatabase } from '../../../src/store/database.ts'
-import { migrate, readMigrations } from '../../../src/store/migrate.ts'
+import type { Database } from '../../../src/store/database.ts'
+import { openMigrated } from '../../support/migrated-database.ts'
 
 export const PROJECT = '00000000-0000-7000-8000-000000000001'
 export const SERVICE = '00000000-0000-7000-8000-0000000000a1'
@@ -45,8 +45,7 @@ export type Settings = Partial<
 
 /** The database with a project and two services in it. */
 export function openServices(file: string): Database {
-  const database = openDatabase(file)
-  migrate(database, readMigrations(new URL('../../../migrations', import.meta.url).pathname), file)
+  const database = openMigrated(file)
   const now = '2026-11-21T00:00:00.000Z'
   database.run(
     'INSERT OR IGNORE INTO projects (id, name, created_at, updated_at) VALUES ($id, $id, $now, $now)',

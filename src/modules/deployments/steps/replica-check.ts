@@ -3,6 +3,8 @@ import { containerName } from '../../replicas/container-spec.ts'
 import { exitReason } from '../../replicas/exit-reason.ts'
 import { probe, type ProbeResult } from '../../replicas/health-probe.ts'
 import type { ServiceConfig } from '../../services/service-schema.ts'
+import { portHint } from './port-hint.ts'
+import { createProbeLog } from './probe-log.ts'
 import { DeploymentFailed, type StepContext } from './step.ts'
 
 export interface ReplicaCheckDeps {
@@ -24,20 +26,35 @@ const LAST_LINES = 30
  * lines in the log, when it exits or does not get well in time.
  */
 export function createReplicaCheck({ runtime, hostnameOf }: ReplicaCheckDeps) {
-  const showLastLines = async (context: StepContext, name: string): Promise<void> => {
+  const showLastLines = async (context: StepContext, name: string): Promise<string[]> => {
     context.log('Its last lines:')
-    let shown = 0
+    const shown: string[] = []
     for await (const chunk of runtime.followLogs(name, { follow: false, tail: LAST_LINES }, context.signal)) {
       context.log(chunk.line, chunk.stream)
-      shown += 1
+      shown.push(chunk.line)
     }
-    if (shown === 0) context.log('(it wrote nothing)')
+    if (shown.length === 0) context.log('(it wrote nothing)')
+    return shown
   }
 
-  const fail = async (context: StepContext, name: string, reason: string): Promise<never> => {
+  const failExited = async (context: StepContext, name: string, reason: string): Promise<never> => {
     context.log(reason)
     await showLastLines(context, name)
     throw new DeploymentFailed(reason)
+  }
+
+  const failUnwell = async (
+    context: StepContext,
+    name: string,
+    reason: string,
+    seen: string,
+  ): Promise<never> => {
+    const { internal_port: port } = context.deployment.config
+    context.log(reason)
+    const lines = await showLastLines(context, name)
+    if (port === null || !seen.includes('ECONNREFUSED')) throw new DeploymentFailed(reason)
+    const image = await runtime.findImage(context.deployment.image ?? '')
+    throw new DeploymentFailed(reason + portHint(port, { lines, exposed: image?.exposed_ports ?? [] }))
   }
 
   const look = async (
@@ -56,8 +73,9 @@ export function createReplicaCheck({ runtime, hostnameOf }: ReplicaCheckDeps) {
   }
 
   return async (context: StepContext, index: number, signal: AbortSignal): Promise<ContainerInfo> => {
-    const { deployment, system, log } = context
+    const { deployment, system } = context
     const { health_check: check, internal_port: port } = deployment.config
+    const probes = createProbeLog(context.log, index, system)
     const name = containerName(deployment.id, index)
     const seconds = checkSeconds(deployment.config)
     const deadline = system.monotonic() + seconds * 1000
@@ -65,9 +83,10 @@ export function createReplicaCheck({ runtime, hostnameOf }: ReplicaCheckDeps) {
     for (let good = 0; ;) {
       signal.throwIfAborted()
       const container = await runtime.inspectContainer(name)
+      if (container?.phase !== 'running') probes.flush()
       if (!container) throw new DeploymentFailed(`Replica ${index} was removed by someone else.`)
       if (container.phase !== 'running')
-        return fail(
+        return failExited(
           context,
           name,
           `Replica ${index} ${exitReason(container)} before it passed its health check.`,
@@ -75,12 +94,13 @@ export function createReplicaCheck({ runtime, hostnameOf }: ReplicaCheckDeps) {
       const { ok, seen } = await look(context, container, signal)
       signal.throwIfAborted()
       good = ok ? good + 1 : 0
-      log(`Replica ${index}: ${seen}${ok ? ' (good)' : ' (waiting)'}`)
+      probes.note({ ok, seen }, port === null ? 'running' : seen)
       if (good >= needed) return container
       const left = deadline - system.monotonic()
       if (left <= 0) {
         const reason = `Replica ${index} did not pass its health check within ${seconds} s (${seen}).`
-        return fail(context, name, reason)
+        probes.flush()
+        return failUnwell(context, name, reason, seen)
       }
       await system.sleep(Math.min(check.interval_ms, left), signal)
     }
