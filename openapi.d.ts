@@ -2101,7 +2101,7 @@ export interface Operations {
     query: Record<never, never>
     body: undefined
     answer: {
-      /** What the project may hold; null: anything */
+      /** What the project may hold; null: anything. Always sent, because all rules are replaced. */
       quota_bytes: number | null
       rules: ({
         /** Which repositories of the project, without its name; `*` stands for any characters */
@@ -2129,7 +2129,7 @@ export interface Operations {
     params: { id: string }
     query: Record<never, never>
     body: {
-      /** What the project may hold; null: anything */
+      /** What the project may hold; null: anything. Always sent, because all rules are replaced. */
       quota_bytes: number | null
       rules: ({
         /** Which repositories of the project, without its name; `*` stands for any characters */
@@ -2149,7 +2149,7 @@ export interface Operations {
       })[]
     }
     answer: {
-      /** What the project may hold; null: anything */
+      /** What the project may hold; null: anything. Always sent, because all rules are replaced. */
       quota_bytes: number | null
       rules: ({
         /** Which repositories of the project, without its name; `*` stands for any characters */

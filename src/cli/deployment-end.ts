@@ -26,6 +26,8 @@ export async function finishDeployment(
 ): Promise<void> {
   const { output } = call
   output.note(`Deployment ${deployment.number} of ${service.name}${originOf(deployment)} (${deployment.id})`)
+  if (service.status === 'Stopped' && service.replicas > 0)
+    output.note(`${service.name} is stopped; this deployment starts it.`)
   if (detach) {
     output.data(deployment, () => plain(deployment.id))
     output.note(`To follow it: berth logs --deployment ${deployment.id} -f`)

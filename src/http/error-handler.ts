@@ -4,6 +4,7 @@ import { AppError, type ErrorDetail } from '../lib/errors.ts'
 import { type Denial, isDenial } from '../modules/identity/authorize.ts'
 import { errorBody } from './error-body.ts'
 import { noRoute } from './no-route.ts'
+import { patternWords } from './pattern-words.ts'
 import { setSecurityHeaders } from './security-headers.ts'
 
 /** Installs the one place that turns an error into bytes, for thrown errors and for unknown paths alike. */
@@ -81,17 +82,28 @@ const FASTIFY_CODES: Readonly<
 }
 
 const MAX_DETAILS = 50
+/** Characters of the values that a field may have. */
+const LONGEST_LIST = 1000
 
 function fromValidation(error: FastifyError): AppError {
   const details = (error.validation ?? []).slice(0, MAX_DETAILS).map(toDetail)
   return new AppError('VALIDATION_ERROR', { details, cause: error })
 }
 
-function toDetail(problem: NonNullable<FastifyError['validation']>[number]): ErrorDetail {
+type Problem = NonNullable<FastifyError['validation']>[number]
+
+function toDetail(problem: Problem): ErrorDetail {
   const extra = problem.params['additionalProperty'] ?? problem.params['missingProperty']
   const path = problem.instancePath.replaceAll('/', '.').replace(/^\./, '')
   const field = [path, typeof extra === 'string' ? extra : ''].filter(Boolean).join('.').slice(0, 200)
-  const message =
-    problem.keyword === 'additionalProperties' ? 'is not a known field' : (problem.message ?? 'is not valid')
+  const message = sentence(problem)
   return field === '' ? { message } : { field, message }
+}
+
+function sentence({ keyword, params, message }: Problem): string {
+  const { allowedValues: allowed, pattern } = params
+  if (keyword === 'additionalProperties') return 'is not a known field'
+  if (keyword === 'enum' && Array.isArray(allowed))
+    return `must be one of ${allowed.map(String).join(', ').slice(0, LONGEST_LIST)}`
+  return (keyword === 'pattern' ? patternWords(pattern) : undefined) ?? message ?? 'is not valid'
 }

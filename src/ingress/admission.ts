@@ -38,8 +38,24 @@ function answerHere(context: WorkerContext, incoming: Incoming): LocalAnswer | u
   if (found.route.https_only === true && !head.secure)
     return noted(context, head, found, httpsRedirect(head, context.httpsPort))
   const { rules, canonical_host: canonical } = found.route
-  if (rules === undefined && canonical === undefined) return undefined
-  return obey(context, incoming, found, compileRules(rules ?? NO_RULES))
+  if (rules === undefined && canonical === undefined) return whileStopped(context, incoming, found)
+  return (
+    obey(context, incoming, found, compileRules(rules ?? NO_RULES)) ??
+    // A rule may lead to another service.
+    whileStopped(context, incoming, routes.find(head.routeName))
+  )
+}
+
+const STOPPED = { message: 'The service is stopped.' }
+
+/** Says that trying again does not help. Calls of gRPC are told in their own way that there is no replica. */
+function whileStopped(
+  context: WorkerContext,
+  { head, answer }: Incoming,
+  found: RouteState | undefined,
+): LocalAnswer | undefined {
+  if (found?.route.stopped !== true || head.grpc) return undefined
+  return noted(context, head, found, errorAnswer(503, head.requestId, answer.accepts(), STOPPED))
 }
 
 /** What the operator of the service has said of its requests. */

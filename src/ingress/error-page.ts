@@ -35,7 +35,8 @@ function fault(error: string, title: string, message: string): Fault {
 /** What a rule of the service says instead of the usual. */
 export interface OwnWords {
   message: string
-  retryAfter: number
+  /** Seconds; undefined: nobody knows. */
+  retryAfter?: number
 }
 
 const RETRY_AFTER_SECONDS = 5
@@ -74,7 +75,8 @@ export function errorPage(
     requestId,
   ]
   if (!asJson) headers.push('Content-Security-Policy', "default-src 'none'; style-src 'unsafe-inline'")
-  if (status === 503) headers.push('Retry-After', String(own?.retryAfter ?? RETRY_AFTER_SECONDS))
+  const retryAfter = own ? own.retryAfter : RETRY_AFTER_SECONDS
+  if (status === 503 && retryAfter !== undefined) headers.push('Retry-After', String(retryAfter))
   if (status === 405) headers.push('Allow', 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS')
   headers.push('Content-Length', String(Buffer.byteLength(body)))
   return { headers, body }

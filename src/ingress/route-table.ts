@@ -23,6 +23,8 @@ export interface Route {
   canary?: { deployment_id: string; percent: number }
   /** A request that finds no replica waits so long for a newer table with one, instead of a 503. Without it: not at all. */
   hold_ms?: number
+  /** Its operator has stopped it: waiting does not help. */
+  stopped?: boolean
   /** Requests that come without TLS are sent to the same address with it. */
   https_only?: boolean
   /** The hostname that requests are sent on to: `www.` or without. */
@@ -100,6 +102,7 @@ function isRoute(value: unknown): value is Route {
     isOptional(value['canary'], isCanary) &&
     isOptional(value['rules'], isRouteRules) &&
     isOptional(value['canonical_host'], (host) => typeof host === 'string' && HOSTNAME.test(host)) &&
+    isOptional(value['stopped'], (flag) => typeof flag === 'boolean') &&
     isOptional(value['https_only'], (flag) => typeof flag === 'boolean')
   )
 }

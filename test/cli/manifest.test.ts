@@ -111,6 +111,16 @@ mount_path = "/cache"
     { name: 'db', volumes: [{ name: 'data' }, { name: 'cache' }] },
   ])
   t.match(await person.berth(['plan']), { status: 0 })
+  const two = `[services.db]\nreplicas = 2\n\n[[services.db.volumes]]\nname = "data"\nmount_path = "/data"\n`
+  await write('berth.toml', two)
+  for (const verb of [['plan'], ['apply', '--yes']])
+    t.match(await person.berth(verb), {
+      status: 1,
+      stderr:
+        /berth\.toml:2: services\.db\.replicas must be at most 1 for a service that writes into a volume/,
+    })
+  await write('berth.toml', `${two}read_only = true\n`)
+  t.match(await person.berth(['plan']), { status: 8 })
 })
 
 test('what the server does not know is refused with its line, all of it at once', async (t) => {

@@ -92,6 +92,86 @@ test('services rm asks at a terminal and wants --yes elsewhere', async (t) => {
   t.equal(api.services.length, 0)
 })
 
+test('releases say what each deployment deploys, requests which one answered, and ps why there is none', async (t) => {
+  const { api, person, id } = await set(t)
+  const made = (number: number, source: object, more: object = {}) => ({
+    id: `aaaaaaaa-0000-7000-8000-00000000000${number}`,
+    service_id: id,
+    number,
+    status: 'Inactive',
+    created_at: '2026-11-21T08:00:00.000Z',
+    source,
+    ...more,
+  })
+  const commit = { sha: '0123456789abcdef', ref: 'main' }
+  api.deployments.push(
+    made(6, { type: 'upload' }, { canary_percent: 10 }),
+    made(5, { type: 'rollback', number: 1 }),
+    made(4, { type: 'redeploy', number: 3 }),
+    made(3, { type: 'external_image', image: 'nginx:1.27' }),
+    made(2, { type: 'git', git_ref: null }, { commit }),
+    made(1, { type: 'upload' }),
+  )
+  const { stdout } = await person.berth(['releases', 'web'])
+  const shown = [
+    'canary 10 %: upload',
+    'back to 1',
+    '3 once more',
+    'nginx:1.27',
+    'git main 0123456789',
+    'upload',
+  ]
+  for (const [index, what] of shown.entries())
+    t.match(stdout.split('\n')[index + 1], new RegExp(`^${6 - index} +Inactive +${what} +2026`))
+  const entry = {
+    ts: 'x',
+    status: 200,
+    method: 'GET',
+    hostname: 'h',
+    path: '/',
+    duration_ms: 1,
+    client_address: 'c',
+  }
+  const gone = 'aaaaaaaa-0000-7000-8000-000000000009'
+  api.on(`GET /v1/services/${id}/requests`, ({ query }, response) => {
+    const asked = query.get('deployment_id')
+    const ids = asked === null ? [gone, null, api.deployments[1]?.['id']] : [asked]
+    answer(
+      response,
+      200,
+      ids.map((deployment_id) => Object.assign({ deployment_id }, entry)),
+    )
+  })
+  const ends = async (...args: string[]) =>
+    (await person.berth(['requests', 'web', ...args])).stdout.match(/\S+$/gm)
+  t.same(await ends(), ['#5', '-', gone])
+  t.same(await ends('--deployment', '3'), ['#3'])
+  api.on('GET /v1/workloads', (_, response) =>
+    answer(response, 200, [
+      {
+        name: 'web',
+        project_name: 'p',
+        status: 'New',
+        status_reason: 'Deployment 1 failed: x',
+        replicas: 1,
+        healthy_replicas: 0,
+        url: null,
+      },
+    ]),
+  )
+  t.match(await person.berth(['ps']), { stdout: /New +0\/1 +-$/m, stderr: 'web: Deployment 1 failed: x\n' })
+})
+
+test('services rm names the option for volumes', async (t) => {
+  const { api, person, id } = await set(t)
+  api.on(`DELETE /v1/services/${id}`, (_, response) =>
+    refuse(response, 409, 'NOT_EMPTY', 'add delete_volumes=true', { details: [{ message: 'volume data' }] }),
+  )
+  const { stderr } = await person.berth(['services', 'rm', 'web', '--yes'])
+  t.match(stderr, /web has volumes: .* add --volumes\n {2}volume data\n/)
+  t.notMatch(stderr, 'delete_volumes')
+})
+
 test('services show tells everything', async (t) => {
   const { person } = await set(t)
   t.match((await person.berth(['services', 'show', 'web'])).stdout, /^name +web$/m)

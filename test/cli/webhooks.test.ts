@@ -1,4 +1,5 @@
 import { test } from 'tap'
+import { openApp } from '../support/app.ts'
 import { openCliDaemon } from '../support/cli-daemon.ts'
 
 test('a webhook is made, used, listed, given another secret and removed', async (t) => {
@@ -81,4 +82,26 @@ test('a webhook is made, used, listed, given another secret and removed', async 
   t.match(await berth('rm', String(hook?.['id']), '--yes'), { status: 0, stderr: /lab is gone/ })
   t.match(await berth('rm', 'nope', '-y'), { status: 4, stderr: /has no webhook nope/ })
   t.match((await app.must(token, 'GET', url)).list, [{ name: 'lab', branches: null, skip_markers: false }])
+})
+
+test('URLs under the control domain are those that answer; what listens nowhere has none', async (t) => {
+  const environment = { BERTH_CONTROL_DOMAIN: 'apps.example.com', BERTH_HTTP_PORT: '8123' }
+  const app = await openApp({ environment })
+  t.teardown(() => app.close())
+  const token = await app.bootstrap()
+  const source = { type: 'git', repo_url: 'https://git.example.com/acme/shop.git' }
+  const service = await app.must(token, 'POST', '/v1/services', { name: 'web', source })
+  t.equal(service.body['url'], 'http://web.default.apps.example.com:8123/')
+  const hook = await app.must(token, 'POST', `/v1/services/${String(service.body['id'])}/webhooks`, {})
+  t.equal(
+    hook.body['url'],
+    `http://apps.example.com:8123${String(hook.body['path'])}`,
+    'it has no certificate',
+  )
+  const silent = await app.must(token, 'POST', '/v1/services', { name: 'worker', internal_port: null })
+  t.equal(silent.body['url'], null)
+  t.match((await app.must(token, 'GET', '/v1/workloads')).list, [
+    { name: 'worker', url: null },
+    { name: 'web' },
+  ])
 })

@@ -2,9 +2,11 @@ import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { test } from 'tap'
 import { Type } from 'typebox'
+import { WORDED_PATTERNS } from '../../src/http/pattern-words.ts'
 import { strictObject } from '../../src/http/schema.ts'
 import { createSystem } from '../../src/lib/system.ts'
 import { ERROR_CATALOGUE } from '../../src/lib/errors.ts'
+import { openApp } from '../support/app.ts'
 import { type Answer, openIdentityApi } from '../support/identity-api.ts'
 
 type Api = Awaited<ReturnType<typeof openIdentityApi>>
@@ -23,6 +25,22 @@ function misshapen({ status, body, headers }: Pick<Answer, 'status' | 'body' | '
     ...extra.map((key) => `an unknown key ${key}`),
   ]
 }
+
+test('what a field may hold is said in words', async (t) => {
+  const api = await openApp()
+  t.teardown(() => api.close())
+  const root = await api.bootstrap()
+  const ask = async (body: object) => (await api.send(root, 'POST', '/v1/services', body)).body.details
+  t.match(await ask({ name: 'web', builder: 'magic' }), [
+    { field: 'builder', message: 'must be one of auto, dockerfile, node, static' },
+  ])
+  t.match(await ask({ name: 'My App' }), [
+    { field: 'name', message: /1 to 40 lower-case letters, digits and hyphens/ },
+  ])
+  const document = (await api.send(root, 'GET', '/v1/openapi.json')).text
+  for (const pattern of WORDED_PATTERNS)
+    t.ok(document.includes(JSON.stringify(pattern)), `${pattern} is in use`)
+})
 
 test('every failure has the same shape, whoever refuses', async (t) => {
   const api = await openIdentityApi(t)

@@ -15,6 +15,7 @@ function newService(fields: Json): Json {
     dockerfile_path: null,
     target: null,
     build_args: {},
+    env: {},
     live_deployment_id: null,
     created_at: now,
     updated_at: now,

@@ -95,6 +95,7 @@ function readService(
     field,
     schema[field]?.anyOf && value === 'none' ? null : value,
   ])
+  refuseManyWriters(file, name, fields)
   const touchesEnv = env !== undefined || secrets !== undefined
   return {
     name,
@@ -103,6 +104,20 @@ function readService(
     secrets: secrets ?? [],
   }
 }
+
+/** The server would refuse it when it is applied; a plan must not promise what cannot be made. */
+function refuseManyWriters(file: ManifestFile, name: string, { replicas, volumes, autoscale }: Fields): void {
+  const isWritten = Array.isArray(volumes) && volumes.some((each: Fields) => each['read_only'] !== true)
+  const { max_replicas: most = 0 } = (autoscale ?? {}) as { max_replicas?: number }
+  if (!isWritten || Math.max(Number(replicas ?? 1), most) <= 1) return
+  const field = Number(replicas ?? 1) > 1 ? ['replicas'] : ['autoscale', 'max_replicas']
+  const key = ['services', name, ...field]
+  throw new CliError(
+    `${file.placeOf(key)}: ${key.join('.')} must be at most 1 for a service that writes into a volume; mount it read_only`,
+  )
+}
+
+type Fields = Readonly<Record<string, unknown>>
 
 /** `path:line: services.web.replicas must be integer`. */
 function describeProblem(

@@ -1,3 +1,4 @@
+import { ApiError, isApiError } from '../cli-error.ts'
 import { confirmRemoval } from '../confirmation.ts'
 import { cell } from '../output.ts'
 import { requireProject, requireService } from '../service-reference.ts'
@@ -67,10 +68,15 @@ const remove = defineVerb({
     const client = await call.connect()
     const service = await requireService(call, client, call.operands[0], call.flags.project)
     await confirmRemoval(call, call.flags.yes, `service ${service.name} and all that belongs to it`)
-    await client.call('DELETE /v1/services/{id}', {
-      params: { id: service.id },
-      query: { delete_volumes: call.flags.volumes ? true : undefined },
-    })
+    const query = { delete_volumes: call.flags.volumes ? true : undefined }
+    try {
+      await client.call('DELETE /v1/services/{id}', { params: { id: service.id }, query })
+    } catch (error) {
+      // What else it is told to add is a parameter of the API.
+      if (!isApiError(error, 'NOT_EMPTY')) throw error
+      const message = `${service.name} has volumes: to remove them and all that is in them too, add --volumes`
+      throw new ApiError({ ...error.failure, message })
+    }
     call.output.note(`${service.name} is gone.`)
   },
 })

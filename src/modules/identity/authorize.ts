@@ -84,3 +84,20 @@ export function requirePermission(actor: Actor, permission: Permission, projectI
   const verdict = verdictOf(actor, permission, { project: projectId })
   if (!verdict.allowed) throw verdict.error
 }
+
+/**
+ * The same for a project that a field of the body names. The refusal names the field, and tells just as little: there is no such project, or the
+ * actor may not see it.
+ */
+export function requirePermissionIn(
+  actor: Actor,
+  permission: Permission,
+  projectId: string | undefined,
+  field: string,
+): void {
+  const verdict = verdictOf(actor, permission, { project: projectId })
+  if (verdict.allowed) return
+  const { code, cause } = verdict.error
+  if (code !== 'NOT_FOUND') throw verdict.error
+  throw new AppError(code, { details: [{ field, message: 'names no project that you may see' }], cause })
+}

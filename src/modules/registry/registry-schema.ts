@@ -33,7 +33,10 @@ export type RepositoryRule = Static<typeof RepositoryRule>
 
 export const RegistryRulesBody = strictObject({
   quota_bytes: nullable(
-    Type.Integer({ minimum: 0, description: 'What the project may hold; null: anything' }),
+    Type.Integer({
+      minimum: 0,
+      description: 'What the project may hold; null: anything. Always sent, because all rules are replaced.',
+    }),
   ),
   rules: Type.Array(RepositoryRule, { maxItems: 100 }),
 })

@@ -50,6 +50,7 @@ export function planRoutes(services: readonly RoutedService[], replicas: readonl
         ...(service.canonical.has(hostname) && { canonical_host: service.canonical.get(hostname) ?? '' }),
         ...(service.rules && { rules: service.rules }),
         ...holdOf(service, replicas),
+        ...(!service.running && { stopped: true }),
         ...(service.canary && { canary: service.canary }),
         upstreams: (service.running ? service.releases : []).flatMap(({ deployment_id, port }) =>
           (byDeployment.get(deployment_id) ?? []).map((replica) => ({

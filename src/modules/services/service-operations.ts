@@ -1,6 +1,6 @@
 import { AppError } from '../../lib/errors.ts'
 import type { Page, PageRequest } from '../../lib/page.ts'
-import { projectsWith, requirePermission } from '../identity/authorize.ts'
+import { projectsWith, requirePermission, requirePermissionIn } from '../identity/authorize.ts'
 import type { Actor } from '../identity/actor.ts'
 import type { Context } from '../identity/context.ts'
 import { type Env, type EnvInput, readEnv } from '../secrets/env-schema.ts'
@@ -108,7 +108,8 @@ export function createServiceOperations(deps: ServiceDeps) {
     /** Adds a service without any release. Throws NAME_TAKEN. */
     createService: async (context: Context, input: ServiceCreate): Promise<ServiceView> => {
       const projectId = input.project_id ?? requireDefaultProject(context.actor)
-      requirePermission(context.actor, 'services.write', deps.projects.find(projectId)?.id)
+      const found = deps.projects.find(projectId)?.id
+      requirePermissionIn(context.actor, 'services.write', found, 'project_id')
       const settings = applyServiceInput(DEFAULT_SETTINGS, input)
       const env = readSentEnv(context.actor, projectId, input.env)
       requireSamePort(env?.port, settings.config.internal_port, 'env')

@@ -1,4 +1,5 @@
 import { test } from 'tap'
+import { portHint } from '../../../src/modules/deployments/steps/port-hint.ts'
 import { containerName } from '../../../src/modules/replicas/container-spec.ts'
 import { addService, deploy, openDelivery, OPERATOR, over, release, until } from '../../support/delivery.ts'
 
@@ -173,6 +174,10 @@ test('one bad replica of three ends the deployment at once', async (t) => {
     answer: (_, response) => void response.writeHead(503).end(),
   })
   const row = await over(daemon, bad)
+  t.match(await daemon.services.getService(OPERATOR, service), {
+    status: 'New',
+    status_reason: `Deployment 1 failed: ${row.reason}`,
+  })
   t.equal(row.reason, 'Replica 1 exited with code 9 before it passed its health check.')
   await until('nothing is left', () => world.containers().length === 0)
 })
@@ -234,4 +239,22 @@ test('the log says when the image exposes another port than the service has', as
   t.match(world.logText(other), /the image exposes port 3000 but the service's internal_port is \d+/)
   const same = await release(world, daemon, service, { exposed_ports: [3000, world.port] })
   t.notMatch(world.logText(same), /exposes port/)
+})
+
+const HINTS: [lines: string[], exposed: number[], port: number | undefined][] = [
+  [['> start', 'Listening on http://0.0.0.0:3000'], [], 3000],
+  [['Server started on port 5000.'], [8000], 5000],
+  [['ready in 130 ms', '  Local: http://localhost:5173/'], [], 5173],
+  [['warming up'], [80], 80],
+  [['listening on :8080, on 127.0.0.1 only'], [3000], undefined],
+  [['took 12:30', 'nothing to say'], [], undefined],
+  [[], [8080, 9090], undefined],
+]
+
+test('a replica that refuses connections is told of the port that it listens on, where that is known', async (t) => {
+  for (const [lines, exposed, port] of HINTS) {
+    const hint = portHint(8080, { lines, exposed })
+    if (port === undefined) t.equal(hint, '', lines.join())
+    else t.match(hint, `It seems to listen on port ${port}: let it listen on the number in PORT (8080)`)
+  }
 })

@@ -61,6 +61,16 @@ test('a route without replicas answers 503 with Retry-After', async (t) => {
   t.match(response, /Connection: close\r\n/i)
 })
 
+test('a service that was stopped says so, and that waiting helps is not said', async (t) => {
+  const { port, publish, context } = await startProxy(t)
+  publish({ ...route(HOST), stopped: true, rules: { response_headers: { set: {}, remove: [] } } })
+  const response = await exchangeRaw(t, port, get('/'))
+  t.equal(statusOf(response), 503)
+  t.match(response, /The service is stopped\./)
+  t.notMatch(response, /Retry-After|Try again/i)
+  t.equal(context.counters.answered.get(503), 1)
+})
+
 test('a replica that refuses connections gives 502 without details', async (t) => {
   const { port, publish, context } = await startProxy(t)
   publish(route(HOST, await closedPort()))

@@ -53,7 +53,10 @@ const TABLE: [
 for (const [title, service, rows, upstreams] of TABLE) {
   test(`routes: ${title}`, async (t) => {
     const routes = planRoutes([{ ...web, ...service }], rows)
-    t.same(routes, [{ hostname: 'web.shop.localhost', label: 'shop/web', service_id: 'service', upstreams }])
+    const stopped = service.running === false && { stopped: true }
+    t.same(routes, [
+      { hostname: 'web.shop.localhost', label: 'shop/web', service_id: 'service', ...stopped, upstreams },
+    ])
     t.ok(parseRouteTable({ version: 1, routes }), 'the ingress takes it')
   })
 }
@@ -79,7 +82,9 @@ test('the replicas of a canary stand in the same route, with its share', async (
     const canary = { deployment_id: 'next', percent }
     t.notOk(parseRouteTable({ version: 1, routes: [{ ...routes[0], canary }] }))
   }
-  t.match(planRoutes([{ ...shared, running: false }], [row('live'), row('next')]), [{ upstreams: [] }])
+  t.match(planRoutes([{ ...shared, running: false }], [row('live'), row('next')]), [
+    { upstreams: [], stopped: true },
+  ])
 })
 
 test('the routes of all host names come in one order, whatever the order of services', async (t) => {

@@ -22,7 +22,8 @@ test('a service is created in the named project, once', async (t) => {
   t.equal(twice.status, 409)
   t.equal(twice.body.error, 'NAME_TAKEN')
   t.equal((await api.root('POST', '/v1/services', { name: 'web' })).status, 201, 'free in another project')
-  t.equal((await api.root('POST', '/v1/services', { name: 'x', project_id: 'absent' })).status, 404)
+  const absent = await api.root('POST', '/v1/services', { name: 'x', project_id: 'absent' })
+  t.match(absent, { status: 404, body: { details: [{ field: 'project_id' }] } })
 })
 
 test('creating with an Idempotency-Key twice makes one service', async (t) => {
@@ -243,7 +244,14 @@ test('roles decide, and a service of another project does not exist', async (t) 
     t.equal(hidden.status, 404, title)
     t.same({ ...hidden.body, request_id: '' }, { ...absent.body, request_id: '' }, title)
   }
-  t.equal((await operator('POST', '/v1/services', { name: 'x', project_id: other })).status, 404)
+  const hidden = await operator('POST', '/v1/services', { name: 'x', project_id: other })
+  const absent = await operator('POST', '/v1/services', { name: 'x', project_id: 'absent' })
+  t.equal(hidden.status, 404)
+  t.same(
+    { ...hidden.body, request_id: '' },
+    { ...absent.body, request_id: '' },
+    'that it exists does not show',
+  )
   t.equal((await viewer('POST', '/v1/services', { name: 'x', project_id: mine })).status, 403)
   t.equal((await operator('POST', '/v1/services', { name: 'x', project_id: mine })).status, 201)
   const unnamed = await operator('POST', '/v1/services', { name: 'x' })
