@@ -46,7 +46,7 @@ export function composeCertificates(base: Base, { audit, secrets }: Access, traf
       if (!store.change(id, change)) throw new OrderGone()
     },
     publishChallenges: traffic.publishChallenges,
-    hook: createDnsHook(config.dns_hook),
+    hook: createDnsHook(config.dns_hook, system),
     waitForRecord: (name, value, signal) => waitForRecord(propagation, name, value, signal),
     labelOf: (hostname) => {
       const domain = stores.domains.findVerified(hostname)

@@ -55,7 +55,7 @@ export function composeDomains(base: Base, { audit }: Access, traffic: Traffic, 
     }),
     checkDns: createDnsCheck({
       lookup,
-      hook: createDnsHook(config.dns_hook),
+      hook: createDnsHook(config.dns_hook, system),
       labelOf,
       system,
       propagationMs: PROPAGATION_MS,
@@ -77,12 +77,13 @@ export function composeDomains(base: Base, { audit }: Access, traffic: Traffic, 
     controlDomain: config.control_domain,
     challengePort,
   })
+  const onError = reporter(base, 'domains')
   const worker = createWorker({
     name: 'domains',
     system,
     everyMs: LOOK_EVERY_MS,
-    run: createDomainUpkeep({ ...shared, check, claimsChanged }),
-    onError: reporter(base, 'domains'),
+    run: createDomainUpkeep({ ...shared, check, claimsChanged, onError }),
+    onError,
   })
   const workers = [challenges, worker]
   return {

@@ -48,10 +48,10 @@ const NEEDS: readonly Need[] = [
   { package: 'procps', why: 'pgrep', present: () => hasCommand('pgrep') },
   { package: 'pebble', why: 'a certificate authority', present: () => hasCommand('pebble') },
   { package: 'curl', why: 'a client of the ingress', present: () => hasCommand('curl') },
+  { package: 'chromium', why: 'the browser', present: () => hasCommand('chromium') },
   { package: 'git', why: 'repositories to deploy from', present: () => hasCommand('git') },
   { package: 'openssh-client', why: 'git over ssh', present: () => hasCommand('ssh-agent') },
   { package: 'openssh-server', why: 'a git server over ssh', present: () => hasCommand('sshd') },
-  { package: 'openssl', why: 'certificates of test servers', present: () => hasCommand('openssl') },
 ]
 
 function hasCommand(name: string): boolean {

@@ -83,6 +83,10 @@ export function createCertificateStore(database: Database) {
         hostname,
       })[0],
 
+    /** Whether the node has made any itself. */
+    hasSelfSigned: (): boolean =>
+      database.get("SELECT 1 AS one FROM certificates WHERE source = 'self_signed' LIMIT 1") !== undefined,
+
     /** Every certificate, oldest first, for the workers. */
     listAll: (): CertificateRow[] => all('SELECT * FROM certificates ORDER BY id'),
 

@@ -1,3 +1,4 @@
+import { type DueWork, workOff } from '../../lib/due-work.ts'
 import { messageOf } from '../../lib/errors.ts'
 import type { System } from '../../lib/system.ts'
 import type { Database } from '../../store/database.ts'
@@ -11,7 +12,6 @@ import { chooseCertificates, planCertificates, type ServedName } from './certifi
 import { emptyRow } from './certificate-row.ts'
 import type { CertificateRow, OrderStage } from './certificate-schema.ts'
 import type { CertificateChange, CertificateStore } from './certificate-store.ts'
-import { type DueWork, workOff } from './due-work.ts'
 import { createPairInspection } from './pair-inspection.ts'
 import type { PairFiles, PairKeeper } from './pair-keeper.ts'
 import { infoPause, renewalTime, retryPause, suggestedTime } from './renewal.ts'
@@ -206,18 +206,20 @@ export function createCertificateWorker(deps: CertificateWorkerDeps) {
     ]
   }
   /** What was obtained is served at once, and what is wanted meanwhile does not wait for what is under way. */
-  const look = async (): Promise<void> => {
-    settle()
-    await publish()
+  const look = async (signal: AbortSignal): Promise<void> => {
+    do {
+      settle()
+      await publish()
+    } while (await inspect(signal))
+    await deps.pairs.sweep()
   }
 
   return {
     /** Publishes what there is, obtains what is due and publishes each, and clears away what is left over. */
     run: async (signal: AbortSignal): Promise<void> => {
-      await look()
-      if (await inspect(signal)) await look()
-      if (deps.enabled) await workOff({ system, due: () => listDue(signal), look }, signal)
-      await deps.pairs.sweep()
+      await look(signal)
+      if (!deps.enabled) return
+      await workOff({ system, due: () => listDue(signal), look: () => look(signal) }, signal)
     },
     /** Publishes the choice of this moment; resolves when the ingress serves it. */
     publish,

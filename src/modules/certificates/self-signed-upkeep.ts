@@ -24,6 +24,7 @@ export interface SelfSignedDeps {
   publish: () => Promise<void>
 }
 
+const NOTHING: SelfSignedPlan = { make: [], remove: [] }
 /** Certificates that one thread makes: its answer is kept in memory until they are written. */
 const BATCH = 100
 const LIFETIME_MS = 90 * 86_400_000
@@ -32,11 +33,16 @@ const BACKDATED_MS = 3_600_000
 
 /**
  * Makes the self-signed certificates that there are those that the hostnames ask for and have no other for, and has the choice of this moment
- * published. A certificate that takes the place of one is served before that one goes.
+ * published where that changes it.
  */
 export function createSelfSignedUpkeep(deps: SelfSignedDeps): () => Promise<void> {
   const { database, store, system } = deps
-  const plan = (): SelfSignedPlan => planSelfSigned(deps.listNames(), store.listAll(), system.nowIso())
+  const plan = (): SelfSignedPlan => {
+    const names = deps.listNames()
+    // The usual case, every few seconds: nobody asks, and nothing is left of who did.
+    if (!names.some((name) => name.self_signed) && !store.hasSelfSigned()) return NOTHING
+    return planSelfSigned(names, store.listAll(), system.nowIso())
+  }
 
   /** What nobody wants any more by now is removed behind the next publication. */
   const keep = (name: ServedName, pair: Obtained): Promise<void> => {
@@ -74,12 +80,14 @@ export function createSelfSignedUpkeep(deps: SelfSignedDeps): () => Promise<void
   }
 
   return async () => {
-    const needed = plan().make
+    const { make: needed, remove } = plan()
+    if (needed.length === 0 && remove.length === 0) return
     for (let at = 0; at < needed.length; at += BATCH) {
       await makeBatch(needed.slice(at, at + BATCH))
       await deps.publish()
     }
-    await deps.publish()
+    // What takes their place is served before they go.
+    if (remove.length > 0) await deps.publish()
     database.transact(() => {
       for (const row of plan().remove) {
         store.remove(row.id)

@@ -116,17 +116,13 @@ export function createDomainStore(database: Database) {
         "SELECT hostname, token FROM domains WHERE hostname NOT LIKE '*%' ORDER BY id",
       ),
 
-    /** Claims whose next check is due, the projects in turn, of each the longest waiting first and at most `ofOne`. */
-    listDue: (now: string, limit: number, ofOne: number): string[] =>
-      database
-        .all<{ id: string }>(
-          `SELECT id FROM (
-             SELECT id, next_check_at, row_number() OVER (PARTITION BY project_id ORDER BY next_check_at) AS turn
-             FROM domains WHERE next_check_at <= $now
-           ) WHERE turn <= $ofOne ORDER BY turn, next_check_at LIMIT $limit`,
-          { now, limit, ofOne },
-        )
-        .map(({ id }) => id),
+    /** Claims whose next check is due: the projects in turn, of each the longest waiting first. */
+    listDue: (now: string, limit: number): DomainRow[] =>
+      all(
+        `SELECT * FROM domains WHERE next_check_at <= $now
+         ORDER BY row_number() OVER (PARTITION BY project_id ORDER BY next_check_at), next_check_at LIMIT $limit`,
+        { now, limit },
+      ),
 
     /** Claims that were not proven in time. */
     listExpired: (now: string, limit: number): DomainRow[] =>

@@ -1,9 +1,11 @@
+import { type DueWork, workOff } from '../../lib/due-work.ts'
 import { isAppError } from '../../lib/errors.ts'
 import type { System } from '../../lib/system.ts'
 import type { Database } from '../../store/database.ts'
 import type { RecordAudit } from '../audit/audit.ts'
 import { BERTH_ITSELF } from '../identity/context.ts'
 import type { DomainCheck } from './domain-check.ts'
+import type { DomainRow } from './domain-schema.ts'
 import type { DomainStore } from './domain-store.ts'
 
 export interface DomainUpkeepDeps {
@@ -13,13 +15,11 @@ export interface DomainUpkeepDeps {
   recordAudit: RecordAudit
   check: DomainCheck
   claimsChanged: () => void
+  /** Told of a check that did not end as checks do; the others go on. */
+  onError: (error: unknown) => void
 }
 
-/** Checks at once. */
-const CONCURRENCY = 8
 const BATCH = 64
-/** Of one project in a batch: the others wait for no more than one round of its checks. */
-const OF_ONE = 8
 /** Until a check is tried again that came to nothing. */
 const PAUSE_MS = 60_000
 
@@ -54,29 +54,24 @@ export function createDomainUpkeep(deps: DomainUpkeepDeps) {
     })
   }
 
-  const checkNext = async (due: string[], signal: AbortSignal, failures: unknown[]): Promise<void> => {
-    for (let id = due.shift(); id !== undefined && !signal.aborted; id = due.shift()) {
-      const domain = store.find(id)
-      if (!domain) continue
-      try {
-        await deps.check(BERTH_ITSELF, domain, { audit: 'changes' })
-      } catch (error) {
-        signal.throwIfAborted()
-        postpone(id)
-        if (!isAppError(error, 'NOT_FOUND') && !isAppError(error, 'BUSY')) failures.push(error)
-      }
+  const check = async (domain: DomainRow, signal: AbortSignal): Promise<void> => {
+    try {
+      await deps.check(BERTH_ITSELF, domain, { audit: 'changes' })
+    } catch (error) {
+      signal.throwIfAborted()
+      postpone(domain.id)
+      if (!isAppError(error, 'NOT_FOUND') && !isAppError(error, 'BUSY')) deps.onError(error)
     }
   }
 
   return async (signal: AbortSignal): Promise<void> => {
+    const due = (): DueWork[] =>
+      store.listDue(system.nowIso(), BATCH).map((domain) => ({
+        id: domain.id,
+        owner: domain.project_id,
+        act: () => check(domain, signal),
+      }))
     expire()
-    const due = store.listDue(system.nowIso(), BATCH, OF_ONE)
-    const failures: unknown[] = []
-    const loops = Array.from({ length: Math.min(CONCURRENCY, due.length) }, () =>
-      checkNext(due, signal, failures),
-    )
-    await Promise.all(loops)
-    // The others were checked nevertheless.
-    if (failures.length > 0) throw failures[0]
+    await workOff({ system, due, look: async () => expire() }, signal)
   }
 }

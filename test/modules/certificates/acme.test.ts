@@ -201,7 +201,7 @@ test('a certificate that cannot be opened any more counts as none, and another o
     not_after: all.row().not_after,
   })
   await all.pebble.stop()
-  await all.run()
+  await all.reopen().worker.run(all.signal)
   const [row, upload] = all.store.listAll()
   t.match(row, {
     hostname: NAME,

@@ -230,3 +230,26 @@ test('which certificate answers where a self-signed one is asked for', async (t)
     "another project's key is not taken over",
   )
 })
+
+test('what is due is listed for the projects in turn', async (t) => {
+  const { database, system, store } = await openStore(t)
+  const insert = database.all.bind(database)
+  for (const id of ['p1', 'p2'])
+    insert(
+      `INSERT INTO projects (id, name, description, revision, created_at, updated_at)
+       VALUES ($id, $id, '', 1, '2026', '2026') RETURNING id`,
+      { id },
+    )
+  const add = (hostname: string, project: string, minute: number): void => {
+    const at = `2026-01-01T00:0${minute}:00.000Z`
+    const row = emptyRow(system, 'acme', { hostname, project_id: project })
+    store.insert({ ...row, next_attempt_at: at, next_info_at: at })
+  }
+  for (const minute of [1, 2, 3]) add(`a${minute}`, 'p1', minute)
+  add('b8', 'p2', 8)
+  for (const list of [store.listDue, store.listInfoDue])
+    t.same(
+      list('2026-02-01', 3).map(({ hostname }) => hostname),
+      ['a1', 'b8', 'a2'],
+    )
+})

@@ -334,9 +334,10 @@ test('the hook gets action, name and value, without a shell and without our envi
   const directory = t.testdir({})
   const hook = join(directory, 'hook')
   const said = join(directory, 'said')
+  // What it leaves running holds nobody up.
   await writeFile(
     hook,
-    `#!/bin/sh\nset -eu\nprintf '%s|' "$SERVICE" "$@" "\${BERTH_ADMIN_TOKEN-none}" >> ${said}\necho >> ${said}\n[ ! -e ${directory}/refuse ] || { echo 'not your zone' >&2; exit 3; }\n`,
+    `#!/bin/sh\nset -eu\nprintf '%s|' "$SERVICE" "$@" "\${BERTH_ADMIN_TOKEN-none}" >> ${said}\necho >> ${said}\n[ ! -e ${directory}/refuse ] || { echo 'not your zone' >&2; exit 3; }\ncase "$*" in *present*) (sleep 30; echo late >> ${said}) & ;; esac\n`,
   )
   await chmod(hook, 0o755)
   const { app, root, dns, make } = await openDomains(t, { BERTH_DNS_HOOK: `${hook},fixed $(argument)` })

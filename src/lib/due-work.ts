@@ -1,4 +1,4 @@
-import type { System } from '../../lib/system.ts'
+import type { System } from './system.ts'
 
 /** Something that waits to be done; the same id is never under way twice. */
 export interface DueWork {

@@ -1,10 +1,8 @@
 import { test } from 'tap'
-import { createSystem } from '../../../src/lib/system.ts'
-import { type DueWork, workOff } from '../../../src/modules/certificates/due-work.ts'
-import { emptyRow } from '../../../src/modules/certificates/certificate-row.ts'
-import { until } from '../../support/delivery.ts'
-import { gate } from '../ingress/proxy-fixture.ts'
-import { openStore } from './certificate-fixture.ts'
+import { createSystem } from '../../src/lib/system.ts'
+import { type DueWork, workOff } from '../../src/lib/due-work.ts'
+import { until } from '../support/delivery.ts'
+import { gate } from '../modules/ingress/proxy-fixture.ts'
 
 /** Work of projects that lasts until the gate of the project opens. */
 function setUp() {
@@ -70,27 +68,4 @@ test('what fails unexpectedly, or the end of the daemon, is told once all that w
   ending.abort(new Error('stopping'))
   stopped.open('slow')
   await t.rejects(stopping, { message: 'stopping' })
-})
-
-test('what is due is listed for the projects in turn', async (t) => {
-  const { database, system, store } = await openStore(t)
-  const insert = database.all.bind(database)
-  for (const id of ['p1', 'p2'])
-    insert(
-      `INSERT INTO projects (id, name, description, revision, created_at, updated_at)
-       VALUES ($id, $id, '', 1, '2026', '2026') RETURNING id`,
-      { id },
-    )
-  const add = (hostname: string, project: string, minute: number): void => {
-    const at = `2026-01-01T00:0${minute}:00.000Z`
-    const row = emptyRow(system, 'acme', { hostname, project_id: project })
-    store.insert({ ...row, next_attempt_at: at, next_info_at: at })
-  }
-  for (const minute of [1, 2, 3]) add(`a${minute}`, 'p1', minute)
-  add('b8', 'p2', 8)
-  for (const list of [store.listDue, store.listInfoDue])
-    t.same(
-      list('2026-02-01', 3).map(({ hostname }) => hostname),
-      ['a1', 'b8', 'a2'],
-    )
 })
