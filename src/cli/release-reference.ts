@@ -15,23 +15,27 @@ export async function findRelease(client: Client, service: Service, given: strin
   })
 }
 
-/** Answers the number of a release for its id, asking once for each; the id itself where deployments may not be seen, or are gone. */
+/** Answers the number of a release for its id, asking once for each; the id itself where deployments may not be seen or are gone, or the server is away. */
 export function createReleaseNumbers(client: Client): (id: string | null) => Promise<string> {
   const known = new Map<string, string>()
   return async (id) => {
     if (id === null) return '-'
     const found = known.get(id) ?? (await askNumber(client, id))
+    if (found === undefined) return cell(id)
     known.set(id, found)
     return found
   }
 }
 
-async function askNumber(client: Client, id: string): Promise<string> {
+/** Undefined: it could not be asked now. */
+async function askNumber(client: Client, id: string): Promise<string | undefined> {
   try {
     return `#${(await client.call('GET /v1/deployments/{id}', { params: { id } })).number}`
   } catch (error) {
     if (error instanceof ApiError && (error.exit === EXIT.refused || error.exit === EXIT.not_found))
       return cell(id)
+    // Whoever follows requests goes on when the server is back.
+    if (error instanceof CliError && error.exit === EXIT.unavailable) return undefined
     throw error
   }
 }

@@ -45,7 +45,7 @@ export function composeVolumes(base: Base, { audit }: Access, runtime: Runtime) 
         recordAudit: audit.record,
         findService: stores.services.find,
         listReleases: ({ id }) => stores.deployments.listInUse(id),
-        retireReplicas: (deploymentId) => stores.replicas.markDraining(deploymentId, system.nowIso()),
+        retireReplicas: (deploymentId) => void stores.replicas.markDraining(deploymentId, system.nowIso()),
         removalsChanged: worker.nudge,
       }),
   }

@@ -29,15 +29,17 @@ export class ProxiedPeers {
 
 /**
  * Builds a server that takes the PROXY protocol's header off connections from listed peers before `server` sees them, and hands on
- * the others as they are. From a listed peer the header must come: without it, a client could write his own.
+ * the others as they are. From a listed peer the header must come: without it, a client could write his own. `allowHalfOpen`: as `server` has it; a
+ * TLS socket takes it over from its connection.
  */
 export function createProxyFront(
   context: WorkerContext,
   peers: ProxiedPeers,
   pending: PendingConnections,
   server: Server,
+  allowHalfOpen: boolean,
 ): Server {
-  const options = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000, allowHalfOpen: true }
+  const options = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000, allowHalfOpen }
   const front = createServer(options, (socket) => {
     if (!peers.isListed(socket.remoteAddress ?? '')) {
       server.emit('connection', socket)

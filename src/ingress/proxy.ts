@@ -51,9 +51,9 @@ export function createProxy(context: WorkerContext, certificates: CertificateInd
   const tls = createTlsFront(context, certificates, pending, { http1: http1.accept, http2: http2.accept })
   const clients = http1.connections
 
-  const front = (each: NetServer): NetServer =>
-    trust.expectsProxyHeaders ? createProxyFront(context, proxied, pending, each) : each
-  const listeners = { http: front(http1.server), https: front(tls.server) }
+  const front = (each: NetServer, allowHalfOpen: boolean): NetServer =>
+    trust.expectsProxyHeaders ? createProxyFront(context, proxied, pending, each, allowHalfOpen) : each
+  const listeners = { http: front(http1.server, true), https: front(tls.server, false) }
 
   return {
     tls,

@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises'
+import { resolve } from 'node:path'
 import { CliError, EXIT, UsageError } from '../cli-error.ts'
 import type { Body } from '../../api-client/route.ts'
 import type { Client } from '../client.ts'
@@ -55,10 +56,12 @@ const upload = defineVerb({
   },
   operands: [2, 2],
   examples: ['berth certs upload fullchain.pem privkey.pem --project shop'],
-  run: async ({ connect, flags, operands, output }) => {
+  run: async ({ connect, directory, flags, operands, output }) => {
     if ((flags.project === undefined) !== flags.node)
       throw new UsageError('say what it is for: --project PROJECT, or --node for the control domain')
-    const [certificate = '', privateKey = ''] = await Promise.all(operands.map(readPem))
+    const [certificate = '', privateKey = ''] = await Promise.all(
+      operands.map((file) => readPem(resolve(directory, file))),
+    )
     const client = await connect()
     const projectId = flags.project === undefined ? null : (await requireProject(client, flags.project)).id
     const made = await client.call('POST /v1/certificates', {

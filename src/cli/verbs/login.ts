@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises'
+import { resolve } from 'node:path'
 import { messageOf } from '../../lib/errors.ts'
 import { bootstrap, checkToken, findFreshServerToken } from '../bootstrap.ts'
 import { ApiError, CliError, EXIT, isApiError, LoginRefused, UsageError } from '../cli-error.ts'
@@ -157,12 +158,12 @@ async function firstLoginHints(
   ]
 }
 
-async function readGivenToken({ flags, terminal }: LoginCall): Promise<string | undefined> {
+async function readGivenToken({ directory, flags, terminal }: LoginCall): Promise<string | undefined> {
   if (flags['token-stdin']) return checkToken(await terminal.readSecret())
   const file = flags['token-file']
   if (file === undefined) return undefined
   try {
-    return checkToken(await readFile(file, 'utf8'))
+    return checkToken(await readFile(resolve(directory, file), 'utf8'))
   } catch (error) {
     throw error instanceof CliError ? error : new UsageError(`cannot read ${file}: ${messageOf(error)}`)
   }

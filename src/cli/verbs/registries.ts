@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises'
+import { resolve } from 'node:path'
 import { messageOf } from '../../lib/errors.ts'
 import { CliError, EXIT, UsageError } from '../cli-error.ts'
 import type { Client } from '../client.ts'
@@ -178,13 +179,19 @@ async function readCredentials(
   return { username, password: await readSecret(call, `Password of ${username} at ${endpoint}:`) }
 }
 
-async function readSecret({ flags, terminal }: Call<typeof CREDENTIALS>, question: string): Promise<string> {
+async function readSecret(
+  { directory, flags, terminal }: Call<typeof CREDENTIALS>,
+  question: string,
+): Promise<string> {
   const file = flags['secret-file']
   if (file === undefined && !flags['secret-stdin']) {
     if (!terminal.interactive) throw new UsageError('give the secret: --secret-stdin or --secret-file FILE')
     return terminal.askSecret(question)
   }
-  const text = file === undefined ? await terminal.readInput(LONGEST_SECRET + 2) : await readSecretFile(file)
+  const text =
+    file === undefined
+      ? await terminal.readInput(LONGEST_SECRET + 2)
+      : await readSecretFile(resolve(directory, file))
   const secret = text.replace(/\r?\n$/, '')
   if (secret === '')
     throw new UsageError(`there is no secret ${file === undefined ? 'on stdin' : `in ${file}`}`)

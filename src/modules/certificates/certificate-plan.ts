@@ -100,7 +100,8 @@ export function planSelfSigned(
       const isDue = !row || row.project_id !== name.project_id || (row.next_attempt_at ?? '') <= now
       return isDue ? [name] : []
     }),
-    remove: [...own.values()].filter((row) => !needed.has(row.hostname)),
+    // Also one that has no pair any more.
+    remove: rows.filter((row) => row.source === 'self_signed' && !needed.has(row.hostname)),
   }
 }
 

@@ -92,7 +92,8 @@ export function createCertificateWorker(deps: CertificateWorkerDeps) {
   const attempt = async (row: CertificateRow, signal: AbortSignal): Promise<void> => {
     try {
       const server = await deps.openServer(row.stage)
-      const replaces = row.next_info_at === null ? undefined : await renewalIdOf(row)
+      // The next one must not wait for a present one that cannot be opened.
+      const replaces = row.next_info_at === null ? undefined : await renewalIdOf(row).catch(() => undefined)
       await keep(row, await deps.obtain(server, row, replaces, signal))
     } catch (error) {
       signal.throwIfAborted()
@@ -163,15 +164,11 @@ export function createCertificateWorker(deps: CertificateWorkerDeps) {
     })
   }
 
-  /** Undefined also when the present certificate cannot be opened: the next one must not wait for it. */
+  /** Throws when the present certificate cannot be opened. */
   const renewalIdOf = async (row: CertificateRow): Promise<string | undefined> => {
-    try {
-      const pair = row.file_id === null ? undefined : await files.read(row.file_id)
-      const [leaf] = pair === undefined ? [] : readChain(pair.chain_pem)
-      return leaf && renewalId(leaf)
-    } catch {
-      return undefined
-    }
+    const pair = row.file_id === null ? undefined : await files.read(row.file_id)
+    const [leaf] = pair === undefined ? [] : readChain(pair.chain_pem)
+    return leaf && renewalId(leaf)
   }
 
   /** Asks the authority when a certificate is best renewed. */

@@ -17,12 +17,9 @@ export interface PairInspectionDeps {
 
 /** How often each pair is opened to see whether it can be; all of them when the daemon starts. */
 const EVERY_MS = 24 * 3_600_000
-/** These pass by themselves and say nothing of the file. */
-const PASSING = new Set(['EMFILE', 'ENFILE', 'ENOMEM', 'EAGAIN', 'EINTR'])
-
 /**
  * Looks whether the pairs that rows name can be opened. One that cannot, because its file is gone or damaged or the key of the data plane was lost, counts as none:
- * nobody could be served with it. Another one is obtained or made at once; an uploaded one says that it has to be uploaded again. Resolves to whether
+ * nobody could be served with it. Its file is set aside. Another one is obtained or made at once; an uploaded one says that it has to be uploaded again. Resolves to whether
  * there was any.
  */
 export function createPairInspection({ database, store, system, recordAudit, files }: PairInspectionDeps) {
@@ -59,6 +56,8 @@ export function createPairInspection({ database, store, system, recordAudit, fil
       if (why === 'unknown') continue
       lookedAt.set(fileId, now)
       if (why === undefined) continue
+      // It may open again: with the key that was lost, for one.
+      await files.setAside(fileId)
       forget(id, fileId, why)
       lost = true
     }
@@ -70,8 +69,8 @@ async function whyUnusable(files: PairFiles, fileId: string): Promise<string | u
   try {
     return (await files.read(fileId)) ? undefined : 'its file is gone'
   } catch (error) {
-    // The data plane is starting, or the node is short of something.
-    if (isAppError(error) || PASSING.has(systemCodeOf(error) ?? '')) return 'unknown'
+    // The data plane is starting, or the disk does not give the file now: neither says anything of what is in it.
+    if (isAppError(error) || systemCodeOf(error) !== undefined) return 'unknown'
     return messageOf(error)
   }
 }

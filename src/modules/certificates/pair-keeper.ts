@@ -7,6 +7,8 @@ export interface PairFiles {
   write(pair: Obtained): Promise<string>
   read(id: string): Promise<Obtained | undefined>
   remove(id: string): Promise<void>
+  /** Keeps the file of one that cannot be opened under another name, if it is there. */
+  setAside(id: string): Promise<void>
   list(): Promise<string[]>
 }
 

@@ -53,7 +53,7 @@ export interface DeploymentEngineDeps {
   }
   projectNameOf: (projectId: string) => string | undefined
   openEnv: (sealed: string) => Promise<Readonly<Record<string, string>>>
-  volumes: Pick<VolumeMounts, 'startAlone' | 'takeOver'>
+  volumes: Pick<VolumeMounts, 'startAlone' | 'takeOver' | 'lastRestoreOf'>
   unpackUpload: UploadFetchDeps['unpackUpload']
   fetchGit: GitSource['fetch']
   secrets: EnvFileStepDeps['secrets']
@@ -149,7 +149,15 @@ export function createDeploymentEngine(deps: DeploymentEngineDeps): DeploymentQu
       }),
       ...createCutoverSteps({
         ...deps,
-        makeLive: (id) => makeLive({ ...deps, markDraining: deps.replicas.markDraining }, id),
+        makeLive: (id) =>
+          makeLive(
+            {
+              ...deps,
+              markDraining: deps.replicas.markDraining,
+              lastRestoreOf: deps.volumes.lastRestoreOf,
+            },
+            id,
+          ),
         makeCanary: (id) => makeCanary({ ...deps, markDraining: deps.replicas.markDraining }, id),
         bake: createBake({
           ...deps,

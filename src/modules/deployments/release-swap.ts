@@ -4,6 +4,7 @@ import type { RecordAudit } from '../audit/audit.ts'
 import { BERTH_ITSELF } from '../identity/context.ts'
 import type { DesiredState, ServiceRow } from '../services/service-schema.ts'
 import { endCanary, type ReleaseCanaryDeps } from './release-canary.ts'
+import type { DeploymentRow } from './deployment-schema.ts'
 import type { DeploymentStore } from './deployment-store.ts'
 import type { ReplicaRow } from '../replicas/replica-schema.ts'
 import { DeploymentFailed, type ReplicaRows, StepAborted } from './steps/step.ts'
@@ -23,6 +24,11 @@ export interface ReleaseSwapDeps {
   markDraining: (deploymentId: string, now: string) => void
 }
 
+export interface MakeLiveDeps extends ReleaseSwapDeps {
+  /** When the contents of one of the release's volumes were last restored (RFC 3339); null: never. */
+  lastRestoreOf: (release: Pick<DeploymentRow, 'service_id' | 'config'>) => string | null
+}
+
 export interface SwapBackDeps extends ReleaseSwapDeps {
   replicas: Pick<ReplicaRows, 'listByDeployment' | 'save'>
   /** Called after the commit. */
@@ -33,7 +39,7 @@ export interface SwapBackDeps extends ReleaseSwapDeps {
  * Makes a release the live one of its service: from this commit on the routes that are planned lead to it. Repeating it changes nothing.
  * Answers the release that it replaced. Throws DeploymentFailed when the service went away meanwhile, StepAborted when it was cancelled.
  */
-export function makeLive(deps: ReleaseSwapDeps, deploymentId: string): string | null {
+export function makeLive(deps: MakeLiveDeps, deploymentId: string): string | null {
   const { database, store, services } = deps
   return database.transact(() => {
     const deployment = store.find(deploymentId)
@@ -54,6 +60,11 @@ export function makeLive(deps: ReleaseSwapDeps, deploymentId: string): string | 
       store.setStatus(before, 'Inactive', now)
       deps.markDraining(before, now)
     }
+    // Replicas that were started before a restore have what it took the place of: requests wait for others.
+    const restoredAt = deps.lastRestoreOf(deployment)
+    const startedAt = store.listSteps([deploymentId]).find(({ step }) => step === 'start')?.started_at
+    if (restoredAt !== null && startedAt !== undefined && restoredAt >= startedAt)
+      deps.markDraining(deploymentId, now)
     deps.recordAudit(BERTH_ITSELF, {
       action: 'makeReleaseLive',
       resource_kind: 'deployment',

@@ -1,4 +1,4 @@
-import { readdir, readFile, rm } from 'node:fs/promises'
+import { readdir, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
   CERTIFICATES_DIRECTORY,
@@ -22,6 +22,8 @@ export interface CertificateFiles {
   read(id: string): Promise<CertificatePair | undefined>
   /** Forgets a pair for good, if it is there. It must not be published any more. */
   remove(id: string): Promise<void>
+  /** Keeps the file of a pair that cannot be opened under another name, `.unusable` at its end, if it is there. */
+  setAside(id: string): Promise<void>
   /** The ids of all pairs that are kept, published or not. */
   list(): Promise<string[]>
 }
@@ -40,6 +42,12 @@ export function createCertificateFiles(directory: string, key: () => Buffer): Ce
       return sealed && openCertificate(sealed, key(), id)
     },
     remove: (id) => rm(certificatePath(directory, id), { force: true }),
+    setAside: async (id) => {
+      const path = certificatePath(directory, id)
+      await rename(path, `${path}.unusable`).catch((error: unknown) => {
+        if (systemCodeOf(error) !== 'ENOENT') throw error
+      })
+    },
     list: async () => {
       const names = await readdir(join(directory, CERTIFICATES_DIRECTORY))
       return names.map(idOfCertificateFile).filter((id) => id !== undefined)

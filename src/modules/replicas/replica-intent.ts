@@ -103,7 +103,10 @@ export function createReplicaIntents(sources: ReplicaSources) {
               config.internal_port === null ? [] : [{ deployment_id: id, port: config.internal_port }],
             ),
             canary: canary && { deployment_id: canary.release.id, percent: canary.percent },
-            running: service.desired_state === 'running',
+            // Without a replica that anybody waits for it is as good as stopped.
+            running:
+              service.desired_state === 'running' &&
+              (service.replicas > 0 || service.autoscale?.min_replicas === 0),
             sleeps: service.autoscale?.min_replicas === 0,
             stops_first: writesVolumes(release.config),
             taken_over: isTakenOver({ open: open.get(service.id) ?? [], live: release }),

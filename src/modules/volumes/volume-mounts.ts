@@ -116,6 +116,16 @@ export function createVolumeMounts(deps: VolumeMountsDeps) {
     ensureRow,
     ensureVolume,
 
+    /** When one of the volumes that a release names was last restored (RFC 3339); null: never. */
+    lastRestoreOf: ({ service_id, config }: Pick<Release, 'service_id' | 'config'>): string | null => {
+      if (config.volumes.length === 0) return null
+      const named = new Set(config.volumes.map(({ name }) => name))
+      const instants = store
+        .listByService(service_id)
+        .flatMap(({ name, restored_at }) => (named.has(name) && restored_at !== null ? [restored_at] : []))
+      return instants.toSorted().at(-1) ?? null
+    },
+
     /** Does something while no replica of a service that has volumes is started. */
     inTurn: <T>(serviceId: string, work: () => Promise<T>): Promise<T> => turns.take(serviceId, work),
 

@@ -29,7 +29,7 @@ export interface VolumeDeps extends Omit<VolumeRestoreDeps, 'requireVolume'> {
   recordAudit: RecordAudit
   findService: (id: string) => ServiceRow | undefined
   /** The releases of a service that run, are being deployed, or may yet come back. */
-  listReleases: (service: ServiceRow) => readonly Pick<DeploymentRow, 'config'>[]
+  listReleases: (service: ServiceRow) => readonly Pick<DeploymentRow, 'id' | 'config'>[]
 }
 
 export type VolumeOperations = ReturnType<typeof createVolumeOperations>

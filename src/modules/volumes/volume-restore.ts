@@ -6,6 +6,7 @@ import type { Runtime } from '../../runtime/runtime.ts'
 import type { Database } from '../../store/database.ts'
 import type { RecordAudit } from '../audit/audit.ts'
 import type { Context } from '../identity/context.ts'
+import type { DeploymentRow } from '../deployments/deployment-schema.ts'
 import type { ServiceRow } from '../services/service-schema.ts'
 import {
   checkedContents,
@@ -27,6 +28,7 @@ export interface VolumeRestoreDeps {
   mounts: VolumeMounts
   recordAudit: RecordAudit
   findService: (id: string) => ServiceRow | undefined
+  listReleases: (service: ServiceRow) => readonly Pick<DeploymentRow, 'id' | 'config'>[]
   requireVolume: (service: ServiceRow, name: string) => VolumeRow
   /** Throws DISK_FULL when there is no room for so many more bytes. */
   requireRoom: (bytes: number) => Promise<void>
@@ -77,7 +79,9 @@ export function createVolumeRestore(deps: VolumeRestoreDeps) {
       const service = deps.findService(serviceId)
       const now = system.nowIso()
       if (!service || !store.advance(volume.id, volume.generation, now)) throw new AppError('CONFLICT')
-      if (service.live_deployment_id !== null) deps.retireReplicas(service.live_deployment_id)
+      for (const { id, config } of deps.listReleases(service))
+        if (id === service.live_deployment_id && config.volumes.some(({ name }) => name === volume.name))
+          deps.retireReplicas(id)
       store.dropRemoval(engineName({ ...volume, generation: volume.generation + 1 }))
       store.addRemoval(engineName(volume), now)
       deps.recordAudit(context, {

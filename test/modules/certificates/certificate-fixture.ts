@@ -171,6 +171,7 @@ export function memoryFiles(): PairFiles & { pairs: Map<string, Obtained> } {
     },
     read: async (id) => pairs.get(id),
     remove: async (id) => void pairs.delete(id),
+    setAside: async (id) => void pairs.delete(id),
     list: async () => [...pairs.keys()],
   }
 }

@@ -17,6 +17,7 @@ function setUp(hold: { write?: Promise<void>; remove?: Promise<void>; list?: Pro
       return chain_pem
     },
     read: async () => undefined,
+    setAside: async () => {},
     remove: async (id) => {
       await hold.remove
       kept.delete(id)

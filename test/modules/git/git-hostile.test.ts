@@ -31,8 +31,6 @@ test('links stay links, filters and conversions do nothing, odd names arrive', a
     'file.txt': 'line\n$Id$\n',
     'file.enc': Buffer.from('\ufeffplain\n', 'utf16le'),
     'file.run': 'as it is\n',
-  })
-  await repository.commit({
     '.gitattributes': '* text eol=crlf ident\n*.enc working-tree-encoding=UTF-16\n*.run filter=run\n',
   })
   const { folder } = await world.fetch({ repo_url })

@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import { connect as connectHttp2 } from 'node:http2'
 import { connect as connectTcp } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import { test } from 'tap'
@@ -110,6 +111,35 @@ test('TLS comes behind the header', async (t) => {
   secure.write(get('/'))
   await once(secure, 'end')
   t.equal(bodyOf(text), '203.0.113.7 https')
+  socket.destroy()
+})
+
+test('an HTTP/2 client behind a load balancer that leaves is noticed', async (t) => {
+  const pair = await makeCertificate(HOST)
+  let [isAsked, hasLeft] = [false, false]
+  const replica = await startReplica(t, (_, response) => {
+    isAsked = true
+    response.on('close', () => {
+      hasLeft = true
+    })
+  })
+  const proxy = await startProxy(t, { proxyProtocolPeers: ['127.0.0.1'], certificates: { [HOST]: pair } })
+  proxy.publish(route(HOST, replica))
+  const socket = connectTcp(proxy.tlsPort, '127.0.0.1')
+  await once(socket, 'connect')
+  socket.write(binary(0x21, 0x11, IPV4))
+  const secure = connectTls({ socket, servername: HOST, ca: pair.chain_pem, ALPNProtocols: ['h2'] })
+  await once(secure, 'secureConnect')
+  const session = connectHttp2(`https://${HOST}`, { createConnection: () => secure })
+  session.on('error', () => {})
+  const stream = session.request({ ':path': '/' })
+  stream.on('error', () => {})
+  stream.end()
+  await eventually(() => isAsked)
+  // Without a word of TLS or HTTP/2 before it.
+  socket.end()
+  await eventually(() => hasLeft)
+  t.ok(hasLeft)
   socket.destroy()
 })
 

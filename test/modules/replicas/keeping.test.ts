@@ -69,6 +69,23 @@ test('a service is stopped and started again', async (t) => {
   t.equal((await daemon.services.getService(OPERATOR, service)).status, 'Running')
 })
 
+test('a service that is scaled to nothing answers at once, and lets nobody wait', async (t) => {
+  const world = await openDelivery(t)
+  const daemon = await world.start()
+  const service = await addService(world, daemon)
+  const name = containerName(await release(world, daemon, service), 0)
+  world.ingress.inFlight.set(name, { requests: 1, upgraded: 0 })
+  const before = world.ingress.tables.length
+  await daemon.services.scaleService(OPERATOR, service, 0)
+  await until('it drains', () => rowOf(daemon, name)?.status === 'Draining')
+  await daemon.routes.publish()
+  const since = world.ingress.tables
+    .slice(before)
+    .flatMap((table) => table.find(({ hostname }) => hostname === HOST) ?? [])
+  t.same(since.at(-1)?.upstreams, [])
+  t.ok(since.every(({ hold_ms }) => hold_ms === undefined))
+})
+
 test('a stopped service that is started while it drains keeps its containers', async (t) => {
   const world = await openDelivery(t)
   const daemon = await world.start()

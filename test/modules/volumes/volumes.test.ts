@@ -261,6 +261,48 @@ test('a restore takes the place of what was there, and replicas are replaced by 
   ])
 })
 
+test('a restore while a deployment checks its replica is what that release serves', async (t) => {
+  const world = await openDelivery(t)
+  const daemon = await world.start()
+  const service = await addService(world, daemon, 'web', { volumes: VOLUMES })
+  await release(world, daemon, service)
+  let status = 503
+  const second = await deploy(world, daemon, service, {
+    answer: (_, response) => void response.writeHead(status).end(),
+  })
+  await until('it is checked', () => world.logText(second).includes('GET /: 503'))
+  const stream = Readable.from([await archive('restored')], { objectMode: false })
+  await daemon.volumes.restoreVolume(OPERATOR, service, 'data', { format: 'tar', stream }, never)
+  const name = containerName(second, 0)
+  const busy = world.ingress.inFlight.set(name, { requests: 1, upgraded: 0 })
+  status = 200
+  t.match(await over(daemon, second), { status: 'Healthy' })
+  t.same(world.ingress.upstreamsOf(HOST), [], 'the replica that has the old contents gets no request')
+  busy.clear()
+  await serves(world, second)
+  await until('only the newest is left', () => engineVolumes(world).length === 1)
+  t.equal(world.controls.container(name)?.spec.mounts?.[0]?.volume, engineVolumes(world)[0])
+})
+
+test('a restore of a volume that the release does not have leaves its replicas alone', async (t) => {
+  const world = await openDelivery(t)
+  const daemon = await world.start()
+  const service = await addService(world, daemon, 'web')
+  const id = await release(world, daemon, service)
+  await daemon.services.updateService(OPERATOR, service, { volumes: VOLUMES })
+  const before = world.ingress.tables.length
+  const stream = Readable.from([await archive('restored')], { objectMode: false })
+  await daemon.volumes.restoreVolume(OPERATOR, service, 'data', { format: 'tar', stream }, never)
+  await daemon.routes.publish()
+  t.ok(
+    world.ingress
+      .historyOf(HOST)
+      .slice(before)
+      .every((upstreams) => upstreams?.join() === containerName(id, 0)),
+  )
+  t.equal(world.ingress.upstreamsOf(HOST)?.join(), containerName(id, 0))
+})
+
 test('a restored folder belongs to whom the archive says, and to everyone when it says nothing', async (t) => {
   const world = await openDelivery(t)
   const daemon = await world.start()
