@@ -1,5 +1,31 @@
 import type { System } from '../../lib/system.ts'
+import type { RecordAudit } from '../audit/audit.ts'
+import { BERTH_ITSELF } from '../identity/context.ts'
 import type { CertificateRow, CertificateSource } from './certificate-schema.ts'
+import { type CertificateChange, NO_PAIR } from './certificate-store.ts'
+
+/** Nothing is under way for a row, and nothing went wrong. */
+export const NO_ORDER = {
+  step: null,
+  order_url: null,
+  order_key_sealed: null,
+  challenge: null,
+  failures: 0,
+  last_error: null,
+  last_error_at: null,
+  retry_after: null,
+} as const satisfies CertificateChange
+
+/** Audits what Berth itself did with a certificate. */
+export function recordOwn(recordAudit: RecordAudit, action: string, row: CertificateRow): void {
+  recordAudit(BERTH_ITSELF, {
+    action,
+    resource_kind: 'certificate',
+    resource_id: row.id,
+    ...(row.project_id !== null && { project_id: row.project_id }),
+    details: { hostname: row.hostname },
+  })
+}
 
 /** A row for a hostname, of which there is nothing yet. */
 export function emptyRow(
@@ -14,23 +40,10 @@ export function emptyRow(
     source,
     hostname,
     hostnames: [hostname],
-    file_id: null,
-    issuer: null,
-    serial: null,
-    fingerprint: null,
-    not_before: null,
-    not_after: null,
+    ...NO_PAIR,
+    ...NO_ORDER,
     stage: 'production',
-    step: null,
-    order_url: null,
-    order_key_sealed: null,
-    challenge: null,
-    failures: 0,
-    last_error: null,
-    last_error_at: null,
     next_attempt_at: null,
-    retry_after: null,
-    next_info_at: null,
     revision: 1,
     created_at: now,
     updated_at: now,

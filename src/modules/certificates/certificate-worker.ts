@@ -3,13 +3,12 @@ import { messageOf } from '../../lib/errors.ts'
 import type { System } from '../../lib/system.ts'
 import type { Database } from '../../store/database.ts'
 import type { RecordAudit } from '../audit/audit.ts'
-import { BERTH_ITSELF } from '../identity/context.ts'
 import { AcmeProblem } from './acme-http.ts'
 import type { AcmeServer } from './acme-server.ts'
 import type { Obtained } from './certificate-order.ts'
 import { covers, readChain, readPair, renewalId } from './certificate-pair.ts'
 import { chooseCertificates, planCertificates, type ServedName } from './certificate-plan.ts'
-import { emptyRow } from './certificate-row.ts'
+import { emptyRow, NO_ORDER, recordOwn } from './certificate-row.ts'
 import type { CertificateRow, OrderStage } from './certificate-schema.ts'
 import type { CertificateChange, CertificateStore } from './certificate-store.ts'
 import { createPairInspection } from './pair-inspection.ts'
@@ -72,7 +71,7 @@ export function createCertificateWorker(deps: CertificateWorkerDeps) {
       const plan = planCertificates(deps.listNames(), store.listAll(), now)
       for (const row of plan.remove) {
         store.remove(row.id)
-        record(deps.recordAudit, 'removeCertificate', row)
+        recordOwn(deps.recordAudit, 'removeCertificate', row)
       }
       for (const { id, project_id } of plan.assign) store.change(id, { project_id, updated_at: now })
       if (deps.enabled)
@@ -103,17 +102,7 @@ export function createCertificateWorker(deps: CertificateWorkerDeps) {
 
   const keep = async (row: CertificateRow, obtained: Obtained): Promise<void> => {
     const now = system.nowIso()
-    const done = {
-      step: null,
-      order_url: null,
-      order_key_sealed: null,
-      challenge: null,
-      failures: 0,
-      last_error: null,
-      last_error_at: null,
-      retry_after: null,
-      updated_at: now,
-    } as const
+    const done = { ...NO_ORDER, updated_at: now } as const
     const { facts, ...pair } = readPair(obtained.chain_pem, obtained.key_pem, system.now())
     if (!covers(facts.hostnames, row.hostname))
       throw new AcmeProblem('refused', 0, `The certificate that came is for ${facts.hostnames.join(', ')}.`)
@@ -133,7 +122,7 @@ export function createCertificateWorker(deps: CertificateWorkerDeps) {
           next_info_at: now,
         })
         if (kept)
-          record(deps.recordAudit, row.file_id === null ? 'obtainCertificate' : 'renewCertificate', row)
+          recordOwn(deps.recordAudit, row.file_id === null ? 'obtainCertificate' : 'renewCertificate', row)
       }),
     )
   }
@@ -233,16 +222,6 @@ function newOrder(system: System, name: ServedName, stagingFirst: boolean): Cert
     stage: stagingFirst ? 'staging' : 'production',
     next_attempt_at: system.nowIso(),
   }
-}
-
-function record(recordAudit: RecordAudit, action: string, row: CertificateRow): void {
-  recordAudit(BERTH_ITSELF, {
-    action,
-    resource_kind: 'certificate',
-    resource_id: row.id,
-    ...(row.project_id !== null && { project_id: row.project_id }),
-    details: { hostname: row.hostname },
-  })
 }
 
 function lifeOf(row: CertificateRow): { notBeforeMs: number; notAfterMs: number } {

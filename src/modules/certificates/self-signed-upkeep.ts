@@ -1,11 +1,10 @@
 import type { System } from '../../lib/system.ts'
 import type { Database } from '../../store/database.ts'
 import type { RecordAudit } from '../audit/audit.ts'
-import { BERTH_ITSELF } from '../identity/context.ts'
 import type { Obtained } from './certificate-order.ts'
 import { readPair } from './certificate-pair.ts'
 import { planSelfSigned, type SelfSignedPlan, type ServedName } from './certificate-plan.ts'
-import { emptyRow } from './certificate-row.ts'
+import { emptyRow, recordOwn } from './certificate-row.ts'
 import type { CertificateRow } from './certificate-schema.ts'
 import type { CertificateStore } from './certificate-store.ts'
 import type { PairKeeper } from './pair-keeper.ts'
@@ -62,7 +61,7 @@ export function createSelfSignedUpkeep(deps: SelfSignedDeps): () => Promise<void
         const next: CertificateRow = { ...(row ?? emptyRow(system, 'self_signed', name)), ...made }
         if (row) store.change(row.id, made)
         else store.insert(next)
-        record(deps.recordAudit, row ? 'renewCertificate' : 'makeCertificate', next)
+        recordOwn(deps.recordAudit, row ? 'renewCertificate' : 'makeCertificate', next)
       }),
     )
   }
@@ -91,18 +90,8 @@ export function createSelfSignedUpkeep(deps: SelfSignedDeps): () => Promise<void
     database.transact(() => {
       for (const row of plan().remove) {
         store.remove(row.id)
-        record(deps.recordAudit, 'removeCertificate', row)
+        recordOwn(deps.recordAudit, 'removeCertificate', row)
       }
     })
   }
-}
-
-function record(recordAudit: RecordAudit, action: string, row: CertificateRow): void {
-  recordAudit(BERTH_ITSELF, {
-    action,
-    resource_kind: 'certificate',
-    resource_id: row.id,
-    ...(row.project_id !== null && { project_id: row.project_id }),
-    details: { hostname: row.hostname },
-  })
 }
