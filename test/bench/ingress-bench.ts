@@ -1,7 +1,7 @@
 import { mkdtemp, open, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { CertificatePair } from '../../src/ingress/certificate-file.ts'
+import type { CertificatePair } from '../../src/ingress/contract/certificate-file.ts'
 import { makeCertificate } from '../support/certificate.ts'
 import { ATTACKED } from './ingress/attacks.ts'
 import { rssMibOf } from './ingress/bench-process.ts'
