@@ -264,8 +264,8 @@ async function wrk(target: Target, seconds: number, url: string, options: string
     return {
       count: Number(/(\d+) requests in/.exec(output)?.[1]),
       perSecond: Number(/Requests\/sec:\s+([\d.]+)/.exec(output)?.[1]),
-      p50Ms: milliseconds(/50%\s+(\S+)/.exec(output)?.[1]),
-      p99Ms: milliseconds(/99%\s+(\S+)/.exec(output)?.[1]),
+      p50Ms: milliseconds(/^ +50%\s+(\S+)/m.exec(output)?.[1]),
+      p99Ms: milliseconds(/^ +99%\s+(\S+)/m.exec(output)?.[1]),
     }
   })
 }
