@@ -8,6 +8,7 @@ import { createDeploymentOperations } from '../../src/modules/deployments/deploy
 import { createDeploymentImageStore } from '../../src/modules/deployments/deployment-image-store.ts'
 import { createDeploymentStore } from '../../src/modules/deployments/deployment-store.ts'
 import { createImageRecovery } from '../../src/modules/deployments/image-recovery.ts'
+import { createReleaseEnv } from '../../src/modules/deployments/release-env.ts'
 import { createReleaseLibrary } from '../../src/modules/deployments/release-library.ts'
 import { listImagesOf } from '../../src/modules/deployments/engine-image.ts'
 import { createManifestStore } from '../../src/modules/registry/manifest-store.ts'
@@ -113,7 +114,13 @@ export function bootDaemon(world: DeliveryWorld) {
     drainSeconds: settings.drainSeconds,
     drainUpgradedSeconds: settings.drainUpgradedSeconds,
   }
-  const common = { database, system, runtime, openEnv: world.secrets.open, publishRoutes: routes.publish }
+  const common = {
+    database,
+    system,
+    runtime,
+    openEnv: createReleaseEnv(stores.deployments, world.secrets),
+    publishRoutes: routes.publish,
+  }
   const reconciler = createReconciler({
     runtime,
     system,
