@@ -51,12 +51,18 @@ function overlay(
     https_redirect: sent.https_redirect ?? base.https_redirect,
     canonical: sent.canonical === undefined ? base.canonical : sent.canonical,
     redirects:
-      redirects?.map(({ path, to, ...rest }) => ({ path, to, ...REDIRECT_DEFAULTS, ...rest })) ??
-      base.redirects,
+      redirects?.map(({ path, exact = REDIRECT_DEFAULTS.exact, to, status = REDIRECT_DEFAULTS.status }) => ({
+        path,
+        exact,
+        to,
+        status,
+      })) ?? base.redirects,
     basic_auth: auth === undefined ? base.basic_auth : auth && readUsers(auth, known, problems),
     request_headers: readHeaders(sent.request_headers, base.request_headers),
     response_headers: readHeaders(sent.response_headers, base.response_headers),
-    paths: paths?.map((each) => ({ ...PATH_DEFAULTS, ...each })) ?? base.paths,
+    paths:
+      paths?.map(({ prefix, service, strip = PATH_DEFAULTS.strip }) => ({ prefix, service, strip })) ??
+      base.paths,
     max_body_bytes: sent.max_body_bytes === undefined ? base.max_body_bytes : sent.max_body_bytes,
     allow: sent.allow ?? base.allow,
     deny: sent.deny ?? base.deny,
