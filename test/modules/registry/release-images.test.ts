@@ -22,10 +22,7 @@ async function open(t: Test) {
     (await client.send('GET', `/v2/${NAME}/manifests/${reference}`)).status
   const { images } = api.registry
   /** Berth itself, as the engine pushes in its name. */
-  const berth = new RegistryClient(
-    api.origin,
-    `Bearer ${images.grant(NAME, ['pull', 'push'], 'a service')}`,
-  )
+  const berth = new RegistryClient(api.origin, `Bearer ${images.grant(NAME, ['pull', 'push'], 'a service')}`)
   return { api, system, client, berth, status, images }
 }
 
