@@ -66,8 +66,10 @@ export function applyServiceInput(
   return settings
 }
 
-function refuseTwoWriters({ config, replicas }: ServiceSettings, problems: ErrorDetail[]): void {
-  if (replicasOf(config, replicas) < replicas) problems.push({ field: 'replicas', message: ONE_WRITER })
+function refuseTwoWriters({ config, replicas, autoscale }: ServiceSettings, problems: ErrorDetail[]): void {
+  const most = { replicas, 'autoscale.max_replicas': autoscale?.max_replicas ?? 0 }
+  for (const [field, count] of Object.entries(most))
+    if (replicasOf(config, count) < count) problems.push({ field, message: ONE_WRITER })
 }
 
 /** `present`: passwords that were set before need not be sent again, also where everything is replaced. */
