@@ -5,7 +5,7 @@ import type { System } from '../../lib/system.ts'
 import type { Database } from '../../store/database.ts'
 import type { RecordAudit } from '../audit/audit.ts'
 import type { Actor } from '../identity/actor.ts'
-import { projectsWith, requirePermission } from '../identity/authorize.ts'
+import { projectNamed, projectsWith, requirePermission, requirePermissionIn } from '../identity/authorize.ts'
 import type { Context } from '../identity/context.ts'
 import type { Permission } from '../identity/permissions.ts'
 import { AcmeProblem } from './acme-http.ts'
@@ -76,6 +76,11 @@ export function createCertificateOperations(deps: CertificateDeps) {
     if (projectId !== null) requirePermission(actor, permission, projectId)
     else if (!actor.is_super_admin) throw new AppError('NOT_FOUND')
   }
+  const requireNamed = (actor: Actor, permission: Permission, projectId: string | null): void => {
+    if (projectId === null) return requireIn(actor, permission, projectId)
+    const found = deps.projectExists(projectId) ? projectId : undefined
+    requirePermissionIn(actor, permission, found, projectNamed(projectId))
+  }
   const requireCertificate = (actor: Actor, permission: Permission, id: string): CertificateRow => {
     const row = store.find(id)
     if (!row) throw new AppError('NOT_FOUND')
@@ -123,8 +128,7 @@ export function createCertificateOperations(deps: CertificateDeps) {
       page: PageRequest,
     ): Page<CertificateView> => {
       const { actor } = context
-      if (projectId !== undefined)
-        requirePermission(actor, 'domains.read', deps.projectExists(projectId) ? projectId : undefined)
+      if (projectId !== undefined) requireNamed(actor, 'domains.read', projectId)
       const filter =
         projectId === undefined
           ? { projects: projectsWith(actor, 'domains.read'), node: actor.is_super_admin }
@@ -143,7 +147,7 @@ export function createCertificateOperations(deps: CertificateDeps) {
     /** Keeps a certificate of the caller's and serves it at once. Throws VALIDATION_ERROR, which says what is wrong with it. */
     uploadCertificate: async (context: Context, input: CertificateUpload): Promise<CertificateView> => {
       const { project_id: projectId } = input
-      requireIn(context.actor, 'certificates.write', projectId)
+      requireNamed(context.actor, 'certificates.write', projectId)
       const { facts, ...pair } = readUpload(input, system.now())
       if (!deps.claimedNames(projectId).some((name) => covers(facts.hostnames, name)))
         throw invalidUpload(
@@ -152,8 +156,7 @@ export function createCertificateOperations(deps: CertificateDeps) {
         )
       return await deps.pairs.keep(pair, async (fileId) => {
         const row = database.transact(() => {
-          requireIn(context.actor, 'certificates.write', projectId)
-          if (projectId !== null && !deps.projectExists(projectId)) throw new AppError('NOT_FOUND')
+          requireNamed(context.actor, 'certificates.write', projectId)
           if (store.countUploads(projectId) >= MAX_UPLOADS)
             throw new AppError('POLICY_REFUSED', {
               details: [{ message: `a project has at most ${MAX_UPLOADS} uploaded certificates` }],
