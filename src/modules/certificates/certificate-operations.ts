@@ -127,12 +127,10 @@ export function createCertificateOperations(deps: CertificateDeps) {
       projectId: string | undefined,
       page: PageRequest,
     ): Page<CertificateView> => {
+      if (projectId !== undefined) requireNamed(context.actor, 'domains.read', projectId)
       const { actor } = context
-      if (projectId !== undefined) requireNamed(actor, 'domains.read', projectId)
-      const filter =
-        projectId === undefined
-          ? { projects: projectsWith(actor, 'domains.read'), node: actor.is_super_admin }
-          : { projects: [projectId], node: false }
+      const all = { projects: projectsWith(actor, 'domains.read'), node: actor.is_super_admin }
+      const filter = projectId === undefined ? all : { projects: [projectId], node: false }
       const { items, ...rest } = store.list(filter, page)
       const serves = chosen()
       return { ...rest, items: items.map((row) => view(row, serves)) }
