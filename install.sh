@@ -255,6 +255,8 @@ if [ "\$1" = daemon ]; then
   export NODE_COMPILE_CACHE=$code_cache MALLOC_ARENA_MAX=2 MALLOC_TRIM_THRESHOLD_=131072 MALLOC_MMAP_THRESHOLD_=131072 UV_THREADPOOL_SIZE=8
   exec $node --max-semi-space-size=4 $main "\$@"
 fi
+# The commands, too, with what the user who runs them keeps in their own cache.
+[ -z "\$HOME" ] || export NODE_COMPILE_CACHE="\${XDG_CACHE_HOME:-\$HOME/.cache}/berth/code"
 exec $node $main "\$@"
 TEXT
   )
@@ -459,7 +461,7 @@ ingress_pids() {
     pid=${socket##*/worker-}
     pid=${pid%.sock}
     [[ $pid =~ ^[1-9][0-9]*$ && -r /proc/$pid/cmdline ]] || continue
-    if tr '\0' ' ' <"/proc/$pid/cmdline" | grep -q '/src/ingress/worker-main\.ts '; then printf '%s\n' "$pid"; fi
+    if tr '\0' ' ' <"/proc/$pid/cmdline" | grep -q '/src/ingress/.*worker-main\.ts '; then printf '%s\n' "$pid"; fi
   done
 }
 

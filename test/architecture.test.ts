@@ -57,9 +57,9 @@ const BAD: [file: string, text: string, said: string][] = [
     'src/modules/domains/domain-routes.ts -> src/modules/domains/domain-store.ts: routes -> module store: not allowed',
   ],
   [
-    'src/ingress/worker.ts',
-    "const x = await import('../modules/services/service-schema.ts')",
-    'src/ingress/worker.ts -> src/modules/services/service-schema.ts: ingress -> schema: not allowed',
+    'src/ingress/worker/worker.ts',
+    "const x = await import('../../modules/services/service-schema.ts')",
+    'src/ingress/worker/worker.ts -> src/modules/services/service-schema.ts: ingress -> schema: not allowed',
   ],
   [
     'src/cli/deploy.ts',
@@ -154,7 +154,7 @@ const GOOD: [file: string, text: string][] = [
   ],
   [
     'src/modules/ingress/ingress-routing.ts',
-    "import type { RouteTable } from '../../ingress/route-table.ts'",
+    "import type { RouteTable } from '../../ingress/contract/route-table.ts'",
   ],
   ['src/config.ts', 'const home = process.env.HOME'],
   ['src/lib/system.ts', 'const now = Date.now(), timer = setTimeout(run, 5)'],
@@ -170,7 +170,7 @@ const GOOD: [file: string, text: string][] = [
     'src/http/x.ts',
     'const found = /\\/\\* process.env [/\'"`] Date.now/.exec(text)\nconst half = (a + b) / 2, x = c / d',
   ],
-  ['src/ingress/worker.ts', 'socket.setTimeout(1000)\nserver.on(event, () => statement.exec(sql))'],
+  ['src/ingress/worker/worker.ts', 'socket.setTimeout(1000)\nserver.on(event, () => statement.exec(sql))'],
   ['src/http/x.ts', 'const at = new Date(ms).toISOString()'],
 ]
 

@@ -1,5 +1,5 @@
 import type { Config } from '../config.ts'
-import type { Route } from '../ingress/route-table.ts'
+import type { Route } from '../ingress/contract/route-table.ts'
 
 /** Where the ingress reaches the API: in its own directory, which nobody else can enter. */
 export function ingressDoorPath(config: Config): string {

@@ -1,4 +1,4 @@
-import type { Challenge } from '../ingress/challenge-table.ts'
+import type { Challenge } from '../ingress/contract/challenge-table.ts'
 import type { PublishedCertificate } from '../modules/certificates/certificate-worker.ts'
 import { createIngress } from '../modules/ingress/ingress-control.ts'
 import { createReplicaIntents } from '../modules/replicas/replica-intent.ts'

@@ -118,10 +118,7 @@ const PLACES: [RegExp, Layer][] = [
   [/^src\/modules\/.*-store\.ts$/, 'module store'],
   [/^src\/modules\/[^/]+\//, 'module'],
   [/^src\/runtime\/(runtime|volume-root|labels)\.ts$/, 'port'],
-  [
-    /^src\/ingress\/(route-table|rules\/route-rules|certificate-table|certificate-file|challenge-table|ticket-key|control-protocol|limits)\.ts$/,
-    'ingress contract',
-  ],
+  [/^src\/ingress\/contract\//, 'ingress contract'],
   [/^src\/(http|ingress|runtime|store|lib|api-client|cli|web)\//, 'lib'],
 ]
 

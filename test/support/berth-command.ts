@@ -8,8 +8,9 @@ import { type IPty, spawn as spawnTerminal } from 'node-pty'
 import type { Test } from 'tap'
 
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
-/** Compiled code only: commands of all tests start faster for it. */
 const CACHE = fileURLToPath(new URL('../../node_modules/.cache', import.meta.url))
+/** Where commands keep compiled code, as the installed command does: those of all tests start faster for it. */
+export const COMMAND_CACHE = join(CACHE, 'berth', 'code')
 
 export interface Result {
   status: number | null
@@ -60,6 +61,7 @@ export async function newPerson(t: Test, environment: Record<string, string> = {
   const base = {
     PATH: process.env['PATH'] ?? '',
     HOME: home,
+    NODE_COMPILE_CACHE: COMMAND_CACHE,
     XDG_CACHE_HOME: CACHE,
     BERTH_DATA_DIR: join(home, 'data'),
     TERM: 'xterm-256color',

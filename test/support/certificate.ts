@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
-import type { CertificatePair } from '../../src/ingress/certificate-file.ts'
+import type { CertificatePair } from '../../src/ingress/contract/certificate-file.ts'
 
 const run = promisify(execFile)
 

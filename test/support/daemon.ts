@@ -7,6 +7,8 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import type { Test } from 'tap'
+import { COMMAND_CACHE } from './berth-command.ts'
+import { START_SETTINGS } from './start-settings.ts'
 
 const run = promisify(execFile)
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
@@ -44,8 +46,9 @@ export async function installBerth(t: Test, environment: Record<string, string> 
   let apiPort = 0
 
   const start = async (): Promise<void> => {
-    const started = spawn(process.execPath, [MAIN, 'daemon'], {
+    const started = spawn(process.execPath, [...START_SETTINGS.execArgv, MAIN, 'daemon'], {
       env: {
+        ...START_SETTINGS.env,
         PATH: process.env['PATH'],
         HOME: dataDir,
         BERTH_DATA_DIR: dataDir,
@@ -127,6 +130,7 @@ export async function installBerth(t: Test, environment: Record<string, string> 
         env: {
           PATH: process.env['PATH'],
           HOME: dataDir,
+          NODE_COMPILE_CACHE: COMMAND_CACHE,
           XDG_CONFIG_HOME: join(dataDir, 'cli'),
           BERTH_URL: ready.api,
           BERTH_TOKEN: token,

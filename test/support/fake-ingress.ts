@@ -1,4 +1,4 @@
-import type { Route } from '../../src/ingress/route-table.ts'
+import type { Route } from '../../src/ingress/contract/route-table.ts'
 import type { InFlight } from '../../src/modules/replicas/replica-drain.ts'
 
 /** An ingress that remembers every table and has the requests that a test says it has. */

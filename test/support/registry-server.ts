@@ -19,8 +19,7 @@ export async function forkRegistryServer(settings: Settings): Promise<RegistrySe
   const child = fork(fileURLToPath(import.meta.url), [JSON.stringify(settings)], {
     stdio: 'inherit',
     execArgv: START_SETTINGS.execArgv,
-    // What the test runner adds to every process would count as the daemon's.
-    env: { ...process.env, NODE_OPTIONS: '', ...START_SETTINGS.env },
+    env: { ...process.env, ...START_SETTINGS.env },
   })
   const [ready] = (await once(child, 'message')) as [{ origin: string; token: string }]
   return { child, ...ready }

@@ -1,8 +1,8 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
-import { errorAnswer, type LocalAnswer, pathInUri } from '../local-answer.ts'
-import type { RequestHead } from '../request-head.ts'
+import { errorAnswer, type LocalAnswer, pathInUri } from '../exchange/local-answer.ts'
+import type { RequestHead } from '../messages/request-head.ts'
 import { type CompiledRules, isBelow } from './compiled-rules.ts'
-import type { BasicUser } from './route-rules.ts'
+import type { BasicUser } from '../contract/route-rules.ts'
 
 /** What the rules of a route answer instead of the application; undefined: the request may pass. `canonical`: the name for the others. */
 export function admit(

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { isIP } from 'node:net'
 import { createAddressList } from '../../lib/address-list.ts'
-import type { PathRule, RedirectRule, RouteRules } from './route-rules.ts'
+import type { PathRule, RedirectRule, RouteRules } from '../contract/route-rules.ts'
 
 /** Rules in the form in which they are asked. */
 export interface CompiledRules extends Omit<RouteRules, 'allow' | 'deny'> {

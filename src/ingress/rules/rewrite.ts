@@ -1,7 +1,7 @@
-import type { RequestHead } from '../request-head.ts'
-import type { ResponseHead } from '../response-head.ts'
-import type { RouteState } from '../route-index.ts'
-import type { UpstreamState } from '../upstream.ts'
+import type { RequestHead } from '../messages/request-head.ts'
+import type { ResponseHead } from '../messages/response-head.ts'
+import type { RouteState } from '../routing/route-index.ts'
+import type { UpstreamState } from '../upstream/upstream.ts'
 import { type CompiledRules, isBelow, OWN_COOKIE, type StickyCookie, stickyId } from './compiled-rules.ts'
 
 /** Changes what the application is given: its path, its fields, and which service it is. */

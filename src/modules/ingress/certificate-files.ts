@@ -8,7 +8,7 @@ import {
   idOfCertificateFile,
   openCertificate,
   sealCertificate,
-} from '../../ingress/certificate-file.ts'
+} from '../../ingress/contract/certificate-file.ts'
 import { writeDurableFile } from '../../lib/durable-file.ts'
 import { systemCodeOf } from '../../lib/errors.ts'
 

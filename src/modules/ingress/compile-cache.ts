@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { WARM_ARGUMENT } from '../../ingress/control-protocol.ts'
+import { WARM_ARGUMENT } from '../../ingress/contract/control-protocol.ts'
 import { WORKER_FLAGS, WORKER_PROGRAM } from './worker-code.ts'
 
 const PREFIX = 'compile-cache-'

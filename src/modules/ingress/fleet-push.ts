@@ -1,4 +1,4 @@
-import type { PushRequest, SetName } from '../../ingress/control-protocol.ts'
+import type { PushRequest, SetName } from '../../ingress/contract/control-protocol.ts'
 import { messageOf } from '../../lib/errors.ts'
 import type { IngressLog } from './ingress-log.ts'
 import { SetRefused, type WorkerLink } from './worker-link.ts'

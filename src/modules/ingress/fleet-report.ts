@@ -1,4 +1,4 @@
-import type { IngressWorkerStatus, TakenNotes } from '../../ingress/control-protocol.ts'
+import type { IngressWorkerStatus, TakenNotes } from '../../ingress/contract/control-protocol.ts'
 import { AppError } from '../../lib/errors.ts'
 import type { WorkerFleet } from './worker-fleet.ts'
 import type { WorkerLink } from './worker-link.ts'

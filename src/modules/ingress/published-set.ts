@@ -1,4 +1,4 @@
-import { MAX_SET_LENGTH, type PushRequest, type SetName } from '../../ingress/control-protocol.ts'
+import { MAX_SET_LENGTH, type PushRequest, type SetName } from '../../ingress/contract/control-protocol.ts'
 import { AppError } from '../../lib/errors.ts'
 import type { Refusal } from './fleet-push.ts'
 import { hasSetFile, readSetFile, writeSetFile } from './set-file.ts'

@@ -1,23 +1,23 @@
-import { CERTIFICATES_FILE, CHALLENGES_FILE, ROUTES_FILE } from '../../ingress/control-protocol.ts'
+import { CERTIFICATES_FILE, CHALLENGES_FILE, ROUTES_FILE } from '../../ingress/contract/control-protocol.ts'
 import {
   type CertificateEntry,
   type CertificateSet,
   NO_CERTIFICATES,
   parseCertificateSet,
-} from '../../ingress/certificate-table.ts'
+} from '../../ingress/contract/certificate-table.ts'
 import {
   type Challenge,
   type ChallengeSet,
   NO_CHALLENGES,
   parseChallengeSet,
-} from '../../ingress/challenge-table.ts'
+} from '../../ingress/contract/challenge-table.ts'
 import {
   EMPTY_TABLE,
   packRouteTable,
   parseRouteTable,
   type Route,
   type RouteTable,
-} from '../../ingress/route-table.ts'
+} from '../../ingress/contract/route-table.ts'
 import type { SetKind } from './published-set.ts'
 
 export const ROUTES: SetKind<RouteTable, Route> = {

@@ -1,7 +1,7 @@
 import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { TICKETS_FILE } from '../../ingress/control-protocol.ts'
-import { openTicketKeys, sealTicketKeys, TICKET_KEY_BYTES } from '../../ingress/ticket-key.ts'
+import { TICKETS_FILE } from '../../ingress/contract/control-protocol.ts'
+import { openTicketKeys, sealTicketKeys, TICKET_KEY_BYTES } from '../../ingress/contract/ticket-key.ts'
 import { writeDurableFile } from '../../lib/durable-file.ts'
 import type { System } from '../../lib/system.ts'
 

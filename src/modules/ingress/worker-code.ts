@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 
 /** The program of the data plane's processes. */
-export const WORKER_PROGRAM = fileURLToPath(new URL('../../ingress/worker-main.ts', import.meta.url))
+export const WORKER_PROGRAM = fileURLToPath(new URL('../../ingress/worker/worker-main.ts', import.meta.url))
 
 /**
  * Stands for everything that makes one worker differ from another: each file that its program imports, the Node that runs it, and
@@ -13,7 +13,7 @@ export async function fingerprintOf(settings: unknown): Promise<string> {
   const hash = createHash('sha256')
   hash.update(JSON.stringify([process.version, settings]))
   const seen = new Set<string>()
-  const pending = [new URL('../../ingress/worker-main.ts', import.meta.url)]
+  const pending = [new URL('../../ingress/worker/worker-main.ts', import.meta.url)]
   for (let file = pending.pop(); file !== undefined; file = pending.pop()) {
     if (seen.has(file.href)) continue
     seen.add(file.href)

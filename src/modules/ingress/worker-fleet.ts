@@ -1,7 +1,12 @@
 import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { INHERIT_ARGUMENT, pidOfSocket, socketName, type TakenNotes } from '../../ingress/control-protocol.ts'
-import type { WorkerSettings } from '../../ingress/worker-settings.ts'
+import {
+  INHERIT_ARGUMENT,
+  pidOfSocket,
+  socketName,
+  type TakenNotes,
+} from '../../ingress/contract/control-protocol.ts'
+import type { WorkerSettings } from '../../ingress/worker/worker-settings.ts'
 import { messageOf, systemCodeOf } from '../../lib/errors.ts'
 import type { System } from '../../lib/system.ts'
 import { type FleetSet, pushSets, type Refusal } from './fleet-push.ts'

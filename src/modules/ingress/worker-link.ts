@@ -9,7 +9,7 @@ import {
   type PushRequest,
   type SetName,
   type TakenNotes,
-} from '../../ingress/control-protocol.ts'
+} from '../../ingress/contract/control-protocol.ts'
 import { JsonLines } from '../../lib/json-lines.ts'
 import { messageOf } from '../../lib/errors.ts'
 import type { System } from '../../lib/system.ts'

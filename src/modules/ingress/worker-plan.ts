@@ -1,4 +1,4 @@
-import type { IngressWorkerStatus } from '../../ingress/control-protocol.ts'
+import type { IngressWorkerStatus } from '../../ingress/contract/control-protocol.ts'
 
 /** What is known of one worker. */
 export interface ObservedWorker {

@@ -1,15 +1,16 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { open, readFile } from 'node:fs/promises'
-import { join } from 'node:path'
-import { WorkerExit } from '../../ingress/control-protocol.ts'
-import type { WorkerSettings } from '../../ingress/worker-settings.ts'
+import { basename, join } from 'node:path'
+import { WorkerExit } from '../../ingress/contract/control-protocol.ts'
+import type { WorkerSettings } from '../../ingress/worker/worker-settings.ts'
 import { systemCodeOf } from '../../lib/errors.ts'
 import { compileCacheOf } from './compile-cache.ts'
 import { WORKER_FLAGS, WORKER_PROGRAM } from './worker-code.ts'
 
 /** Threads that compile and collect share two arenas: what one gives back, another can use. */
 const ALLOCATOR = { MALLOC_ARENA_MAX: '2' }
-const WORKER_FILE = '/ingress/worker-main.ts'
+/** Not the whole path: a worker of an earlier release runs from another place. */
+const WORKER_FILE = `/${basename(WORKER_PROGRAM)}`
 
 /** A worker process that was started here; it outlives the one that started it. */
 export interface StartedWorker {
@@ -98,7 +99,6 @@ export async function isOurWorker(pid: number, directory: string): Promise<boole
   try {
     const words = (await readFile(`/proc/${pid}/cmdline`, 'utf8')).split('\0')
     const program = words.findIndex((word) => word.endsWith(WORKER_FILE))
-    // Not the whole path: a worker of an earlier release runs from another place.
     return program !== -1 && words[program + 1]?.includes(JSON.stringify(directory)) === true
   } catch (error) {
     if (systemCodeOf(error) === 'ENOENT' || systemCodeOf(error) === 'ESRCH') return false

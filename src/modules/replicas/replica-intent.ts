@@ -1,4 +1,4 @@
-import type { RouteRules } from '../../ingress/rules/route-rules.ts'
+import type { RouteRules } from '../../ingress/contract/route-rules.ts'
 import type { DeploymentRow } from '../deployments/deployment-schema.ts'
 import { canaryReplicas, replicasOf, type ServiceSummary, writesVolumes } from '../services/service-schema.ts'
 import type { Observation } from '../services/service-status.ts'

@@ -1,5 +1,5 @@
-import type { RouteRules } from '../../ingress/rules/route-rules.ts'
-import type { Route } from '../../ingress/route-table.ts'
+import type { RouteRules } from '../../ingress/contract/route-rules.ts'
+import type { Route } from '../../ingress/contract/route-table.ts'
 import type { ReplicaRow, ReplicaState } from './replica-schema.ts'
 
 /** A service with a live release, as far as routing goes. */

@@ -1,4 +1,4 @@
-import type { Route } from '../../ingress/route-table.ts'
+import type { Route } from '../../ingress/contract/route-table.ts'
 import { inTurn } from '../../lib/in-turn.ts'
 import type { System } from '../../lib/system.ts'
 import { createWorker, type Worker } from '../../lib/worker.ts'

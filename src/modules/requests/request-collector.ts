@@ -1,4 +1,4 @@
-import type { AccessEntry, LostEntries } from '../../ingress/control-protocol.ts'
+import type { AccessEntry, LostEntries } from '../../ingress/contract/control-protocol.ts'
 import type { System } from '../../lib/system.ts'
 
 /** One line of a service's log of requests, as a line of output of the release that answered. */

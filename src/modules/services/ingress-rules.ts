@@ -1,4 +1,4 @@
-import type { RouteRules } from '../../ingress/rules/route-rules.ts'
+import type { RouteRules } from '../../ingress/contract/route-rules.ts'
 import type { IngressSettings } from './ingress-schema.ts'
 
 /** What the data plane is told of all hostnames of a service; undefined when there is nothing to tell. Pure. */

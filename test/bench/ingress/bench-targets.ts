@@ -1,6 +1,6 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { CertificatePair } from '../../../src/ingress/certificate-file.ts'
+import type { CertificatePair } from '../../../src/ingress/contract/certificate-file.ts'
 import { createIngress, type Ingress } from '../../../src/modules/ingress/ingress-control.ts'
 import { freePort, pinned, pinProxy, start, system, untilListening } from './bench-process.ts'
 

@@ -1,5 +1,5 @@
 import { createPrivateKey, sign } from 'node:crypto'
-import type { CertificatePair } from '../../../src/ingress/certificate-file.ts'
+import type { CertificatePair } from '../../../src/ingress/contract/certificate-file.ts'
 import { makeCertificate } from '../../support/certificate.ts'
 
 /**

@@ -1,4 +1,4 @@
-import type { Route } from '../../../src/ingress/route-table.ts'
+import type { Route } from '../../../src/ingress/contract/route-table.ts'
 import { cpuMsOf, runClient } from './bench-process.ts'
 import type { startBerth } from './bench-targets.ts'
 

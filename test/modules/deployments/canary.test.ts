@@ -1,5 +1,5 @@
 import { type Test, test } from 'tap'
-import type { Route } from '../../../src/ingress/route-table.ts'
+import type { Route } from '../../../src/ingress/contract/route-table.ts'
 import type { DeploymentRequest, DeploymentRow } from '../../../src/modules/deployments/deployment-schema.ts'
 import { containerName } from '../../../src/modules/replicas/container-spec.ts'
 import {

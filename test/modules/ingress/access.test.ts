@@ -2,8 +2,8 @@ import { once } from 'node:events'
 import { request } from 'node:http'
 import { text } from 'node:stream/consumers'
 import { test } from 'tap'
-import { AccessRings } from '../../../src/ingress/access-ring.ts'
-import type { AccessEntry } from '../../../src/ingress/control-protocol.ts'
+import { AccessRings } from '../../../src/ingress/exchange/access-ring.ts'
+import type { AccessEntry } from '../../../src/ingress/contract/control-protocol.ts'
 import { waitFor } from '../../support/wait.ts'
 import {
   closedPort,

@@ -1,6 +1,6 @@
 import { type Test, test } from 'tap'
-import { ReleaseDraw } from '../../../src/ingress/release-split.ts'
-import type { Route, Upstream } from '../../../src/ingress/route-table.ts'
+import { ReleaseDraw } from '../../../src/ingress/routing/release-split.ts'
+import type { Route, Upstream } from '../../../src/ingress/contract/route-table.ts'
 import {
   bodyOf,
   closedPort,

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { connect as connectTls } from 'node:tls'
 import { test } from 'tap'
 import type { Test } from 'tap'
-import { createDrain } from '../../../src/ingress/worker-drain.ts'
+import { createDrain } from '../../../src/ingress/worker/worker-drain.ts'
 import { createSystem } from '../../../src/lib/system.ts'
 import { makeCertificate } from '../../support/certificate.ts'
 import {

@@ -1,5 +1,10 @@
 import { test } from 'tap'
-import { forwardedLines, namedAddress, NO_CLAIMS, plainAddress } from '../../../src/ingress/forwarded.ts'
+import {
+  forwardedLines,
+  namedAddress,
+  NO_CLAIMS,
+  plainAddress,
+} from '../../../src/ingress/messages/forwarded.ts'
 import { createAddressList } from '../../../src/lib/address-list.ts'
 import { bodyOf, exchangeRaw, get, HOST, route, startProxy, startReplica } from './proxy-fixture.ts'
 import type { Test } from 'tap'

@@ -13,9 +13,9 @@ import {
   startReplica,
   statusOf,
 } from './proxy-fixture.ts'
-import { Holds } from '../../../src/ingress/hold.ts'
-import { DEFAULT_LIMITS } from '../../../src/ingress/limits.ts'
-import { RouteIndex } from '../../../src/ingress/route-index.ts'
+import { Holds } from '../../../src/ingress/exchange/hold.ts'
+import { DEFAULT_LIMITS } from '../../../src/ingress/contract/limits.ts'
+import { RouteIndex } from '../../../src/ingress/routing/route-index.ts'
 import { startIngress, makeDataDir, portOf } from './ingress-fixture.ts'
 
 const sleeping = (holdMs: number, ...ports: number[]) => ({ ...route(HOST, ...ports), hold_ms: holdMs })

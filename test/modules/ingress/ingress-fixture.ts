@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Test } from 'tap'
-import type { IngressLimits } from '../../../src/ingress/limits.ts'
+import type { IngressLimits } from '../../../src/ingress/contract/limits.ts'
 import { createSystem } from '../../../src/lib/system.ts'
 import {
   createIngress,

@@ -11,15 +11,18 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Test } from 'tap'
-import { CERTIFICATES_DIRECTORY, type CertificatePair } from '../../../src/ingress/certificate-file.ts'
-import { CertificateIndex } from '../../../src/ingress/certificate-index.ts'
-import type { CertificateEntry } from '../../../src/ingress/certificate-table.ts'
+import {
+  CERTIFICATES_DIRECTORY,
+  type CertificatePair,
+} from '../../../src/ingress/contract/certificate-file.ts'
+import { CertificateIndex } from '../../../src/ingress/tls/certificate-index.ts'
+import type { CertificateEntry } from '../../../src/ingress/contract/certificate-table.ts'
 import { createAddressList } from '../../../src/lib/address-list.ts'
-import { DEFAULT_LIMITS, type IngressLimits } from '../../../src/ingress/limits.ts'
-import { createProxy, type Proxy } from '../../../src/ingress/proxy.ts'
-import { RouteIndex } from '../../../src/ingress/route-index.ts'
-import type { Route, Upstream } from '../../../src/ingress/route-table.ts'
-import { createWorkerContext, type WorkerContext } from '../../../src/ingress/worker-context.ts'
+import { DEFAULT_LIMITS, type IngressLimits } from '../../../src/ingress/contract/limits.ts'
+import { createProxy, type Proxy } from '../../../src/ingress/worker/proxy.ts'
+import { RouteIndex } from '../../../src/ingress/routing/route-index.ts'
+import type { Route, Upstream } from '../../../src/ingress/contract/route-table.ts'
+import { createWorkerContext, type WorkerContext } from '../../../src/ingress/worker/worker-context.ts'
 import { createSystem } from '../../../src/lib/system.ts'
 import { createCertificateFiles } from '../../../src/modules/ingress/certificate-files.ts'
 

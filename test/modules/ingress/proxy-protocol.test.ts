@@ -4,7 +4,7 @@ import { connect as connectTcp } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import { test } from 'tap'
 import type { Test } from 'tap'
-import { parseProxyHeader } from '../../../src/ingress/proxy-protocol.ts'
+import { parseProxyHeader } from '../../../src/ingress/connections/proxy-protocol.ts'
 import { makeCertificate } from '../../support/certificate.ts'
 import {
   bodyOf,

@@ -3,8 +3,8 @@ import { type IncomingMessage, request as httpRequest } from 'node:http'
 import { createServer } from 'node:net'
 import * as fc from 'fast-check'
 import { test } from 'tap'
-import type { ResponseHead } from '../../../src/ingress/response-head.ts'
-import { ResponseParser, type ResponseSink } from '../../../src/ingress/response-parser.ts'
+import type { ResponseHead } from '../../../src/ingress/messages/response-head.ts'
+import { ResponseParser, type ResponseSink } from '../../../src/ingress/messages/response-parser.ts'
 import { portOf } from './proxy-fixture.ts'
 
 interface Outcome {

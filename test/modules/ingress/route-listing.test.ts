@@ -1,5 +1,5 @@
 import { test } from 'tap'
-import type { Route } from '../../../src/ingress/route-table.ts'
+import type { Route } from '../../../src/ingress/contract/route-table.ts'
 import { createRouteListing } from '../../../src/modules/ingress/route-listing-operations.ts'
 import { routeListingRoutes } from '../../../src/modules/ingress/route-listing-routes.ts'
 import { openIdentityApi } from '../../support/identity-api.ts'

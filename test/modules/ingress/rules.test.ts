@@ -4,7 +4,7 @@ import { type IncomingHttpHeaders, type IncomingMessage, request } from 'node:ht
 import { text } from 'node:stream/consumers'
 import { Worker } from 'node:worker_threads'
 import { type Test, test } from 'tap'
-import type { RouteRules } from '../../../src/ingress/rules/route-rules.ts'
+import type { RouteRules } from '../../../src/ingress/contract/route-rules.ts'
 import { HOST, route, startProxy, startReplica } from './proxy-fixture.ts'
 
 interface Seen {

@@ -1,5 +1,5 @@
 import { test } from 'tap'
-import { pidOfSocket, socketName, WorkerExit } from '../../../src/ingress/control-protocol.ts'
+import { pidOfSocket, socketName, WorkerExit } from '../../../src/ingress/contract/control-protocol.ts'
 import { type ObservedWorker, planWorkers } from '../../../src/modules/ingress/worker-plan.ts'
 import { startFailure } from '../../../src/modules/ingress/worker-process.ts'
 

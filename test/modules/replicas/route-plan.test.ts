@@ -1,5 +1,5 @@
 import { test } from 'tap'
-import { packRouteTable, parseRouteTable } from '../../../src/ingress/route-table.ts'
+import { packRouteTable, parseRouteTable } from '../../../src/ingress/contract/route-table.ts'
 import { planRoutes, type RoutedService } from '../../../src/modules/replicas/route-plan.ts'
 import { row } from './replica-rows.ts'
 

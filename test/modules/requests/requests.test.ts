@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Test, test } from 'tap'
-import type { AccessEntry, LostEntries } from '../../../src/ingress/control-protocol.ts'
+import type { AccessEntry, LostEntries } from '../../../src/ingress/contract/control-protocol.ts'
 import { createSystem } from '../../../src/lib/system.ts'
 import { createDeploymentLogs } from '../../../src/modules/logs/deployment-logs.ts'
 import { createLogOperations } from '../../../src/modules/logs/log-operations.ts'
