@@ -129,11 +129,11 @@ test("what somebody pushed over a tag of Berth's is theirs, whether a release he
   const release = api.addDeployment()
   images.pin(release, { repository: NAME, digest: held.digest, tag: 'release-1' })
   await berth.pushImage(NAME, 'release-2')
-  const [{ repository_id = 0 } = {}] = unheld() ?? []
+  const repository = unheld()?.[0]?.repository_id ?? 0
   t.match(unheld(), [{ tag: 'release-2' }], 'a push that no release came of')
   for (const tag of ['release-1', 'release-2']) await client.pushImage(NAME, tag)
   t.same(unheld(), [])
-  images.removeUnheldTag(repository_id, 'release-2')
+  images.removeUnheldTag(repository, 'release-2')
   images.unpin([release])
   t.same(await Promise.all(['release-1', 'release-2', held.digest].map(status)), [200, 200, 404])
 
