@@ -14,6 +14,7 @@ import {
 } from './service-schema.ts'
 import { readIngress } from './ingress-input.ts'
 import { DEFAULT_INGRESS } from './ingress-schema.ts'
+import { keepReplicas } from './replicas-input.ts'
 import { ONE_WRITER, readVolumes } from './service-volumes.ts'
 import { readSource } from './service-source.ts'
 
@@ -42,32 +43,40 @@ export const DEFAULT_SETTINGS: ServiceSettings = {
 }
 
 /**
- * Puts what was sent over `base`: the defaults for a new or replaced service, the present settings for a changed one. Throws
- * VALIDATION_ERROR, which names every field at fault.
+ * Puts what was sent over `base`: the defaults for a new or replaced service, the present settings for a changed one. `present` is what a replaced one
+ * has, and keeps in part: its passwords, and the number of its replicas where Berth chooses it. Throws VALIDATION_ERROR, which names every field
+ * at fault.
  */
 export function applyServiceInput(
   base: ServiceSettings,
   sent: Omit<ServicePatch, 'name' | 'env'>,
-  present: ServiceSettings['routing'] = base.routing,
+  present: Pick<ServiceSettings, 'routing' | 'replicas' | 'autoscale'> = base,
 ): ServiceSettings {
   const problems: ErrorDetail[] = []
   const build = readBuild(base.build, sent, problems)
   const config = readConfig(base.config, sent, problems)
+  const autoscale = readAutoscale(base.autoscale, sent.autoscale, config.internal_port, problems)
   const settings: ServiceSettings = {
     source: readSource(base.source, sent.source, problems),
     build,
     config,
-    routing: readRoutingInput(base.routing, sent, present, problems),
-    replicas: sent.replicas ?? base.replicas,
-    autoscale: readAutoscale(base.autoscale, sent.autoscale, config.internal_port, problems),
+    routing: readRoutingInput(base.routing, sent, present.routing, problems),
+    replicas: sent.replicas ?? keepReplicas(autoscale === null ? base : present, { config, autoscale }, sent),
+    autoscale,
   }
-  refuseTwoWriters(settings, problems)
+  refuseTwoWriters(settings, sent, problems)
   if (problems.length > 0) throw new AppError('VALIDATION_ERROR', { details: problems })
   return settings
 }
 
-function refuseTwoWriters({ config, replicas, autoscale }: ServiceSettings, problems: ErrorDetail[]): void {
-  const most = { replicas, 'autoscale.max_replicas': autoscale?.max_replicas ?? 0 }
+/** Bounds that were set before they were refused stand in the way of no other change: as many run as may. */
+function refuseTwoWriters(
+  { config, replicas, autoscale }: ServiceSettings,
+  sent: Pick<ServicePatch, 'autoscale' | 'volumes'>,
+  problems: ErrorDetail[],
+): void {
+  const isAsked = (sent.autoscale ?? sent.volumes ?? null) !== null
+  const most = { replicas, 'autoscale.max_replicas': isAsked ? (autoscale?.max_replicas ?? 0) : 0 }
   for (const [field, count] of Object.entries(most))
     if (replicasOf(config, count) < count) problems.push({ field, message: ONE_WRITER })
 }
