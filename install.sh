@@ -461,7 +461,7 @@ ingress_pids() {
     pid=${socket##*/worker-}
     pid=${pid%.sock}
     [[ $pid =~ ^[1-9][0-9]*$ && -r /proc/$pid/cmdline ]] || continue
-    if tr '\0' ' ' <"/proc/$pid/cmdline" | grep -q '/src/ingress/worker-main\.ts '; then printf '%s\n' "$pid"; fi
+    if tr '\0' ' ' <"/proc/$pid/cmdline" | grep -q '/src/ingress/.*worker-main\.ts '; then printf '%s\n' "$pid"; fi
   done
 }
 

@@ -4,6 +4,7 @@ import { openSourceFolder } from '../modules/builds/source-folder.ts'
 import { createEnvFiles } from '../modules/secrets/env-file.ts'
 import { createDeploymentEngine } from '../modules/deployments/deployment-engine.ts'
 import { createImageRecovery } from '../modules/deployments/image-recovery.ts'
+import { createReleaseEnv } from '../modules/deployments/release-env.ts'
 import { createReleaseLibrary } from '../modules/deployments/release-library.ts'
 import { createDeploymentOperations } from '../modules/deployments/deployment-operations.ts'
 import { createReleaseSettings } from '../modules/deployments/release-settings.ts'
@@ -69,12 +70,13 @@ export async function composeDelivery(
   })
   const recovery = createImageRecovery({ library, onError: reporter(base, 'images') })
   const volumes = composeVolumes(base, { secrets, audit, identity }, runtime)
+  const openEnv = createReleaseEnv(stores.deployments, secrets)
   const keeper = createReplicaKeeper({
     recoverImage: recovery.recover,
     runtime,
     system,
     store: stores.replicas,
-    openEnv: secrets.open,
+    openEnv,
     hostnameOf: traffic.hostnameOf,
     inFlight: traffic.ingress.inFlight,
     publishRoutes: traffic.routes.publish,
@@ -118,7 +120,7 @@ export async function composeDelivery(
     settings: config,
     services: { ...stores.services, hostnameOf: traffic.hostnameOf },
     projectNameOf: traffic.projectNameOf,
-    openEnv: secrets.open,
+    openEnv,
     volumes: volumes.mounts,
     unpackUpload: async (id, directory, signal) => {
       const summary = await uploads.unpackUpload(id, directory, { signal })

@@ -2,6 +2,7 @@ import { LABELS } from '../runtime/labels.ts'
 import type { ContainerInfo, Runtime } from '../runtime/runtime.ts'
 import { createWorker } from '../lib/worker.ts'
 import type { DeploymentRow } from '../modules/deployments/deployment-schema.ts'
+import { createReleaseEnv } from '../modules/deployments/release-env.ts'
 import { createDeploymentLogs } from '../modules/logs/deployment-logs.ts'
 import { createLogFollower, type FollowedContainer } from '../modules/logs/log-follower.ts'
 import { createLogOperations } from '../modules/logs/log-operations.ts'
@@ -28,10 +29,9 @@ export function composeLogs(base: Base, { secrets }: Access, runtime: Runtime) {
     maxBytes: config.log_max_bytes,
     onError: reporter(base, 'service-logs'),
   })
-  const valuesOf = async (deployments: readonly (DeploymentRow | undefined)[]): Promise<string[]> => {
-    const sealed = deployments.flatMap((deployment) => deployment?.env_sealed ?? [])
-    return (await Promise.all(sealed.map(secrets.open))).flatMap((env) => Object.values(env))
-  }
+  const openEnv = createReleaseEnv(stores.deployments, secrets)
+  const valuesOf = async (deploymentIds: readonly string[]): Promise<string[]> =>
+    (await Promise.all(deploymentIds.map(openEnv))).flatMap((env) => Object.values(env))
   let containers: FollowedContainer[] = []
   const follower = createLogFollower({
     runtime,
@@ -41,9 +41,12 @@ export function composeLogs(base: Base, { secrets }: Access, runtime: Runtime) {
     secretsOf: ({ service_id, deployment_id }) => {
       const live = stores.services.findAny(service_id)?.live_deployment_id ?? null
       return valuesOf([
-        stores.deployments.find(deployment_id),
-        live === null ? undefined : stores.deployments.find(live),
-        ...stores.deployments.listOpenOfService(service_id),
+        deployment_id,
+        ...(live === null || live === deployment_id ? [] : [live]),
+        ...stores.deployments
+          .listOpenOfService(service_id)
+          .map(({ id }) => id)
+          .filter((id) => id !== deployment_id && id !== live),
       ])
     },
     onError: reporter(base, 'log-follower'),
@@ -85,7 +88,7 @@ export function composeLogs(base: Base, { secrets }: Access, runtime: Runtime) {
 
     /** Hides a deployment's secrets in its log from now on. */
     prepare: async (deployment: DeploymentRow): Promise<void> => {
-      deploymentLogs.setMasks(deployment.id, await valuesOf([deployment]))
+      deploymentLogs.setMasks(deployment.id, await valuesOf([deployment.id]))
     },
 
     /** Removes the output of a service and the logs of its deployments. */

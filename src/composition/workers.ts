@@ -3,11 +3,12 @@ import { createWorker, type Worker } from '../lib/worker.ts'
 import { createBuildCacheLimit } from '../modules/builds/build-cache-limit.ts'
 import { createAutoDeploy } from '../modules/deployments/auto-deploy.ts'
 import { contextOfBerth } from '../modules/identity/context.ts'
+import { listImagesOf } from '../modules/deployments/engine-image.ts'
 import { removeExpiredImages } from '../modules/deployments/image-retention.ts'
 import { sweepReleaseCommands } from '../modules/deployments/steps/release-command.ts'
 import { sweepWorkFolders } from '../modules/deployments/work-folders.ts'
 import { networkName } from '../modules/replicas/container-spec.ts'
-import { removeDeletedServices } from '../modules/services/service-removal.ts'
+import { createServiceRemoval } from '../modules/services/service-removal.ts'
 import { createUploadExpiry } from '../modules/uploads/upload-expiry.ts'
 import { type Base, reporter } from './base.ts'
 import type { Access } from './access.ts'
@@ -94,32 +95,33 @@ export function composeWorkers(
     ...webhooks.workers,
     delivery.volumes.worker,
   ]
-  const removal = make('removals', 1_000, (signal) =>
-    removeDeletedServices(
-      {
-        runtime,
-        listDeleting: stores.services.listDeleting,
-        countByProject: stores.services.countByProject,
-        endDeployments: async (serviceId) => {
-          delivery.deployments.cancelOfService(serviceId, 'The service was deleted.')
-          await engine.idle(serviceId)
-        },
-        removeLogs: async (serviceId) => {
-          await logs.removeService(serviceId)
-          await requests.remove(serviceId)
-        },
-        networkOf: networkName,
-        removeVolumes: delivery.volumes.removeOfService,
-        foreignImages: stores.deploymentImages.listImagesOfService,
-        removeRow: (service) =>
-          base.state.database.transact(() => {
-            stores.services.remove(service.id)
-            registry.images.removeHidden(service)
-          }),
-        removed: () => upkeep[0]?.nudge(),
+  const removal = make(
+    'removals',
+    1_000,
+    createServiceRemoval({
+      runtime,
+      system,
+      log: base.log,
+      listDeleting: stores.services.listDeleting,
+      countByProject: stores.services.countByProject,
+      endDeployments: async (serviceId) => {
+        delivery.deployments.cancelOfService(serviceId, 'The service was deleted.')
+        await engine.idle(serviceId)
       },
-      signal,
-    ),
+      removeLogs: async (serviceId) => {
+        await logs.removeService(serviceId)
+        await requests.remove(serviceId)
+      },
+      networkOf: networkName,
+      removeVolumes: delivery.volumes.removeOfService,
+      listImages: (serviceId) => listImagesOf(runtime, stores.deployments.listIdsOfService(serviceId)),
+      removeRow: (service) =>
+        base.state.database.transact(() => {
+          stores.services.remove(service.id)
+          registry.images.removeHidden(service)
+        }),
+      removed: () => upkeep[0]?.nudge(),
+    }),
   )
   const all = [
     traffic.routes.worker,

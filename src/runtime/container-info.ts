@@ -8,6 +8,19 @@ import type { ContainerInfo, ContainerPhase } from './runtime.ts'
  */
 export const BLANK_LABELS = Object.fromEntries(Object.values(LABELS).map((name) => [name, '']))
 
+/** Begins the names of Berth's containers. */
+const PREFIX = 'berth-'
+
+/**
+ * Whether Berth made a container for this node: labels are handed down by images and by `docker commit`, a name is not. Before containers had the
+ * label that repeats it, their names alone told.
+ */
+export function isOwnContainer(nodeId: string, name: string, labels: Record<string, string>): boolean {
+  if (labels[LABELS.node] !== nodeId) return false
+  const said = labels[LABELS.container]
+  return said === undefined ? name.startsWith(PREFIX) && labels[LABELS.kind] !== 'image' : said === name
+}
+
 /** Labels without Berth's blank ones. */
 export function withoutBlanks(labels: Record<string, string>): Record<string, string> {
   return Object.fromEntries(
@@ -23,7 +36,7 @@ export function toContainerInfo(found: ContainerInspectInfo): ContainerInfo {
   const phase = phaseOf(state.Status)
   return {
     id: found.Id,
-    name: found.Name.replace(/^\//, ''),
+    name: nameOf(found),
     phase,
     labels: withoutBlanks(found.Config.Labels),
     image: found.Config.Image,
@@ -34,6 +47,11 @@ export function toContainerInfo(found: ContainerInspectInfo): ContainerInfo {
     finished_at: phase === 'running' ? null : instantOrNull(state.FinishedAt),
     error: state.Error || null,
   }
+}
+
+/** The engine puts a slash before names. */
+export function nameOf(found: Pick<ContainerInspectInfo, 'Name'>): string {
+  return found.Name.replace(/^\//, '')
 }
 
 function phaseOf(status: string): ContainerPhase {

@@ -3,7 +3,7 @@ import { AppError } from '../lib/errors.ts'
 import type { System } from '../lib/system.ts'
 import { containerDigest } from './container-digest.ts'
 import { containerOptions } from './container-hardening.ts'
-import { BLANK_LABELS, readableRefusal, toContainerInfo } from './container-info.ts'
+import { BLANK_LABELS, isOwnContainer, nameOf, readableRefusal, toContainerInfo } from './container-info.ts'
 import type { DockerEngine } from './docker-engine.ts'
 import { engineMessageOf, engineStatusOf } from './docker-errors.ts'
 import { labelFilter } from './docker-images.ts'
@@ -69,7 +69,7 @@ function find({ engine }: Owner, nameOrId: string): Promise<ContainerInspectInfo
 }
 
 function isOwn({ nodeId }: Owner, found: ContainerInspectInfo): boolean {
-  return found.Config.Labels[LABELS.node] === nodeId
+  return isOwnContainer(nodeId, nameOf(found), found.Config.Labels)
 }
 
 async function findOwn(owner: Owner, name: string): Promise<ContainerInspectInfo | undefined> {
@@ -111,7 +111,13 @@ async function ensureContainer(owner: Owner, container: ContainerSpec): Promise<
 
 /** Undefined when the name is taken. */
 function create(owner: Owner, container: ContainerSpec, digest: string): Promise<string | undefined> {
-  const labels = { ...BLANK_LABELS, ...container.labels, [LABELS.node]: owner.nodeId, [LABELS.spec]: digest }
+  const labels = {
+    ...BLANK_LABELS,
+    ...container.labels,
+    [LABELS.node]: owner.nodeId,
+    [LABELS.container]: container.name,
+    [LABELS.spec]: digest,
+  }
   // The body apart from the query: dockerode would else put all of it, environment included, into the URL as well.
   const request = {
     _query: { name: requireName(container.name) },

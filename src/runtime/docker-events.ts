@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream'
 import { AppError } from '../lib/errors.ts'
 import type { System } from '../lib/system.ts'
-import { withoutBlanks } from './container-info.ts'
+import { isOwnContainer, withoutBlanks } from './container-info.ts'
 import type { DockerEngine } from './docker-engine.ts'
 import { translateEngineError } from './docker-errors.ts'
 import { labelFilter } from './docker-images.ts'
@@ -51,7 +51,7 @@ async function* watchEvents(
     for await (const message of readJsonLines(answer)) {
       if (signal.aborted) return
       const event = toEvent(message)
-      if (event) yield event
+      if (event && isOwnContainer(nodeId, event.container_name, event.labels)) yield event
     }
   } catch (error) {
     if (signal.aborted) return

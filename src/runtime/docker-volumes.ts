@@ -4,6 +4,7 @@ import type { VolumeInspectInfo } from 'dockerode'
 import { AppError, isAppError } from '../lib/errors.ts'
 import type { System } from '../lib/system.ts'
 import { packArchive } from '../lib/archive-pack.ts'
+import { isOwnContainer } from './container-info.ts'
 import { createDockerImages, labelFilter } from './docker-images.ts'
 import type { DockerEngine } from './docker-engine.ts'
 import { engineStatusOf } from './docker-errors.ts'
@@ -101,8 +102,9 @@ export function createDockerVolumes(options: DockerVolumesOptions): VolumeVerbs 
     const left = await engine.call('list carriers', (docker, abortSignal) =>
       docker.listContainers({ all: true, filters, abortSignal }),
     )
-    for (const { Names } of left) {
+    for (const { Names, Labels } of left) {
       const name = Names[0]?.replace(/^\//, '') ?? ''
+      if (!isOwnContainer(nodeId, name, Labels)) continue
       // Asked only now: it may have been made since the list was.
       if (!own.has(name)) await removeCarrier(requireName(name))
     }
@@ -167,7 +169,7 @@ export function createDockerVolumes(options: DockerVolumesOptions): VolumeVerbs 
         name,
         Image: CARRIER_IMAGE,
         Cmd: ['/none'],
-        Labels: { [LABELS.kind]: 'carrier', [LABELS.node]: nodeId },
+        Labels: { [LABELS.kind]: 'carrier', [LABELS.node]: nodeId, [LABELS.container]: name },
         HostConfig: {
           NetworkMode: 'none',
           Mounts: [

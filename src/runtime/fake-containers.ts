@@ -1,6 +1,7 @@
 import { AppError } from '../lib/errors.ts'
 import type { System } from '../lib/system.ts'
 import { containerDigest } from './container-digest.ts'
+import { isOwnContainer } from './container-info.ts'
 import { findFakeImage, type FakeContainer, type FakeEngine } from './fake-engine.ts'
 import { LABELS } from './labels.ts'
 import { ContainerRefused } from './runtime.ts'
@@ -19,16 +20,17 @@ type ContainerVerbs = Pick<
 
 /** The verbs of containers over an engine in memory. */
 export function createFakeContainers(engine: FakeEngine, nodeId: string, system: System): ContainerVerbs {
+  const isOwn = ({ spec, labels }: FakeContainer): boolean => isOwnContainer(nodeId, spec.name, labels)
   const find = (name: string): FakeContainer | undefined => {
     const found = engine.containers.get(name)
-    return found?.labels[LABELS.node] === nodeId ? found : undefined
+    return found && isOwn(found) ? found : undefined
   }
 
   return {
     ensureContainer: async (spec) => {
       const digest = containerDigest(spec)
       const found = engine.containers.get(spec.name)
-      if (found && found.labels[LABELS.node] !== nodeId) {
+      if (found && !isOwn(found)) {
         throw new AppError('CONFLICT', {
           message: `A container named ${spec.name} exists that this node did not make.`,
         })
@@ -39,7 +41,12 @@ export function createFakeContainers(engine: FakeEngine, nodeId: string, system:
         throw new AppError('NOT_FOUND', { cause: new Error(`no image ${spec.image}`) })
       const container = newContainer(
         spec,
-        { ...spec.labels, [LABELS.node]: nodeId, [LABELS.spec]: digest },
+        {
+          ...spec.labels,
+          [LABELS.node]: nodeId,
+          [LABELS.container]: spec.name,
+          [LABELS.spec]: digest,
+        },
         system,
       )
       engine.containers.set(spec.name, container)
@@ -82,6 +89,7 @@ export function createFakeContainers(engine: FakeEngine, nodeId: string, system:
     listContainers: async (labels) => {
       const wanted = Object.entries({ ...labels, [LABELS.node]: nodeId })
       return [...engine.containers.values()]
+        .filter(isOwn)
         .filter((container) => wanted.every(([label, value]) => container.labels[label] === value))
         .map(toInfo)
     },

@@ -9,7 +9,7 @@ import type { VolumeRoot } from './volume-root.ts'
  * a verb rejects with the signal's reason.
  *
  * A runtime belongs to one node: it adds `berth.node` to all that it makes, lists only what carries its own, and leaves alone what does
- * not. A container or network of a wanted name that is someone else's throws CONFLICT.
+ * not. Containers that only inherited it are nobody's; images that did are listed, and whoever removes one names it. A container or network of a wanted name that is someone else's throws CONFLICT.
  */
 export interface Runtime {
   /** Asks the engine who it is. */
@@ -62,7 +62,7 @@ export interface Runtime {
   pushImage(image: string, to: ImagePlace & { tag: string }, signal: AbortSignal): Promise<{ digest: string }>
   /** Pulls a manifest by its digest and names its image `tag`; the engine keeps no other name of it. Throws TransferFailed. */
   pullImage(from: ImagePlace & { digest: string }, tag: string, signal: AbortSignal): Promise<ImageInfo>
-  /** Images that carry all of these labels. */
+  /** Images that carry all of these labels, also by being made from one that does. */
   listImages(labels: Record<string, string>): Promise<ImageInfo[]>
   /** All tags of the engine, also other nodes', that begin with the prefix. */
   listTags(prefix: string): Promise<string[]>

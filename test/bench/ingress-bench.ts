@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import type { CertificatePair } from '../../src/ingress/contract/certificate-file.ts'
 import { makeCertificate } from '../support/certificate.ts'
 import { ATTACKED } from './ingress/attacks.ts'
-import { rssMibOf } from './ingress/bench-process.ts'
+import { memoryOf } from './ingress/bench-process.ts'
 import { makeCertificates } from './ingress/many-certificates.ts'
 import { showOwnCosts } from './ingress/own-costs.ts'
 import {
@@ -102,7 +102,7 @@ async function compare(
     await startHaproxy(stack, bench),
   ]
   const idle = await Promise.all(
-    targets.map(async ({ name, pid }) => `${name} ${(await rssMibOf(pid)).toFixed(0)}`),
+    targets.map(async ({ name, pid }) => `${name} ${(await memoryOf(pid)).rss.toFixed(0)}`),
   )
   console.log(`\n${certificates.size} certificate(s); MiB at the start: ${idle.join(', ')}`)
   if (certificates.size > 1) await showSwap(berth, certificates)
@@ -147,7 +147,9 @@ async function compareOnce(
 
 function report({ name, unit }: Scenario, samples: ReadonlyMap<string, Sample[]>): void {
   console.log(`\n${name}; one core each, medians`)
-  console.log(`proxy    ${`${unit}/s`.padStart(14)}   p50 ms   p99 ms  CPU us/${unit.padEnd(10)} RSS MiB`)
+  console.log(
+    `proxy    ${`${unit}/s`.padStart(14)}   p50 ms   p99 ms  CPU us/${unit.padEnd(10)} RSS MiB  own MiB`,
+  )
   for (const [proxy, all] of samples) {
     const of = (pick: (sample: Sample) => number, digits: number, width: number): string =>
       median(all.map(pick)).toFixed(digits).padStart(width)
@@ -157,7 +159,8 @@ function report({ name, unit }: Scenario, samples: ReadonlyMap<string, Sample[]>
         of((each) => each.p50Ms, 2, 9) +
         of((each) => each.p99Ms, 2, 9) +
         of((each) => each.cpuMicros, 1, 18) +
-        of((each) => each.rssMib, 0, 8),
+        of((each) => each.memory.rss, 0, 8) +
+        of((each) => each.memory.own, 0, 9),
     )
   }
   const berth = samples.get('berth') ?? []

@@ -1,8 +1,11 @@
+import { execFile } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
-import { test } from 'tap'
+import { promisify } from 'node:util'
+import { type Test, test } from 'tap'
 import { createSystem } from '../../src/lib/system.ts'
 import { createDockerRuntime } from '../../src/runtime/docker-runtime.ts'
 import { type Installation, installBerth } from '../support/daemon.ts'
@@ -15,6 +18,7 @@ interface Deployment {
   steps: { step: string; status: string }[]
 }
 
+const run = promisify(execFile)
 const system = createSystem()
 const engine = createDockerRuntime({ socketPath: ENGINE_SOCKET, nodeId: 'a look from outside', system })
 
@@ -51,14 +55,43 @@ async function untilOver(berth: Installation, id: string): Promise<void> {
 const tagsOf = async (prefix: string): Promise<string[]> =>
   (await engine.listTags('berth/default/site:')).filter((tag) => tag.includes(prefix))
 
+/** What people make of an image of Berth's: another name, a container, and an image of that with all labels. Answers whether all is there. */
+async function makeOfImage(t: Test, image: string): Promise<() => Promise<boolean>> {
+  const mine = `bt-mine-${randomBytes(4).toString('hex')}`
+  const images = [`${mine}/backup:keep`, `${mine}/tool:1`] as const
+  t.teardown(() => run('docker', ['rm', mine]).then(() => run('docker', ['rmi', ...images])))
+  await run('docker', ['tag', image, images[0]])
+  await run('docker', ['create', '--name', mine, image])
+  await run('docker', ['commit', mine, images[1]])
+  return () =>
+    run('docker', ['inspect', mine, ...images]).then(
+      () => true,
+      () => false,
+    )
+}
+
+/** Resolves when a worker of the daemon that runs now has run. */
+async function untilRun(berth: Installation, worker: string): Promise<void> {
+  for (;;) {
+    const workers = await berth.call<{ name: string; runs: number }[]>('GET', '/v1/system/workers')
+    if (workers.some(({ name, runs }) => name === worker && runs > 0)) return
+    await system.sleep(50)
+  }
+}
+
 test('a release comes back from the registry after the engine has lost its image, without any build', async (t) => {
   // Not loopback as the engine knows it: it needs a door of its own.
   const berth = await installBerth(t, { BERTH_BIND: '127.0.0.2:0' })
   const first = await deploy(berth, 'one')
   t.match(first.artifact?.digest, /^sha256:/)
   t.match(first.steps.find(({ step }) => step === 'publish')?.status, 'done')
-  await deploy(berth, 'two')
+  const second = await deploy(berth, 'two')
   t.equal(await visit(berth), 'two')
+  const isMineThere = await makeOfImage(t, `berth/default/site:${second.id}`)
+  await berth.stop()
+  await berth.start()
+  for (const worker of ['images', 'replicas']) await untilRun(berth, worker)
+  t.equal(await isMineThere(), true, 'nobody loses what they made of its images')
   await engine.removeImage(`berth/default/site:${first.id}`)
   t.same(await tagsOf(first.id), [])
   const [repository] = await berth.call<{ name: string; manifests: number }[]>(
@@ -82,4 +115,5 @@ test('a release comes back from the registry after the engine has lost its image
   t.same(await berth.call('GET', '/v1/registry/repositories'), [], 'the repository goes with the service')
   for (let look = 0; look < 600 && (await tagsOf('')).length > 0; look += 1) await system.sleep(50)
   t.same(await tagsOf(''), [], 'and so do the images in the engine')
+  t.equal(await isMineThere(), true, 'but what others made of them')
 })

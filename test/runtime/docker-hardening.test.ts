@@ -1,8 +1,12 @@
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
 import type { Test } from 'tap'
 import { test } from 'tap'
 import type { ContainerSpec } from '../../src/runtime/runtime.ts'
 import { busyboxRootfs } from '../support/busybox-image.ts'
 import { dockerHarness, type DockerHarness } from '../support/docker-harness.ts'
+
+const run = promisify(execFile)
 
 async function output(
   t: Test,
@@ -87,6 +91,33 @@ void test('labels of an image do not pass for labels of its container', async (t
   t.match(info?.labels, { 'berth.replica': '0', flavour: 'plain' })
   t.notOk('berth.service' in (info?.labels ?? {}))
   t.same(await runtime.listContainers({ 'berth.service': 'someone-else' }), [])
+})
+
+void test("containers that people run are nobody's, whatever labels their image has", async (t) => {
+  const harness = await dockerHarness(t)
+  const { runtime, prefix } = harness
+  const labels = { 'berth.kind': 'replica', 'berth.service': prefix }
+  const spec = { ...(await idleSpec(harness)), labels, command: ['sleep', '600'] }
+  await runtime.ensureNetwork({ name: spec.network, labels: {} })
+  await runtime.ensureContainer(spec)
+  // A committed container hands all of its labels on, those that the runtime adds too.
+  const [committed, mine] = [`${prefix}/committed:1`, `${prefix}-mine`]
+  const docker = async (...args: string[]): Promise<string> => (await run('docker', args)).stdout
+  t.teardown(async () => {
+    await docker('rm', '--force', mine)
+    await docker('rmi', committed)
+  })
+  await docker('commit', spec.name, committed)
+  await docker('create', '--name', mine, committed)
+  t.match(await docker('inspect', '--format', '{{json .Config.Labels}}', mine), `"berth.node":"${prefix}"`)
+  t.same(
+    (await runtime.listContainers(labels)).map(({ name }) => name),
+    [spec.name],
+  )
+  t.equal(await runtime.inspectContainer(mine), undefined)
+  await runtime.removeContainer(mine)
+  await t.rejects(runtime.ensureContainer({ ...spec, name: mine }), { code: 'CONFLICT' })
+  t.match(await docker('ps', '--all', '--format', '{{.Names}}'), mine)
 })
 
 void test('replicas of a project find each other by service name, and by nothing outside their network', async (t) => {

@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { AppError } from '../../src/lib/errors.ts'
+import { createSilentLog } from '../../src/lib/log.ts'
 import { createWorker } from '../../src/lib/worker.ts'
 import { createAutoscaler } from '../../src/modules/autoscale/autoscaler.ts'
 import { createDeploymentEngine } from '../../src/modules/deployments/deployment-engine.ts'
@@ -7,7 +8,9 @@ import { createDeploymentOperations } from '../../src/modules/deployments/deploy
 import { createDeploymentImageStore } from '../../src/modules/deployments/deployment-image-store.ts'
 import { createDeploymentStore } from '../../src/modules/deployments/deployment-store.ts'
 import { createImageRecovery } from '../../src/modules/deployments/image-recovery.ts'
+import { createReleaseEnv } from '../../src/modules/deployments/release-env.ts'
 import { createReleaseLibrary } from '../../src/modules/deployments/release-library.ts'
+import { listImagesOf } from '../../src/modules/deployments/engine-image.ts'
 import { createManifestStore } from '../../src/modules/registry/manifest-store.ts'
 import { createPinStore } from '../../src/modules/registry/pin-store.ts'
 import { createRegistryStore } from '../../src/modules/registry/registry-store.ts'
@@ -30,7 +33,7 @@ import { createReplicaStore } from '../../src/modules/replicas/replica-store.ts'
 import { createRoutePublisher } from '../../src/modules/replicas/route-publisher.ts'
 import { SopsFileRefused } from '../../src/modules/secrets/sops/sops-container.ts'
 import { createServiceOperations } from '../../src/modules/services/service-operations.ts'
-import { removeDeletedServices } from '../../src/modules/services/service-removal.ts'
+import { createServiceRemoval } from '../../src/modules/services/service-removal.ts'
 import { createServiceStore } from '../../src/modules/services/service-store.ts'
 import { NOTHING_OBSERVED, viewCanary } from '../../src/modules/services/service-status.ts'
 import { serviceHostnames } from '../../src/modules/services/service-hostname.ts'
@@ -111,7 +114,13 @@ export function bootDaemon(world: DeliveryWorld) {
     drainSeconds: settings.drainSeconds,
     drainUpgradedSeconds: settings.drainUpgradedSeconds,
   }
-  const common = { database, system, runtime, openEnv: world.secrets.open, publishRoutes: routes.publish }
+  const common = {
+    database,
+    system,
+    runtime,
+    openEnv: createReleaseEnv(stores.deployments, world.secrets),
+    publishRoutes: routes.publish,
+  }
   const reconciler = createReconciler({
     runtime,
     system,
@@ -243,29 +252,27 @@ export function bootDaemon(world: DeliveryWorld) {
     system,
     everyMs: 1_000,
     onError,
-    run: (signal) =>
-      removeDeletedServices(
-        {
-          runtime,
-          listDeleting: stores.services.listDeleting,
-          countByProject: stores.services.countByProject,
-          endDeployments: async (id) => {
-            deployments.cancelOfService(id, 'The service was deleted.')
-            await engine.idle(id)
-          },
-          removeLogs: async () => {},
-          removeVolumes: (id) => removeVolumesOfService({ runtime, holds, mounts: volumes }, id),
-          networkOf: networkName,
-          foreignImages: stores.deploymentImages.listImagesOfService,
-          removeRow: (service) =>
-            database.transact(() => {
-              stores.services.remove(service.id)
-              images.removeHidden(service)
-            }),
-          removed: () => {},
-        },
-        signal,
-      ),
+    run: createServiceRemoval({
+      runtime,
+      system,
+      log: createSilentLog(),
+      listDeleting: stores.services.listDeleting,
+      countByProject: stores.services.countByProject,
+      endDeployments: async (id) => {
+        deployments.cancelOfService(id, 'The service was deleted.')
+        await engine.idle(id)
+      },
+      removeLogs: async () => {},
+      removeVolumes: (id) => removeVolumesOfService({ runtime, holds, mounts: volumes }, id),
+      networkOf: networkName,
+      listImages: (id) => listImagesOf(runtime, stores.deployments.listIdsOfService(id)),
+      removeRow: (service) =>
+        database.transact(() => {
+          stores.services.remove(service.id)
+          images.removeHidden(service)
+        }),
+      removed: () => {},
+    }),
   })
   const services = createServiceOperations({
     database,

@@ -10,6 +10,7 @@ import { passOn } from '../exchange/admission.ts'
 import { ConnectionNames } from '../tls/connection-names.ts'
 import { countAnswer } from '../exchange/answer.ts'
 import { Http2Answer } from './http2-answer.ts'
+import { Http2Arrivals } from './http2-arrivals.ts'
 import { createStreamSource } from './http2-body.ts'
 import { Http2Client } from './http2-client.ts'
 import { readHttp2Head } from './http2-request-head.ts'
@@ -47,6 +48,7 @@ export function createHttp2Front(
   peerOf: (socket: TLSSocket) => Peer | undefined,
 ): Http2Front {
   const sessions = new Set<Http2Session>()
+  const arrivals = new Http2Arrivals()
   let draining = false
   return {
     accept: (socket) => {
@@ -55,7 +57,7 @@ export function createHttp2Front(
         socket.destroy()
         return
       }
-      const session = new Http2Session(context, socket, peer, () => sessions.delete(session))
+      const session = new Http2Session(context, arrivals, socket, peer, () => sessions.delete(session))
       sessions.add(session)
       context.counters.connections += 1
       // Its handshake was under way when the end was announced to the others.
@@ -93,7 +95,13 @@ class Http2Session {
   private idleSince: number
   private used = false
 
-  constructor(context: WorkerContext, socket: TLSSocket, peer: Peer, closed: () => void) {
+  constructor(
+    context: WorkerContext,
+    arrivals: Http2Arrivals,
+    socket: TLSSocket,
+    peer: Peer,
+    closed: () => void,
+  ) {
     this.context = context
     this.peer = peer
     this.names = new ConnectionNames(socket)
@@ -102,22 +110,27 @@ class Http2Session {
     this.session = performServerHandshake(socket, sessionOptions(context.limits))
     this.session.on('error', ignore)
     socket.on('close', closed)
-    this.session.on('stream', (stream, headers, _flags, raw) => this.take(stream, headers, raw))
+    this.session.on('stream', (stream, headers, _flags, raw) => {
+      context.counters.requests += 1
+      this.used = true
+      this.idleSince = context.clock.now
+      stream.on('error', ignore)
+      arrivals.add(() => this.take(stream, headers, raw))
+    })
     this.session.setLocalWindowSize(SESSION_WINDOW_BYTES)
   }
 
   private take(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, raw: readonly string[]): void {
+    // Reset in the same breath: nobody is to work for it.
+    if (stream.closed) return
     const { context } = this
     const client = new Http2Client(context, stream)
     this.streams.add(client)
-    this.used = true
-    stream.on('error', ignore)
     stream.on('close', () => {
       this.streams.delete(client)
       if (this.streams.size === 0) this.idleSince = context.clock.now
       client.gone()
     })
-    context.counters.requests += 1
     try {
       serve(context, client, stream, headers, raw, this.peer, this.names)
     } catch (error) {

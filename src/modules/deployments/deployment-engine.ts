@@ -28,6 +28,7 @@ import { createSourceSteps, type SourceStepDeps } from './steps/source-steps.ts'
 import { createStartSteps } from './steps/start-steps.ts'
 import { createPublishStep } from './steps/publish-step.ts'
 import type { ReplicaRows } from './steps/step.ts'
+import type { OpenReleaseEnv } from './release-env.ts'
 import type { ReleaseLibrary } from './release-library.ts'
 import { builds, type SourceFetchers } from './sources/source-fetch.ts'
 import { createImageFetcher, createTagLook } from './sources/image-source.ts'
@@ -52,7 +53,7 @@ export interface DeploymentEngineDeps {
     hostnameOf: (id: string) => string
   }
   projectNameOf: (projectId: string) => string | undefined
-  openEnv: (sealed: string) => Promise<Readonly<Record<string, string>>>
+  openEnv: OpenReleaseEnv
   volumes: Pick<VolumeMounts, 'startAlone' | 'takeOver' | 'lastRestoreOf'>
   unpackUpload: UploadFetchDeps['unpackUpload']
   fetchGit: GitSource['fetch']

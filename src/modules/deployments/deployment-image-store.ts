@@ -5,15 +5,6 @@ export type DeploymentImageStore = ReturnType<typeof createDeploymentImageStore>
 /** SQL of the images that deployments have. */
 export function createDeploymentImageStore(database: Database) {
   return {
-    /** What the engine knows the images of a service's deployments by. */
-    listImagesOfService: (serviceId: string): string[] =>
-      database
-        .all<{ image: string }>(
-          'SELECT DISTINCT image FROM deployments WHERE service_id = $serviceId AND image IS NOT NULL',
-          { serviceId },
-        )
-        .map(({ image }) => image),
-
     /**
      * Gives up the images of releases that are not kept any more: neither live, nor a canary, nor under way, nor among the `keep` newest images of other
      * releases of their service, nor the image that was built last, from whose layers the next build starts. Releases that were only canaries are
@@ -58,9 +49,11 @@ export function createDeploymentImageStore(database: Database) {
         { projectId, number, idEnd },
       ) !== undefined,
 
-    /** All images that a release or a deployment under way has, by tag and by id. */
-    listImages: (): { image: string; image_id: string }[] =>
-      database.all('SELECT DISTINCT image, image_id FROM deployments WHERE image IS NOT NULL', {}),
+    /** What the engine knows all images by that a release or a deployment under way has. */
+    listImages: (): string[] =>
+      database
+        .all<{ image: string }>('SELECT DISTINCT image FROM deployments WHERE image IS NOT NULL', {})
+        .map(({ image }) => image),
 
     /** Records which image it is to be, once. */
     setDigest: (id: string, digest: string) =>

@@ -122,7 +122,7 @@ export function createDeploymentRecords(deps: DeploymentRecordDeps) {
     insert: (context: Context, serviceId: string, draft: Draft, how: AskedHow): DeploymentRow => {
       const { trigger, overridesFreeze, canaryPercent } = how
       const id = system.newId()
-      const { skips: skipped, artifact, ...plan } = draft(id)
+      const { skips: skipped, artifact, env, ...plan } = draft(id)
       const skips = [...skipped, ...skippedBy(plan, how)]
       const service = deps.services.find(serviceId)
       if (!service) throw new AppError('NOT_FOUND')
@@ -160,7 +160,7 @@ export function createDeploymentRecords(deps: DeploymentRecordDeps) {
         updated_at: now,
         finished_at: null,
       }
-      store.insert(row)
+      store.insert(row, env)
       for (const step of skips) store.skipStep(id, step, now)
       deps.recordAudit(context, {
         action: 'createDeployment',

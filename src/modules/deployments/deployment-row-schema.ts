@@ -40,8 +40,6 @@ export function writeDeployment(deployment: DeploymentRow) {
     source: JSON.stringify(deployment.source),
     build: JSON.stringify(deployment.build),
     config: JSON.stringify(deployment.config),
-    env_sealed: deployment.env_sealed,
-    file_env_sealed: deployment.file_env_sealed,
     inherited_names: JSON.stringify(deployment.inherited_names),
     image: deployment.image,
     image_id: deployment.image_id,

@@ -72,6 +72,13 @@ export interface DeploymentTrigger {
   id?: string
 }
 
+/** The variables of a deployment, sealed: up to megabytes, so that only what opens them reads them. */
+export interface SealedEnv {
+  env_sealed: string | null
+  /** What of it came from a file in the source. */
+  file_env_sealed: string | null
+}
+
 /** A row of `deployments` with its JSON columns read. */
 export interface DeploymentRow {
   id: string
@@ -83,9 +90,6 @@ export interface DeploymentRow {
   source: DeploymentSource
   build: ServiceBuild
   config: ServiceConfig
-  env_sealed: string | null
-  /** What of it came from a file in the source. */
-  file_env_sealed: string | null
   /** Names of variables that only the project set. */
   inherited_names: string[]
   image: string | null

@@ -5,6 +5,7 @@ import {
   type DeploymentRow,
   type DeploymentState,
   type DeploymentTag,
+  type SealedEnv,
   type Step,
   type StepRow,
   STEPS,
@@ -22,16 +23,26 @@ export function createDeploymentStore(database: Database) {
     return found && readDeployment(found)
   }
 
+  const setEnv = (id: string, { env_sealed, file_env_sealed }: SealedEnv): void => {
+    database.run(
+      `INSERT INTO deployment_env (deployment_id, env_sealed, file_env_sealed) VALUES ($id, $env_sealed, $file_env_sealed)
+       ON CONFLICT (deployment_id) DO UPDATE SET env_sealed = $env_sealed, file_env_sealed = $file_env_sealed`,
+      { id, env_sealed, file_env_sealed },
+    )
+  }
+
   return {
-    insert(deployment: DeploymentRow): void {
+    /** Adds a deployment with its variables, inside the caller's transaction. */
+    insert(deployment: DeploymentRow, env: SealedEnv): void {
       database.run(
-        `INSERT INTO deployments (id, service_id, project_id, number, status, step, source, build, config, env_sealed, file_env_sealed, inherited_names, image, image_id,
+        `INSERT INTO deployments (id, service_id, project_id, number, status, step, source, build, config, inherited_names, image, image_id,
            digest, "commit", "trigger", reason, created_by, canary_percent, cancel_requested, replaces_id, routed_at, revision, created_at, updated_at,
            finished_at)
-         VALUES ($id, $service_id, $project_id, $number, $status, $step, $source, $build, $config, $env_sealed, $file_env_sealed, $inherited_names, $image, $image_id,
+         VALUES ($id, $service_id, $project_id, $number, $status, $step, $source, $build, $config, $inherited_names, $image, $image_id,
            $digest, $commit, $trigger, $reason, $created_by, $canary_percent, 0, NULL, NULL, 1, $created_at, $updated_at, NULL)`,
         writeDeployment(deployment),
       )
+      if (env.env_sealed !== null || env.file_env_sealed !== null) setEnv(deployment.id, env)
     },
 
     find: (id: string) => row('SELECT * FROM deployments WHERE id = $id', { id }),
@@ -176,14 +187,14 @@ export function createDeploymentStore(database: Database) {
       ),
 
     /** Records the variables with those of a file in the source, and those of the file by themselves. */
-    setFileEnv: (
-      id: string,
-      { env_sealed, file_env_sealed }: Pick<DeploymentRow, 'env_sealed' | 'file_env_sealed'>,
-    ) =>
-      database.run(
-        'UPDATE deployments SET env_sealed = $env_sealed, file_env_sealed = $file_env_sealed WHERE id = $id',
-        { id, env_sealed, file_env_sealed },
-      ),
+    setFileEnv: setEnv,
+
+    /** The variables of a deployment, for what opens them. */
+    sealedEnvOf: (id: string): SealedEnv =>
+      database.get<SealedEnv>(
+        'SELECT env_sealed, file_env_sealed FROM deployment_env WHERE deployment_id = $id',
+        { id },
+      ) ?? { env_sealed: null, file_env_sealed: null },
 
     setCommit: (id: string, commit: DeploymentCommit) =>
       database.run('UPDATE deployments SET "commit" = $commit WHERE id = $id', {

@@ -4,7 +4,7 @@ import { LABELS } from '../../runtime/labels.ts'
 import type { ImageInfo, Runtime } from '../../runtime/runtime.ts'
 import type { DeploymentImageStore } from './deployment-image-store.ts'
 import type { DeploymentStore } from './deployment-store.ts'
-import { ENGINE_PREFIX } from './engine-image.ts'
+import { deploymentOfName, listEngineImages } from './engine-image.ts'
 import type { ReleaseLibrary } from './release-library.ts'
 import { removeStrayTags, type StrayTagDeps } from './release-tag.ts'
 
@@ -37,7 +37,7 @@ export async function removeExpiredImages(deps: ImageRetentionDeps, signal: Abor
     ...planRemovals(images, deps.images.listImages(), store.listOpen()),
     ...(await listGivenUp(deps)),
   ]
-  for (const reference of references) {
+  for (const reference of new Set(references)) {
     if (signal.aborted) return
     try {
       await runtime.removeImage(reference)
@@ -53,26 +53,28 @@ export async function removeExpiredImages(deps: ImageRetentionDeps, signal: Abor
  * Ids that we do not know are another node's.
  */
 async function listGivenUp({ runtime, images }: ImageRetentionDeps): Promise<string[]> {
-  const tags = await runtime.listTags(ENGINE_PREFIX)
-  const byId = new Map(tags.map((tag) => [tag.slice(tag.lastIndexOf(':') + 1), tag]))
-  const kept = new Set(images.listImages().map(({ image }) => image))
-  return images.listWithoutImage([...byId.keys()]).flatMap((id) => {
-    const tag = byId.get(id)
-    return tag === undefined || kept.has(tag) ? [] : [tag]
-  })
+  const found = await listEngineImages(runtime)
+  const kept = new Set(images.listImages())
+  const givenUp = new Set(images.listWithoutImage(found.map(({ deployment_id }) => deployment_id)))
+  return found.flatMap(({ name, deployment_id }) =>
+    givenUp.has(deployment_id) && !kept.has(name) ? [name] : [],
+  )
 }
 
-/** The tags, and ids of images without any, that belong to nothing. */
+/**
+ * The names that belong to nothing. The labels alone prove nothing: an image that someone made from one of ours has them, and one of ours may have
+ * names that someone gave it. What has no name is left to whoever took it away, or is theirs.
+ */
 export function planRemovals(
-  images: readonly ImageInfo[],
-  kept: readonly { image: string; image_id: string }[],
+  images: readonly Pick<ImageInfo, 'tags' | 'labels'>[],
+  kept: readonly string[],
   open: readonly { id: string }[],
 ): string[] {
-  const references = new Set(kept.flatMap(({ image, image_id }) => [image, image_id]))
+  const needed = new Set(kept)
   const underWay = new Set(open.map(({ id }) => id))
-  return images.flatMap((image) => {
-    if (underWay.has(image.labels[LABELS.deployment] ?? '')) return []
-    if (image.tags.length === 0) return references.has(image.id) ? [] : [image.id]
-    return image.tags.filter((tag) => !references.has(tag))
+  return images.flatMap(({ tags, labels }) => {
+    const id = labels[LABELS.deployment]
+    if (id === undefined || underWay.has(id)) return []
+    return tags.filter((tag) => deploymentOfName(tag) === id && !needed.has(tag))
   })
 }

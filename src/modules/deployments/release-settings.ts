@@ -3,7 +3,7 @@ import { normalizeRelativePath } from '../../lib/relative-path.ts'
 import { type ResourceLimits, resolveLimits } from '../projects/resource-limits-schema.ts'
 import type { Secrets } from '../secrets/secrets.ts'
 import type { ServiceBuild, ServiceRow } from '../services/service-schema.ts'
-import type { DeploymentRow } from './deployment-schema.ts'
+import type { DeploymentRow, SealedEnv } from './deployment-schema.ts'
 
 export interface ReleaseSettingsDeps {
   secrets: Pick<Secrets, 'seal' | 'open'>
@@ -15,10 +15,7 @@ export interface ReleaseSettingsDeps {
   nodeLimits: Required<ResourceLimits>
 }
 
-export type SettingsSnapshot = Pick<
-  DeploymentRow,
-  'config' | 'env_sealed' | 'file_env_sealed' | 'inherited_names'
->
+export type SettingsSnapshot = Pick<DeploymentRow, 'config' | 'inherited_names'> & { env: SealedEnv }
 
 export interface ReleaseSettings {
   /**
@@ -49,8 +46,10 @@ export function createReleaseSettings(deps: ReleaseSettingsDeps): ReleaseSetting
             deps.nodeLimits,
           ),
         },
-        env_sealed: Object.keys(env).length === 0 ? null : await deps.secrets.seal(env),
-        file_env_sealed: fileEnvSealed,
+        env: {
+          env_sealed: Object.keys(env).length === 0 ? null : await deps.secrets.seal(env),
+          file_env_sealed: fileEnvSealed,
+        },
         inherited_names: Object.keys(shared).filter((name) => !(name in own)),
       }
     },

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { open, readFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { WorkerExit } from '../../ingress/contract/control-protocol.ts'
 import type { WorkerSettings } from '../../ingress/worker/worker-settings.ts'
 import { systemCodeOf } from '../../lib/errors.ts'
@@ -9,7 +9,8 @@ import { programOf, WORKER_FLAGS, WORKER_PROGRAM } from './worker-code.ts'
 
 /** Threads that compile and collect share two arenas: what one gives back, another can use. */
 const ALLOCATOR = { MALLOC_ARENA_MAX: '2' }
-const WORKER_FILE = '/ingress/worker-main.ts'
+/** Not the whole path: a worker of an earlier release runs from another place. */
+const WORKER_FILE = `/${basename(WORKER_PROGRAM)}`
 
 /** A worker process that was started here; it outlives the one that started it. */
 export interface StartedWorker {

@@ -17,7 +17,8 @@ export interface ReplicaKeeperDeps extends ReplicaDepartureDeps {
   runtime: Runtime
   system: System
   store: ReplicaStore
-  openEnv: (sealed: string) => Promise<Readonly<Record<string, string>>>
+  /** The variables of a release. */
+  openEnv: (deploymentId: string) => Promise<Readonly<Record<string, string>>>
   hostnameOf: (serviceId: string) => string
   /** Begins to bring back an image that the engine has lost; false when that has failed. */
   recoverImage: (deployment: { id: string; image: string | null }) => boolean
@@ -57,7 +58,7 @@ export function createReplicaKeeper(deps: ReplicaKeeperDeps) {
       name: networkName(release.project_id),
       labels: { [LABELS.kind]: 'network', [LABELS.project]: release.project_id },
     })
-    const env = release.env_sealed === null ? {} : await deps.openEnv(release.env_sealed)
+    const env = await deps.openEnv(release.id)
     await deps.startAlone(release, async (mounts) => {
       await runtime.ensureContainer(
         replicaSpec({ service_name: intent.service_name, deployment: release, env, mounts }, index),

@@ -1,4 +1,4 @@
-import { isAppError } from '../../lib/errors.ts'
+import { isAppError, messageOf } from '../../lib/errors.ts'
 import { LABELS } from '../../runtime/labels.ts'
 import type { Runtime } from '../../runtime/runtime.ts'
 import type { VolumeHolds } from './volume-holds.ts'
@@ -12,7 +12,7 @@ export interface VolumeRemovalDeps {
 }
 
 /**
- * Removes all volumes of a service that is being deleted; false when one is still in use, or someone is at work with it. It takes a turn of the
+ * Removes all volumes of a service that is being deleted; answers which is still in use, or that someone is at work with it. It takes a turn of the
  * service: a start that was let in before would have the engine make an empty volume of one that has gone, after everybody has looked.
  */
 export async function removeVolumesOfService(
@@ -22,19 +22,20 @@ export async function removeVolumesOfService(
     mounts,
   }: Pick<VolumeRemovalDeps, 'runtime' | 'holds'> & { mounts: Pick<VolumeMounts, 'inTurn'> },
   serviceId: string,
-): Promise<boolean> {
+): Promise<string | undefined> {
   return mounts.inTurn(serviceId, async () => {
-    let isDone = true
+    let holder: string | undefined
     const volumes = await runtime.listVolumes({ [LABELS.kind]: 'volume', [LABELS.service]: serviceId })
     for (const { name } of volumes) {
       try {
-        if (!(await holds.remove(name, () => runtime.removeVolume(name)))) isDone = false
+        if (!(await holds.remove(name, () => runtime.removeVolume(name))))
+          holder ??= `volume ${name}: it is being read`
       } catch (error) {
         if (!isAppError(error, 'CONFLICT')) throw error
-        isDone = false
+        holder ??= `volume ${name}: ${messageOf(error.cause ?? error)}`
       }
     }
-    return isDone
+    return holder
   })
 }
 

@@ -85,6 +85,16 @@ export async function cpuMsOf(pid: number): Promise<number> {
   return (Number(fields[11]) + Number(fields[12])) * 10
 }
 
-export async function rssMibOf(pid: number): Promise<number> {
-  return Number(/VmRSS:\s+(\d+)/.exec(await readFile(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024
+export interface MemoryMib {
+  /** Resident: with pages of program files, which processes share. */
+  rss: number
+  /** Of that what no file backs: the process's own. */
+  own: number
+}
+
+export async function memoryOf(pid: number): Promise<MemoryMib> {
+  const status = await readFile(`/proc/${pid}/status`, 'utf8')
+  const mib = (name: string): number =>
+    Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(status)?.[1]) / 1024
+  return { rss: mib('VmRSS'), own: mib('RssAnon') }
 }

@@ -5,7 +5,7 @@ import { type AddressInfo, connect, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { connect as connectTls } from 'node:tls'
-import { cpuMsOf, rssMibOf, runClient, system } from './bench-process.ts'
+import { cpuMsOf, type MemoryMib, memoryOf, runClient, system } from './bench-process.ts'
 import type { Target } from './bench-targets.ts'
 
 /** One turn of one proxy. What a scenario does not measure is NaN. */
@@ -16,7 +16,7 @@ export interface Sample {
   p99Ms: number
   /** Of the proxy, for each request, handshake or megabyte. */
   cpuMicros: number
-  rssMib: number
+  memory: MemoryMib
 }
 
 export interface Scenario {
@@ -253,7 +253,7 @@ async function counted(
   const before = await cpuMsOf(target.pid)
   const { count, ...sample } = await run()
   const cpuMs = (await cpuMsOf(target.pid)) - before
-  return { ...sample, cpuMicros: (cpuMs * 1000) / count, rssMib: await rssMibOf(target.pid) }
+  return { ...sample, cpuMicros: (cpuMs * 1000) / count, memory: await memoryOf(target.pid) }
 }
 
 async function wrk(target: Target, seconds: number, url: string, options: string[]): Promise<Sample> {
@@ -264,8 +264,8 @@ async function wrk(target: Target, seconds: number, url: string, options: string
     return {
       count: Number(/(\d+) requests in/.exec(output)?.[1]),
       perSecond: Number(/Requests\/sec:\s+([\d.]+)/.exec(output)?.[1]),
-      p50Ms: milliseconds(/50%\s+(\S+)/.exec(output)?.[1]),
-      p99Ms: milliseconds(/99%\s+(\S+)/.exec(output)?.[1]),
+      p50Ms: milliseconds(/^ +50%\s+(\S+)/m.exec(output)?.[1]),
+      p99Ms: milliseconds(/^ +99%\s+(\S+)/m.exec(output)?.[1]),
     }
   })
 }

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Test } from 'tap'
-import type { DeploymentRow } from '../../../src/modules/deployments/deployment-schema.ts'
+import type { DeploymentRow, SealedEnv } from '../../../src/modules/deployments/deployment-schema.ts'
 import { createDeploymentImageStore } from '../../../src/modules/deployments/deployment-image-store.ts'
 import { createDeploymentStore } from '../../../src/modules/deployments/deployment-store.ts'
 import { createProjectStore } from '../../../src/modules/projects/project-store.ts'
@@ -67,11 +67,14 @@ export function openRows(t: Test) {
     store,
     images: createDeploymentImageStore(database),
     /** Adds a deployment that is over with this status, unless the fields say otherwise. */
-    add: (number: number, fields: Partial<DeploymentRow> = {}): string => {
+    add: (number: number, fields: Partial<DeploymentRow> = {}, env: Partial<SealedEnv> = {}): string => {
       const service_id = fields.service_id ?? 'web'
       const id = fields.id ?? `${service_id}-${number}`
       const image = `${id}:tag`
-      store.insert({ ...deployment(id), service_id, number, image, image_id: `sha256:${id}`, ...fields })
+      store.insert(
+        { ...deployment(id), service_id, number, image, image_id: `sha256:${id}`, ...fields },
+        { env_sealed: null, file_env_sealed: null, ...env },
+      )
       return id
     },
   }

@@ -11,7 +11,6 @@ test('a deployment is read as it was written', async (t) => {
     step: 'fetch',
     image: null,
     image_id: null,
-    env_sealed: 'sealed',
     build: {
       builder: 'dockerfile',
       dockerfile_path: 'deploy/Dockerfile',
@@ -27,7 +26,6 @@ test('a deployment is read as it was written', async (t) => {
     id,
     status: 'Pending',
     step: 'fetch',
-    env_sealed: 'sealed',
     build: { target: 'app', build_args: { A: 'b' }, env_file: '.env', build_secrets: ['TOKEN'] },
     source: { type: 'upload' },
     created_by: { name: 'olive' },
@@ -36,6 +34,36 @@ test('a deployment is read as it was written', async (t) => {
   })
   t.equal(store.find('another'), undefined)
   t.equal(store.projectOf(id), 'project')
+})
+
+test('sealed variables are read only where they are opened, and are in the way of nothing else', async (t) => {
+  const { database, services, store, add } = openRows(t)
+  const fields = { status: 'Building', step: 'build' } as const
+  const id = add(1, fields, { env_sealed: 'sealed-env', file_env_sealed: 'sealed-file' })
+  services.setLive('web', id, NOW)
+  services.setCanary('web', { deployment_id: id, percent: 5 }, NOW)
+  const lists = {
+    find: store.find(id) ? [store.find(id)] : [],
+    listByService: store.listByService('web', null, 10),
+    listOpen: store.listOpen(),
+    listOpenOfService: store.listOpenOfService('web'),
+    listInUse: store.listInUse('web'),
+    listLive: store.listLive(),
+    listCanaries: store.listCanaries(),
+  }
+  for (const [name, rows] of Object.entries(lists)) {
+    t.equal(rows.length, 1, name)
+    t.notMatch(JSON.stringify(rows), /sealed-/, name)
+  }
+  // SQLite reads past a long value to the columns behind it, and writes it again with each change of its row.
+  t.same(database.all("SELECT name FROM pragma_table_info('deployments') WHERE name LIKE '%sealed'"), [])
+
+  t.same(store.sealedEnvOf(id), { env_sealed: 'sealed-env', file_env_sealed: 'sealed-file' })
+  store.setFileEnv(id, { env_sealed: 'with the file', file_env_sealed: null })
+  t.same(store.sealedEnvOf(id), { env_sealed: 'with the file', file_env_sealed: null })
+  t.same(store.sealedEnvOf(add(2)), { env_sealed: null, file_env_sealed: null })
+  services.remove('web')
+  t.same(database.all('SELECT deployment_id FROM deployment_env'), [])
 })
 
 test('numbers count up for each service by itself', async (t) => {

@@ -94,23 +94,28 @@ test('images are kept: that of a canary, however old it is', async (t) => {
   )
 })
 
-const image = (id: string, tags: string[], deployment: string) => ({
-  id,
-  tags,
-  size_bytes: 1,
-  labels: { [LABELS.deployment]: deployment },
-  exposed_ports: [],
-  has_command: true,
+/** An image of deployment `id`, or one that has its labels by being made from it. */
+const image = (id: string, tags: string[]) => ({ tags, labels: { [LABELS.deployment]: id } })
+
+test('names of ours that no row names go, but for those of a deployment that is under way', async (t) => {
+  const images = [
+    image('1', ['berth/shop/web:1', 'berth/old-name/web:1']),
+    image('2', ['berth/shop/web:2']),
+    image('3', ['berth/shop/web:3']),
+  ]
+  t.same(planRemovals(images, ['berth/shop/web:1'], [{ id: '3' }]), [
+    'berth/old-name/web:1',
+    'berth/shop/web:2',
+  ])
 })
 
-test('images that no row names go, but for those of a deployment that is under way', async (t) => {
-  const kept = [{ image: 'shop/web:1', image_id: 'sha256:1' }]
+test('nothing goes that others named or made, whatever labels it has from an image of ours', async (t) => {
   const images = [
-    image('sha256:1', ['shop/web:1', 'shop/web:stray'], '1'),
-    image('sha256:2', ['shop/web:2'], '2'),
-    image('sha256:3', ['shop/web:3'], '3'),
-    image('sha256:4', [], '4'),
-    image('sha256:1', [], '1'),
+    // Tagged, pulled from the registry of this node, and deployed by another service.
+    image('1', ['backup/web:keep', '127.0.0.1:7180/shop/web:release-1', 'berth/shop/other:9', 'berth/web:1']),
+    image('2', ['tool/mine:1']),
+    image('2', []),
+    { tags: ['berth/shop/web:4'], labels: {} },
   ]
-  t.same(planRemovals(images, kept, [{ id: '3' }]), ['shop/web:stray', 'shop/web:2', 'sha256:4'])
+  t.same(planRemovals(images, [], []), [])
 })

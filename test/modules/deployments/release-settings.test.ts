@@ -38,7 +38,7 @@ test('a release has each limit from the service, else the project, else the node
 test('a release has the variables of the project under those of the service', async (t) => {
   const env = async (own: object | null, shared?: object) => {
     const row = service('web', { env_sealed: own && JSON.stringify(own) })
-    const { env_sealed } = await settings(shared ? { shared } : {}).snapshot(row)
+    const { env_sealed } = (await settings(shared ? { shared } : {}).snapshot(row)).env
     return env_sealed === null ? null : (JSON.parse(env_sealed) as object)
   }
   t.equal(await env(null), null)

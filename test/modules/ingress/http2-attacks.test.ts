@@ -14,6 +14,7 @@ import {
   route,
   type RunningProxy,
   startProxy,
+  startRawReplica,
   startReplica,
 } from './proxy-fixture.ts'
 
@@ -198,6 +199,26 @@ test('rapid reset: streams that are opened and reset in masses end the connectio
   })
   await eventually(() => scene.context.routes.loads().length === 0)
   t.ok(scene.seen.length < 4000, `${scene.seen.length} of 20,000 requests reached the application`)
+})
+
+test('nothing is done for streams that are reset in the same breath: no connection to the application', async (t) => {
+  let connections = 0
+  const replica = await startRawReplica(t, () => (connections += 1))
+  const proxy = await startProxy(t, { certificates: { [HOST]: await certificate } })
+  proxy.publish(route(HOST, replica))
+  const attacker = await FrameClient.open(t, proxy.tlsPort, HOST)
+  for (let stream = 1; stream < 401; stream += 200) {
+    const burst = Array.from({ length: 100 }, (_, index) => [
+      frame(headers, WHOLE, stream + 2 * index, request()),
+      frame(reset, 0, stream + 2 * index, Buffer.from([0, 0, 0, 8])),
+    ])
+    attacker.send(...burst.flat(), frame(ping, 0, 0, Buffer.alloc(8)))
+  }
+  await eventually(() => attacker.count(ping) === 2)
+  t.equal(proxy.context.counters.requests, 200)
+  t.equal(connections, 0)
+  attacker.send(frame(headers, WHOLE, 401, request()))
+  await eventually(() => connections > 0)
 })
 
 test('a flood of CONTINUATION frames ends the connection', async (t) => {

@@ -34,8 +34,6 @@ export function deployment(id: string, fields: Partial<DeploymentRow> = {}): Dep
       health_check: { ...DEFAULT_CONFIG.health_check, path: '/', live_interval_seconds: 0 },
       resource_limits: { cpu_millis: 500, memory_bytes: 1024, pids: 64 },
     },
-    env_sealed: null,
-    file_env_sealed: null,
     inherited_names: [],
     image: 'image',
     image_id: 'sha256:image',

@@ -157,7 +157,7 @@ test('what is being sealed while the key is replaced is sealed for the new one',
 test('every column that is named for it is found', async (t) => {
   const world = await openRotationWorld(makeDataDir(t))
   const columns = new Set(world.store.listColumns().map(({ table, column }) => `${table}.${column}`))
-  for (const known of ['projects.shared_env_sealed', 'services.env_sealed', 'deployments.env_sealed'])
+  for (const known of ['projects.shared_env_sealed', 'services.env_sealed', 'deployment_env.env_sealed'])
     t.ok(columns.has(known), known)
   world.database.exec(
     'CREATE TABLE odd (a TEXT PRIMARY KEY, key_sealed TEXT, blob_sealed BLOB) STRICT, WITHOUT ROWID',

@@ -5,7 +5,7 @@ import type { DeploymentRow, DeploymentSource } from '../deployment-schema.ts'
 import type { DeploymentStore } from '../deployment-store.ts'
 import { createReleaseChoice } from '../release-choice.ts'
 import type { ReleaseLibrary } from '../release-library.ts'
-import type { ReleaseSettings, SettingsSnapshot } from '../release-settings.ts'
+import type { ReleaseSettings } from '../release-settings.ts'
 import { restoreImage } from '../steps/image-restoration.ts'
 import { DeploymentFailed, type StepContext } from '../steps/step.ts'
 import type { SourceFetcher } from './source-fetch.ts'
@@ -47,10 +47,14 @@ export function createReleasePlanners(deps: ReleasePlanDeps): {
       throw notKept(release)
     const settings =
       source.type === 'rollback'
-        ? pickSettings(release)
+        ? {
+            config: release.config,
+            inherited_names: release.inherited_names,
+            env: store.sealedEnvOf(release.id),
+          }
         : await deps.settings.snapshot(
             service,
-            service.build.env_file === null ? null : release.file_env_sealed,
+            service.build.env_file === null ? null : store.sealedEnvOf(release.id).file_env_sealed,
           )
     return (deploymentId) => ({
       ...settings,
@@ -106,13 +110,4 @@ export function createReleaseFetcher(deps: {
       return { image, image_id: restored.id, digest: restored.digest }
     },
   }
-}
-
-function pickSettings({
-  config,
-  env_sealed,
-  file_env_sealed,
-  inherited_names,
-}: DeploymentRow): SettingsSnapshot {
-  return { config, env_sealed, file_env_sealed, inherited_names }
 }

@@ -1,18 +1,18 @@
 import { BuildFailed } from '../../../runtime/runtime.ts'
 import type { Env } from '../../secrets/env-schema.ts'
 import type { Secrets } from '../../secrets/secrets.ts'
-import type { DeploymentRow } from '../deployment-schema.ts'
+import type { SealedEnv } from '../deployment-schema.ts'
+import type { OpenReleaseEnv } from '../release-env.ts'
 import { DeploymentFailed, type StepContext } from './step.ts'
 
 export interface EnvFileStepDeps {
-  secrets: Pick<Secrets, 'seal' | 'open'>
+  secrets: Pick<Secrets, 'seal'>
+  openEnv: OpenReleaseEnv
   /** Opens a file of variables in a folder. Throws an error named SopsFileRefused with a sentence for people, or BuildFailed. */
   openEnvFile: (directory: string, path: string) => Promise<Env>
   /** Hides these values in the log of a deployment from now on, with those that are hidden already. */
   maskAlso: (deploymentId: string, values: readonly string[]) => void
 }
-
-type FileEnv = Pick<DeploymentRow, 'env_sealed' | 'file_env_sealed'>
 
 /**
  * Makes what reads the file of variables that a service's `env_file` names, and puts it where it belongs: before what only the project says, behind
@@ -29,13 +29,13 @@ export function createEnvFileReader(deps: EnvFileStepDeps) {
     }
   }
 
-  return async ({ deployment, log }: StepContext, directory: string): Promise<FileEnv | undefined> => {
+  return async ({ deployment, log }: StepContext, directory: string): Promise<SealedEnv | undefined> => {
     const path = deployment.build.env_file
     if (path === null) return undefined
     const { PORT: port, ...file } = await open(directory, path)
     deps.maskAlso(deployment.id, Object.values(file))
     if (port !== undefined) log(`Note: PORT in ${path} is left out; it is always internal_port.`)
-    const known = deployment.env_sealed === null ? {} : await deps.secrets.open(deployment.env_sealed)
+    const known = await deps.openEnv(deployment.id)
     const inherited = new Set(deployment.inherited_names)
     const own = Object.entries(known).filter(([name]) => !inherited.has(name))
     const env = { ...known, ...file, ...Object.fromEntries(own) }

@@ -3,11 +3,12 @@ import { LABELS } from '../../../runtime/labels.ts'
 import { type ContainerInfo, ContainerRefused, type Runtime } from '../../../runtime/runtime.ts'
 import { networkName, releaseCommandName, releaseCommandSpec } from '../../replicas/container-spec.ts'
 import { exitReason } from '../../replicas/exit-reason.ts'
+import type { OpenReleaseEnv } from '../release-env.ts'
 import { DeploymentFailed, StepAborted, type StepContext, type StepWork } from './step.ts'
 
 export interface ReleaseCommandDeps {
   runtime: Runtime
-  openEnv: (sealed: string) => Promise<Readonly<Record<string, string>>>
+  openEnv: OpenReleaseEnv
   /** Runs once the transaction has committed. */
   afterCommit: (effect: () => void) => void
   onError: (error: unknown) => void
@@ -33,7 +34,7 @@ export function createReleaseCommand(deps: ReleaseCommandDeps): Record<'release_
       labels: { [LABELS.kind]: 'network', [LABELS.project]: deployment.project_id },
     }
     await orAborted(runtime.ensureNetwork(network), signal)
-    const env = deployment.env_sealed === null ? {} : await deps.openEnv(deployment.env_sealed)
+    const env = await deps.openEnv(deployment.id)
     signal.throwIfAborted()
     await orAborted(runtime.ensureContainer(releaseCommandSpec({ service_name, deployment, env })), signal)
     await orAborted(runtime.startContainer(name), signal)

@@ -2,7 +2,7 @@ import { LABELS } from '../../../runtime/labels.ts'
 import { type BuildLine, BuildFailed, type ImageInfo, type Runtime } from '../../../runtime/runtime.ts'
 import type { Env } from '../../secrets/env-schema.ts'
 import type { ServiceBuild } from '../../services/service-schema.ts'
-import type { DeploymentCommit, DeploymentRow } from '../deployment-schema.ts'
+import type { DeploymentCommit, SealedEnv } from '../deployment-schema.ts'
 import { engineImage } from '../engine-image.ts'
 import { notePort } from './port-note.ts'
 import type { FoundImage, SourceFetchers } from '../sources/source-fetch.ts'
@@ -32,7 +32,7 @@ export interface SourceStepDeps extends EnvFileStepDeps {
   ) => Promise<{ image_id: string; exposed_ports: number[]; builder: string }>
   setArtifact: (deploymentId: string, found: FoundImage) => void
   setCommit: (deploymentId: string, commit: DeploymentCommit) => void
-  setFileEnv: (deploymentId: string, env: Pick<DeploymentRow, 'env_sealed' | 'file_env_sealed'>) => void
+  setFileEnv: (deploymentId: string, env: SealedEnv) => void
 }
 
 /** The steps that turn a source into an image. */

@@ -9,6 +9,7 @@ import {
   type Runtime,
 } from '../../../runtime/runtime.ts'
 import { containerName, networkName, replicaSpec } from '../../replicas/container-spec.ts'
+import type { OpenReleaseEnv } from '../release-env.ts'
 import { wellAt } from '../../replicas/replica-plan.ts'
 import type { ReplicaRow } from '../../replicas/replica-schema.ts'
 import type { DeploymentRow } from '../deployment-schema.ts'
@@ -23,7 +24,7 @@ export interface StartStepDeps extends StopFirstDeps {
   runtime: Runtime
   replicas: ReplicaRows
   library: Pick<ReleaseLibrary, 'restore'>
-  openEnv: (sealed: string) => Promise<Readonly<Record<string, string>>>
+  openEnv: OpenReleaseEnv
   /** How many replicas the service wants. */
   wantedReplicas: (deployment: DeploymentRow) => number
   /** Starts replicas with their volumes; false when another release has them. */
@@ -80,7 +81,7 @@ export function createStartSteps(deps: StartStepDeps): Record<'start' | 'check',
         labels: { [LABELS.kind]: 'network', [LABELS.project]: deployment.project_id },
       }
       await orAborted(runtime.ensureNetwork(network), signal)
-      const env = deployment.env_sealed === null ? {} : await deps.openEnv(deployment.env_sealed)
+      const env = await deps.openEnv(deployment.id)
       const start = async (mounts: readonly MountSpec[]): Promise<void> => {
         for (const index of indexesOf(deps.wantedReplicas(deployment)))
           await startReplica(context, index, env, mounts)
