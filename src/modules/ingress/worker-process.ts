@@ -110,7 +110,6 @@ export async function hasEnded(pid: number, directory: string): Promise<boolean>
 
 function isWorkerOf(directory: string, words: readonly string[]): boolean {
   const program = words.findIndex((word) => word.endsWith(WORKER_FILE))
-  // Not the whole path: a worker of an earlier release runs from another place.
   return program !== -1 && words[program + 1]?.includes(JSON.stringify(directory)) === true
 }
 

@@ -281,6 +281,8 @@ test('workers with other settings are replaced without a refused connection or a
   await first.stop({ keepWorkers: true })
 
   const stop = new AbortController()
+  // Else a test that fails would never end.
+  t.teardown(() => stop.abort())
   const failures: string[] = []
   let answers = 0
   const newConnections = async (): Promise<void> => {
