@@ -114,6 +114,7 @@ export function composeServer(
         takesOthers: actor.can('registry.delete', service.project_id),
       })
     },
+    hasWebhook: webhooks.hasEnabled,
     listVolumes: (id) => stores.volumes.listByService(id).map(({ name }) => name),
     removeService: async () => {
       await traffic.routes.publish()

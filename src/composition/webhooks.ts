@@ -59,6 +59,6 @@ export function composeWebhooks(
     run: () => removeOldDeliveries({ system, store }),
     onError: reporter(base, 'webhook-deliveries'),
   })
-  return { operations, workers: [worker, upkeep] }
+  return { operations, workers: [worker, upkeep], hasEnabled: store.hasEnabled }
 }
 export type Webhooks = ReturnType<typeof composeWebhooks>

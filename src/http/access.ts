@@ -23,7 +23,7 @@ interface AccessOptions {
  * - `signed_in`: any valid credentials.
  * - `super_admin`: node-wide matters.
  * - `permission` `of` a resource: the permission in the project that the path's `{id}` leads to; without `of`, in any project (the operation
- *   then checks the very project that the body names).
+ *   then checks the very project that the body names). `also`: a second one, there as well.
  */
 export type RouteAccess =
   | { public: true }
@@ -31,7 +31,7 @@ export type RouteAccess =
   | { install_admin: true }
   | ({ signed_in: true } & AccessOptions)
   | ({ super_admin: true } & AccessOptions)
-  | ({ permission: Permission; of?: ResourceKind } & AccessOptions)
+  | ({ permission: Permission; also?: Permission; of?: ResourceKind } & AccessOptions)
 
 /** Finds the project of a resource by the resource's id; undefined when there is no such resource. */
 export type ProjectFinder = (id: string) => string | undefined
@@ -66,7 +66,9 @@ export function decideAccess(
     if (actor.is_super_admin || actor.via === 'admin_token') return { allowed: true }
     return { allowed: false, error: new AppError('FORBIDDEN', { permission: 'super_admin' }) }
   }
-  if (access.of === undefined) return verdictOf(actor, access.permission)
-  const project = params['id'] === undefined ? undefined : finders[access.of](params['id'])
-  return verdictOf(actor, access.permission, { project })
+  const { permission, also, of } = access
+  const id = params['id']
+  const target = of && { project: id === undefined ? undefined : finders[of](id) }
+  const verdict = verdictOf(actor, permission, target)
+  return verdict.allowed && also !== undefined ? verdictOf(actor, also, target) : verdict
 }

@@ -39,7 +39,10 @@ export interface Database {
   close(): void
 }
 
-/** Opens (and makes) the database file. `:memory:` is for tests. */
+/**
+ * Opens (and makes) the database file. `:memory:` is for tests. While it is open, nothing else in this process may open it, not even to read:
+ * closing any descriptor of it drops SQLite's locks.
+ */
 export function openDatabase(file: string): Database {
   const sqlite = new Sqlite(file)
   sqlite.pragma('journal_mode = WAL')

@@ -1,6 +1,16 @@
 import { createHash } from 'node:crypto'
-import { copyFileSync, existsSync, readdirSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import {
+  closeSync,
+  existsSync,
+  fchmodSync,
+  fsyncSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+} from 'node:fs'
+import { dirname, join } from 'node:path'
 import type { Database } from './database.ts'
 
 /** One step of the schema, read from `migrations/NNNN-name.sql`. */
@@ -45,7 +55,7 @@ export function readMigrations(directory: string): Migration[] {
 
 /**
  * Brings the database to the newest step, forward only, each step in its own transaction. Before the first new step it
- * copies the file to `<file>.before-<version>`.
+ * copies the database to `<file>.before-<version>`.
  *
  * Throws MigrationError when the database is newer than this program, or when a step that ran has been changed since.
  */
@@ -119,9 +129,34 @@ function checkApplied(
   }
 }
 
+/**
+ * SQLite writes the copy, with what is still in the write-ahead log: opened and closed by another way in this process, the file would
+ * lose every lock that SQLite holds on it (sqlite.org/howtocorrupt.html, section 2.2), and the next reader outside would take the log away.
+ */
 function copyBefore(database: Database, file: string, version: number): void {
   if (file === ':memory:' || !existsSync(file)) return
-  // The copy must hold what is still in the write-ahead log.
-  database.exec('PRAGMA wal_checkpoint(TRUNCATE)')
-  copyFileSync(file, `${file}.before-${String(version).padStart(4, '0')}`)
+  const copy = `${file}.before-${String(version).padStart(4, '0')}`
+  const temporary = `${copy}.tmp`
+  // Of a start that was cut off; SQLite refuses to write over it.
+  rmSync(temporary, { force: true })
+  try {
+    database.run('VACUUM INTO $temporary', { temporary })
+    syncFile(temporary, 0o600)
+    renameSync(temporary, copy)
+  } catch (error) {
+    rmSync(temporary, { force: true })
+    throw error
+  }
+  syncFile(dirname(copy))
+}
+
+/** Makes a file, or what a directory lists, survive a power cut. Never for the database that is open. */
+function syncFile(path: string, mode?: number): void {
+  const descriptor = openSync(path, 'r')
+  try {
+    if (mode !== undefined) fchmodSync(descriptor, mode)
+    fsyncSync(descriptor)
+  } finally {
+    closeSync(descriptor)
+  }
 }

@@ -27,6 +27,7 @@ export function createWriteAheadLog(file: string): WriteAheadLog {
   const sync = async (): Promise<void> => {
     if (failure) throw failure.error
     try {
+      // SQLite's locks are on the database and on `-shm`, which nobody else in this process may open; on this file there are none to lose.
       handle ??= open(`${file}-wal`, 'r')
       await (await handle).datasync()
     } catch (error) {

@@ -1,12 +1,31 @@
+import Sqlite from 'better-sqlite3'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { statSync } from 'node:fs'
 import { appendFile, cp, mkdtemp, readdir, readFile, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { type Test, test } from 'tap'
 import { openDatabase } from '../../src/store/database.ts'
 import { migrate, MigrationError, readMigrations } from '../../src/store/migrate.ts'
+import { waitFor } from '../support/wait.ts'
 
 const OWN = fileURLToPath(new URL('../../migrations', import.meta.url))
+
+/** Migrates, says so, and writes when it is told to. */
+const DAEMON = `
+  const [migrations, file, root] = process.argv.slice(1)
+  const { openDatabase } = await import(root + 'src/store/database.ts')
+  const { migrate, readMigrations } = await import(root + 'src/store/migrate.ts')
+  const database = openDatabase(file)
+  migrate(database, readMigrations(migrations), file)
+  console.log('migrated')
+  process.stdin.once('data', () => {
+    database.run("INSERT INTO two VALUES ('kept')")
+    console.log('written')
+  })`
 
 async function folders(t: Test): Promise<{ migrations: string; file: string; data: string }> {
   const data = await mkdtemp(join(tmpdir(), 'berth-migrate-'))
@@ -41,6 +60,49 @@ test('the file is copied before a newer step changes it', async (t) => {
   const copy = openDatabase(`${file}.before-0003`)
   t.same(copy.all('SELECT id FROM one'), [{ id: 'kept' }], 'the copy has what was in the write-ahead log')
   copy.close()
+})
+
+test('after a migration the database is still locked, and its log stays when another process has read it', async (t) => {
+  const { migrations, file, data } = await folders(t)
+  const first = openDatabase(file)
+  migrate(first, readMigrations(migrations).slice(0, 1), file)
+  first.close()
+  const daemon = spawn(
+    process.execPath,
+    ['--input-type=module', '-e', DAEMON, migrations, file, String(new URL('../../', import.meta.url))],
+    { stdio: ['pipe', 'pipe', 'inherit'] },
+  )
+  t.teardown(() => daemon.kill('SIGKILL'))
+  const said = createInterface({ input: daemon.stdout })[Symbol.asyncIterator]()
+  t.equal((await said.next()).value, 'migrated')
+  t.same((await readdir(data)).toSorted(), [
+    'berth.db',
+    'berth.db-shm',
+    'berth.db-wal',
+    'berth.db.before-0002',
+  ])
+  t.equal(statSync(`${file}.before-0002`).mode & 0o777, 0o600)
+
+  // Without it, the SQLite of many systems takes itself for the last one and removes the log; the one that is ours looks twice.
+  // Read in several pieces, that list may lack a line while others lock.
+  await waitFor('the lock on the database', async () => {
+    const locks = (await readFile('/proc/locks', 'utf8')).split('\n')
+    return locks.some((line) => line.includes(` ${daemon.pid} `) && line.includes(`:${statSync(file).ino} `))
+  })
+  const { ino } = statSync(`${file}-wal`)
+  const reader = new Sqlite(file)
+  t.same(reader.prepare('SELECT count(*) AS count FROM two').get(), { count: 0 })
+  reader.close()
+  t.equal(statSync(`${file}-wal`).ino, ino)
+
+  daemon.stdin.write('write\n')
+  t.equal((await said.next()).value, 'written')
+  const exited = once(daemon, 'exit')
+  daemon.kill('SIGKILL')
+  await exited
+  const after = openDatabase(file)
+  t.same(after.all('SELECT id FROM two'), [{ id: 'kept' }])
+  after.close()
 })
 
 test('a database of a newer version is refused and left as it is', async (t) => {

@@ -290,6 +290,7 @@ export function bootDaemon(world: DeliveryWorld) {
       const own = stores.deployments.listIdsOfService(service.id)
       return images.hideRepositories(service, { isOwn: (id) => own.includes(id), takesOthers: true })
     },
+    hasWebhook: () => false,
     listVolumes: (id) => stores.volumes.listByService(id).map(({ name }) => name),
     domains: { hostnamesOf: () => [], setHostnames: () => {}, removeOfService: () => {} },
     removeService: async () => {

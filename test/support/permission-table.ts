@@ -89,6 +89,7 @@ const INTRODUCTION = `# Who may do what
 
 Made by \`npm run openapi\` from requests of each caller to each route, with ids of a project in which the viewer, the operator and the admin
 are members and the others are not. \`yes\`: the request is let in; what its body names is then checked again, in the project that it names.
+Some requests ask for a second permission by what they change (openapi.json says which); every role here that has the first has it too.
 A number is the status of the refusal: 401 nobody is known, 403 a permission is missing or a session is needed, 404 the caller may not know
 that it exists. Custom roles are any other choice of the permissions (\`GET /v1/permissions\`). An API token may at most what its user may.
 

@@ -128,7 +128,7 @@ async function deploy(app: OpenedApp, root: string, serviceId: string) {
 }
 
 /** A volume of the service that the engine has, too. */
-async function addVolume(app: OpenedApp, root: string, serviceId: string): Promise<void> {
+export async function addVolume(app: OpenedApp, root: string, serviceId: string): Promise<void> {
   await app.must(root, 'PATCH', `/v1/services/${serviceId}`, {
     volumes: [{ name: 'data', mount_path: '/data' }],
   })

@@ -67,8 +67,12 @@ function describeAccess(access: RouteAccess): string {
       ? 'For super-admins.'
       : 'signed_in' in access
         ? 'For everyone who is signed in.'
-        : `Needs the permission \`${access.permission}\`${access.of ? ` in the project of the ${access.of}` : ''}.`
+        : `Needs the ${describePermissions(access)}${access.of ? ` in the project of the ${access.of}` : ''}.`
   return who + session + recovery
+}
+
+function describePermissions({ permission, also }: Extract<RouteAccess, { permission: string }>): string {
+  return also === undefined ? `permission \`${permission}\`` : `permissions \`${permission}\` and \`${also}\``
 }
 
 function describeParameters(

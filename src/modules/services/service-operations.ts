@@ -16,6 +16,7 @@ import type { ServiceCreate, ServicePatch, ServiceReplace } from './service-inpu
 import { createServiceRecords, type ServiceDeps } from './service-record.ts'
 import { createRunOperations } from './service-run-operations.ts'
 import { showRouting, type ServiceRow, type ServiceSummary } from './service-schema.ts'
+import { requireDeploying } from './unattended.ts'
 import { type ServiceView, type Workload } from './service-view-schema.ts'
 
 export type ServiceOperations = ReturnType<typeof createServiceOperations>
@@ -71,6 +72,7 @@ export function createServiceOperations(deps: ServiceDeps) {
         env_sealed: sealed === undefined ? service.env_sealed : sealed,
       }
       if (input.ingress) records.requireRulesRoom(row)
+      requireDeploying(context.actor, service, row, deps.hasWebhook(id))
       return {
         row,
         details: {
@@ -135,6 +137,7 @@ export function createServiceOperations(deps: ServiceDeps) {
           created_at: now,
           updated_at: now,
         }
+        requireDeploying(context.actor, undefined, row, false)
         store.insert(row)
         if (input.domains) deps.domains.setHostnames(context, row, input.domains)
         records.requirePaths(projectId, row.routing)
@@ -169,7 +172,7 @@ export function createServiceOperations(deps: ServiceDeps) {
     /**
      * Deletes a service. From the commit on it is invisible and its name is free; when this returns no request reaches it any more; its
      * containers, images, volumes, logs and uploads go in the background, also after a crash. Throws NOT_EMPTY when it has volumes and their
-     * deletion was not asked for. With `keepImages` what the registry has of it stays; without, what others pushed there
+     * deletion was not asked for, which takes `volumes.write`. With `keepImages` what the registry has of it stays; without, what others pushed there
      * goes only when the caller might delete it in the registry, too.
      */
     deleteService: async (
@@ -180,6 +183,7 @@ export function createServiceOperations(deps: ServiceDeps) {
       records.save(context, 'services.write', id, 'deleteService', (service) => {
         const volumes = deps.listVolumes(id)
         if (volumes.length > 0 && !options.deleteVolumes) throw hasVolumes(volumes)
+        if (volumes.length > 0) requirePermission(context.actor, 'volumes.write', service.project_id)
         // Its hostnames are free from the commit on, like its name.
         deps.domains.removeOfService(context, id)
         const kept = options.keepImages ? [] : deps.hideImages(context.actor, service)

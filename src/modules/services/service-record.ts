@@ -57,6 +57,8 @@ export interface ServiceDeps {
   noteOnSource: (projectId: string, source: ServiceSource) => string | undefined
   /** Takes what the registry has of a service out of sight, inside the transaction that deletes it; answers the repositories that stay. */
   hideImages: (actor: Actor, service: ServiceSummary) => string[]
+  /** Whether pushes to the repository of a service are deployed. */
+  hasWebhook: (serviceId: string) => boolean
   /** Names of the volumes that a service has. */
   listVolumes: (serviceId: string) => readonly string[]
   /** The hostnames attached to services; its verbs run inside the caller's transaction. */

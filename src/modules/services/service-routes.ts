@@ -12,6 +12,9 @@ const tags = ['Services']
 const readable = { access: { permission: 'services.read', of: 'service' } } as const
 const writable = { access: { permission: 'services.write', of: 'service' } } as const
 
+const UNATTENDED =
+  'Where pushes are deployed without anybody being asked afterwards (`auto_deploy`, an enabled webhook), a change of the source, the build, `command` or `release_command` needs `deployments.create` as well.'
+
 /** Routes of api.md "Services" and the list of workloads. */
 export function serviceRoutes(server: Server, operations: ServiceOperations): void {
   collectionRoutes(server, operations)
@@ -52,6 +55,7 @@ function collectionRoutes(server: Server, operations: ServiceOperations): void {
       schema: {
         operationId: 'createService',
         summary: 'Create a service',
+        description: '`auto_deploy` needs `deployments.create` as well.',
         tags,
         body: ServiceCreate,
         response: { 201: ServiceView },
@@ -102,6 +106,7 @@ function resourceRoutes(server: Server, operations: ServiceOperations): void {
         operationId: 'replaceService',
         summary:
           'Replace the settings of a service; what is left out takes its default, but env then stays as it is',
+        description: UNATTENDED,
         tags,
         params: IdParams,
         body: ServiceReplace,
@@ -119,6 +124,7 @@ function resourceRoutes(server: Server, operations: ServiceOperations): void {
         operationId: 'updateService',
         summary:
           'Change the settings that are sent; objects are merged, lists, build_args and env are replaced',
+        description: UNATTENDED,
         tags,
         params: IdParams,
         body: ServicePatch,
@@ -141,7 +147,10 @@ function resourceRoutes(server: Server, operations: ServiceOperations): void {
         querystring: strictObject({
           keep_images: Type.Optional(Type.Boolean()),
           delete_volumes: Type.Optional(
-            Type.Boolean({ description: 'Needed when it has volumes: what is in them is lost.' }),
+            Type.Boolean({
+              description:
+                'Needed when it has volumes: what is in them is lost. Then `volumes.write` is needed as well.',
+            }),
           ),
         }),
         response: { 204: Type.Null() },

@@ -2,7 +2,9 @@ import { AppError, type ErrorDetail } from '../../lib/errors.ts'
 import type { Page, PageRequest } from '../../lib/page.ts'
 import { requireUnchanged } from '../../lib/revision.ts'
 import { recordActor } from '../identity/actor.ts'
+import { requirePermission } from '../identity/authorize.ts'
 import type { Context } from '../identity/context.ts'
+import type { ServiceRow } from '../services/service-schema.ts'
 import { createDeliveryOperations } from './delivery-operations.ts'
 import { createWebhookRecords, type WebhookDeps } from './webhook-record.ts'
 import {
@@ -37,6 +39,13 @@ export function createWebhookOperations(deps: WebhookDeps) {
       details: { service_id: webhook.service_id, name: webhook.name, enabled: webhook.enabled },
     })
 
+  /** A webhook deploys without asking anybody: who has it do so must have the right to. */
+  const requireArranging = (context: Context, serviceId: string): ServiceRow => {
+    const service = records.requireService(context.actor, 'services.write', serviceId)
+    requirePermission(context.actor, 'deployments.create', service.project_id)
+    return service
+  }
+
   /** Changes a webhook in one transaction with its audit event. */
   const change = (
     context: Context,
@@ -48,7 +57,9 @@ export function createWebhookOperations(deps: WebhookDeps) {
     database.transact(() => {
       const { service, webhook } = records.requireWebhook(context.actor, 'services.write', serviceId, id)
       requireUnchanged(context, webhook)
-      store.update({ ...changed(webhook), updated_at: system.nowIso() })
+      const row = changed(webhook)
+      if (row.enabled) requireArranging(context, serviceId)
+      store.update({ ...row, updated_at: system.nowIso() })
       audit(context, action, service.project_id, webhook)
       return records.view(records.requireWebhook(context.actor, 'services.write', serviceId, id).webhook)
     })
@@ -62,7 +73,7 @@ export function createWebhookOperations(deps: WebhookDeps) {
       serviceId: string,
       input: WebhookCreate,
     ): Promise<WebhookWithSecret> => {
-      records.requireService(context.actor, 'services.write', serviceId)
+      requireArranging(context, serviceId)
       const filter = readFilter(DEFAULT_FILTER, input)
       const secret = input.secret ?? makeSecret()
       const secret_sealed = await secrets.seal({ secret })
@@ -80,7 +91,7 @@ export function createWebhookOperations(deps: WebhookDeps) {
         updated_at: now,
       }
       database.transact(() => {
-        const service = records.requireService(context.actor, 'services.write', serviceId)
+        const service = requireArranging(context, serviceId)
         if (store.count(serviceId) >= MOST)
           throw new AppError('CONFLICT', { message: `A service has at most ${MOST} webhooks.` })
         store.insert(row)
@@ -116,6 +127,7 @@ export function createWebhookOperations(deps: WebhookDeps) {
       id: string,
       given: string | undefined,
     ): Promise<WebhookWithSecret> => {
+      requireArranging(context, serviceId)
       records.requireWebhook(context.actor, 'services.write', serviceId, id)
       const secret = given ?? makeSecret()
       const secret_sealed = await secrets.seal({ secret })

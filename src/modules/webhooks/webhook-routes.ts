@@ -17,6 +17,10 @@ import {
 const tags = ['webhooks']
 const readAccess = { access: { permission: 'services.read', of: 'service' } } as const
 const writeAccess = { access: { permission: 'services.write', of: 'service' } } as const
+// Whoever knows the secret of a webhook has pushes deployed.
+const arrangeAccess = {
+  access: { permission: 'services.write', also: 'deployments.create', of: 'service' },
+} as const
 
 /** Routes of webhooks; where forges send to is in hook-routes.ts. */
 export function webhookRoutes(server: Server, operations: WebhookOperations): void {
@@ -50,7 +54,7 @@ function collectionRoutes(server: Server, operations: WebhookOperations): void {
   server.post(
     '/v1/services/:id/webhooks',
     {
-      config: writeAccess,
+      config: arrangeAccess,
       schema: {
         operationId: 'createWebhook',
         summary: 'Make a webhook that deploys what is pushed; its secret is answered this once',
@@ -88,6 +92,7 @@ function resourceRoutes(server: Server, operations: WebhookOperations): void {
       schema: {
         operationId: 'updateWebhook',
         summary: 'Change which pushes a webhook deploys, or switch it off',
+        description: 'One that is enabled afterwards needs `deployments.create` as well.',
         tags,
         params: WebhookParams,
         body: WebhookPatch,
@@ -119,7 +124,7 @@ function resourceRoutes(server: Server, operations: WebhookOperations): void {
   server.post(
     '/v1/services/:id/webhooks/:webhook_id/rotate-secret',
     {
-      config: writeAccess,
+      config: arrangeAccess,
       schema: {
         operationId: 'rotateWebhookSecret',
         summary: 'Replace the secret of a webhook; the new one is answered this once',

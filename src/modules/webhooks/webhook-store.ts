@@ -60,6 +60,11 @@ export function createWebhookStore(database: Database) {
         },
       )?.count ?? 0,
 
+    hasEnabled: (serviceId: string): boolean =>
+      database.get('SELECT 1 FROM webhooks WHERE service_id = $serviceId AND enabled = 1 LIMIT 1', {
+        serviceId,
+      }) !== undefined,
+
     /** Webhooks of a service, newest first. */
     list: (serviceId: string, page: PageRequest): Page<WebhookRow> => {
       const rows = database.all<StoredWebhook>(

@@ -137,6 +137,7 @@ export async function openServiceApi(t: Test) {
         nudged.push(`hide ${name}`)
         return []
       },
+      hasWebhook: () => false,
       listVolumes: () => [],
       removeService,
       serviceChanged: (id) => void nudged.push(id),
