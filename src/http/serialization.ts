@@ -9,6 +9,6 @@ import type { TSchema } from 'typebox'
 export function createSerializerCompiler(): FastifySerializerCompiler<TSchema> {
   return ({ schema }) => {
     let stringify: ((data: unknown) => string) | undefined
-    return (data: unknown) => (stringify ??= stringifierOf(schema as object))(data)
+    return (data: unknown) => (stringify ??= stringifierOf(schema))(data)
   }
 }
