@@ -1,6 +1,7 @@
 import { createAudit } from '../modules/audit/audit-operations.ts'
 import { ensureAdminToken } from '../modules/identity/admin-token.ts'
 import { createIdentity } from '../modules/identity/identity-operations.ts'
+import { createSealedStore } from '../modules/secrets/sealed-store.ts'
 import { createSecrets } from '../modules/secrets/secrets.ts'
 import type { Base } from './base.ts'
 
@@ -11,6 +12,7 @@ export async function composeAccess({ config, system, state: { database } }: Bas
     dataDir: config.data_dir,
     system,
     recoveryRecipients: config.recovery_recipients,
+    findSealed: createSealedStore(database).findSealed,
   })
   const audit = createAudit({ database, system })
   const identity = createIdentity({ database, system, record: audit.record, adminToken, settings: config })

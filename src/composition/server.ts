@@ -25,9 +25,9 @@ import { registryControlRoutes } from '../modules/registry/registry-control-rout
 import { registryRoutes } from '../modules/registry/registry-routes.ts'
 import { rotationRoutes } from '../modules/secrets/rotation-routes.ts'
 import { createServiceOperations } from '../modules/services/service-operations.ts'
+import { MANIFEST_DEFAULTS } from '../modules/services/manifest-defaults.ts'
 import { manifestRoutes } from '../modules/services/manifest-routes.ts'
 import { describeManifest } from '../modules/services/manifest-schema.ts'
-import { DEFAULT_SETTINGS } from '../modules/services/service-input.ts'
 import { serviceRoutes } from '../modules/services/service-routes.ts'
 import { uploadRoutes } from '../modules/uploads/upload-routes.ts'
 import { hookRoutes } from '../modules/webhooks/hook-routes.ts'
@@ -148,8 +148,7 @@ export function composeServer(
   auditRoutes(server, audit)
   projectRoutes(server, projects)
   serviceRoutes(server, services)
-  const { build, config: runs, routing, ...others } = DEFAULT_SETTINGS
-  manifestRoutes(server, describeManifest({ ...others, ...build, ...runs, ...routing }))
+  manifestRoutes(server, describeManifest(MANIFEST_DEFAULTS))
   domainRoutes(server, domains.operations)
   certificateRoutes(server, certificates.operations)
   requestRoutes(server, requests.operations)

@@ -123,6 +123,70 @@ mount_path = "/cache"
   t.match(await person.berth(['plan']), { status: 8 })
 })
 
+/** Each leaves out what the server fills in when the rest is there. */
+const SPARSE = `[services.scaled]
+autoscale = { max_replicas = 6 }
+
+[services.sleeper.autoscale]
+min_replicas = 0
+max_replicas = 2
+
+[services.limited.resource_limits]
+pids = 64
+
+[services.checked.health_check]
+path = "/healthz"
+
+[services.pulled]
+source = { type = "external_image", image = "docker.io/library/nginx:1" }
+
+[services.cloned]
+source = { type = "git", repo_url = "https://example.com/shop.git" }
+
+[services.ruled.ingress]
+maintenance = {}
+request_headers = { remove = ["x-old"] }
+redirects = [{ path = "/old", to = "/new" }]
+paths = [{ prefix = "/api", service = "scaled" }]
+
+[services.ruled.build_args]
+VERSION = "1"
+`
+
+test('what the server fills in and what Berth chooses is no difference', async (t) => {
+  const { app, person, token, write } = await openCliDaemon(t)
+  await write('berth.toml', SPARSE)
+  t.match(await person.berth(['apply', '--yes']), { status: 0 })
+  const { stdout, status } = await person.berth(['plan'])
+  t.equal(status, 0, stdout)
+  const { list } = await app.must(token, 'GET', '/v1/services')
+  const urlOf = (name: string): string =>
+    `/v1/services/${String(list.find((each) => each['name'] === name)?.['id'])}`
+  // As if Berth had chosen these.
+  await app.must(token, 'PATCH', urlOf('scaled'), { replicas: 5 })
+  await app.must(token, 'PATCH', urlOf('sleeper'), { replicas: 0 })
+  t.match(await person.berth(['plan']), { status: 0 })
+  await write(
+    'berth.toml',
+    SPARSE.replaceAll('max_replicas =', 'target_cpu_pct = 50\nmax_replicas =').replace(
+      '{ target_cpu_pct = 50\n',
+      '{ target_cpu_pct = 50, ',
+    ),
+  )
+  const changed = await person.berth(['apply', '--yes'])
+  t.match(changed, { status: 0, stdout: /autoscale\.target_cpu_pct/ })
+  t.notMatch(changed.stdout, /replicas/)
+  for (const [name, replicas] of [
+    ['scaled', 5],
+    ['sleeper', 0],
+  ] as const)
+    t.match(
+      (await app.must(token, 'GET', urlOf(name))).body,
+      { replicas, autoscale: { target_cpu_pct: 50 } },
+      name,
+    )
+})
+
 test('what the server does not know is refused with its line, all of it at once', async (t) => {
   const { person, write } = await openCliDaemon(t)
   await write(

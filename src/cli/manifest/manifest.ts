@@ -7,6 +7,7 @@ import { type ManifestFile, MANIFEST_FILE, readManifestFile } from './manifest-f
 export interface FieldSchema {
   default?: unknown
   properties?: Record<string, FieldSchema>
+  items?: FieldSchema
   anyOf?: FieldSchema[]
 }
 

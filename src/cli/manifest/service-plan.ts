@@ -28,8 +28,9 @@ export interface ServicePlan {
 export function planService(
   wanted: ManifestService,
   existing: Service | undefined,
-  schema: Manifest['schema'],
+  whole: Manifest['schema'],
 ): ServicePlan {
+  const schema = withoutChosen(wanted, existing, whole)
   const present = (existing ?? {}) as Readonly<Record<string, unknown>>
   const changes = Object.entries(schema).flatMap(([field, each]) =>
     compareField(field, each, wanted.fields[field], existing ? present[field] : each.default),
@@ -46,6 +47,18 @@ export function planService(
   }
 }
 
+/** With `autoscale` Berth chooses the number of replicas: what the manifest says of it is what a new service begins with. */
+function withoutChosen(
+  { fields }: ManifestService,
+  existing: Service | undefined,
+  schema: Manifest['schema'],
+): Manifest['schema'] {
+  const isSaid = !existing && Object.hasOwn(fields, 'replicas')
+  if (!isObject(fields['autoscale']) || isSaid) return schema
+  const { replicas: _, ...others } = schema
+  return others
+}
+
 function compareField(field: string, schema: FieldSchema, wanted: unknown, present: unknown): Change[] {
   // What has no default stays as it is when nothing is said of it.
   if (wanted === undefined && !Object.hasOwn(schema, 'default')) return []
@@ -57,7 +70,7 @@ function compareField(field: string, schema: FieldSchema, wanted: unknown, prese
         `${field}.${name}`,
         { default: defaults[name] ?? null, ...each },
         isObject(wanted) ? wanted[name] : undefined,
-        isObject(present) ? present[name] : defaults[name],
+        isObject(present) ? present[name] : (defaults[name] ?? each.default),
       ),
     )
   }
@@ -65,7 +78,7 @@ function compareField(field: string, schema: FieldSchema, wanted: unknown, prese
     return compareMap(field, (wanted ?? {}) as Values, (present ?? {}) as Values)
   const to = wanted === undefined ? (schema.default ?? null) : wanted
   const from = present ?? null
-  if (isSame(inOrder(field, from), inOrder(field, to))) return []
+  if (isSame(comparable(field, schema, from), comparable(field, schema, to))) return []
   const unset = schema.default ?? null
   if (wanted === undefined) return isBlank(from) ? [] : [{ kind: 'remove', field, from, to }]
   return [{ kind: isSame(from, unset) ? 'add' : 'change', field, from, to }]
@@ -124,15 +137,16 @@ function isBlank(value: unknown): boolean {
 /** Lists that mean the same in any order, and are answered in one of the server's own. */
 const SETS = new Set(['domains', 'volumes'])
 
-function inOrder(field: string, value: unknown): unknown {
-  if (!SETS.has(field) || !Array.isArray(value)) return value
-  return value.map((each) => JSON.stringify(isObject(each) ? withoutBlanks(each) : each)).toSorted()
+function comparable(field: string, { items }: FieldSchema, value: unknown): unknown {
+  if (!Array.isArray(value)) return value
+  const entries = value.map((each) => JSON.stringify(isObject(each) ? withoutDefaults(each, items) : each))
+  return SETS.has(field) ? entries.toSorted() : entries
 }
 
 /** An answer spells out what may be left out of a request. */
-function withoutBlanks(value: Record<string, unknown>): [string, unknown][] {
+function withoutDefaults(value: Values, schema: FieldSchema = {}): [string, unknown][] {
   return Object.entries(value)
-    .filter(([, each]) => !isBlank(each))
+    .filter(([name, each]) => !isBlank(each) && !isSame(each, schema.properties?.[name]?.default))
     .toSorted(([one], [other]) => (one < other ? -1 : 1))
 }
 

@@ -1,4 +1,5 @@
 import type { Autoscale } from '../services/autoscale-schema.ts'
+import { replicasOf, type ServiceConfig } from '../services/service-schema.ts'
 
 /** What is seen of one service at one moment. */
 export interface ScaleLook {
@@ -25,6 +26,19 @@ export interface ScaleDecision {
   /** Why it is another number than before. */
   reason: string | undefined
   memory: ScaleMemory
+}
+
+/** The bounds as they hold for a service of these configurations: what writes into a volume runs once, whatever else was set. */
+export function boundsFor(
+  settings: Autoscale,
+  configs: readonly Pick<ServiceConfig, 'volumes'>[],
+): Autoscale {
+  const cap = (wanted: number): number => configs.reduce((count, config) => replicasOf(config, count), wanted)
+  return {
+    ...settings,
+    min_replicas: cap(settings.min_replicas),
+    max_replicas: cap(settings.max_replicas),
+  }
 }
 
 /** A load this near to its target changes nothing: every change costs a start. */

@@ -8,7 +8,7 @@ import { BERTH_ITSELF } from '../identity/context.ts'
 import type { ReplicaRow } from '../replicas/replica-schema.ts'
 import type { Autoscale } from '../services/autoscale-schema.ts'
 import type { ServiceSummary } from '../services/service-schema.ts'
-import { planScale, type ScaleMemory } from './autoscale-plan.ts'
+import { boundsFor, planScale, type ScaleMemory } from './autoscale-plan.ts'
 import { createUsageMeter } from './usage-meter.ts'
 
 export interface AutoscalerDeps {
@@ -93,7 +93,8 @@ export function createAutoscaler(deps: AutoscalerDeps): Autoscaler {
     if (healthy.length === 0) entry.active_ms = now
     const load = await meter.measure(healthy, live.config.resource_limits ?? {})
     const { replicas, reason, memory } = planScale(
-      settings,
+      // What runs goes by the release, and the next change of the service by its settings: neither may stand against the number.
+      boundsFor(settings, [service.config, live.config]),
       {
         ...load,
         replicas: service.replicas,
@@ -137,7 +138,8 @@ export function createAutoscaler(deps: AutoscalerDeps): Autoscaler {
       if (!service || service.autoscale === null || service.replicas > 0) return
       if (service.desired_state !== 'running' || service.live_deployment_id === null) return
       watched.delete(serviceId)
-      scale(service, Math.max(1, service.autoscale.min_replicas), 'wakeService', 'a request came')
+      const { min_replicas } = boundsFor(service.autoscale, [service.config])
+      scale(service, Math.max(1, min_replicas), 'wakeService', 'a request came')
     },
   }
 }

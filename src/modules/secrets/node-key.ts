@@ -21,21 +21,38 @@ const IDENTITY = /^AGE-SECRET-KEY-1[02-9AC-HJ-NP-Z]{58}$/
 
 /**
  * The keys in `<data_dir>/secrets`: `node.agekey`, made on the first start, and what `retired/` holds. A file that is there but cannot be
- * used is an error and is never replaced: without the key that it held nothing sealed for it can be read again.
+ * used is an error and is never replaced: without the key that it held nothing sealed for it can be read again. For the same reason none is made
+ * in the place of one that is missing while `findSealed` names something that is sealed, or while there are retired ones.
  */
-export async function loadNodeKeys(dataDir: string, system: System): Promise<NodeKeys> {
+export async function loadNodeKeys(
+  dataDir: string,
+  system: System,
+  findSealed: () => string | undefined,
+): Promise<NodeKeys> {
   const directory = join(dataDir, 'secrets')
   const retiredDirectory = join(directory, 'retired')
   for (const each of [directory, retiredDirectory]) await removeHalfWritten(each)
   const file = join(directory, 'node.agekey')
-  const current = (await readKey(file)) ?? (await makeKey(file, system))
+  const retiredNames = (await namesIn(retiredDirectory)).filter((name) => name.endsWith('.agekey'))
+  const makeFirst = async (): Promise<NodeKey> => {
+    const sealed = findSealed() ?? (retiredNames.length > 0 ? retiredDirectory : undefined)
+    if (sealed !== undefined) throw keyIsMissing(file, sealed)
+    return makeKey(file, system)
+  }
+  const current = (await readKey(file)) ?? (await makeFirst())
   const retired: NodeKey[] = []
-  for (const name of await namesIn(retiredDirectory)) {
-    const key = name.endsWith('.agekey') ? await readKey(join(retiredDirectory, name)) : undefined
+  for (const name of retiredNames) {
+    const key = await readKey(join(retiredDirectory, name))
     // A death between the two files of a replacement leaves the current one in both.
     if (key && key.recipient !== current.recipient) retired.push(key)
   }
   return { current, retired }
+}
+
+function keyIsMissing(file: string, sealed: string): Error {
+  return new Error(
+    `${file} is missing, and ${sealed} shows that this node had a key, without which what it sealed cannot be read again. Restore the file from a backup, or put the identity of one of recovery_recipients there.`,
+  )
 }
 
 /** Puts a new key in the place of the current one, which is kept among the retired ones: on the disk before it is replaced. */

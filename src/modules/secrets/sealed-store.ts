@@ -31,20 +31,30 @@ export function createSealedStore(database: Database) {
     return row && read(row)
   }
 
+  /** The columns that hold sealed documents. Throws when a table of them has no rowid to go through it by. */
+  const listColumns = (): SealedColumn[] =>
+    database
+      .all<SealedColumn & { wr: number }>(
+        `SELECT t.name AS "table", c.name AS "column", t.wr FROM pragma_table_list AS t JOIN pragma_table_info(t.name) AS c
+         WHERE t.schema = 'main' AND t.type = 'table' AND c.type = 'TEXT' AND c.name LIKE '%\\_sealed' ESCAPE '\\'
+         ORDER BY t.name, c.name`,
+      )
+      .map(({ table, column, wr }) => {
+        if (wr === 1) throw new Error(`${table}.${column} holds sealed documents, so ${table} needs a rowid`)
+        return { table, column }
+      })
+
   return {
-    /** The columns that hold sealed documents. Throws when a table of them has no rowid to go through it by. */
-    listColumns: (): SealedColumn[] =>
-      database
-        .all<SealedColumn & { wr: number }>(
-          `SELECT t.name AS "table", c.name AS "column", t.wr FROM pragma_table_list AS t JOIN pragma_table_info(t.name) AS c
-           WHERE t.schema = 'main' AND t.type = 'table' AND c.type = 'TEXT' AND c.name LIKE '%\\_sealed' ESCAPE '\\'
-           ORDER BY t.name, c.name`,
-        )
-        .map(({ table, column, wr }) => {
-          if (wr === 1)
-            throw new Error(`${table}.${column} holds sealed documents, so ${table} needs a rowid`)
-          return { table, column }
-        }),
+    listColumns,
+
+    /** A column that holds a document, as `table.column`; undefined when nothing is sealed. */
+    findSealed: (): string | undefined => {
+      const found = listColumns().find(
+        ({ table, column }) =>
+          database.get(`SELECT 1 FROM "${table}" WHERE "${column}" IS NOT NULL LIMIT 1`) !== undefined,
+      )
+      return found && `${found.table}.${found.column}`
+    },
 
     /** The next documents of a column behind a row. */
     listAfter: ({ table, column }: SealedColumn, rowid: number, limit: number): StoredDocument[] =>

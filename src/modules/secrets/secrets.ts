@@ -46,10 +46,12 @@ export async function createSecrets(deps: {
   system: System
   /** Public keys of others that may open everything too: kept in a safe for the day on which the node's is lost. */
   recoveryRecipients?: readonly string[]
+  /** Names something that is sealed already, if anything is: then a missing key ends the start instead of being made. */
+  findSealed?: () => string | undefined
 }): Promise<NodeSecrets> {
-  const { dataDir, system, recoveryRecipients = [] } = deps
+  const { dataDir, system, recoveryRecipients = [], findSealed = () => undefined } = deps
   refuseUnusable(recoveryRecipients)
-  let keys: NodeKeys = await loadNodeKeys(dataDir, system)
+  let keys: NodeKeys = await loadNodeKeys(dataDir, system, findSealed)
   const opened = createOpenedDocuments()
   const recipients = (): string[] => [...new Set([keys.current.recipient, ...recoveryRecipients])]
   const identities = (): NodeKey[] => [keys.current, ...keys.retired]

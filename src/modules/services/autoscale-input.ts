@@ -1,7 +1,8 @@
 import type { ErrorDetail } from '../../lib/errors.ts'
 import type { Autoscale, AutoscaleInput } from './autoscale-schema.ts'
 
-const DEFAULTS = {
+/** What holds for bounds that were not sent. */
+export const AUTOSCALE_DEFAULTS = {
   min_replicas: 1,
   target_cpu_pct: 70,
   target_mem_pct: null,
@@ -16,7 +17,7 @@ export function readAutoscale(
   internalPort: number | null,
   problems: ErrorDetail[],
 ): Autoscale | null {
-  const autoscale = sent === undefined ? base : sent && { ...DEFAULTS, ...sent }
+  const autoscale = sent === undefined ? base : sent && { ...AUTOSCALE_DEFAULTS, ...sent }
   if (autoscale === null) return null
   if (autoscale.max_replicas < autoscale.min_replicas)
     problems.push({ field: 'autoscale.max_replicas', message: 'is less than min_replicas' })

@@ -5,6 +5,10 @@ import {
   DEFAULT_INGRESS,
   type IngressInput,
   type IngressSettings,
+  MAINTENANCE_DEFAULTS,
+  PATH_DEFAULTS,
+  REALM,
+  REDIRECT_DEFAULTS,
   type StoredUser,
 } from './ingress-schema.ts'
 
@@ -47,24 +51,28 @@ function overlay(
     https_redirect: sent.https_redirect ?? base.https_redirect,
     canonical: sent.canonical === undefined ? base.canonical : sent.canonical,
     redirects:
-      redirects?.map(({ path, exact = false, to, status = 308 }) => ({ path, exact, to, status })) ??
-      base.redirects,
+      redirects?.map(({ path, exact = REDIRECT_DEFAULTS.exact, to, status = REDIRECT_DEFAULTS.status }) => ({
+        path,
+        exact,
+        to,
+        status,
+      })) ?? base.redirects,
     basic_auth: auth === undefined ? base.basic_auth : auth && readUsers(auth, known, problems),
     request_headers: readHeaders(sent.request_headers, base.request_headers),
     response_headers: readHeaders(sent.response_headers, base.response_headers),
-    paths: paths?.map(({ prefix, service, strip = false }) => ({ prefix, service, strip })) ?? base.paths,
+    paths:
+      paths?.map(({ prefix, service, strip = PATH_DEFAULTS.strip }) => ({ prefix, service, strip })) ??
+      base.paths,
     max_body_bytes: sent.max_body_bytes === undefined ? base.max_body_bytes : sent.max_body_bytes,
     allow: sent.allow ?? base.allow,
     deny: sent.deny ?? base.deny,
     maintenance:
       maintenance === undefined
         ? base.maintenance
-        : maintenance && { message: MAINTENANCE, retry_after_seconds: 60, ...maintenance },
+        : maintenance && { ...MAINTENANCE_DEFAULTS, ...maintenance },
     sticky: sent.sticky ?? base.sticky,
   }
 }
-
-const MAINTENANCE = 'This service is being worked on. Try again shortly.'
 
 function readUsers(
   auth: NonNullable<IngressInput['basic_auth']>,
@@ -85,7 +93,7 @@ function readUsers(
       })
     return present ? [present] : []
   })
-  return { realm: auth.realm ?? 'Restricted', users }
+  return { realm: auth.realm ?? REALM, users }
 }
 
 function readHeaders(

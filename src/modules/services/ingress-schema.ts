@@ -135,6 +135,15 @@ export const DEFAULT_INGRESS: IngressSettings = {
   sticky: false,
 }
 
+/** What holds for what is left out of a part that was sent. */
+export const REDIRECT_DEFAULTS = { exact: false, status: 308 }
+export const PATH_DEFAULTS = { strip: false }
+export const MAINTENANCE_DEFAULTS = {
+  message: 'This service is being worked on. Try again shortly.',
+  retry_after_seconds: 60,
+}
+export const REALM = 'Restricted'
+
 const Headers = Type.Object({
   set: Type.Record(Type.String(), Type.String()),
   remove: Type.Array(Type.String()),

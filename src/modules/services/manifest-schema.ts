@@ -7,18 +7,25 @@ export interface ManifestSchema {
   description?: string
   default?: unknown
   properties?: Record<string, ManifestSchema>
+  items?: ManifestSchema
   additionalProperties?: boolean | ManifestSchema
   [keyword: string]: unknown
+}
+
+/** What holds for fields that are left out of an object, and inside of those that are objects, or lists of them, themselves. */
+export interface Defaults {
+  values: Readonly<Record<string, unknown>>
+  inside?: Readonly<Record<string, Defaults>>
 }
 
 const NAME = '^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$'
 const EnvName = { type: 'string', pattern: ENV_NAME_PATTERN, maxLength: 255 }
 
 /**
- * What a `berth.toml` may hold: the fields that the API takes for a service, with `defaults` for those that are left out; made from the schema
- * that validates requests, so that the two cannot differ.
+ * What a `berth.toml` may hold: the fields that the API takes for a service, with the defaults of those that are left out; made from the schema that
+ * validates requests, so that the two cannot differ.
  */
-export function describeManifest(defaults: Readonly<Record<string, unknown>>): ManifestSchema {
+export function describeManifest(defaults: Defaults): ManifestSchema {
   return {
     $schema: 'http://json-schema.org/draft-07/schema#',
     title: 'berth.toml',
@@ -42,11 +49,11 @@ export function describeManifest(defaults: Readonly<Record<string, unknown>>): M
   }
 }
 
-function serviceSchema(defaults: Readonly<Record<string, unknown>>): ManifestSchema {
+function serviceSchema({ values, inside }: Defaults): ManifestSchema {
   const sent = JSON.parse(JSON.stringify(ServiceReplace.properties)) as Record<string, ManifestSchema>
   const fields = Object.entries(sent)
     .filter(([name]) => name !== 'name' && name !== 'env')
-    .map(([name, schema]): [string, ManifestSchema] => [name, forToml(schema, defaults[name])])
+    .map(([name, schema]): [string, ManifestSchema] => [name, forToml(schema, values[name], inside?.[name])])
   return {
     type: 'object',
     description: 'All of a service: what is left out has its default.',
@@ -71,17 +78,21 @@ function serviceSchema(defaults: Readonly<Record<string, unknown>>): ManifestSch
 }
 
 /** TOML has no null. Where null is not what holds anyway (`internal_port`), the word `none` stands for it. */
-function forToml(schema: ManifestSchema, value: unknown): ManifestSchema {
-  const { type, properties, ...rest } = schema
+function forToml(schema: ManifestSchema, value: unknown, within?: Defaults): ManifestSchema {
+  const { type, properties, items, ...rest } = schema
   const isNullable = Array.isArray(type) && type.includes('null')
   const kind = Array.isArray(type) ? type.find((each) => each !== 'null') : type
-  const values = (typeof value === 'object' && value !== null ? value : {}) as Record<string, unknown>
+  const values = { ...within?.values, ...(typeof value === 'object' ? value : null) } as Defaults['values']
   const inner = properties && {
     properties: Object.fromEntries(
-      Object.entries(properties).map(([name, each]) => [name, forToml(each, values[name])]),
+      Object.entries(properties).map(([name, each]) => [
+        name,
+        forToml(each, values[name], within?.inside?.[name]),
+      ]),
     ),
   }
-  const plain = { ...rest, ...inner, ...(kind === undefined ? {} : { type: kind }) }
+  const list = items && { items: within ? forToml(items, undefined, within) : items }
+  const plain = { ...rest, ...inner, ...list, ...(kind === undefined ? {} : { type: kind }) }
   if (value === undefined) return plain
   if (!isNullable || typeof value !== 'number') return { ...plain, default: value }
   const { description, ...bare } = plain

@@ -14,6 +14,7 @@ import {
 } from './service-schema.ts'
 import { readIngress } from './ingress-input.ts'
 import { DEFAULT_INGRESS } from './ingress-schema.ts'
+import { keepReplicas } from './replicas-input.ts'
 import { ONE_WRITER, readVolumes } from './service-volumes.ts'
 import { readSource } from './service-source.ts'
 
@@ -42,24 +43,26 @@ export const DEFAULT_SETTINGS: ServiceSettings = {
 }
 
 /**
- * Puts what was sent over `base`: the defaults for a new or replaced service, the present settings for a changed one. Throws
- * VALIDATION_ERROR, which names every field at fault.
+ * Puts what was sent over `base`: the defaults for a new or replaced service, the present settings for a changed one. `present` is what a replaced one
+ * has, and keeps in part: its passwords, and the number of its replicas where Berth chooses it. Throws VALIDATION_ERROR, which names every field
+ * at fault.
  */
 export function applyServiceInput(
   base: ServiceSettings,
   sent: Omit<ServicePatch, 'name' | 'env'>,
-  present: ServiceSettings['routing'] = base.routing,
+  present: Pick<ServiceSettings, 'routing' | 'replicas' | 'autoscale'> = base,
 ): ServiceSettings {
   const problems: ErrorDetail[] = []
   const build = readBuild(base.build, sent, problems)
   const config = readConfig(base.config, sent, problems)
+  const autoscale = readAutoscale(base.autoscale, sent.autoscale, config.internal_port, problems)
   const settings: ServiceSettings = {
     source: readSource(base.source, sent.source, problems),
     build,
     config,
-    routing: readRoutingInput(base.routing, sent, present, problems),
-    replicas: sent.replicas ?? base.replicas,
-    autoscale: readAutoscale(base.autoscale, sent.autoscale, config.internal_port, problems),
+    routing: readRoutingInput(base.routing, sent, present.routing, problems),
+    replicas: sent.replicas ?? keepReplicas(autoscale === null ? base : present, { config, autoscale }, sent),
+    autoscale,
   }
   refuseTwoWriters(settings, problems)
   if (problems.length > 0) throw new AppError('VALIDATION_ERROR', { details: problems })

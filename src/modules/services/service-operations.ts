@@ -162,7 +162,7 @@ export function createServiceOperations(deps: ServiceDeps) {
     /** Replaces all settings of a service; variables stay when they are left out. How it runs changes with the next deployment. */
     replaceService: async (context: Context, id: string, input: ServiceReplace): Promise<ServiceView> =>
       write(context, id, 'replaceService', input, (service) =>
-        applyServiceInput(DEFAULT_SETTINGS, input, service.routing),
+        applyServiceInput(DEFAULT_SETTINGS, input, service),
       ),
 
     /** Changes the settings that are sent. How it runs changes with the next deployment; name, replicas and what the ingress does are in force when this answers. */

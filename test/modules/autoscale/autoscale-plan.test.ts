@@ -1,5 +1,10 @@
 import { test } from 'tap'
-import { planScale, type ScaleLook, type ScaleMemory } from '../../../src/modules/autoscale/autoscale-plan.ts'
+import {
+  boundsFor,
+  planScale,
+  type ScaleLook,
+  type ScaleMemory,
+} from '../../../src/modules/autoscale/autoscale-plan.ts'
 import type { Autoscale } from '../../../src/modules/services/autoscale-schema.ts'
 
 const SETTINGS: Autoscale = {
@@ -55,3 +60,15 @@ for (const [title, settings, look, memory, replicas, remembered = {}] of TABLE) 
     t.equal(decision.reason !== undefined, replicas !== (look.replicas ?? LOOK.replicas))
   })
 }
+
+test('autoscale: whichever configuration writes into a volume bounds it to one', async (t) => {
+  const writes = { volumes: [{ name: 'data', mount_path: '/data', read_only: false }] }
+  const reads = { volumes: [{ name: 'data', mount_path: '/data', read_only: true }] }
+  for (const [configs, min, max] of [
+    [[reads, reads], 3, 10],
+    [[writes, reads], 1, 1],
+    [[reads, writes], 1, 1],
+  ] as const)
+    t.match(boundsFor({ ...SETTINGS, min_replicas: 3 }, configs), { min_replicas: min, max_replicas: max })
+  t.match(boundsFor({ ...SETTINGS, ...SLEEPER }, [writes]), { min_replicas: 0, max_replicas: 1 })
+})

@@ -36,6 +36,29 @@ test('replicas come with the load and go after it', async (t) => {
   t.same(world.errors, [])
 })
 
+test('what writes into a volume is brought back to one replica, whatever was chosen before', async (t) => {
+  const world = await openDelivery(t)
+  const daemon = await world.start()
+  const service = await addService(world, daemon, 'web', {
+    volumes: [{ name: 'data', mount_path: '/data' }],
+  })
+  await release(world, daemon, service)
+  const row = daemon.stores.services.find(service)
+  if (!row) throw new Error('it is not there')
+  const { autoscale } = await daemon.services.updateService(OPERATOR, service, {
+    autoscale: { min_replicas: 1, max_replicas: 1 },
+  })
+  // As a daemon before this one left it: two are wanted, one may run, and nothing changes that.
+  daemon.stores.services.update({
+    ...row,
+    replicas: 2,
+    autoscale: autoscale && { ...autoscale, max_replicas: 4 },
+  })
+  await until('one is wanted', () => daemon.stores.services.find(service)?.replicas === 1)
+  t.match(await daemon.services.getService(OPERATOR, service), { status: 'Running' })
+  t.same(world.errors, [])
+})
+
 test('an idle service goes to sleep when nothing is open any more, and one request wakes it', async (t) => {
   const world = await openDelivery(t)
   const daemon = await world.start()

@@ -1,5 +1,5 @@
 import * as fc from 'fast-check'
-import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { decryptSops } from 'sops-age'
@@ -7,6 +7,12 @@ import { type Test, test } from 'tap'
 import { createSystem } from '../../../src/lib/system.ts'
 import { SealBroken } from '../../../src/modules/secrets/sealed-value.ts'
 import { createSecrets } from '../../../src/modules/secrets/secrets.ts'
+import { createApp } from '../../../src/app.ts'
+import { loadConfig } from '../../../src/config.ts'
+import { createFakeRuntime } from '../../../src/runtime/fake-runtime.ts'
+import { openDatabase } from '../../../src/store/database.ts'
+import { pino } from 'pino'
+import { openRotationWorld } from './rotation-world.ts'
 
 const system = createSystem()
 
@@ -176,6 +182,53 @@ test('another node cannot open a document, and the error names both public keys'
   const error = await two.open(await one.seal({ A: 'x' })).catch((thrown: unknown) => String(thrown))
   t.match(error, one.recipient())
   t.match(error, two.recipient())
+})
+
+test('a missing key is made again only where nothing is sealed', async (t) => {
+  const dataDir = makeDataDir(t)
+  const world = await openRotationWorld(dataDir)
+  const file = keyFileOf(dataDir)
+  const begin = (): Promise<unknown> => createSecrets({ dataDir, system, findSealed: world.store.findSealed })
+  rmSync(file)
+  await begin()
+  const key = readFileSync(file, 'utf8')
+  await world.addProject('shop', { A: 'x' })
+  rmSync(file)
+  for (const again of [1, 2])
+    await t.rejects(
+      begin(),
+      /node\.agekey is missing, and projects\.shared_env_sealed .* from a backup/,
+      `${again}`,
+    )
+  t.throws(() => statSync(file), { code: 'ENOENT' }, 'none was made')
+  world.database.run('DELETE FROM projects', {})
+  mkdirSync(join(dataDir, 'secrets', 'retired'))
+  writeFileSync(join(dataDir, 'secrets', 'retired', 'age1old.agekey'), key, { mode: 0o600 })
+  await t.rejects(begin(), /node\.agekey is missing, and .*retired shows/)
+  writeFileSync(file, key, { mode: 0o600 })
+  await begin()
+})
+
+test('a daemon does not start without the key of what it has sealed', async (t) => {
+  const dataDir = makeDataDir(t)
+  const config = loadConfig({ BERTH_DATA_DIR: dataDir, BERTH_BIND: '127.0.0.1:0', BERTH_HTTPS_PORT: '0' })
+  const start = () =>
+    createApp({
+      config,
+      log: pino({ level: 'silent' }),
+      system,
+      runtime: createFakeRuntime({ system }).runtime,
+    })
+  const app = await start()
+  await app.server.close()
+  await app.stop({ keepIngress: false })
+  const database = openDatabase(join(dataDir, 'berth.db'))
+  database.run(
+    `INSERT INTO acme_accounts (directory_url, key_sealed, account_url, created_at) VALUES ('https://ca.example', '{}', NULL, '')`,
+  )
+  database.close()
+  rmSync(keyFileOf(dataDir))
+  await t.rejects(start(), /node\.agekey is missing, and acme_accounts\.key_sealed shows/)
 })
 
 test('a key file that cannot be used stops the start and stays as it is', async (t) => {
