@@ -1,5 +1,5 @@
+import { createLastUse } from '../../lib/last-use.ts'
 import type { Database, SqlParameters } from '../../store/database.ts'
-import { createLastUse } from './last-use.ts'
 
 /** A row of sessions. */
 export interface SessionRow {

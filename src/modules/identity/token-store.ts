@@ -1,5 +1,5 @@
+import { createLastUse } from '../../lib/last-use.ts'
 import type { Database } from '../../store/database.ts'
-import { createLastUse } from './last-use.ts'
 import type { Permission } from './permissions.ts'
 
 /** An API token as stored; the plaintext is nowhere. */
