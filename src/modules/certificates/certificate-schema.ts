@@ -1,5 +1,7 @@
 import { type Static, Type } from 'typebox'
+import { isDue } from '../../lib/not-before.ts'
 import { EXAMPLE_ID, Id, Instant, nullable, strictObject } from '../../http/schema.ts'
+import { MAX_RETRY_AFTER_MS } from './renewal.ts'
 
 export const CERTIFICATE_SOURCES = ['acme', 'upload', 'self_signed'] as const
 export type CertificateSource = (typeof CERTIFICATE_SOURCES)[number]
@@ -67,7 +69,7 @@ export function certificateStatus(row: CertificateRow, now: string): Certificate
 
 /** The soonest that the authority may be asked again. */
 export function soonestAttempt({ retry_after: after }: CertificateRow, now: string): string {
-  return after !== null && after > now ? after : now
+  return after === null || isDue(after, now, MAX_RETRY_AFTER_MS) ? now : after
 }
 
 const Source = Type.Enum(CERTIFICATE_SOURCES, {

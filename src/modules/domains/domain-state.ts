@@ -16,6 +16,12 @@ const RECHECK_WILDCARD_MS = 7 * 24 * HOUR_MS
 const RECHECK_FAILING_MS = HOUR_MS
 const FIRST_RETRY_MS = MINUTE_MS
 const LAST_RETRY_MS = 6 * HOUR_MS
+/** How long the next check of a claim, a proven name and a proven wildcard is away at most. */
+export const LONGEST_WAIT_MS = {
+  claim: LAST_RETRY_MS * 1.25,
+  verified: RECHECK_MS * 1.25,
+  wildcard: RECHECK_WILDCARD_MS * 1.25,
+}
 /** However long the grace was slept through, so many checks must have failed. */
 const FEWEST_FAILURES = 3
 
