@@ -4,7 +4,7 @@ import { loadConfig, type Config } from './config.ts'
 import { ConfigError } from './lib/config-file.ts'
 import { messageOf } from './lib/errors.ts'
 import { collectGarbage } from './lib/heap.ts'
-import { createLog } from './lib/log.ts'
+import { createLog, flushLog, type Log } from './lib/log.ts'
 import { createSystem } from './lib/system.ts'
 
 /** EX_CONFIG of sysexits.h: starting again without a change is in vain. */
@@ -31,8 +31,8 @@ export async function runDaemon(): Promise<void> {
     ending = true
     system.later(config.shutdown_seconds * 1000, () => {
       log.error({ seconds: config.shutdown_seconds }, 'did not stop in time; ending anyway')
-      log.flush()
-      process.exit(1)
+      process.exitCode = 1
+      void leave(log)
     })
     try {
       await app?.stop({ keepIngress })
@@ -41,8 +41,7 @@ export async function runDaemon(): Promise<void> {
       log.error({ err: error }, 'stopping failed')
       process.exitCode = 1
     }
-    log.flush()
-    process.exit()
+    await leave(log)
   }
   process.on('SIGTERM', () => void end(true))
   process.on('SIGINT', () => void end(false))
@@ -65,12 +64,23 @@ export async function runDaemon(): Promise<void> {
   } catch (error) {
     if (ending) return
     log.fatal({ err: error }, `Berth could not start: ${messageOf(error)}`)
-    log.flush()
-    process.stderr.write(`berth: ${messageOf(error)}\n`)
+    complain(messageOf(error))
     process.exitCode = 1
     await app?.stop({ keepIngress: true })
-    process.exit()
+    await leave(log)
   }
+}
+
+/** Ends the process with `process.exitCode`, behind the last line of the log. */
+async function leave(log: Log): Promise<void> {
+  // An orderly exit waits for the thread that writes, and so for whoever does not read.
+  if (!(await flushLog(log))) process.kill(process.pid, 'SIGKILL')
+  process.exit()
+}
+
+/** Tells whoever started the daemon. That nobody can read it does not change how the process ends. */
+function complain(text: string): void {
+  process.stderr.once('error', () => {}).write(`berth: ${text}\n`)
 }
 
 function readConfig(): Config | undefined {
@@ -78,7 +88,7 @@ function readConfig(): Config | undefined {
     return loadConfig()
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
-    process.stderr.write(`berth: ${error.message}\n`)
+    complain(error.message)
     process.exitCode = EXIT_CONFIG
     return undefined
   }

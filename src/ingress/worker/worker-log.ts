@@ -7,6 +7,7 @@ const MAX_FILE_BYTES = 1024 * 1024
 const MAX_LINE_LENGTH = 2000
 /** Lines between two ticks; the rest is counted. A failing application must not fill the disk. */
 const MAX_LINES = 20
+const STANDARD_ERROR = 2
 
 /** The log file that all workers share. */
 export interface WorkerLogFile {
@@ -21,9 +22,13 @@ export function createWorkerLog(path: string, system: System): WorkerLogFile {
   let room = MAX_LINES
   let lost = 0
 
-  const put = (event: string, fields: Record<string, string | number>): void => {
+  /** A line that stands for so many; those that a full disk does not take are lost, too. */
+  const put = (event: string, fields: Record<string, string | number>, lines: number): void => {
     const line = JSON.stringify({ time: system.nowIso(), pid: process.pid, event, ...fields })
-    if (descriptor !== undefined) write(descriptor, `${line.slice(0, MAX_LINE_LENGTH)}\n`, ignore)
+    if (descriptor === undefined) return
+    write(descriptor, `${line.slice(0, MAX_LINE_LENGTH)}\n`, (error) => {
+      if (error) lost += lines
+    })
   }
 
   return {
@@ -31,11 +36,11 @@ export function createWorkerLog(path: string, system: System): WorkerLogFile {
       if (room <= 0) lost += 1
       else {
         room -= 1
-        put(event, fields)
+        put(event, fields, 1)
       }
     },
     tick: () => {
-      if (lost > 0) put('lines_lost', { count: lost })
+      if (lost > 0) put('lines_lost', { count: lost }, lost)
       lost = 0
       room = MAX_LINES
       descriptor = turnOver(path, descriptor)
@@ -61,7 +66,8 @@ function turnOver(path: string, descriptor: number | undefined): number | undefi
     if (there?.ino === own.ino) renameSync(path, `${path}.1`)
     closeSync(descriptor)
   } catch (error) {
-    process.stderr.write(`ingress log: ${messageOf(error)}\n`)
+    // Not by process.stderr, which throws later when it cannot: that is the same file.
+    write(STANDARD_ERROR, `ingress log: ${messageOf(error)}\n`, ignore)
   }
   return openLog(path)
 }
