@@ -3,7 +3,7 @@ import { request as requestPlain } from 'node:http'
 import { request as requestTls } from 'node:https'
 import { messageOf, systemCodeOf } from '../../lib/errors.ts'
 import { answerOf } from '../../lib/http-answer.ts'
-import { MAX_RETRY_AFTER_MS } from './renewal.ts'
+import { MAX_RETRY_AFTER_MS } from './certificate-schema.ts'
 
 /** What an ACME server refused (RFC 8555, section 6.7), or that it could not be asked. */
 export class AcmeProblem extends Error {

@@ -1,8 +1,13 @@
 import { latestStart } from '../../lib/not-before.ts'
 import { type Page, type PageRequest, pageOf } from '../../lib/page.ts'
 import type { Database, SqlParameters, SqlValue } from '../../store/database.ts'
-import type { CertificateRow, OrderChallenge } from './certificate-schema.ts'
-import { LONGEST_INFO_PAUSE_MS, LONGEST_PAUSE_MS, MAX_RETRY_AFTER_MS } from './renewal.ts'
+import {
+  type CertificateRow,
+  LONGEST_INFO_PAUSE_MS,
+  LONGEST_RETRY_MS,
+  MAX_RETRY_AFTER_MS,
+  type OrderChallenge,
+} from './certificate-schema.ts'
 
 type StoredRow = Omit<CertificateRow, 'hostnames' | 'challenge'> & {
   hostnames: string
@@ -132,7 +137,7 @@ export function createCertificateStore(database: Database) {
          ORDER BY row_number() OVER (PARTITION BY project_id ORDER BY next_attempt_at), next_attempt_at LIMIT $limit`,
         {
           now,
-          latest: latestStart(now, LONGEST_PAUSE_MS),
+          latest: latestStart(now, LONGEST_RETRY_MS * 1.1),
           latestAsked: latestStart(now, MAX_RETRY_AFTER_MS),
           limit,
         },

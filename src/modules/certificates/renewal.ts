@@ -1,14 +1,11 @@
 import type { RenewalInfo } from './acme-server.ts'
+import { LONGEST_INFO_PAUSE_MS, LONGEST_RETRY_MS } from './certificate-schema.ts'
 
 const MINUTE_MS = 60_000
 const HOUR_MS = 60 * MINUTE_MS
 
 /** Pauses after attempts that did not work. Let's Encrypt bears five failed checks of a name in an hour. */
-const PAUSES_MS = [1, 5, 15, 60, 4 * 60, 12 * 60, 24 * 60].map((minutes) => minutes * MINUTE_MS)
-/** The longest of all pauses, with what is added by chance; what an authority asks for may be longer, up to `MAX_RETRY_AFTER_MS`. */
-export const LONGEST_PAUSE_MS = 24 * 60 * MINUTE_MS * 1.1
-export const MAX_RETRY_AFTER_MS = 7 * 24 * HOUR_MS
-export const LONGEST_INFO_PAUSE_MS = 24 * HOUR_MS
+const PAUSES_MS = [...[1, 5, 15, 60, 4 * 60, 12 * 60].map((minutes) => minutes * MINUTE_MS), LONGEST_RETRY_MS]
 /** When the authority is away, nothing is held against anyone, and it may be back soon. */
 const LONGEST_OUTAGE_PAUSE_MS = HOUR_MS
 

@@ -1,8 +1,7 @@
 import { latestStart } from '../../lib/not-before.ts'
 import { type Page, type PageRequest, pageOf } from '../../lib/page.ts'
 import type { Database, SqlParameters } from '../../store/database.ts'
-import type { DomainRow } from './domain-schema.ts'
-import { LONGEST_WAIT_MS } from './domain-state.ts'
+import { type DomainRow, LONGEST_PAUSES_MS } from './domain-schema.ts'
 
 type StoredRow = Omit<DomainRow, 'self_signed'> & { self_signed: 0 | 1 }
 
@@ -127,9 +126,9 @@ export function createDomainStore(database: Database) {
          ORDER BY row_number() OVER (PARTITION BY project_id ORDER BY next_check_at), next_check_at LIMIT $limit`,
         {
           now,
-          claim: latestStart(now, LONGEST_WAIT_MS.claim),
-          verified: latestStart(now, LONGEST_WAIT_MS.verified),
-          wildcard: latestStart(now, LONGEST_WAIT_MS.wildcard),
+          claim: latestStart(now, LONGEST_PAUSES_MS.claim * 1.25),
+          verified: latestStart(now, LONGEST_PAUSES_MS.verified * 1.25),
+          wildcard: latestStart(now, LONGEST_PAUSES_MS.wildcard * 1.25),
           limit,
         },
       ),
