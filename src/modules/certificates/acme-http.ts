@@ -3,6 +3,7 @@ import { request as requestPlain } from 'node:http'
 import { request as requestTls } from 'node:https'
 import { messageOf, systemCodeOf } from '../../lib/errors.ts'
 import { answerOf } from '../../lib/http-answer.ts'
+import { MAX_RETRY_AFTER_MS } from './certificate-schema.ts'
 
 const LIMIT_OF_ALL = /\b(this|your) (account|IP\b)/i
 
@@ -140,8 +141,6 @@ function readBody(text: string): { type: string | undefined; detail: string } {
 export function shorten(text: string): string {
   return text.replaceAll(/[^\x20-\x7e]/g, '?').slice(0, 500)
 }
-
-const MAX_RETRY_AFTER_MS = 7 * 86_400_000
 
 /** Milliseconds from a Retry-After of seconds or of an instant (RFC 9110, section 10.2.3), at most a week. */
 export function readRetryAfter(header: string | undefined, nowMs: number): number | undefined {

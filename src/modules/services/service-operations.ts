@@ -173,7 +173,7 @@ export function createServiceOperations(deps: ServiceDeps) {
     /**
      * Deletes a service. From the commit on it is invisible and its name is free; when this returns no request reaches it any more; its
      * containers, images, volumes, logs and uploads go in the background, also after a crash. Throws NOT_EMPTY when it has volumes and their
-     * deletion was not asked for, which takes `volumes.write`. With `keepImages` what the registry has of it stays; without, what others pushed there
+     * deletion was not asked for, which takes `volumes.write`; its domains take `domains.write`. With `keepImages` what the registry has of it stays; without, what others pushed there
      * goes only when the caller might delete it in the registry, too.
      */
     deleteService: async (
@@ -185,6 +185,8 @@ export function createServiceOperations(deps: ServiceDeps) {
         const volumes = deps.listVolumes(id)
         if (volumes.length > 0 && !options.deleteVolumes) throw hasVolumes(volumes)
         if (volumes.length > 0) requirePermission(context.actor, 'volumes.write', service.project_id)
+        if (deps.domains.hostnamesOf(id).length > 0)
+          requirePermission(context.actor, 'domains.write', service.project_id)
         // Its hostnames are free from the commit on, like its name.
         deps.domains.removeOfService(context, id)
         const kept = options.keepImages ? [] : deps.hideImages(context.actor, service)
