@@ -20,6 +20,9 @@ export interface System {
   monotonic(): number
 }
 
+/** Some 25 days. Node takes a longer one for one of a millisecond. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1
+
 /** The real clock, timers and randomness. */
 export function createSystem(): System {
   const newId = createIdSource(Date.now, randomBytes)
@@ -29,11 +32,21 @@ export function createSystem(): System {
     newId,
     randomBytes,
     sleep: async (ms, signal) => {
-      await delay(ms, undefined, signal ? { signal } : {})
+      for (let left = ms; ; left -= LONGEST_TIMER_MS) {
+        await delay(Math.min(left, LONGEST_TIMER_MS), undefined, signal ? { signal } : {})
+        if (left <= LONGEST_TIMER_MS) return
+      }
     },
     later: (ms, run) => {
-      const timer = setTimeout(run, ms)
-      timer.unref()
+      let timer: NodeJS.Timeout
+      const wait = (left: number): void => {
+        timer =
+          left > LONGEST_TIMER_MS
+            ? setTimeout(wait, LONGEST_TIMER_MS, left - LONGEST_TIMER_MS)
+            : setTimeout(run, left)
+        timer.unref()
+      }
+      wait(ms)
       return () => clearTimeout(timer)
     },
     monotonic: () => performance.now(),
