@@ -16,7 +16,11 @@ export function composeVolumes(base: Base, { audit }: Access, runtime: Runtime) 
   const { system, stores, state } = base
   const store = stores.volumes
   const holds = createVolumeHolds()
-  const mounts = createVolumeMounts({ database: state.database, system, store, runtime, holds })
+  const nameOf = (serviceId: string): string => {
+    const service = stores.services.findAny(serviceId)
+    return `${stores.projects.find(service?.project_id ?? '')?.name}/${service?.name}`
+  }
+  const mounts = createVolumeMounts({ database: state.database, system, store, runtime, holds, nameOf })
   const worker = createWorker({
     name: 'volumes',
     system,

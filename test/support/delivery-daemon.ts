@@ -97,7 +97,14 @@ export function bootDaemon(world: DeliveryWorld) {
     replicas: stores.replicas,
   })
   const holds = createVolumeHolds()
-  const volumes = createVolumeMounts({ database, system, store: stores.volumes, runtime, holds })
+  const volumes = createVolumeMounts({
+    database,
+    system,
+    store: stores.volumes,
+    runtime,
+    holds,
+    nameOf: (id) => `shop/${stores.services.find(id)?.name}`,
+  })
   const routes = createRoutePublisher({
     system,
     replicas: stores.replicas,

@@ -44,7 +44,7 @@ const list = defineVerb({
       const rows = volumes.map((each) => [
         cell(each.name),
         cell(each.mount_path ?? '-'),
-        each.size_bytes === null ? '-' : formatBytes(each.size_bytes),
+        each.lost ? 'lost' : each.size_bytes === null ? '-' : formatBytes(each.size_bytes),
         each.in_use ? 'yes' : 'no',
         cell(each.restored_at ?? each.created_at ?? '-'),
       ])
@@ -75,7 +75,7 @@ const backup = defineVerb({
     }
     try {
       if (file === undefined) for await (const chunk of await fetchContents()) await call.output.raw(chunk)
-      else await writeWholeFile(resolve(call.directory, file), fetchContents)
+      else await writeWholeFile(resolve(call.directory, file), fetchContents, call.system.now)
     } catch (error) {
       if (call.signal.aborted) throw call.signal.reason
       if (error instanceof CliError) throw error
@@ -135,7 +135,8 @@ async function openArchive(path: string): Promise<FileHandle> {
 
 const remove = defineVerb({
   usage: 'volumes rm SERVICE VOLUME',
-  about: 'Removes a volume that nothing uses any more, with all that is in it. This cannot be taken back.',
+  about:
+    'Removes a volume that nothing uses any more, with all that is in it. This cannot be taken back. Of one that the engine has lost it makes room for an empty one.',
   options: { project: PROJECT, yes: YES },
   operands: [2, 2],
   examples: ['berth volumes rm db old-data'],

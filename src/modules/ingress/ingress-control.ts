@@ -21,7 +21,7 @@ import { createPublishedSet } from './published-set.ts'
 import { ensurePrivateDirectory } from './set-file.ts'
 import { CERTIFICATES, CHALLENGES, ROUTES } from './set-kinds.ts'
 import { createTicketKeys } from './ticket-keys.ts'
-import { fingerprintOf } from './worker-code.ts'
+import { fingerprintOf, fingerprintProgram } from './worker-code.ts'
 import {
   askAll,
   collectRequests,
@@ -192,9 +192,10 @@ export function createIngress(options: IngressOptions): Ingress {
     }
     if (settings.port === settings.https_port)
       throw new Error(`HTTP and HTTPS cannot share port ${settings.port}: set BERTH_HTTPS_PORT to another.`)
-    settings = { ...settings, fingerprint: await fingerprintOf(settings) }
+    const program = await fingerprintProgram()
+    settings = { ...settings, fingerprint: fingerprintOf(program, settings) }
     await allowListenerMigration(log)
-    await warmCompileCache(directory, settings.fingerprint)
+    await warmCompileCache(directory, program)
     await fleet.reconcile(new AbortController().signal)
     worker.start()
   }

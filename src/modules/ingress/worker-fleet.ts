@@ -14,6 +14,7 @@ import type { IngressLog } from './ingress-log.ts'
 import { ANSWER_MS, WorkerLink } from './worker-link.ts'
 import { planWorkers } from './worker-plan.ts'
 import {
+  hasEnded,
   isOurWorker,
   killWorker,
   type StartedWorker,
@@ -176,7 +177,7 @@ export function createWorkerFleet(options: FleetOptions): WorkerFleet {
       log.info({ pid, predecessor: predecessor.pid }, 'an ingress worker hands its sockets over')
       return {
         pid,
-        ended: async () => ((await isOurWorker(pid, directory)) ? undefined : { code: null, signal: null }),
+        ended: async () => ((await hasEnded(pid, directory)) ? { code: null, signal: null } : undefined),
       }
     } catch (error) {
       // One of an earlier Berth cannot; the new one then listens beside it.

@@ -26,7 +26,7 @@ export function openVolumes(t: Test, names: readonly string[] = ['data']) {
   const { runtime, controls, engine } = createFakeRuntime({ system, nodeId: 'node' })
   const store = createVolumeStore(database)
   const holds = createVolumeHolds()
-  const mounts = createVolumeMounts({ database, system, store, runtime, holds })
+  const mounts = createVolumeMounts({ database, system, store, runtime, holds, nameOf: (id) => `shop/${id}` })
   const config = {
     ...deployment('any').config,
     volumes: names.map((name) => ({ name, mount_path: `/${name}`, read_only: false })),
