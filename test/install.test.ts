@@ -10,6 +10,7 @@ import { text } from 'node:stream/consumers'
 import { type Test, test } from 'tap'
 import { isOurWorker } from '../src/modules/ingress/worker-process.ts'
 import { pidsOf, startIngress } from './modules/ingress/ingress-fixture.ts'
+import { waitFor } from './support/wait.ts'
 
 const root = new URL('..', import.meta.url).pathname
 
@@ -287,7 +288,8 @@ test('processes of the ingress are known by the daemon and the installer, also t
     pids.push(worker.pid)
   }
   const [elsewhere = 0] = pids.splice(-1)
-  for (const pid of pids) t.equal(await isOurWorker(pid, directory), true)
+  // In the first moment of a program the kernel has no arguments to show.
+  for (const pid of pids) await waitFor('a worker of ours', () => isOurWorker(pid, directory))
   t.equal(await isOurWorker(pids[0] ?? 0, join(folder, 'another')), false)
   const { said } = await runSteps(folder, 'ingress_pids')
   const found = said.split('\n').filter(Boolean)
