@@ -136,10 +136,10 @@ export function createReplicaKeeper(deps: ReplicaKeeperDeps) {
     const check = wanted.release.config.health_check
     if (!ok) {
       const since = system.now() - Date.parse(container.started_at ?? '')
-      const overdue = since > check.timeout_seconds * 1000
+      // One that is Unhealthy already has had its time, or was ejected and a crash cut its replacement short.
+      const overdue = row.status === 'Unhealthy' || since > check.timeout_seconds * 1000
       if (overdue) {
         records.noteUnhealthy(row, `did not pass its health check: ${seen}`)
-        // It may be one that was ejected and whose replacement a crash cut short.
         if (check.live_interval_seconds > 0 && row.status !== 'Draining')
           await liveness.countBad(wanted, seen, signal)
       }
