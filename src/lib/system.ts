@@ -20,8 +20,11 @@ export interface System {
   monotonic(): number
 }
 
-/** The real clock, timers and randomness. */
-export function createSystem(): System {
+/**
+ * The real clock, timers and randomness. `onLateError` is told what the callback of a timer throws, for whom nobody waits who could catch it; without it
+ * that ends the process. A callback that sets the next timer does so also when it throws.
+ */
+export function createSystem(onLateError?: (error: unknown) => void): System {
   const newId = createIdSource(Date.now, randomBytes)
   return {
     now: Date.now,
@@ -32,11 +35,19 @@ export function createSystem(): System {
       await delay(ms, undefined, signal ? { signal } : {})
     },
     later: (ms, run) => {
-      const timer = setTimeout(run, ms)
+      const timer = setTimeout(onLateError === undefined ? run : () => runOrTell(run, onLateError), ms)
       timer.unref()
       return () => clearTimeout(timer)
     },
     monotonic: () => performance.now(),
+  }
+}
+
+function runOrTell(run: () => void, onError: (error: unknown) => void): void {
+  try {
+    run()
+  } catch (error) {
+    onError(error)
   }
 }
 

@@ -28,6 +28,17 @@ test('a sleep ends with the reason of its signal', async (t) => {
   await t.rejects(sleeping, /aborted|enough/)
 })
 
+test('what a timer meets is told to the one who was named for it, and the process lives', async (t) => {
+  const told = Promise.withResolvers<unknown>()
+  createSystem(told.resolve).later(0, () => {
+    throw new Error('no room')
+  })
+  // A timer of that kind keeps no process alive.
+  const alive = setTimeout(() => {}, 30_000)
+  t.match(await told.promise, { message: 'no room' })
+  clearTimeout(alive)
+})
+
 test('a durable file is replaced whole, with its mode, and leaves no other file', async (t) => {
   const directory = await mkdtemp(join(tmpdir(), 'berth-file-'))
   const file = join(directory, 'state.json')

@@ -22,6 +22,8 @@ export interface AuthenticatorDeps {
   sessionIdleSeconds: number
   /** Told of each use of the install admin token once an administrator exists, at most once a minute and address. */
   onRecovery: (clientAddress: string) => void
+  /** Told what `onRecovery` throws: the node's owner gets in, and the next use is told of again. */
+  onError: (error: unknown) => void
 }
 
 /** `last_seen_at` and `last_used_at` may lag by this much, so that a read is not a write each time. */
@@ -95,8 +97,12 @@ export function createAuthenticator(deps: AuthenticatorDeps): Authenticate {
     const last = recoveries.get(clientAddress)
     if (last !== undefined && system.monotonic() - last < TOUCH_EVERY_MS) return
     if (recoveries.size >= MAX_RECOVERY_ADDRESSES) recoveries.clear()
-    recoveries.set(clientAddress, system.monotonic())
-    deps.onRecovery(clientAddress)
+    try {
+      deps.onRecovery(clientAddress)
+      recoveries.set(clientAddress, system.monotonic())
+    } catch (error) {
+      deps.onError(error)
+    }
   }
 
   return ({ token, from, client_address }) => {

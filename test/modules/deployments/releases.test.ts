@@ -207,7 +207,7 @@ test('a push that no release came of is taken back, and nothing that only looks 
   ]
   for (const name of alike)
     world.database.run(
-      `INSERT INTO registry_tags SELECT repository_id, $name, manifest_id, 0 FROM registry_tags WHERE name = $own`,
+      `INSERT INTO registry_tags SELECT repository_id, $name, manifest_id, 0, own FROM registry_tags WHERE name = $own`,
       { name, own },
     )
   const reached = Promise.withResolvers<void>()

@@ -115,7 +115,7 @@ test('a stream begins with the last entries and goes on; what was read is not se
   noted.entries.push(...[1, 2, 3].map((count) => entry('web', count)))
   await collect()
   const abort = new AbortController()
-  const follow = await operations.followRequests('web', { tail: 2 }, undefined)
+  const follow = await operations.followRequests('web', { tail: 2 }, undefined, abort.signal)
   const seen: string[] = []
   for await (const event of follow(abort.signal)) {
     if (event.type !== 'lines') continue
@@ -127,7 +127,7 @@ test('a stream begins with the last entries and goes on; what was read is not se
   }
   t.same(seen, ['r2', 'r3', 'r4'])
   const again = new AbortController()
-  for await (const event of (await operations.followRequests('web', {}, 3))(again.signal)) {
+  for await (const event of (await operations.followRequests('web', {}, 3, again.signal))(again.signal)) {
     if (event.type === 'lines')
       t.same(
         event.batch.lines.map((line) => operations.toEntry(line).request_id),
