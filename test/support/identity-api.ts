@@ -36,16 +36,21 @@ export interface Options {
 }
 
 /** A clock that a test moves; everything else is real. */
-export function movableSystem(): System & { advance(ms: number): void } {
+export function movableSystem(): System & { advance(ms: number): void; setBack(ms: number): void } {
   const real = createSystem()
   let ahead = 0
+  let back = 0
   return {
     ...real,
-    now: () => real.now() + ahead,
-    nowIso: () => new Date(real.now() + ahead).toISOString(),
+    now: () => real.now() + ahead - back,
+    nowIso: () => new Date(real.now() + ahead - back).toISOString(),
     monotonic: () => real.monotonic() + ahead,
     advance: (ms) => {
       ahead += ms
+    },
+    /** As when a clock that was ahead is put right: time goes on from an earlier one. */
+    setBack: (ms) => {
+      back += ms
     },
   }
 }

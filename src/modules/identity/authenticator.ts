@@ -64,7 +64,8 @@ export function createAuthenticator(deps: AuthenticatorDeps): Authenticate {
     const session = deps.sessions.findByHash(hash)
     const now = system.now()
     if (!session || idleEnd(session) <= now) return undefined
-    if (now - Date.parse(session.last_seen_at) > touchEveryMs) {
+    // Also one that was seen later than now, before the clock was set back.
+    if (Math.abs(now - Date.parse(session.last_seen_at)) > touchEveryMs) {
       session.last_seen_at = system.nowIso()
       deps.sessions.touch(session.id, session.last_seen_at)
     }
@@ -81,7 +82,7 @@ export function createAuthenticator(deps: AuthenticatorDeps): Authenticate {
     const expiresAtMs = token?.expires_at ? Date.parse(token.expires_at) : Number.POSITIVE_INFINITY
     const now = system.now()
     if (!token || expiresAtMs <= now) return undefined
-    if (token.last_used_at === null || now - Date.parse(token.last_used_at) > TOUCH_EVERY_MS) {
+    if (token.last_used_at === null || Math.abs(now - Date.parse(token.last_used_at)) > TOUCH_EVERY_MS) {
       deps.tokens.touch(token.id, system.nowIso())
     }
     const limits = { only_permissions: token.permissions, only_projects: token.project_ids }

@@ -9,7 +9,7 @@ import { probe, type ProbeResult } from './health-probe.ts'
 import { VolumeLost } from '../volumes/volume-schema.ts'
 import { createReplicaDeparture, type ReplicaDepartureDeps } from './replica-departure.ts'
 import { createReplicaLiveness } from './replica-liveness.ts'
-import { type ReplicaAction, wellAt } from './replica-plan.ts'
+import { type ReplicaAction, runningMs, wellAt } from './replica-plan.ts'
 import { createReplicaRecords, type Wanted } from './replica-record.ts'
 import type { ReplicaRow } from './replica-schema.ts'
 import type { ReplicaStore } from './replica-store.ts'
@@ -112,7 +112,7 @@ export function createReplicaKeeper(deps: ReplicaKeeperDeps) {
   ): Promise<ProbeResult> => {
     const { health_check: check, internal_port: port } = release.config
     if (port === null) {
-      const up = (system.now() - Date.parse(container.started_at ?? '')) / 1000
+      const up = runningMs(container, system.now()) / 1000
       return { ok: up >= check.stays_up_seconds, seen: `running for ${up.toFixed(1)} s` }
     }
     if (container.address === null) return { ok: false, seen: 'has no address yet' }
@@ -135,9 +135,9 @@ export function createReplicaKeeper(deps: ReplicaKeeperDeps) {
     if (!isStill(wanted.name, row.status)) return 0
     const check = wanted.release.config.health_check
     if (!ok) {
-      const since = system.now() - Date.parse(container.started_at ?? '')
       // One that is Unhealthy already has had its time, or was ejected and a crash cut its replacement short.
-      const overdue = row.status === 'Unhealthy' || since > check.timeout_seconds * 1000
+      const overdue =
+        row.status === 'Unhealthy' || runningMs(container, system.now()) > check.timeout_seconds * 1000
       if (overdue) {
         records.noteUnhealthy(row, `did not pass its health check: ${seen}`)
         if (check.live_interval_seconds > 0 && row.status !== 'Draining')
