@@ -66,7 +66,7 @@ export function bootDaemon(world: DeliveryWorld) {
     services: createServiceStore(database),
     deployments: createDeploymentStore(database),
     deploymentImages: createDeploymentImageStore(database),
-    replicas: createReplicaStore(database),
+    replicas: createReplicaStore(database, onError),
     volumes: createVolumeStore(database),
   }
   const images = createReleaseImages({

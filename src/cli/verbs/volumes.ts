@@ -75,7 +75,7 @@ const backup = defineVerb({
     }
     try {
       if (file === undefined) for await (const chunk of await fetchContents()) await call.output.raw(chunk)
-      else await writeWholeFile(resolve(call.directory, file), fetchContents)
+      else await writeWholeFile(resolve(call.directory, file), fetchContents, call.system.now)
     } catch (error) {
       if (call.signal.aborted) throw call.signal.reason
       if (error instanceof CliError) throw error

@@ -162,7 +162,7 @@ export function createRegistryAuth(deps: RegistryAuthDeps) {
   }
 }
 
-function contextOf(actor: Actor, clues: CallerClues): Caller['context'] {
+export function contextOf(actor: Actor, clues: CallerClues): Caller['context'] {
   return { actor, request_id: clues.requestId, client_address: clues.clientAddress }
 }
 

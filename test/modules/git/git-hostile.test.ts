@@ -126,6 +126,11 @@ test('.gitmodules cannot run anything, climb out or reach a private host', async
   t.match(await submodule('[submodule "lib"\n'), /what git refuses|no .gitmodules that git can read/)
   t.match(await submodule('[include]\n\tpath = /etc/passwd\n'), /has no URL in .gitmodules/)
   t.match(
+    await submodule(`${of('../evil.git')}${'\tbranch = none\n'.repeat(50_000)}`),
+    /What .gitmodules says takes more than 1048576 bytes/,
+    'rather than cut',
+  )
+  t.match(
     await submodule(of('../evil.git')),
     /it was not refused/,
     'a relative URL starts from that of its repository',
