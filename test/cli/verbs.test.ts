@@ -1,8 +1,10 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { closeSync, existsSync, openSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { Readable } from 'node:stream'
+import { text } from 'node:stream/consumers'
 import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { type Test, test } from 'tap'
@@ -349,6 +351,48 @@ test('a backup has its name once it is whole, and nothing stays of one that was 
   t.equal(readFileSync(join(person.home, 'db.tar'), 'utf8'), 'all of it')
   t.match(await person.berth(backup), { status: 1, stderr: /db\.tar exists already/ })
 })
+
+test('what a file does not take of the output is an error, and nothing of a backup goes to a terminal', async (t) => {
+  const { api, person, id } = await set(t)
+  const path = `/v1/services/${id}/volumes/data/backup`
+  api.on(`GET ${path}`, (_, response) => void response.writeHead(200).end('all of it'))
+  api.on(`GET /v1/services/${id}/logs`, (_, response) =>
+    answer(response, 200, [{ seq: 1, line: 'a long line' }]),
+  )
+  const backup = ['volumes', 'backup', 'web', 'data']
+  const file = join(person.home, 'output')
+  const limit = 4 * 1024 ** 2
+  for (const args of [['--help'], ['ps', '-o', 'json'], ['logs', 'web'], backup]) {
+    writeFileSync(file, Buffer.alloc(limit - 5))
+    const { status, stderr } = await intoFile(t, person, args, file, limit)
+    t.equal(status, 1, args.join(' '))
+    t.match(stderr, 'cannot write standard output: the file would become larger than it may')
+    t.equal(statSync(file).size, limit, 'what had room is there')
+  }
+  t.match(await intoFile(t, person, backup, '/dev/full', limit), {
+    status: 1,
+    stderr: 'berth: cannot write standard output: the disk is full',
+  })
+  writeFileSync(file, '')
+  t.match(await intoFile(t, person, backup, file, limit), { status: 0, stderr: '' })
+  t.equal(readFileSync(file, 'utf8'), 'all of it')
+  const shown = await person.terminal(backup, { environment: { NO_COLOR: '1' } }).ended
+  t.match(shown, { status: 2, shown: /^berth: name a FILE/ })
+})
+
+/** Runs a command with its output behind what is in a file, which may not grow beyond `limit` bytes. */
+async function intoFile(t: Test, person: Person, args: readonly string[], file: string, limit: number) {
+  const output = openSync(file, 'a')
+  const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
+  const child = spawn('prlimit', [`--fsize=${limit}`, process.execPath, main, ...args], {
+    env: person.environment,
+    stdio: ['ignore', output, 'pipe'],
+  })
+  t.teardown(() => child.kill('SIGKILL'))
+  closeSync(output)
+  const [stderr, [status]] = await Promise.all([text(child.stderr as Readable), once(child, 'close')])
+  return { status: status as number | null, stderr }
+}
 
 test('a restore from a file that cannot be read says so before it asks', async (t) => {
   const { api, person } = await set(t)

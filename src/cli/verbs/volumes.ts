@@ -63,7 +63,7 @@ const backup = defineVerb({
   examples: ['berth volumes backup db data db.tar', 'berth volumes backup shop/db data | zstd > db.tar.zst'],
   run: async (call) => {
     const file = call.operands[2]
-    if (file === undefined && call.output.coloursOut)
+    if (file === undefined && call.output.isTerminal)
       throw new UsageError('name a FILE, or send standard output somewhere else than to a terminal')
     const client = await call.connect()
     const { params } = await findVolume(call, client)
@@ -74,8 +74,9 @@ const backup = defineVerb({
       return Readable.fromWeb(response.body as never) as AsyncIterable<Buffer>
     }
     try {
-      if (file === undefined) for await (const chunk of await fetchContents()) await call.output.raw(chunk)
-      else await writeWholeFile(resolve(call.directory, file), fetchContents)
+      if (file !== undefined) return await writeWholeFile(resolve(call.directory, file), fetchContents)
+      for await (const chunk of await fetchContents()) await call.output.raw(chunk)
+      await call.output.sync()
     } catch (error) {
       if (call.signal.aborted) throw call.signal.reason
       if (error instanceof CliError) throw error
