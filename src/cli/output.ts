@@ -1,5 +1,5 @@
 import { plain, plainJson, plainLines } from './plain-text.ts'
-import { createStandardOutput } from './standard-output.ts'
+import { createStandardOutput, type FileStream } from './standard-output.ts'
 
 export type Style = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan'
 
@@ -46,7 +46,7 @@ export interface Output {
 }
 
 export interface OutputOptions {
-  stdout: NodeJS.WriteStream
+  stdout: FileStream
   stderr: NodeJS.WriteStream
   json: boolean
   quiet: boolean

@@ -3,6 +3,8 @@ import { promisify } from 'node:util'
 import { messageOf, systemCodeOf } from '../lib/errors.ts'
 import { CliError } from './cli-error.ts'
 
+export type FileStream = NodeJS.WriteStream & { readonly fd: number }
+
 /** Standard output, whatever it is connected to. */
 export interface StandardOutput {
   readonly isTerminal: boolean
@@ -24,8 +26,9 @@ const REASONS: Readonly<Record<string, string>> = {
  * Makes the standard output of a command. Node's own stream for files and devices takes a write that the system cut short for a whole one, so that a
  * disk that fills up truncates the output of a command that says it succeeded: those are written here.
  */
-export function createStandardOutput(stdout: NodeJS.WriteStream): StandardOutput {
-  const { isTTY: isTerminal = false, fd } = stdout
+export function createStandardOutput(stdout: FileStream): StandardOutput {
+  const { fd } = stdout
+  const isTerminal = Boolean(stdout.isTTY)
   const kind = isTerminal ? 'stream' : kindOf(fd)
   const writeAll = (data: string | Uint8Array): void => {
     const bytes = typeof data === 'string' ? Buffer.from(data) : data

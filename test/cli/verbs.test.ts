@@ -1,15 +1,29 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { closeSync, existsSync, openSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
-import { text } from 'node:stream/consumers'
+import { buffer, text } from 'node:stream/consumers'
 import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import { type Test, test } from 'tap'
+import { packArchive } from '../../src/lib/archive-pack.ts'
+import type { RuntimeVerb } from '../../src/runtime/fake-faults.ts'
 import { ALICE, answer, type ApiServer, refuse, sendEvents, startApiServer } from '../support/api-server.ts'
 import { newPerson, type Person } from '../support/berth-command.ts'
+import { openCliDaemon } from '../support/cli-daemon.ts'
+import { addVolume } from '../support/world.ts'
 
 async function set(t: Test): Promise<{ api: ApiServer; person: Person; id: string }> {
   const api = await startApiServer(t)
@@ -402,6 +416,53 @@ test('a restore from a file that cannot be read says so before it asks', async (
   await mkdir(join(person.home, 'folder.tar'))
   t.match(await restore('folder.tar'), { status: 2, shown: /is a folder/ })
   t.equal(api.requests.length, asked)
+})
+
+test('Ctrl-C during a restore says what became of the volume, and the server restores nothing', async (t) => {
+  const { app, person, token } = await openCliDaemon(t)
+  const made = await app.must(token, 'POST', '/v1/services', { name: 'db' })
+  const id = String(made.body['id'])
+  await addVolume(app, token, id)
+  const events = async () =>
+    (await app.must(token, 'GET', '/v1/audit-events?action=restoreVolume')).list.map(
+      (each) => each['outcome'],
+    )
+  const connections = promisify(app.server.server.getConnections.bind(app.server.server))
+  const done = await events()
+  const archive = await buffer(
+    packArchive([{ kind: 'file', name: 'x', mode: 0o644, content: Buffer.from('x') }]),
+  )
+  const file = join(person.home, 'db.tar')
+  writeFileSync(file, archive)
+  // Much more than connections hold.
+  const large = join(person.home, 'large.tar')
+  writeFileSync(large, archive)
+  truncateSync(large, 512 * 1024 ** 2)
+  const cases: [RuntimeVerb, string, RegExp][] = [
+    ['writeVolume', large, /^berth: interrupted\n {2}Nothing was changed\.\n$/],
+    [
+      'setVolumeRoot',
+      file,
+      /^berth: interrupted\n {2}All of the archive was sent: .*\n {2}SINCE in berth volumes ls/,
+    ],
+  ]
+  for (const [verb, from, says] of cases) {
+    const reached = Promise.withResolvers<void>()
+    const held = Promise.withResolvers<void>()
+    const free = app.controls.before(verb, () => (reached.resolve(), held.promise))
+    const running = person.start(['volumes', 'restore', 'db', 'data', from, '--yes'])
+    await reached.promise
+    running.signal('SIGINT')
+    t.match(await running.ended, { status: 130, stdout: '', stderr: says })
+    // The connection of the first is not read from, and so not seen to be closed.
+    while (from === file && (await connections()) > 0) await setTimeout(20)
+    free()
+    held.resolve()
+    t.same(await events(), done, verb)
+  }
+  const restore = ['volumes', 'restore', 'db', 'data', file, '--yes']
+  for (let status: number | null = 5; status === 5;) ({ status } = await person.berth(restore))
+  t.same(await events(), [...done, 'done'], 'only the one that was not interrupted')
 })
 
 test('api sends what it is told to, and prints the answer', async (t) => {

@@ -2,7 +2,7 @@ import { type FileHandle, open } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { Readable } from 'node:stream'
 import { messageOf } from '../../lib/errors.ts'
-import { ApiError, CliError, UsageError } from '../cli-error.ts'
+import { ApiError, CliError, EXIT, Interrupted, UsageError } from '../cli-error.ts'
 import { targetOf } from '../../api-client/route.ts'
 import type { Client } from '../client.ts'
 import { confirmRemoval } from '../confirmation.ts'
@@ -111,17 +111,36 @@ const restore = defineVerb({
     const { params, name, service } = await findVolume(call, client)
     await confirmRemoval(call, call.flags.yes, `what is in the volume ${name} of ${service.name}`)
     const body = archive?.createReadStream({ autoClose: false }) ?? call.terminal.input()
-    const restored = await client.upload('POST /v1/services/{id}/volumes/{name}/restore', {
-      params,
-      contentType: type,
-      body: body as AsyncIterable<Buffer>,
-    })
+    let isSent = false
+    const watched = async function* (): AsyncGenerator<Buffer, void, undefined> {
+      yield* body as AsyncIterable<Buffer>
+      isSent = true
+    }
+    const restored = await client
+      .upload('POST /v1/services/{id}/volumes/{name}/restore', { params, contentType: type, body: watched() })
+      .catch((error: unknown) => {
+        throw withOutcome(error, isSent)
+      })
     call.output.data(restored, () => restored.name)
     call.output.note(
       `Restored. From now on requests to ${service.name} wait for a replica with the new contents.`,
     )
   },
 })
+
+/** Says what became of the volume when the command ends without an answer: the server gives up what has not been put into place by then. */
+function withOutcome(error: unknown, isSent: boolean): unknown {
+  const hints = isSent
+    ? [
+        'All of the archive was sent: the restore may have taken place all the same.',
+        'SINCE in berth volumes ls tells.',
+      ]
+    : ['Nothing was changed.']
+  if (error instanceof Interrupted) return new Interrupted(error.signal, hints)
+  if (!(error instanceof CliError) || error instanceof ApiError || error.exit !== EXIT.unavailable)
+    return error
+  return new CliError(error.message, { exit: error.exit, hints, cause: error })
+}
 
 async function openArchive(path: string): Promise<FileHandle> {
   try {
