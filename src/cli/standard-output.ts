@@ -27,8 +27,7 @@ const REASONS: Readonly<Record<string, string>> = {
  * disk that fills up truncates the output of a command that says it succeeded: those are written here.
  */
 export function createStandardOutput(stdout: FileStream): StandardOutput {
-  const { fd } = stdout
-  const isTerminal = Boolean(stdout.isTTY)
+  const { fd, isTTY: isTerminal } = stdout
   const kind = isTerminal ? 'stream' : kindOf(fd)
   const writeAll = (data: string | Uint8Array): void => {
     const bytes = typeof data === 'string' ? Buffer.from(data) : data
