@@ -28,13 +28,13 @@ export interface AppOptions {
 export type Stores = ReturnType<typeof openStores>
 export type Base = AppOptions & { state: State; stores: Stores }
 
-export function openStores(database: State['database']) {
+export function openStores(database: State['database'], options: AppOptions) {
   return {
     projects: createProjectStore(database),
     services: createServiceStore(database),
     deployments: createDeploymentStore(database),
     deploymentImages: createDeploymentImageStore(database),
-    replicas: createReplicaStore(database),
+    replicas: createReplicaStore(database, reporter(options, 'replicas')),
     externalRegistries: createExternalRegistryStore(database),
     uploads: createUploadStore(database),
     volumes: createVolumeStore(database),
@@ -45,7 +45,7 @@ export function openStores(database: State['database']) {
 }
 
 /** A background task that failed is told of once, here; the task goes on. Want of room is told of once a minute, in a word. */
-export function reporter({ log, system }: Base, part: string): (error: unknown) => void {
+export function reporter({ log, system }: AppOptions, part: string): (error: unknown) => void {
   return sparing(system, (error, full) => {
     if (full) log.warn({ part, error: messageOf(error) }, 'the disk takes no writes; they are tried again')
     else log.warn({ err: error, part }, 'a background task failed; it goes on')

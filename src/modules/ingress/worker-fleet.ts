@@ -7,6 +7,7 @@ import {
   type TakenNotes,
 } from '../../ingress/contract/control-protocol.ts'
 import type { WorkerSettings } from '../../ingress/worker/worker-settings.ts'
+import { sparing } from '../../lib/disk-trouble.ts'
 import { messageOf, systemCodeOf } from '../../lib/errors.ts'
 import type { System } from '../../lib/system.ts'
 import { type FleetSet, pushSets, type Refusal } from './fleet-push.ts'
@@ -77,6 +78,10 @@ export function createWorkerFleet(options: FleetOptions): WorkerFleet {
   let lost = 0
   let notBefore = 0
 
+  const failed = sparing(system, (error) =>
+    log.error({ error: messageOf(error) }, 'what an ingress worker told could not be acted on'),
+  )
+
   const onClose = (link: WorkerLink): void => {
     // One that closed while it was being opened was never among the living.
     if (links.get(link.pid) !== link) return
@@ -103,6 +108,7 @@ export function createWorkerFleet(options: FleetOptions): WorkerFleet {
         closed: onClose,
         held: options.held,
         left: options.left,
+        failed,
       })
       if (!link.closed) links.set(pid, link)
     } catch (error) {

@@ -23,7 +23,7 @@ export type ReplicaRecords = ReturnType<typeof createReplicaRecords>
 export function createReplicaRecords({ system, store, routesChanged }: ReplicaRecordDeps) {
   const save = (row: ReplicaRow): void => {
     const before = routedAddress(store.find(row.container_name))
-    store.save(row)
+    store.keep(row)
     if (routedAddress(row) !== before) routesChanged()
   }
 
