@@ -1374,6 +1374,8 @@ export type Volume = {
   in_use: boolean
   /** On the disk, at most a minute old; null: not known, or not there yet. */
   size_bytes: number | null
+  /** The engine does not have it any more. Nothing starts with it until a backup is restored, or it is deleted to begin with an empty one. */
+  lost: boolean
   /** RFC 3339 UTC with milliseconds */
   created_at: string | null
   /** RFC 3339 UTC with milliseconds */
@@ -2657,7 +2659,7 @@ export interface Operations {
     body: undefined
     answer: Volume[]
   }
-  /** Delete a volume that nothing uses any more, with all that is in it */
+  /** Delete a volume that nothing uses any more, or that the engine has lost, with all that is in it */
   deleteVolume: {
     method: 'DELETE'
     path: '/v1/services/{id}/volumes/{name}'

@@ -30,7 +30,7 @@ export async function createApp(options: AppOptions): Promise<App> {
   const { config, log, system } = options
   const state = openState(config.data_dir, system)
   try {
-    return await composeApp({ ...options, state, stores: openStores(state.database) })
+    return await composeApp({ ...options, state, stores: openStores(state.database, options) })
   } catch (error) {
     state.close()
     log.debug('closed the state after a failed start')

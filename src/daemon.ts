@@ -20,7 +20,7 @@ export async function runDaemon(): Promise<void> {
   const config = readConfig()
   if (!config) return
   const log = createLog(config.log_level)
-  const system = createSystem()
+  const system = createSystem((error) => log.error({ err: error }, 'what was due at this time failed'))
   for (const name of config.unknown_environment)
     log.warn({ name }, 'this environment variable is no setting of Berth')
   let app: App | undefined

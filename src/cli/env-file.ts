@@ -5,11 +5,16 @@ const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/
 /**
  * Reads a .env file: `NAME=VALUE`, perhaps with `export` before it. A value in single or double quotes or backticks may go over several
  * lines, `\n` in double quotes is a line end; without quotes a `#` begins a remark. That is how Node.js and the dotenv packages read it, but
- * they pass over what they do not understand. Throws a UsageError with the numbers of those lines; never with a value.
+ * they pass over what they do not understand. Throws a UsageError with the numbers of those lines; never with a value. `onCut` is told the
+ * names of variables of whose value a `#` in the middle of a word took the rest.
  */
-export function readEnvFile(file: string, where: string): Record<string, string> {
+export function readEnvFile(
+  file: string,
+  where: string,
+  onCut: (names: string[]) => void = () => {},
+): Record<string, string> {
   const text = file.replace(/^\uFEFF/, '').replaceAll('\r', '')
-  const { values, strange } = readLines(text.split('\n'))
+  const { values, strange, cut } = readLines(text.split('\n'))
   if (strange.length > 0) {
     const lines = `${strange.length === 1 ? 'line' : 'lines'} ${strange.slice(0, 10).join(', ')}`
     throw new UsageError(
@@ -17,14 +22,18 @@ export function readEnvFile(file: string, where: string): Record<string, string>
     )
   }
   if (values.size === 0 && text.trim() !== '') throw new UsageError(`${where} holds no variable`)
+  if (cut.size > 0) onCut([...cut])
   return Object.fromEntries(values)
 }
 
 const ASSIGNMENT = /^[ \t]*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)[ \t]*=[ \t]*(.*)$/
+/** The first `#` stands in a word rather than behind a blank. */
+const CUT = /^[^=#]*=([^#]*[^ \t#])?#/
 const REMARK = /^[ \t]*(?:#.*)?$/
 
-function readLines(lines: readonly string[]): { values: Map<string, string>; strange: number[] } {
+function readLines(lines: readonly string[]) {
   const values = new Map<string, string>()
+  const cut = new Set<string>()
   const strange: number[] = []
   for (let at = 0; at < lines.length; at += 1) {
     const line = lines[at] ?? ''
@@ -35,10 +44,13 @@ function readLines(lines: readonly string[]): { values: Map<string, string>; str
     }
     const quoted = readQuoted(begin, lines, at)
     values.set(name, quoted?.value ?? (isQuote(begin[0]) ? begin.trim() : withoutRemark(begin)))
+    // A later line for the same name counts alone.
+    cut.delete(name)
+    if (!quoted && !isQuote(begin[0]) && CUT.test(line)) cut.add(name)
     at = quoted?.end ?? at
     if (quoted && !REMARK.test(quoted.rest)) strange.push(at + 1)
   }
-  return { values, strange }
+  return { values, strange, cut }
 }
 
 function isQuote(character: string | undefined): character is string {

@@ -1,4 +1,6 @@
 import type { Config } from '../config.ts'
+import { sparing } from '../lib/disk-trouble.ts'
+import { messageOf } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
 import type { System } from '../lib/system.ts'
 import { createDeploymentImageStore } from '../modules/deployments/deployment-image-store.ts'
@@ -26,13 +28,13 @@ export interface AppOptions {
 export type Stores = ReturnType<typeof openStores>
 export type Base = AppOptions & { state: State; stores: Stores }
 
-export function openStores(database: State['database']) {
+export function openStores(database: State['database'], options: AppOptions) {
   return {
     projects: createProjectStore(database),
     services: createServiceStore(database),
     deployments: createDeploymentStore(database),
     deploymentImages: createDeploymentImageStore(database),
-    replicas: createReplicaStore(database),
+    replicas: createReplicaStore(database, reporter(options, 'replicas')),
     externalRegistries: createExternalRegistryStore(database),
     uploads: createUploadStore(database),
     volumes: createVolumeStore(database),
@@ -42,7 +44,10 @@ export function openStores(database: State['database']) {
   }
 }
 
-/** A background task that failed is told of once, here; the task goes on. */
-export function reporter({ log }: Base, part: string): (error: unknown) => void {
-  return (error) => log.warn({ err: error, part }, 'a background task failed; it goes on')
+/** A background task that failed is told of once, here; the task goes on. Want of room is told of once a minute, in a word. */
+export function reporter({ log, system }: AppOptions, part: string): (error: unknown) => void {
+  return sparing(system, (error, full) => {
+    if (full) log.warn({ part, error: messageOf(error) }, 'the disk takes no writes; they are tried again')
+    else log.warn({ err: error, part }, 'a background task failed; it goes on')
+  })
 }

@@ -1,3 +1,4 @@
+import { diskFullOf } from '../lib/disk-trouble.ts'
 import { createAutoscaler } from '../modules/autoscale/autoscaler.ts'
 import { createBuilds } from '../modules/builds/build-operations.ts'
 import { openSourceFolder } from '../modules/builds/source-folder.ts'
@@ -110,6 +111,7 @@ export async function composeDelivery(
   const closeLog = ({ id, status }: DeploymentRow): void => {
     logs.deployments.close(id, status).catch(reporter(base, 'deployment-logs'))
   }
+  const waitsForRoom = reporter(base, 'deployments')
   const engine = createDeploymentEngine({
     database,
     system,
@@ -153,8 +155,10 @@ export async function composeDelivery(
       closeLog(deployment)
       reconciler.worker.nudge()
     },
-    onInternalError: (error, deployment) =>
-      log.error({ err: error, deployment_id: deployment?.id }, 'a deployment met an internal error'),
+    onInternalError: (error, deployment) => {
+      if (diskFullOf(error) !== undefined) waitsForRoom(error)
+      else log.error({ err: error, deployment_id: deployment?.id }, 'a deployment met an internal error')
+    },
   })
   const autoscaler = createAutoscaler({
     database,

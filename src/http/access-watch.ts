@@ -41,8 +41,9 @@ export function createAccessWatch(deps: AccessWatchDeps): AccessWatch {
     each.revision !== deps.accessRevision() || each.request.accessUntil <= system.now()
 
   const check = (each: Watched): void => {
-    each.revision = deps.accessRevision()
+    const revision = deps.accessRevision()
     const reason = deps.lossOf(each.request)
+    each.revision = revision
     if (reason === undefined) return
     watched.delete(each)
     each.onLost(reason)
@@ -50,9 +51,12 @@ export function createAccessWatch(deps: AccessWatchDeps): AccessWatch {
 
   const tick = (): void => {
     const due = [...watched].filter(isDue).slice(0, SLICE)
-    for (const each of due) if (watched.has(each)) check(each)
-    ticking = watched.size > 0
-    if (ticking) system.later(due.length === SLICE ? 1 : TICK_MS, tick)
+    try {
+      for (const each of due) if (watched.has(each)) check(each)
+    } finally {
+      ticking = watched.size > 0
+      if (ticking) system.later(due.length === SLICE ? 1 : TICK_MS, tick)
+    }
   }
 
   return {

@@ -27,6 +27,7 @@ import { decorateRequests } from './request-context.ts'
 import { installRequestLog } from './request-log.ts'
 import { createRouteIndex } from './route-index.ts'
 import { installSecurityHeaders } from './security-headers.ts'
+import { createSerializerCompiler } from './serialization.ts'
 import { createValidatorCompiler, settleBody } from './validation.ts'
 
 /**
@@ -89,6 +90,7 @@ export function createServer(deps: ServerDeps): Server {
   // All that fit into a head: what Node leaves out beyond its limit, a proxy in front may have read.
   server.server.maxHeadersCount = 0
   server.setValidatorCompiler<TSchema>(createValidatorCompiler())
+  server.setSerializerCompiler<TSchema>(createSerializerCompiler())
   installBodyParsers(plain)
   decorateRequests(plain)
   server.decorate('system', deps.system)

@@ -1,20 +1,33 @@
-import { Ajv, type Options } from 'ajv'
+import { Ajv, type Options, type ValidateFunction } from 'ajv'
 import addFormats from 'ajv-formats'
 import type { FastifyRequest, FastifySchemaCompiler } from 'fastify'
 import type { TSchema } from 'typebox'
 import { AppError } from '../lib/errors.ts'
 import { readInstant } from '../lib/instant.ts'
 
+type Validate = ReturnType<FastifySchemaCompiler<TSchema>>
+
 const OPTIONS: Options = { removeAdditional: false, useDefaults: true, allErrors: true, strict: false }
 
 /**
- * Compiles the schemas of routes: values of paths, queries and headers are text and become what their schema says, bodies must be of the
- * right types already.
+ * Compiles the schemas of routes when they are first needed (ADR 38): values of paths, queries and headers are text and become what their
+ * schema says, bodies must be of the right types already.
  */
 export function createValidatorCompiler(): FastifySchemaCompiler<TSchema> {
   const exact = withFormats(new Ajv({ ...OPTIONS, coerceTypes: false }))
   const coercing = withFormats(new Ajv({ ...OPTIONS, coerceTypes: 'array' }))
-  return ({ schema, httpPart }) => (httpPart === 'body' ? exact : coercing).compile(schema)
+  return ({ schema, httpPart }) => compileLate(httpPart === 'body' ? exact : coercing, schema)
+}
+
+function compileLate(ajv: Ajv, schema: TSchema): Validate {
+  let compiled: ValidateFunction | undefined
+  const validate: Validate = (data: unknown) => {
+    compiled ??= ajv.compile(schema)
+    const isValid = compiled(data)
+    validate.errors = compiled.errors ?? null
+    return isValid
+  }
+  return validate
 }
 
 function withFormats(ajv: Ajv): Ajv {

@@ -13,3 +13,15 @@ export async function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Pr
     signal.removeEventListener('abort', onAbort)
   }
 }
+
+/** Waits for a promise until the signal aborts, and resolves in either case. What it waited for goes on by itself; what it rejects with meanwhile is thrown. */
+export async function untilAborted(
+  promise: Promise<unknown> | undefined,
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    if (promise !== undefined) await orAborted(promise, signal)
+  } catch (error) {
+    if (!signal.aborted) throw error
+  }
+}

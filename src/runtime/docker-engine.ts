@@ -1,5 +1,6 @@
 import { Agent } from 'node:http'
 import type { Duplex, Readable } from 'node:stream'
+import { inspect } from 'node:util'
 import Docker from 'dockerode'
 import { AppError, isAppError } from '../lib/errors.ts'
 import type { System } from '../lib/system.ts'
@@ -59,7 +60,7 @@ export interface DockerEngineOptions {
 
 export function createDockerEngine({ socketPath, system }: DockerEngineOptions): DockerEngine {
   // A kept-alive socket of an engine that has restarted costs a spurious error; a new one on a Unix socket costs nothing.
-  const agent = new Agent({ keepAlive: false })
+  const agent = Object.assign(new Agent({ keepAlive: false }), { [inspect.custom]: describeAgent })
   let connection: Promise<Connection> | undefined
 
   const connect = (): Promise<Connection> => {
@@ -95,6 +96,11 @@ export function createDockerEngine({ socketPath, system }: DockerEngineOptions):
       call(verb, (docker, signal) => dialUpgrade(docker, request, signal), options),
     apiVersion: async () => (await call('negotiate', connect)).version,
   }
+}
+
+/** docker-modem prints every request for its debug log, read or not: with the agent's sockets, and all that hangs on them, it takes longer than the request. */
+function describeAgent(): string {
+  return 'Agent'
 }
 
 interface Connection {

@@ -5,7 +5,10 @@ import type { DockerEngine, StreamRequest } from './docker-engine.ts'
 import { engineMessageOf, engineStatusOf } from './docker-errors.ts'
 import { requireReference, toImageInfo } from './docker-images.ts'
 import { readJsonLines } from './json-lines.ts'
-import { type ImagePlace, type Runtime, TransferFailed } from './runtime.ts'
+import { type ImageInfo, type ImagePlace, type Runtime, TransferFailed } from './runtime.ts'
+
+/** How often an image is pulled that is gone before it has its name. */
+const PULLS = 3
 
 type TransferVerbs = Pick<Runtime, 'pushImage' | 'pullImage'>
 
@@ -25,6 +28,21 @@ export function createDockerTransfers({ engine }: { engine: DockerEngine }): Tra
       .catch((error: unknown) => {
         if (!isAppError(error, 'NOT_FOUND') && !isAppError(error, 'CONFLICT')) throw error
       })
+
+  /** Has what was pulled bear another name; undefined when it is gone: a prune, or another pull of the same image that dropped the name. */
+  const nameAnew = async (reference: string, tag: string): Promise<ImageInfo | undefined> => {
+    const colon = tag.lastIndexOf(':')
+    try {
+      await tagImage(reference, tag.slice(0, colon), tag.slice(colon + 1))
+      await dropName(reference)
+      return await engine.call('inspect image', async (docker) =>
+        toImageInfo(await docker.getImage(requireReference(tag)).inspect()),
+      )
+    } catch (error) {
+      if (isAppError(error, 'NOT_FOUND')) return undefined
+      throw error
+    }
+  }
 
   return {
     pushImage: async (image, { host, repository, tag, token }, signal) => {
@@ -46,14 +64,12 @@ export function createDockerTransfers({ engine }: { engine: DockerEngine }): Tra
       const query = { fromImage: name, tag: from.digest }
       const registryAuth = authOf(from.host, from.token)
       const request = { method: 'POST', path: '/images/create', query, registryAuth } as const
-      await transfer(engine, 'pull image', request, signal)
-      const reference = `${name}@${from.digest}`
-      const colon = tag.lastIndexOf(':')
-      await tagImage(reference, tag.slice(0, colon), tag.slice(colon + 1))
-      await dropName(reference)
-      return engine.call('inspect image', async (docker) =>
-        toImageInfo(await docker.getImage(requireReference(tag)).inspect()),
-      )
+      for (let attempt = 1; attempt <= PULLS; attempt += 1) {
+        await transfer(engine, 'pull image', request, signal)
+        const named = await nameAnew(`${name}@${from.digest}`, tag)
+        if (named) return named
+      }
+      throw new TransferFailed('The engine lost the image each time as soon as it had pulled it.')
     },
   }
 }

@@ -156,6 +156,21 @@ test('a service that is made for an image has it as its source', async (t) => {
   t.equal(count(api, 'POST', /uploads$/), 0, 'the folder is not packed')
 })
 
+test('--git is refused before anything is made or changed where there is no repository', async (t) => {
+  const { api, person, app } = await set(t)
+  t.match(await person.berth(['deploy', app, '-s', 'web', '--git', '--yes']), {
+    status: 2,
+    stderr: /nothing says which repository it is to have\n {2}Name it in a berth.toml/,
+  })
+  t.same(api.services, [])
+  await person.berth(['deploy', app, '-s', 'web', '--yes'])
+  t.match(await person.berth(['deploy', app, '-s', 'web', '--git', '--port', '3000']), {
+    status: 2,
+    stderr: /web has no repository: its source is of type upload/,
+  })
+  t.equal(count(api, 'PATCH', /./), 0)
+})
+
 test('a deployment that fails ends with status 6 and the reason, and its record is on stdout as JSON', async (t) => {
   const { api, person, app } = await set(t)
   api.deploymentEnd = { status: 'Failed', reason: 'the health check \u001B[2Jfailed' }

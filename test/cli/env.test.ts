@@ -101,6 +101,13 @@ test('a .env file is read as others read it, and refused by lines where they pas
   const { A, EMPTY, B, SINGLE, DOUBLE, OPEN, ...others } = readEnvFile(good, '.env')
   t.same([A, EMPTY, B, SINGLE, DOUBLE, OPEN], ['1', '', 'two\nC lines', 'a\\nb', 'a\nb', '"a'])
   t.same(others, {})
+  const cut: string[] = []
+  const odd = ['A=pass#word', 'B=#fff', 'C=1 # remark', 'D="x#y"', 'E= #', 'F=x#1', 'F=y'].join('\n')
+  t.match(
+    readEnvFile(odd, '.env', (names) => cut.push(...names)),
+    { A: 'pass', B: '', D: 'x#y' },
+  )
+  t.same(cut, ['A', 'B'])
   const bad = ['A=1', 'DB: canary', 'C canary', 'D="a', 'b" canary', '1E=x', 'export', 'F=1']
   t.throws(() => readEnvFile(bad.join('\n'), '.env'), {
     message: /^\.env: lines 2, 3, 5, 6, 7: (?!.*canary)/,
@@ -114,6 +121,10 @@ test('a .env file is read as others read it, and refused by lines where they pas
     stderr: /\.env: line 2: /,
   })
   t.same((await app.must(token, 'GET', `/v1/services/${String(made.body['id'])}/env`)).body, { KEPT: 'x' })
+  await write('.env', 'PASSWORD=canary#canary\n')
+  const warned = await person.berth(['env', 'import', '.env', '-s', 'web'])
+  t.match(warned, { status: 0, stderr: /warning: PASSWORD: without quotes the value ends before its #/ })
+  t.notMatch(warned.stderr, /canary/)
 })
 
 test('a service is scaled, stopped and started', async (t) => {

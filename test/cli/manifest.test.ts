@@ -119,6 +119,11 @@ mount_path = "/cache"
       stderr:
         /berth\.toml:2: services\.db\.replicas must be at most 1 for a service that writes into a volume/,
     })
+  await write('berth.toml', two.replace('replicas', 'autoscale.max_replicas'))
+  t.match(await person.berth(['plan']), {
+    status: 1,
+    stderr: /berth\.toml:2: services\.db\.autoscale\.max_replicas must be at most 1/,
+  })
   await write('berth.toml', `${two}read_only = true\n`)
   t.match(await person.berth(['plan']), { status: 8 })
 })

@@ -26,9 +26,10 @@ test('a body goes out in constant memory', async (t) => {
   })
   const script = `
     const { sendBody } = await import(process.argv[1])
+    const { peakRss } = await import(process.argv[3])
     async function* body() { for (let sent = 0; sent < 768; sent += 1) yield Buffer.alloc(${MIB}, sent) }
     const response = await sendBody(new URL(process.argv[2]), 'POST', {}, body(), new AbortController().signal)
-    console.log(JSON.stringify({ ...(await response.json()), rss: process.resourceUsage().maxRSS * 1024 }))`
+    console.log(JSON.stringify({ ...(await response.json()), rss: peakRss() }))`
   const file = fileURLToPath(new URL('../../src/cli/http-upload.ts', import.meta.url))
   const { stdout } = await run(process.execPath, [
     '--input-type=module',
@@ -36,6 +37,7 @@ test('a body goes out in constant memory', async (t) => {
     script,
     file,
     `${api.url}${PATH}`,
+    fileURLToPath(new URL('../support/peak-rss.ts', import.meta.url)),
   ])
   const { size, rss } = JSON.parse(stdout) as { size: number; rss: number }
   t.equal(size, 768 * MIB)

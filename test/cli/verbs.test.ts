@@ -1,13 +1,16 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import {
+  chmodSync,
   closeSync,
   existsSync,
   openSync,
   readdirSync,
   readFileSync,
+  rmSync,
   statSync,
   truncateSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
@@ -406,6 +409,20 @@ test('a backup has its name once it is whole, and nothing stays of one that was 
   t.same(readdirSync(person.home), ['db.tar'])
   t.equal(readFileSync(join(person.home, 'db.tar'), 'utf8'), 'all of it')
   t.match(await person.berth(backup), { status: 1, stderr: /db\.tar exists already/ })
+  rmSync(join(person.home, 'db.tar'))
+  writeFileSync(part, 'half of it', { mode: 0o600 })
+  t.match(await person.berth(backup), { status: 1, stderr: /db\.tar\.part exists already/ })
+  const long = new Date(Date.now() - 3_600_000)
+  chmodSync(part, 0o644)
+  utimesSync(part, long, long)
+  t.match(
+    await person.berth(backup),
+    { status: 1, stderr: /db\.tar\.part exists already/ },
+    'not as we make it',
+  )
+  chmodSync(part, 0o600)
+  t.match(await person.berth(backup), { status: 0 }, 'nobody has been writing it for long')
+  t.same(readdirSync(person.home), ['db.tar'])
 })
 
 test('what a file does not take of the output is an error, and nothing of a backup goes to a terminal', async (t) => {

@@ -1,9 +1,18 @@
-import { test } from 'tap'
+import { execFile } from 'node:child_process'
+import { once } from 'node:events'
+import { createServer, request as send } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { promisify } from 'node:util'
+import { type Test, test } from 'tap'
 import { busyboxRootfs } from '../support/busybox-image.ts'
 import { type Installation, installBerth } from '../support/daemon.ts'
+import { readDeploymentLog } from '../support/deploy.ts'
 import { dockerHarness } from '../support/docker-harness.ts'
 import { startDockerRegistry } from '../support/docker-registry.ts'
+import { waitFor } from '../support/wait.ts'
 import { RegistryClient } from '../conformance/registry/registry-client.ts'
+
+const run = promisify(execFile)
 
 interface Deployment {
   id: string
@@ -21,7 +30,34 @@ const CMD = (text: string) => [
   `mkdir /www; echo ${text} > /www/index.html; exec httpd -f -p 8080 -h /www`,
 ]
 
-test("an image of somebody else's registry runs, and a push to this node's deploys itself", async (t) => {
+/** A way to a registry on which requests for some paths can be kept waiting for ever. */
+async function openWay(t: Test, origin: string) {
+  let held: RegExp | undefined
+  let reached = Promise.withResolvers<void>()
+  const server = createServer((request, response) => {
+    const { method, headers, url = '' } = request
+    if (held?.test(url) === true) return reached.resolve()
+    const onward = send(new URL(url, origin), { method, headers }, (answer) => {
+      response.writeHead(answer.statusCode ?? 502, answer.headers)
+      answer.pipe(response)
+    })
+    onward.on('error', () => response.destroy())
+    request.pipe(onward)
+  })
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  t.teardown(() => (server.closeAllConnections(), server.close()))
+  return {
+    host: `127.0.0.1:${(server.address() as AddressInfo).port}`,
+    hold: (paths: RegExp): void => {
+      held = paths
+      reached = Promise.withResolvers()
+    },
+    reached: () => reached.promise,
+    release: () => (held = undefined),
+  }
+}
+
+test("an image of somebody else's registry runs, whenever the daemon is killed meanwhile, and a push to this node's deploys itself", async (t) => {
   const { runtime, prefix, system } = await dockerHarness(t)
   const registry = await startDockerRegistry()
   t.teardown(() => registry.stop())
@@ -51,22 +87,37 @@ test("an image of somebody else's registry runs, and a push to this node's deplo
     (await berth.call<{ id: string }>('POST', '/v1/services', { name, internal_port: 8080, source })).id
 
   const digest = await push('theirs', { host, repository: 'team/app', token: 'x' })
-  const theirs = await add('theirs', { type: 'external_image', image: `${host}/team/app:v1` })
-  const asked = await berth.call<Deployment>('POST', '/v1/deployments', {
-    service_id: theirs,
-    source: { type: 'external_image' },
-  })
-  t.match(await over(asked.id), { status: 'Healthy', reason: null, artifact: { digest } })
-  await registry.stop()
-  const again = await berth.call<Deployment>('POST', '/v1/deployments', {
-    service_id: theirs,
-    source: { type: 'redeploy' },
-  })
-  t.match(
-    await over(again.id),
-    { status: 'Healthy', artifact: { digest } },
-    'the other registry is not needed any more',
+  const way = await openWay(t, registry.origin)
+  const theirs = await add('theirs', { type: 'external_image', image: `${way.host}/team/app:v1` })
+  /** Deploys, kills the daemon while it waits for the registry, and has something happen before the next one goes on. */
+  const deployKilled = async (
+    type: string,
+    held: RegExp,
+    meanwhile: () => Promise<unknown>,
+  ): Promise<Deployment> => {
+    way.hold(held)
+    const body = { service_id: theirs, source: { type } }
+    const { id } = await berth.call<Deployment>('POST', '/v1/deployments', body)
+    await way.reached()
+    await berth.stop('SIGKILL')
+    await meanwhile()
+    way.release()
+    await berth.start()
+    const ended = await over(id)
+    t.match(await readDeploymentLog(berth, id), /Going on after an interruption/)
+    return ended
+  }
+  const asked = await deployKilled('external_image', /\/blobs\//, () =>
+    push('moved', { host, repository: 'team/app', token: 'x' }),
   )
+  t.match(asked, { status: 'Healthy', reason: null, artifact: { digest } }, 'the image that it began with')
+  const again = await deployKilled('redeploy', /\/manifests\/v1$/, () => registry.stop())
+  t.match(again, { status: 'Healthy', artifact: { digest } }, 'the other registry is not needed any more')
+  await waitFor('one replica of the release', async () => {
+    const { stdout } = await run('docker', ['ps', '-aq', '--filter', `label=berth.service=${theirs}`])
+    const { status } = await berth.call<{ status: string }>('GET', `/v1/services/${theirs}`)
+    return status === 'Running' && stdout.trim().split('\n').length === 1
+  })
 
   const own = { host: new URL(berth.api()).host, repository: 'default/base', token: berth.token() }
   const mine = await add('mine', { type: 'external_image', image: 'default/base:v1', auto_deploy: true })

@@ -1,9 +1,12 @@
+import { execFile } from 'node:child_process'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { test } from 'tap'
 import { type Installation, installBerth } from '../support/daemon.ts'
 import { createService, deployFiles, waitForEnd } from '../support/deploy.ts'
 import { startLoad } from '../support/load.ts'
+import { waitFor } from '../support/wait.ts'
 
 const SPARSE_BYTES = 300_000
 
@@ -130,4 +133,23 @@ test('data outlives deployments under load without a failed request, and moves b
   await t.rejects(berth.berth('services', 'rm', 'web', '--yes'), /add --volumes/)
   const ending = await again.stop()
   t.equal(ending.failed, 0, ending.failures.join('; '))
+
+  await berth.berth('stop', 'web')
+  const docker = async (...args: string[]): Promise<string> =>
+    (await promisify(execFile)('docker', args)).stdout.trim()
+  const left = (...list: string[]) => docker(...list, '--quiet', '--filter', `label=berth.service=${service}`)
+  await waitFor('it is stopped', async () => (await left('ps', '--all')) === '')
+  const last = join(berth.dataDir, 'last.tar')
+  await berth.berth('volumes', 'backup', 'web', 'data', last)
+  await docker('volume', 'rm', await left('volume', 'ls'))
+  await berth.berth('start', 'web')
+  const seen = () => berth.call<{ status_reason: string | null }>('GET', `/v1/services/${service}`)
+  await waitFor('it is told', async () =>
+    /lost volume data of default\/web/.test((await seen()).status_reason ?? ''),
+  )
+  t.equal(await left('volume', 'ls'), '', 'no empty one took its place')
+  await berth.berth('volumes', 'restore', 'web', 'data', last, '--yes')
+  await waitFor('it serves what was restored', async () =>
+    (await startsOf(berth, 'web').catch(() => [])).join().startsWith('one,two,three,two'),
+  )
 })

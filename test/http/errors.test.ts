@@ -42,6 +42,29 @@ test('what a field may hold is said in words', async (t) => {
     t.ok(document.includes(JSON.stringify(pattern)), `${pattern} is in use`)
 })
 
+test('what a field names and is not there is said with the field and what stood in it', async (t) => {
+  const api = await openApp()
+  t.teardown(() => api.close())
+  const root = await api.bootstrap()
+  const id = '01928c5e-7b1a-7c3e-9d2f-5a6b7c8d9e0f'
+  const service = String((await api.must(root, 'POST', '/v1/services', { name: 'web' })).body['id'])
+  const projects = (await api.must(root, 'GET', '/v1/projects')).list
+  const members = `/v1/projects/${String(projects[0]?.['id'])}/members`
+  const upload = { service_id: service, source: { type: 'upload', upload_id: id } }
+  const cases: [string, object, status: number, field: string][] = [
+    ['/v1/deployments', { service_id: id, source: { type: 'redeploy' } }, 404, 'service_id'],
+    ['/v1/deployments', upload, 404, 'source.upload_id'],
+    [`/v1/services/${service}/rollback`, { deployment_id: id }, 404, 'deployment_id'],
+    ['/v1/api-tokens', { name: 'ci', project_ids: [id] }, 400, 'project_ids.0'],
+    [members, { user_id: id, role: 'viewer' }, 400, 'user_id'],
+  ]
+  for (const [path, body, status, field] of cases) {
+    const answer = await api.send(root, 'POST', path, body)
+    t.equal(answer.status, status, answer.text)
+    t.match(answer.body.details, [{ field, message: new RegExp(id) }], path)
+  }
+})
+
 test('every failure has the same shape, whoever refuses', async (t) => {
   const api = await openIdentityApi(t)
   const root = await api.bootstrap()

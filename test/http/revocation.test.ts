@@ -1,5 +1,9 @@
 import type { AddressInfo } from 'node:net'
+import type { FastifyRequest } from 'fastify'
 import { test } from 'tap'
+import { createAccessWatch } from '../../src/http/access-watch.ts'
+import { AppError } from '../../src/lib/errors.ts'
+import { createSystem } from '../../src/lib/system.ts'
 import { type OpenedApp, openApp } from '../support/app.ts'
 import { openStream } from '../support/event-stream.ts'
 import { makeWorld, type World } from '../support/world.ts'
@@ -65,4 +69,23 @@ test('a custom role that loses a permission ends the streams that needed it, and
   t.match(JSON.parse(last.data), { error: 'FORBIDDEN' })
   await app.must(root, 'PATCH', `/v1/services/${serviceId}`, { restart: 'on_failure' })
   t.match(JSON.parse((await events.next()).data), { action: 'updateService', project_id: projectId })
+})
+
+test('a look at access that fails is made again, and is not the last', async (t) => {
+  const due: (() => void)[] = []
+  const system = { ...createSystem(), later: (_: number, run: () => void) => (due.push(run), () => {}) }
+  let revision = 0
+  let isBroken = true
+  const lossOf = (): AppError => {
+    if (isBroken) throw new Error('the database cannot be read')
+    return new AppError('FORBIDDEN')
+  }
+  const watch = createAccessWatch({ system, accessRevision: () => revision, lossOf })
+  const lost: AppError[] = []
+  watch.watch({ accessUntil: Infinity } as FastifyRequest, (reason) => void lost.push(reason))
+  revision += 1
+  t.throws(() => due.pop()?.())
+  isBroken = false
+  due.pop()?.()
+  t.match(lost, [{ code: 'FORBIDDEN' }])
 })

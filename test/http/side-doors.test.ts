@@ -19,11 +19,11 @@ async function open(t: Test) {
   const permissions = ['projects.read', 'services.read', 'services.write', 'registry.pull']
   const token = String((await make('/v1/api-tokens', { name: 'changes services', permissions }))['token'])
   const send = (method: Method, url: string, body?: object) => app.send(token, method, url, body)
-  return { app, root, service, webhook, send }
+  return { app, root, service, webhook, token, send }
 }
 
 test('who may not deploy has nothing deployed by pushes', async (t) => {
-  const { app, root, service, webhook, send } = await open(t)
+  const { app, root, service, webhook, token, send } = await open(t)
   const refused = async (method: Method, url: string, body: object, why = ''): Promise<void> => {
     const title = `${method} ${url.replace(/[0-9a-f-]{36}/g, '')} ${JSON.stringify(body)} ${why}`
     t.match((await send(method, url, body)).body, { permission: 'deployments.create' }, title)
@@ -41,6 +41,12 @@ test('who may not deploy has nothing deployed by pushes', async (t) => {
   ]
   await refused('POST', `${service}/webhooks`, {})
   await refused('POST', `${webhook}/rotate-secret`, {})
+  await refused('POST', `${service}/restart`, {})
+  const check = await app.send(token, 'POST', '/v1/authorization/check', {
+    method: 'POST',
+    path: `${service}/restart`,
+  })
+  t.match(check.body, { allowed: false, permission: 'deployments.create' }, 'and is told so before')
   await refused('PATCH', webhook, { branches: ['*'] })
   for (const change of CODE) await refused('PATCH', service, change, 'with a webhook')
   await refused('PUT', service, { name: 'web', source: FOREIGN })
@@ -62,7 +68,7 @@ test('who may not deploy has nothing deployed by pushes', async (t) => {
   await allowed('PATCH', service, { source: IMAGE, command: ['sh'] })
 })
 
-test('who may not delete volumes does not by deleting their service', async (t) => {
+test('who may not delete volumes or domains does not by deleting their service', async (t) => {
   const { app, root, service, send } = await open(t)
   await addVolume(app, root, service.split('/').at(-1) ?? '')
   t.equal((await send('DELETE', service)).body.error, 'NOT_EMPTY')
@@ -73,6 +79,10 @@ test('who may not delete volumes does not by deleting their service', async (t) 
   const other = `/v1/services/${String((await app.must(root, 'POST', '/v1/services', { name: 'other' })).body['id'])}`
   await send('DELETE', `${other}?delete_volumes=true`)
   t.equal(await isGone(other), true, 'it has none')
+  const made = await app.must(root, 'POST', '/v1/services', { name: 'named', domains: ['named.example.com'] })
+  const named = `/v1/services/${String(made.body['id'])}`
+  t.match((await send('DELETE', named)).body, { permission: 'domains.write' })
+  t.equal((await app.must(root, 'GET', `${named}/domains`)).list.length, 1)
   await app.send(root, 'DELETE', `${service}?delete_volumes=true`)
   t.equal(await isGone(service), true)
 })

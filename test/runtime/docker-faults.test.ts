@@ -117,6 +117,31 @@ void test("an answer that the contract does not foresee is an internal error tha
   t.notMatch((failure as Error).message, /frobnicator/)
 })
 
+void test('an image that is gone between its pull and the look at it is pulled again, and not for ever', async (t) => {
+  for (const losses of [1, 2, Number.POSITIVE_INFINITY]) {
+    let pulls = 0
+    const runtime = await pretend(t, ({ method, url = '' }, response) => {
+      const isPull = url.includes('/images/create')
+      if (isPull) pulls += 1
+      // The first time it is gone when it has its name, then before.
+      const isGone = !isPull && pulls <= losses && (pulls === 1 ? method === 'GET' : method === 'POST')
+      response.writeHead(isGone ? 404 : 200, { 'content-type': 'application/json' })
+      response.end(isGone ? '{"message":"No such image"}' : '{"Id":"sha256:1","Size":1,"Config":{}}')
+    })
+    const from = {
+      host: '127.0.0.1:1',
+      repository: 'shop/web',
+      token: 't',
+      digest: `sha256:${'1'.repeat(64)}`,
+    }
+    const pulled = runtime.pullImage(from, 'berth/shop/web:1', AbortSignal.timeout(30_000))
+    if (losses === Number.POSITIVE_INFINITY)
+      await t.rejects(pulled, { name: 'TransferFailed', message: /lost the image/ })
+    else t.match(await pulled, { id: 'sha256:1' })
+    t.equal(pulls, Math.min(losses + 1, 3))
+  }
+})
+
 /** An engine with any volume and container that it is asked for; what is read of them has no end. `refuse` says which containers stay. */
 function pretendVolumes(t: Test, refuse: (name: string) => boolean) {
   const carriers: string[] = []
@@ -137,7 +162,7 @@ function pretendVolumes(t: Test, refuse: (name: string) => boolean) {
     if (pathname.endsWith('/containers/json'))
       return say(
         200,
-        carriers.map((each) => ({ Names: [`/${each}`] })),
+        carriers.map((each) => ({ Names: [`/${each}`], Labels: { ...labels, 'berth.container': each } })),
       )
     if (pathname.endsWith('/containers/create')) {
       carriers.push(searchParams.get('name') ?? '')

@@ -8,6 +8,7 @@ import type { Server } from '../../src/http/server.ts'
 import { createSystem, type System } from '../../src/lib/system.ts'
 import { createFakeRuntime, type FakeControls } from '../../src/runtime/fake-runtime.ts'
 import { seedDatabase } from './migrated-database.ts'
+import { seedWorkerCode } from './worker-code.ts'
 
 export const ADMIN_TOKEN = 'bth_adm_of-the-tests-0123456789'
 export const PASSWORD = 'a long enough password'
@@ -60,6 +61,7 @@ export async function openApp(
 ): Promise<OpenedApp> {
   const dataDir = await mkdtemp(join(tmpdir(), 'berth-app-'))
   seedDatabase(join(dataDir, 'berth.db'))
+  await seedWorkerCode(dataDir)
   const system = options.system ?? createSystem()
   const config = loadConfig({
     BERTH_DATA_DIR: dataDir,

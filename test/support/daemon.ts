@@ -9,6 +9,7 @@ import { promisify } from 'node:util'
 import type { Test } from 'tap'
 import { COMMAND_CACHE } from './berth-command.ts'
 import { START_SETTINGS } from './start-settings.ts'
+import { seedWorkerCode } from './worker-code.ts'
 
 const run = promisify(execFile)
 const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
@@ -39,6 +40,7 @@ export interface Installation {
  */
 export async function installBerth(t: Test, environment: Record<string, string> = {}): Promise<Installation> {
   const dataDir = await mkdtemp(join(tmpdir(), 'berth-e2e-'))
+  await seedWorkerCode(dataDir)
   const log: string[] = []
   let child: ChildProcess | undefined
   let ready = { api: '', http_port: 0, https_port: 0 }

@@ -66,7 +66,7 @@ export function bootDaemon(world: DeliveryWorld) {
     services: createServiceStore(database),
     deployments: createDeploymentStore(database),
     deploymentImages: createDeploymentImageStore(database),
-    replicas: createReplicaStore(database),
+    replicas: createReplicaStore(database, onError),
     volumes: createVolumeStore(database),
   }
   const images = createReleaseImages({
@@ -97,7 +97,14 @@ export function bootDaemon(world: DeliveryWorld) {
     replicas: stores.replicas,
   })
   const holds = createVolumeHolds()
-  const volumes = createVolumeMounts({ database, system, store: stores.volumes, runtime, holds })
+  const volumes = createVolumeMounts({
+    database,
+    system,
+    store: stores.volumes,
+    runtime,
+    holds,
+    nameOf: (id) => `shop/${stores.services.find(id)?.name}`,
+  })
   const routes = createRoutePublisher({
     system,
     replicas: stores.replicas,
@@ -217,8 +224,8 @@ export function bootDaemon(world: DeliveryWorld) {
       nodeLimits: { cpu_millis: 500, memory_bytes: 512, pids: 512 },
     }),
     takeUpload: world.takeUpload,
-    requireUnfrozen: () => {
-      if (world.policy.frozen) throw new AppError('DEPLOYS_FROZEN')
+    requireUnfrozen: (_, advice = '') => {
+      if (world.policy.frozen) throw new AppError('DEPLOYS_FROZEN', { details: [{ message: advice }] })
     },
     library,
     imageCheck: { nameImage: (_, __, named) => named, takeImage: (_, __, named) => named },

@@ -74,7 +74,7 @@ function createPushedManifests(database: Database, projectId: string, system: Sy
       annotations: null,
       content: Buffer.from('{}'),
     }
-    store.setTag(repository.id, tag, manifests.put(row, [], system.now()), system.now())
+    store.setTag(repository.id, tag, manifests.put(row, [], system.now()), { own: true, nowMs: system.now() })
   }
 }
 

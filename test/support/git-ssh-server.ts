@@ -43,6 +43,8 @@ export async function serveGitSsh(options: { port?: number } = {}): Promise<GitS
     PermitRootLogin: 'prohibit-password',
     StrictModes: 'no',
     AcceptEnv: 'GIT_PROTOCOL',
+    // bash reads the user's own .bashrc, whatever that does, when sshd starts it as the outermost shell.
+    SetEnv: 'SHLVL=2',
     LogLevel: 'ERROR',
   }
   await writeFile(

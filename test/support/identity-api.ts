@@ -36,16 +36,21 @@ export interface Options {
 }
 
 /** A clock that a test moves; everything else is real. */
-export function movableSystem(): System & { advance(ms: number): void } {
+export function movableSystem(): System & { advance(ms: number): void; setBack(ms: number): void } {
   const real = createSystem()
   let ahead = 0
+  let back = 0
   return {
     ...real,
-    now: () => real.now() + ahead,
-    nowIso: () => new Date(real.now() + ahead).toISOString(),
+    now: () => real.now() + ahead - back,
+    nowIso: () => new Date(real.now() + ahead - back).toISOString(),
     monotonic: () => real.monotonic() + ahead,
     advance: (ms) => {
       ahead += ms
+    },
+    /** As when a clock that was ahead is put right: time goes on from an earlier one. */
+    setBack: (ms) => {
+      back += ms
     },
   }
 }
@@ -70,12 +75,15 @@ export async function openIdentityApi(t: Test, options: Options = {}) {
   const system = options.system ?? createSystem()
   const file = options.databaseFile ?? ':memory:'
   const database = openMigrated(file)
-  const audit = createAudit({ database, system })
+  const problems: unknown[] = []
+  const onError = (error: unknown): void => void problems.push(error)
+  const audit = createAudit({ database, system, onError })
   const identity = createIdentity({
     database,
     system,
     record: audit.record,
     adminToken: ADMIN_TOKEN,
+    onError,
     settings: options.session ?? { session_idle_seconds: 3600, session_max_seconds: 86_400 },
   })
   let logged = ''
@@ -175,6 +183,17 @@ export async function openIdentityApi(t: Test, options: Options = {}) {
     addProject,
     addUser,
     log: () => logged,
+    /** What could not be done beside the requests. */
+    problems,
+    /** SQLite refuses every write meanwhile, as on a disk that takes none. */
+    withoutWrites: async <T>(work: () => Promise<T>): Promise<T> => {
+      database.exec('PRAGMA query_only = 1')
+      try {
+        return await work()
+      } finally {
+        database.exec('PRAGMA query_only = 0')
+      }
+    },
     /** Listens on a free port of loopback; answers the origin. */
     listen: async (): Promise<string> => {
       await server.listen({ host: '127.0.0.1', port: 0 })

@@ -35,20 +35,21 @@ export async function openRegistryApi(options: RegistryApiOptions) {
   const system = options.system ?? createSystem()
   const file = join(dataDir, 'berth.db')
   const database = openMigrated(file)
-  const audit = createAudit({ database, system })
-  const identity = createIdentity({
-    database,
-    system,
-    record: audit.record,
-    adminToken: ADMIN_TOKEN,
-    ...(options.passwords !== undefined && { passwords: options.passwords }),
-    settings: { session_idle_seconds: 36_000, session_max_seconds: 86_400 },
-  })
   const problems: string[] = []
   const note = (what: string, details: unknown): void => {
     const cause = (details as { err?: unknown }).err
     problems.push(`${what} ${JSON.stringify(details)} ${cause instanceof Error ? cause.stack : ''}`)
   }
+  const audit = createAudit({ database, system, onError: (error) => note('audit', { err: error }) })
+  const identity = createIdentity({
+    database,
+    system,
+    record: audit.record,
+    adminToken: ADMIN_TOKEN,
+    onError: (error) => note('identity', { err: error }),
+    ...(options.passwords !== undefined && { passwords: options.passwords }),
+    settings: { session_idle_seconds: 36_000, session_max_seconds: 86_400 },
+  })
   const registry = await createRegistry({
     database,
     system,

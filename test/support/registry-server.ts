@@ -1,8 +1,8 @@
 import { fork, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
 import { flushCompileCache } from 'node:module'
 import { fileURLToPath } from 'node:url'
+import { peakRss } from './peak-rss.ts'
 import { START_SETTINGS } from './start-settings.ts'
 import { openRegistryApi, type RegistryApiOptions } from './registry-api.ts'
 
@@ -30,12 +30,6 @@ export async function killServer({ child }: RegistryServer): Promise<void> {
   const ended = once(child, 'exit')
   child.kill('SIGKILL')
   await ended
-}
-
-/** Of this program: what `resourceUsage` tells begins with the memory of the process that made this one. */
-function peakRss(): number {
-  const [, kibibytes = ''] = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync('/proc/self/status', 'utf8')) ?? []
-  return Number(kibibytes) * 1024
 }
 
 if (import.meta.main) {

@@ -17,6 +17,10 @@ export interface RenewalFront {
   readonly replaced: (string | undefined)[]
   /** The type of the problem with which an order that replaces something is refused; undefined: it is not. */
   refusal: string | undefined
+  /** The words with which new orders are refused as too many; undefined: they are not. */
+  limit: string | undefined
+  /** Whether each request for a new account showed an external binding. */
+  readonly bound: boolean[]
 }
 
 /**
@@ -31,6 +35,8 @@ export async function startRenewalFront(t: Test, pebble: Pebble): Promise<Renewa
     asked: [],
     replaced: [],
     refusal: undefined,
+    limit: undefined,
+    bound: [],
   }
   const agent = new Agent({ ca: pebble.tls.ca, keepAlive: true })
   const passOn = async (asked: Pick<IncomingMessage, 'method' | 'headers' | 'url'>, body: string) => {
@@ -52,16 +58,20 @@ export async function startRenewalFront(t: Test, pebble: Pebble): Promise<Renewa
     }
     const order = url === '/order-plz' ? readPayload(body) : undefined
     if (order) front.replaced.push(order.replaces)
-    if (order?.replaces !== undefined && front.refusal !== undefined) {
+    if (url === '/sign-me-up') front.bound.push(Object.hasOwn(readPayload(body), 'externalAccountBinding'))
+    const isRefused = order?.replaces !== undefined && front.refusal !== undefined
+    if (order && (isRefused || front.limit !== undefined)) {
       // A nonce of its own, as every answer has.
       const { host } = incoming.headers
       const nonce = await passOn({ method: 'HEAD', headers: { host }, url: '/nonce-plz' }, '')
-      response.writeHead(409, {
+      response.writeHead(isRefused ? 409 : 429, {
         'content-type': 'application/problem+json',
         'replay-nonce': nonce.fields['replay-nonce'],
         'retry-after': front.retryAfter,
       })
-      response.end(JSON.stringify({ type: `urn:ietf:params:acme:error:${front.refusal}`, detail: 'no' }))
+      const type = isRefused ? front.refusal : 'rateLimited'
+      const detail = isRefused ? 'no' : front.limit
+      response.end(JSON.stringify({ type: `urn:ietf:params:acme:error:${type}`, detail }))
       return
     }
     const answer = await passOn(incoming, body)

@@ -107,12 +107,18 @@ function readService(
 }
 
 /** The server would refuse it when it is applied; a plan must not promise what cannot be made. */
-function refuseManyWriters(file: ManifestFile, name: string, { replicas, volumes }: Fields): void {
+function refuseManyWriters(file: ManifestFile, name: string, fields: Fields): void {
+  const { replicas, volumes, autoscale } = fields
   const isWritten = Array.isArray(volumes) && volumes.some((each: Fields) => each['read_only'] !== true)
-  if (!isWritten || Number(replicas ?? 1) <= 1) return
-  const key = ['services', name, 'replicas']
+  const most: [key: string[], count: unknown][] = [
+    [['replicas'], replicas],
+    [['autoscale', 'max_replicas'], (autoscale as Fields | undefined)?.['max_replicas']],
+  ]
+  const [excess] = most.find(([, count]) => Number(count ?? 1) > 1) ?? []
+  if (!isWritten || !excess) return
+  const key = ['services', name, ...excess]
   throw new CliError(
-    `${file.placeOf(key)}: ${key.join('.')} must be at most 1 for a service that writes into a volume; mount it read_only`,
+    `${file.placeOf(key)}: ${key.join('.')} must be at most 1 for a service that writes into a volume; for more, mount each read_only`,
   )
 }
 

@@ -111,9 +111,18 @@ type Source = Body<'POST /v1/deployments'>['source']
 /** Where to deploy from: what the command line says, else what the service is set up for. */
 function readSource(
   { git, ref, image }: Flags<typeof OPTIONS>,
-  { source }: ServiceChoice,
+  { source, existing }: ServiceChoice,
 ): Exclude<Source, { type: 'upload' }> | { type: 'upload' } {
   if (git && image !== undefined) throw new UsageError('--git and --image contradict each other')
+  if (git && source.type !== 'git')
+    throw new UsageError(
+      existing
+        ? `--git: ${existing.name} has no repository: its source is of type ${source.type}`
+        : '--git: there is no such service yet, and nothing says which repository it is to have',
+      [
+        'Name it in a berth.toml: [services.NAME] with source = { type = "git", repo_url = "https://..." }. Nothing was changed.',
+      ],
+    )
   if (ref !== undefined && !git && source.type !== 'git') throw new UsageError('--ref goes with --git')
   if (image !== undefined) return { type: 'external_image', image }
   if (git || source.type === 'git') return { type: 'git', ...(ref === undefined ? {} : { git_ref: ref }) }

@@ -164,7 +164,11 @@ const importEnv = defineVerb({
     const [file = ''] = operands
     const text =
       file === '-' ? await terminal.readInput(LARGEST_FILE) : await readText(resolve(directory, file))
-    const env = readEnvFile(text, file === '-' ? 'stdin' : file)
+    const env = readEnvFile(text, file === '-' ? 'stdin' : file, (names) =>
+      output.warn(
+        `${names.join(', ')}: without quotes the value ends before its #, where a remark begins; put it in quotes to have all of it`,
+      ),
+    )
     const { client, service } = await find(call)
     const params = { id: service.id }
     if (flags.replace) await client.call('PUT /v1/services/{id}/env', { params, body: env })

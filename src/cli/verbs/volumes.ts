@@ -44,7 +44,7 @@ const list = defineVerb({
       const rows = volumes.map((each) => [
         cell(each.name),
         cell(each.mount_path ?? '-'),
-        each.size_bytes === null ? '-' : formatBytes(each.size_bytes),
+        each.lost ? 'lost' : each.size_bytes === null ? '-' : formatBytes(each.size_bytes),
         each.in_use ? 'yes' : 'no',
         cell(each.restored_at ?? each.created_at ?? '-'),
       ])
@@ -74,7 +74,8 @@ const backup = defineVerb({
       return Readable.fromWeb(response.body as never) as AsyncIterable<Buffer>
     }
     try {
-      if (file !== undefined) return await writeWholeFile(resolve(call.directory, file), fetchContents)
+      if (file !== undefined)
+        return await writeWholeFile(resolve(call.directory, file), fetchContents, call.system.now)
       for await (const chunk of await fetchContents()) await call.output.raw(chunk)
       await call.output.sync()
     } catch (error) {
@@ -155,7 +156,8 @@ async function openArchive(path: string): Promise<FileHandle> {
 
 const remove = defineVerb({
   usage: 'volumes rm SERVICE VOLUME',
-  about: 'Removes a volume that nothing uses any more, with all that is in it. This cannot be taken back.',
+  about:
+    'Removes a volume that nothing uses any more, with all that is in it. This cannot be taken back. Of one that the engine has lost it makes room for an empty one.',
   options: { project: PROJECT, yes: YES },
   operands: [2, 2],
   examples: ['berth volumes rm db old-data'],

@@ -16,11 +16,13 @@ import { createVerifier } from './verifier.ts'
 export interface AuditDeps {
   database: Database
   system: System
+  /** Told of refusals that could not be recorded; they are counted until they can. */
+  onError: (error: unknown) => void
 }
 
 export interface AuditOperations {
   record: RecordAudit
-  /** Keeps a refusal; many of a kind become one event with a count. */
+  /** Keeps a refusal; many of a kind become one event with a count. Never throws. */
   recordDenial(denial: Denial): void
   /** Rises whenever someone's access may have changed. */
   accessRevision(): number
@@ -53,10 +55,10 @@ export interface FollowOptions {
 const GATHER_MS = 100
 
 /** The audit log: who did what, and who was refused, each event chained to the one before. */
-export function createAudit({ database, system }: AuditDeps): AuditOperations {
+export function createAudit({ database, system, onError }: AuditDeps): AuditOperations {
   const store = createAuditStore(database)
   const log = createAuditLog({ database, system, store })
-  const denials = createDenialRecorder(system, log.record)
+  const denials = createDenialRecorder(system, log.record, onError)
   const reader = createAuditReader(store, system)
   const verify = createVerifier(store, system)
 

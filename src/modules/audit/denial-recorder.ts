@@ -2,9 +2,9 @@ import type { System } from '../../lib/system.ts'
 import { type Denial, DeniedInProject, RefusedLogin } from '../identity/authorize.ts'
 import type { AuditContext, AuditEntry, RecordAudit } from './audit.ts'
 
-/** Keeps refusals in the audit log without letting a flood of them fill the disk. */
+/** Keeps refusals in the audit log without letting a flood of them fill the disk. None of its functions throws: whoever is refused gets the refusal. */
 export interface DenialRecorder {
-  /** Records the first of its kind in a minute at once, and at the minute's end how many more there were. */
+  /** Records the first of its kind in a minute at once, and at the minute's end how many more there were. What cannot be written is counted until it can. */
   record(denial: Denial): void
   /** Records what is still only counted. */
   flush(): void
@@ -14,26 +14,43 @@ const WINDOW_MS = 60_000
 /** Kinds of refusal (who, what, why) that get events of their own in a minute; the rest shares one. */
 const MAX_KINDS = 30
 
-export function createDenialRecorder(system: System, record: RecordAudit): DenialRecorder {
+export function createDenialRecorder(
+  system: System,
+  record: RecordAudit,
+  onError: (error: unknown) => void,
+): DenialRecorder {
   const kinds = new Map<string, { denial: Denial; more: number }>()
   let others = 0
   let cancel: (() => void) | undefined
 
+  const isWritten = (...event: Parameters<RecordAudit>): boolean => {
+    try {
+      record(...event)
+      return true
+    } catch (error) {
+      onError(error)
+      return false
+    }
+  }
+
   const flush = (): void => {
     cancel?.()
     cancel = undefined
-    for (const { denial, more } of kinds.values()) {
-      if (more > 0) record(contextOf(denial), entryOf(denial, { repeated: more }))
+    for (const [kind, { denial, more }] of kinds) {
+      if (more === 0 || isWritten(contextOf(denial), entryOf(denial, { repeated: more }))) kinds.delete(kind)
     }
-    kinds.clear()
-    if (others > 0)
-      record(NOBODY, { action: 'otherDenials', outcome: 'denied', details: { repeated: others } })
-    others = 0
+    const details = { repeated: others }
+    if (others > 0 && isWritten(NOBODY, { action: 'otherDenials', outcome: 'denied', details })) others = 0
+  }
+
+  const endWindow = (): void => {
+    flush()
+    if (kinds.size > 0 || others > 0) cancel = system.later(WINDOW_MS, endWindow)
   }
 
   return {
     record: (denial) => {
-      cancel ??= system.later(WINDOW_MS, flush)
+      cancel ??= system.later(WINDOW_MS, endWindow)
       const kind = [
         denial.context?.actor.name ?? denial.client_address,
         denial.action,
@@ -45,8 +62,7 @@ export function createDenialRecorder(system: System, record: RecordAudit): Denia
       if (known) known.more += 1
       else if (kinds.size >= MAX_KINDS) others += 1
       else {
-        kinds.set(kind, { denial, more: 0 })
-        record(contextOf(denial), entryOf(denial, {}))
+        kinds.set(kind, { denial, more: isWritten(contextOf(denial), entryOf(denial, {})) ? 0 : 1 })
       }
     },
     flush,

@@ -15,6 +15,7 @@ export interface AcmeAccountDeps {
   directories: Readonly<Record<OrderStage, string>>
   /** A file of further certificates that are trusted, for a private authority. */
   caFile: string | undefined
+  /** The external account binding at the directory of `production`; no other is shown it. */
   external: { kid: string | undefined; hmacKey: string | undefined }
 }
 
@@ -55,7 +56,7 @@ export function createAcmeAccounts(deps: AcmeAccountDeps): AcmeAccounts {
   const open = async (directoryUrl: string): Promise<AcmeServer> => {
     const account = await ensureKey(directoryUrl)
     const { key = '' } = account ? await deps.open(account.key_sealed) : {}
-    const { kid, hmacKey } = deps.external
+    const { kid, hmacKey } = directoryUrl === deps.directories.production ? deps.external : {}
     const server = await openAcmeServer(
       {
         directory_url: directoryUrl,

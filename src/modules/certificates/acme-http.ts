@@ -3,6 +3,9 @@ import { request as requestPlain } from 'node:http'
 import { request as requestTls } from 'node:https'
 import { messageOf, systemCodeOf } from '../../lib/errors.ts'
 import { answerOf } from '../../lib/http-answer.ts'
+import { MAX_RETRY_AFTER_MS } from './certificate-schema.ts'
+
+const LIMIT_OF_ALL = /\b(this|your) (account|IP\b)/i
 
 /** What an ACME server refused (RFC 8555, section 6.7), or that it could not be asked. */
 export class AcmeProblem extends Error {
@@ -18,6 +21,15 @@ export class AcmeProblem extends Error {
     this.type = type
     this.status = status
     this.retry_after_ms = retryAfterMs
+  }
+
+  /**
+   * It refuses the account, the address or everyone, not one name: a server that is busy, or a rate limit whose words say so. RFC 8555 (section 6.6)
+   * has nothing but words for it; a limit of a name must not hold up the names of others.
+   */
+  get isForAll(): boolean {
+    if (this.type === 'rateLimited') return LIMIT_OF_ALL.test(this.message)
+    return this.retry_after_ms !== undefined && (this.status === 429 || this.status === 503)
   }
 
   /** The server is at fault, not the order. */
@@ -129,8 +141,6 @@ function readBody(text: string): { type: string | undefined; detail: string } {
 export function shorten(text: string): string {
   return text.replaceAll(/[^\x20-\x7e]/g, '?').slice(0, 500)
 }
-
-const MAX_RETRY_AFTER_MS = 7 * 86_400_000
 
 /** Milliseconds from a Retry-After of seconds or of an instant (RFC 9110, section 10.2.3), at most a week. */
 export function readRetryAfter(header: string | undefined, nowMs: number): number | undefined {

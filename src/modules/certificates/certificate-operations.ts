@@ -5,7 +5,7 @@ import type { System } from '../../lib/system.ts'
 import type { Database } from '../../store/database.ts'
 import type { RecordAudit } from '../audit/audit.ts'
 import type { Actor } from '../identity/actor.ts'
-import { projectsWith, requirePermission } from '../identity/authorize.ts'
+import { projectNamed, projectsWith, requirePermission, requirePermissionIn } from '../identity/authorize.ts'
 import type { Context } from '../identity/context.ts'
 import type { Permission } from '../identity/permissions.ts'
 import { AcmeProblem } from './acme-http.ts'
@@ -76,6 +76,11 @@ export function createCertificateOperations(deps: CertificateDeps) {
     if (projectId !== null) requirePermission(actor, permission, projectId)
     else if (!actor.is_super_admin) throw new AppError('NOT_FOUND')
   }
+  const requireNamed = (actor: Actor, permission: Permission, projectId: string | null): void => {
+    if (projectId === null) return requireIn(actor, permission, projectId)
+    const found = deps.projectExists(projectId) ? projectId : undefined
+    requirePermissionIn(actor, permission, found, projectNamed(projectId))
+  }
   const requireCertificate = (actor: Actor, permission: Permission, id: string): CertificateRow => {
     const row = store.find(id)
     if (!row) throw new AppError('NOT_FOUND')
@@ -122,13 +127,10 @@ export function createCertificateOperations(deps: CertificateDeps) {
       projectId: string | undefined,
       page: PageRequest,
     ): Page<CertificateView> => {
+      if (projectId !== undefined) requireNamed(context.actor, 'domains.read', projectId)
       const { actor } = context
-      if (projectId !== undefined)
-        requirePermission(actor, 'domains.read', deps.projectExists(projectId) ? projectId : undefined)
-      const filter =
-        projectId === undefined
-          ? { projects: projectsWith(actor, 'domains.read'), node: actor.is_super_admin }
-          : { projects: [projectId], node: false }
+      const all = { projects: projectsWith(actor, 'domains.read'), node: actor.is_super_admin }
+      const filter = projectId === undefined ? all : { projects: [projectId], node: false }
       const { items, ...rest } = store.list(filter, page)
       const serves = chosen()
       return { ...rest, items: items.map((row) => view(row, serves)) }
@@ -143,7 +145,7 @@ export function createCertificateOperations(deps: CertificateDeps) {
     /** Keeps a certificate of the caller's and serves it at once. Throws VALIDATION_ERROR, which says what is wrong with it. */
     uploadCertificate: async (context: Context, input: CertificateUpload): Promise<CertificateView> => {
       const { project_id: projectId } = input
-      requireIn(context.actor, 'certificates.write', projectId)
+      requireNamed(context.actor, 'certificates.write', projectId)
       const { facts, ...pair } = readUpload(input, system.now())
       if (!deps.claimedNames(projectId).some((name) => covers(facts.hostnames, name)))
         throw invalidUpload(
@@ -152,8 +154,7 @@ export function createCertificateOperations(deps: CertificateDeps) {
         )
       return await deps.pairs.keep(pair, async (fileId) => {
         const row = database.transact(() => {
-          requireIn(context.actor, 'certificates.write', projectId)
-          if (projectId !== null && !deps.projectExists(projectId)) throw new AppError('NOT_FOUND')
+          requireNamed(context.actor, 'certificates.write', projectId)
           if (store.countUploads(projectId) >= MAX_UPLOADS)
             throw new AppError('POLICY_REFUSED', {
               details: [{ message: `a project has at most ${MAX_UPLOADS} uploaded certificates` }],

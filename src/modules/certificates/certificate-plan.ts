@@ -97,7 +97,12 @@ export function planSelfSigned(
   return {
     make: [...needed.values()].flatMap((name) => {
       const row = own.get(name.hostname)
-      const isDue = !row || row.project_id !== name.project_id || (row.next_attempt_at ?? '') <= now
+      const isDue =
+        !row ||
+        row.project_id !== name.project_id ||
+        (row.next_attempt_at ?? '') <= now ||
+        // Made while the clock was ahead: it does not hold yet.
+        (row.not_before ?? '') > now
       return isDue ? [name] : []
     }),
     // Also one that has no pair any more.

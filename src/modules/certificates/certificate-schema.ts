@@ -1,5 +1,15 @@
 import { type Static, Type } from 'typebox'
+import { isDue } from '../../lib/not-before.ts'
 import { EXAMPLE_ID, Id, Instant, nullable, strictObject } from '../../http/schema.ts'
+
+const DAY_MS = 86_400_000
+
+/** The longest pause after an attempt that did not work, but for what is added by chance. */
+export const LONGEST_RETRY_MS = DAY_MS
+/** What an authority asks for may be longer, up to this. */
+export const MAX_RETRY_AFTER_MS = 7 * DAY_MS
+/** Until an authority is asked again how urgent a renewal is. */
+export const LONGEST_INFO_PAUSE_MS = DAY_MS
 
 export const CERTIFICATE_SOURCES = ['acme', 'upload', 'self_signed'] as const
 export type CertificateSource = (typeof CERTIFICATE_SOURCES)[number]
@@ -67,7 +77,7 @@ export function certificateStatus(row: CertificateRow, now: string): Certificate
 
 /** The soonest that the authority may be asked again. */
 export function soonestAttempt({ retry_after: after }: CertificateRow, now: string): string {
-  return after !== null && after > now ? after : now
+  return after === null || isDue(after, now, MAX_RETRY_AFTER_MS) ? now : after
 }
 
 const Source = Type.Enum(CERTIFICATE_SOURCES, {

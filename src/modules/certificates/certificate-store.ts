@@ -1,6 +1,13 @@
+import { latestStart } from '../../lib/not-before.ts'
 import { type Page, type PageRequest, pageOf } from '../../lib/page.ts'
 import type { Database, SqlParameters, SqlValue } from '../../store/database.ts'
-import type { CertificateRow, OrderChallenge } from './certificate-schema.ts'
+import {
+  type CertificateRow,
+  LONGEST_INFO_PAUSE_MS,
+  LONGEST_RETRY_MS,
+  MAX_RETRY_AFTER_MS,
+  type OrderChallenge,
+} from './certificate-schema.ts'
 
 type StoredRow = Omit<CertificateRow, 'hostnames' | 'challenge'> & {
   hostnames: string
@@ -124,17 +131,24 @@ export function createCertificateStore(database: Database) {
     /** Certificates that are due to be obtained, tried again or renewed: the projects in turn, of each the longest waiting first. */
     listDue: (now: string, limit: number): CertificateRow[] =>
       all(
-        `SELECT * FROM certificates WHERE source = 'acme' AND next_attempt_at <= $now
+        `SELECT * FROM certificates
+         WHERE source = 'acme' AND (next_attempt_at <= $now OR ((failures > 0 OR file_id IS NULL)
+           AND next_attempt_at > CASE WHEN retry_after IS NULL THEN $latest ELSE $latestAsked END))
          ORDER BY row_number() OVER (PARTITION BY project_id ORDER BY next_attempt_at), next_attempt_at LIMIT $limit`,
-        { now, limit },
+        {
+          now,
+          latest: latestStart(now, LONGEST_RETRY_MS * 1.1),
+          latestAsked: latestStart(now, MAX_RETRY_AFTER_MS),
+          limit,
+        },
       ),
 
     /** Certificates whose authority is to be asked how urgent a renewal is, in the same order. */
     listInfoDue: (now: string, limit: number): CertificateRow[] =>
       all(
-        `SELECT * FROM certificates WHERE next_info_at <= $now
+        `SELECT * FROM certificates WHERE next_info_at <= $now OR next_info_at > $latest
          ORDER BY row_number() OVER (PARTITION BY project_id ORDER BY next_info_at), next_info_at LIMIT $limit`,
-        { now, limit },
+        { now, latest: latestStart(now, LONGEST_INFO_PAUSE_MS), limit },
       ),
 
     /** How many uploaded certificates a project has; null: the node. */

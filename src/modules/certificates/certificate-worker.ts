@@ -10,6 +10,7 @@ import { covers, readChain, readPair, renewalId } from './certificate-pair.ts'
 import { chooseCertificates, planCertificates, type ServedName } from './certificate-plan.ts'
 import { emptyRow, NO_ORDER, recordOwn } from './certificate-row.ts'
 import type { CertificateRow, OrderStage } from './certificate-schema.ts'
+import { createOrderHolds } from './order-holds.ts'
 import type { CertificateChange, CertificateStore } from './certificate-store.ts'
 import { createPairInspection } from './pair-inspection.ts'
 import type { PairFiles, PairKeeper } from './pair-keeper.ts'
@@ -63,6 +64,11 @@ const BATCH = 64
 export function createCertificateWorker(deps: CertificateWorkerDeps) {
   const { database, store, system, files } = deps
   const inspect = createPairInspection(deps)
+  const holds = createOrderHolds({ store, system })
+  const newOrder = (name: ServedName): CertificateRow => {
+    const stage = deps.stagingFirst ? 'staging' : 'production'
+    return { ...emptyRow(system, 'acme', name), stage, next_attempt_at: holds.soonest(stage) }
+  }
 
   /** Brings rows in line with the hostnames. */
   const settle = (): void => {
@@ -74,8 +80,7 @@ export function createCertificateWorker(deps: CertificateWorkerDeps) {
         recordOwn(deps.recordAudit, 'removeCertificate', row)
       }
       for (const { id, project_id } of plan.assign) store.change(id, { project_id, updated_at: now })
-      if (deps.enabled)
-        for (const name of plan.create) store.insert(newOrder(system, name, deps.stagingFirst))
+      if (deps.enabled) for (const name of plan.create) store.insert(newOrder(name))
     })
   }
 
@@ -89,14 +94,16 @@ export function createCertificateWorker(deps: CertificateWorkerDeps) {
   }
 
   const attempt = async (row: CertificateRow, signal: AbortSignal): Promise<void> => {
+    let hasAccount = false
     try {
       const server = await deps.openServer(row.stage)
+      hasAccount = true
       // The next one must not wait for a present one that cannot be opened.
       const replaces = row.next_info_at === null ? undefined : await renewalIdOf(row).catch(() => undefined)
       await keep(row, await deps.obtain(server, row, replaces, signal))
     } catch (error) {
       signal.throwIfAborted()
-      if (!(error instanceof OrderGone)) fail(row, error)
+      if (!(error instanceof OrderGone)) fail(row, error, hasAccount)
     }
   }
 
@@ -108,7 +115,7 @@ export function createCertificateWorker(deps: CertificateWorkerDeps) {
       throw new AcmeProblem('refused', 0, `The certificate that came is for ${facts.hostnames.join(', ')}.`)
     if (row.stage === 'staging') {
       // What another server asked for does not hold for the real one.
-      store.change(row.id, { ...done, stage: 'production', next_attempt_at: now })
+      store.change(row.id, { ...done, stage: 'production', next_attempt_at: holds.soonest('production') })
       return
     }
     const renewMs = renewalTime(Date.parse(facts.not_before), Date.parse(facts.not_after), jitter(system))
@@ -127,10 +134,11 @@ export function createCertificateWorker(deps: CertificateWorkerDeps) {
     )
   }
 
-  const fail = (row: CertificateRow, error: unknown): void => {
+  const fail = (row: CertificateRow, error: unknown, hasAccount: boolean): void => {
     const problem = error instanceof AcmeProblem ? error : undefined
     const failures = row.failures + 1
     const now = system.now()
+    const last = { last_error: messageOf(error).slice(0, 1000), last_error_at: system.nowIso() }
     const asked = problem?.retry_after_ms
     const pause = retryPause(failures, {
       outage: problem?.isOutage ?? false,
@@ -142,8 +150,7 @@ export function createCertificateWorker(deps: CertificateWorkerDeps) {
     const over = lostAccount || problem?.type === 'rejected'
     store.change(row.id, {
       failures,
-      last_error: messageOf(error).slice(0, 1000),
-      last_error_at: system.nowIso(),
+      ...last,
       next_attempt_at: new Date(now + pause).toISOString(),
       retry_after: asked === undefined ? null : new Date(now + asked).toISOString(),
       step: null,
@@ -151,6 +158,9 @@ export function createCertificateWorker(deps: CertificateWorkerDeps) {
       ...(over && { order_url: null, order_key_sealed: null }),
       updated_at: system.nowIso(),
     })
+    const isLimit = asked !== undefined || problem?.type === 'rateLimited'
+    if (isLimit && (!hasAccount || problem?.isForAll === true))
+      database.transact(() => holds.begin(row.stage, new Date(now + pause).toISOString(), last))
   }
 
   /** Throws when the present certificate cannot be opened. */
@@ -214,14 +224,6 @@ export function createCertificateWorker(deps: CertificateWorkerDeps) {
 
 function workOn({ id, project_id: owner }: CertificateRow, act: () => Promise<void>): DueWork {
   return { id, owner, act }
-}
-
-function newOrder(system: System, name: ServedName, stagingFirst: boolean): CertificateRow {
-  return {
-    ...emptyRow(system, 'acme', name),
-    stage: stagingFirst ? 'staging' : 'production',
-    next_attempt_at: system.nowIso(),
-  }
 }
 
 function lifeOf(row: CertificateRow): { notBeforeMs: number; notAfterMs: number } {

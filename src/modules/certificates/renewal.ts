@@ -1,10 +1,11 @@
 import type { RenewalInfo } from './acme-server.ts'
+import { LONGEST_INFO_PAUSE_MS, LONGEST_RETRY_MS } from './certificate-schema.ts'
 
 const MINUTE_MS = 60_000
 const HOUR_MS = 60 * MINUTE_MS
 
 /** Pauses after attempts that did not work. Let's Encrypt bears five failed checks of a name in an hour. */
-const PAUSES_MS = [1, 5, 15, 60, 4 * 60, 12 * 60, 24 * 60].map((minutes) => minutes * MINUTE_MS)
+const PAUSES_MS = [...[1, 5, 15, 60, 4 * 60, 12 * 60].map((minutes) => minutes * MINUTE_MS), LONGEST_RETRY_MS]
 /** When the authority is away, nothing is held against anyone, and it may be back soon. */
 const LONGEST_OUTAGE_PAUSE_MS = HOUR_MS
 
@@ -31,7 +32,7 @@ export function suggestedTime(
 
 /** How long until the authority is asked for a window again. */
 export function infoPause(info: RenewalInfo): number {
-  return Math.min(24 * HOUR_MS, Math.max(HOUR_MS, info.retry_after_ms ?? 6 * HOUR_MS))
+  return Math.min(LONGEST_INFO_PAUSE_MS, Math.max(HOUR_MS, info.retry_after_ms ?? 6 * HOUR_MS))
 }
 
 /** The pause after the `failures`th attempt in a row that did not work; never shorter than the authority asks for. */

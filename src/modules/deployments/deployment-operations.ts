@@ -1,5 +1,6 @@
 import { AppError } from '../../lib/errors.ts'
 import { type Page, type PageRequest, pageOf } from '../../lib/page.ts'
+import { requirePermissionIn } from '../identity/authorize.ts'
 import type { Context } from '../identity/context.ts'
 import type { ServiceRow } from '../services/service-schema.ts'
 import { type CanaryDeps, createCanaryOperations } from './canary-operations.ts'
@@ -88,7 +89,14 @@ export function createDeploymentOperations(deps: DeploymentDeps) {
       if (overridesFreeze && !context.actor.is_super_admin)
         throw new AppError('FORBIDDEN', { permission: 'super_admin' })
       const canaryPercent = request.canary_percent ?? null
-      return create(context, request.service_id, request.source, { trigger, overridesFreeze, canaryPercent })
+      const { service_id: value } = request
+      const found = deps.services.find(value)?.project_id
+      requirePermissionIn(context.actor, 'deployments.create', found, {
+        field: 'service_id',
+        value,
+        kind: 'service',
+      })
+      return create(context, value, request.source, { trigger, overridesFreeze, canaryPercent })
     },
 
     /** Deploys the live release again with the settings of today. */

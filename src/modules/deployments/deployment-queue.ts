@@ -1,3 +1,4 @@
+import { diskFullOf } from '../../lib/disk-trouble.ts'
 import { createWorker, type Worker } from '../../lib/worker.ts'
 import type { DeploymentRow } from './deployment-schema.ts'
 import { runDeployment, type RunnerDeps } from './deployment-runner.ts'
@@ -27,18 +28,31 @@ interface Running {
 /** Starts deployments in order, one of a service at a time, as many at once as the node allows. */
 export function createDeploymentQueue(deps: DeploymentQueueDeps): DeploymentQueue {
   const running = new Map<string, Running>()
+  /** Ids of deployments that this daemon has begun to work on and that are not over, and whether their log says that they wait for room. */
+  const begun = new Map<string, { isWaiting: boolean }>()
   let stopping = false
 
   const run = async (deployment: DeploymentRow, signal: AbortSignal): Promise<void> => {
+    const isFirst = !begun.has(deployment.id)
+    if (isFirst) begun.set(deployment.id, { isWaiting: false })
     try {
-      await runDeployment(deps, deployment.id, signal)
+      await runDeployment(deps, deployment.id, isFirst, signal)
+      begun.delete(deployment.id)
       running.delete(deployment.service_id)
       worker.nudge()
     } catch (error) {
       // Nothing could be recorded: the next look, seconds from now, tries again.
       running.delete(deployment.service_id)
+      if (diskFullOf(error) !== undefined) sayWaiting(deployment)
       deps.onInternalError(error, deployment)
     }
+  }
+
+  const sayWaiting = ({ id, step }: DeploymentRow): void => {
+    const state = begun.get(id)
+    if (!state || state.isWaiting) return
+    state.isWaiting = true
+    deps.appendLog(id, { step, stream: 'status', line: 'Waiting: the disk of the node is full.' })
   }
 
   const start = (deployment: DeploymentRow): void => {

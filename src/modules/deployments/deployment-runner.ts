@@ -38,12 +38,17 @@ const MOST_BEGINNINGS = 10
 
 /**
  * Takes one deployment through its steps, from wherever it stands, until it is over. Returns early, with everything recorded, when `stop`
- * aborts; the next daemon goes on from there.
+ * aborts; the next daemon goes on from there. `isFirst` says that this daemon has not worked on it before.
  */
-export async function runDeployment(deps: RunnerDeps, id: string, stop: AbortSignal): Promise<void> {
+export async function runDeployment(
+  deps: RunnerDeps,
+  id: string,
+  isFirst: boolean,
+  stop: AbortSignal,
+): Promise<void> {
   const found = deps.store.find(id)
   if (!found || found.step === null || !(await prepare(deps, found))) return
-  resume(deps, id)
+  resume(deps, id, isFirst)
   for (;;) {
     const deployment = deps.store.find(id)
     if (!deployment || deployment.step === null) return
@@ -88,13 +93,14 @@ async function prepare(deps: RunnerDeps, deployment: DeploymentRow): Promise<boo
  * Goes on with what an earlier daemon began. What it started and checked may have ended meanwhile, with the machine perhaps, so nothing is
  * routed on its word.
  */
-function resume(deps: RunnerDeps, id: string): void {
+function resume(deps: RunnerDeps, id: string, isFirst: boolean): void {
   const { store, system } = deps
   const deployment = store.find(id)
   if (!deployment?.step || deployment.status === 'Pending' || deployment.cancel_requested) return
-  deps.appendLog(id, { step: deployment.step, stream: 'status', line: 'Going on after an interruption.' })
-  if (isLive(deployment) || (deployment.step !== 'check' && deployment.step !== 'route')) return
-  store.advance(id, deployment.step, 'start', STATE_DURING.start, system.nowIso())
+  if (!isLive(deployment) && (deployment.step === 'check' || deployment.step === 'route'))
+    store.advance(id, deployment.step, 'start', STATE_DURING.start, system.nowIso())
+  if (isFirst)
+    deps.appendLog(id, { step: deployment.step, stream: 'status', line: 'Going on after an interruption.' })
 }
 
 async function work(
@@ -165,14 +171,18 @@ function finish(
   how: 'failed' | 'cancelled',
   reason: string,
 ): void {
-  appendLog(id, { step, stream: 'status', line: how === 'failed' ? `Failed: ${reason}` : reason })
+  const lines = [how === 'failed' ? `Failed: ${reason}` : reason]
   if ((store.find(id)?.stop_first_at ?? null) !== null)
-    appendLog(id, { step, stream: 'status', line: 'What was stopped for it, if anything, is started again.' })
+    lines.push('What was stopped for it, if anything, is started again.')
   database.transact(() => {
     const now = system.nowIso()
     if (step !== null) store.endStep(id, step, how, now)
     store.finish(id, how === 'failed' ? 'Failed' : 'Cancelled', reason, now)
-    database.afterCommit(() => tellOver(store, over, id))
+    database.afterCommit(() => {
+      // Only what is recorded is so. The log closes with the end.
+      for (const line of lines) appendLog(id, { step, stream: 'status', line })
+      tellOver(store, over, id)
+    })
   })
 }
 

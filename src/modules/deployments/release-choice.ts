@@ -33,7 +33,10 @@ export function createReleaseChoice(store: DeploymentStore) {
     requireRollbackTarget: (service: ServiceRow, deploymentId: string | undefined): DeploymentRow => {
       if (deploymentId !== undefined) {
         const target = store.find(deploymentId)
-        if (!target || target.service_id !== service.id) throw new AppError('NOT_FOUND')
+        if (!target || target.service_id !== service.id)
+          throw new AppError('NOT_FOUND', {
+            details: [{ field: 'deployment_id', message: `${deploymentId} is no deployment of the service` }],
+          })
         if (!['Healthy', 'Inactive', 'Stopped'].includes(target.status))
           throw new AppError('NOTHING_TO_DEPLOY', { message: 'That deployment never became a release.' })
         return target

@@ -2,6 +2,18 @@ import { type Static, Type } from 'typebox'
 import { CertificateSummary } from '../certificates/certificate-schema.ts'
 import { Id, Instant, nullable, strictObject } from '../../http/schema.ts'
 
+const HOUR_MS = 3_600_000
+
+/**
+ * How long a claim, a proven name and a proven wildcard wait for their next check at most, but for a quarter that chance adds or takes away. Each look at a
+ * wildcard makes and removes a DNS record.
+ */
+export const LONGEST_PAUSES_MS = {
+  claim: 6 * HOUR_MS,
+  verified: 12 * HOUR_MS,
+  wildcard: 7 * 24 * HOUR_MS,
+}
+
 export const DOMAIN_STATUSES = ['pending', 'verified', 'failed'] as const
 export type DomainStatus = (typeof DOMAIN_STATUSES)[number]
 

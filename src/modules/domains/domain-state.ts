@@ -1,4 +1,4 @@
-import type { CheckFailure, CheckOutcome, DomainRow } from './domain-schema.ts'
+import { type CheckFailure, type CheckOutcome, type DomainRow, LONGEST_PAUSES_MS } from './domain-schema.ts'
 
 /** How often domains are looked at and how long what is not right is borne; milliseconds. */
 export interface DomainRules {
@@ -10,12 +10,8 @@ export interface DomainRules {
 
 const MINUTE_MS = 60_000
 const HOUR_MS = 60 * MINUTE_MS
-const RECHECK_MS = 12 * HOUR_MS
-/** Each look at a wildcard makes and removes a DNS record. */
-const RECHECK_WILDCARD_MS = 7 * 24 * HOUR_MS
 const RECHECK_FAILING_MS = HOUR_MS
 const FIRST_RETRY_MS = MINUTE_MS
-const LAST_RETRY_MS = 6 * HOUR_MS
 /** However long the grace was slept through, so many checks must have failed. */
 const FEWEST_FAILURES = 3
 
@@ -36,7 +32,7 @@ export function settleCheck(
   const now = iso(nowMs)
   const checked = { ...domain, checked_at: now, updated_at: now }
   if (outcome.ok) {
-    const every = domain.hostname.startsWith('*.') ? RECHECK_WILDCARD_MS : RECHECK_MS
+    const every = LONGEST_PAUSES_MS[domain.hostname.startsWith('*.') ? 'wildcard' : 'verified']
     return {
       ...checked,
       status: 'verified',
@@ -52,7 +48,7 @@ export function settleCheck(
   const failures = domain.failures + 1
   const failed = { ...checked, failures, reason_code: outcome.code, reason: outcome.reason }
   if (domain.status !== 'verified') {
-    const pause = Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(failures - 1, 20))
+    const pause = Math.min(LONGEST_PAUSES_MS.claim, FIRST_RETRY_MS * 2 ** Math.min(failures - 1, 20))
     return { ...failed, status: 'failed', next_check_at: iso(nowMs + pause * (0.75 + jitter / 2)) }
   }
   const conclusive = !INCONCLUSIVE.has(outcome.code)

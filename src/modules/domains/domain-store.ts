@@ -1,6 +1,7 @@
+import { latestStart } from '../../lib/not-before.ts'
 import { type Page, type PageRequest, pageOf } from '../../lib/page.ts'
 import type { Database, SqlParameters } from '../../store/database.ts'
-import type { DomainRow } from './domain-schema.ts'
+import { type DomainRow, LONGEST_PAUSES_MS } from './domain-schema.ts'
 
 type StoredRow = Omit<DomainRow, 'self_signed'> & { self_signed: 0 | 1 }
 
@@ -119,9 +120,17 @@ export function createDomainStore(database: Database) {
     /** Claims whose next check is due: the projects in turn, of each the longest waiting first. */
     listDue: (now: string, limit: number): DomainRow[] =>
       all(
-        `SELECT * FROM domains WHERE next_check_at <= $now
+        `SELECT * FROM domains
+         WHERE next_check_at <= $now OR next_check_at >
+           CASE WHEN status <> 'verified' THEN $claim WHEN hostname LIKE '*%' THEN $wildcard ELSE $verified END
          ORDER BY row_number() OVER (PARTITION BY project_id ORDER BY next_check_at), next_check_at LIMIT $limit`,
-        { now, limit },
+        {
+          now,
+          claim: latestStart(now, LONGEST_PAUSES_MS.claim * 1.25),
+          verified: latestStart(now, LONGEST_PAUSES_MS.verified * 1.25),
+          wildcard: latestStart(now, LONGEST_PAUSES_MS.wildcard * 1.25),
+          limit,
+        },
       ),
 
     /** Claims that were not proven in time. */

@@ -11,6 +11,9 @@ export interface Submodule {
   url: RepositoryUrl
 }
 
+/** Of .gitmodules, as git lists it. */
+const MAX_BYTES = 1024 * 1024
+
 const LIMITS = { memory_bytes: 2 * 1024 ** 3, file_bytes: 0 }
 
 /**
@@ -57,18 +60,26 @@ async function readUrls(repository: Repository, commit: string): Promise<Map<str
 }
 
 async function readConfigFile(repository: Repository, commit: string): Promise<string> {
+  const read: Buffer[] = []
+  let bytes = 0
   try {
-    return await runGit({
+    await runGit({
       args: ['config', '-z', '--no-includes', `--blob=${commit}:.gitmodules`, '--list'],
       cwd: repository.folder,
       env: repository.env,
       limits: LIMITS,
       signal: repository.signal,
+      onOutput: (chunk) => {
+        bytes += chunk.length
+        if (bytes <= MAX_BYTES) read.push(chunk)
+      },
     })
   } catch (error) {
     if (!(error instanceof GitCommandFailed)) throw error
     throw gitFailed('The repository has submodules but no .gitmodules that git can read.', error)
   }
+  if (bytes > MAX_BYTES) throw gitFailed(`What .gitmodules says takes more than ${MAX_BYTES} bytes.`)
+  return Buffer.concat(read).toString()
 }
 
 /** The folder of a submodule inside the checked-out source: git made it, and no link may lead to it. */

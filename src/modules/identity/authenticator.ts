@@ -22,6 +22,8 @@ export interface AuthenticatorDeps {
   sessionIdleSeconds: number
   /** Told of each use of the install admin token once an administrator exists, at most once a minute and address. */
   onRecovery: (clientAddress: string) => void
+  /** Told what `onRecovery` throws: the node's owner gets in, and the next use is told of again. */
+  onError: (error: unknown) => void
 }
 
 /** `last_seen_at` and `last_used_at` may lag by this much, so that a read is not a write each time. */
@@ -62,7 +64,8 @@ export function createAuthenticator(deps: AuthenticatorDeps): Authenticate {
     const session = deps.sessions.findByHash(hash)
     const now = system.now()
     if (!session || idleEnd(session) <= now) return undefined
-    if (now - Date.parse(session.last_seen_at) > touchEveryMs) {
+    // Also one that was seen later than now, before the clock was set back.
+    if (Math.abs(now - Date.parse(session.last_seen_at)) > touchEveryMs) {
       session.last_seen_at = system.nowIso()
       deps.sessions.touch(session.id, session.last_seen_at)
     }
@@ -79,7 +82,7 @@ export function createAuthenticator(deps: AuthenticatorDeps): Authenticate {
     const expiresAtMs = token?.expires_at ? Date.parse(token.expires_at) : Number.POSITIVE_INFINITY
     const now = system.now()
     if (!token || expiresAtMs <= now) return undefined
-    if (token.last_used_at === null || now - Date.parse(token.last_used_at) > TOUCH_EVERY_MS) {
+    if (token.last_used_at === null || Math.abs(now - Date.parse(token.last_used_at)) > TOUCH_EVERY_MS) {
       deps.tokens.touch(token.id, system.nowIso())
     }
     const limits = { only_permissions: token.permissions, only_projects: token.project_ids }
@@ -95,8 +98,12 @@ export function createAuthenticator(deps: AuthenticatorDeps): Authenticate {
     const last = recoveries.get(clientAddress)
     if (last !== undefined && system.monotonic() - last < TOUCH_EVERY_MS) return
     if (recoveries.size >= MAX_RECOVERY_ADDRESSES) recoveries.clear()
-    recoveries.set(clientAddress, system.monotonic())
-    deps.onRecovery(clientAddress)
+    try {
+      deps.onRecovery(clientAddress)
+      recoveries.set(clientAddress, system.monotonic())
+    } catch (error) {
+      deps.onError(error)
+    }
   }
 
   return ({ token, from, client_address }) => {

@@ -85,19 +85,36 @@ export function requirePermission(actor: Actor, permission: Permission, projectI
   if (!verdict.allowed) throw verdict.error
 }
 
+/** What a field of a request names, for the words of a refusal. */
+export interface Named {
+  /** Path of the field, such as `project_id`. */
+  field: string
+  value: string
+  /** What it ought to be: `project`. */
+  kind: string
+}
+
 /**
- * The same for a project that a field of the body names. The refusal names the field, and tells just as little: there is no such project, or the
- * actor may not see it.
+ * The same for what a field of the request names, in a project or itself one. The refusal names field and value, and tells just as little: there
+ * is no such thing, or the actor may not see it.
  */
 export function requirePermissionIn(
   actor: Actor,
   permission: Permission,
   projectId: string | undefined,
-  field: string,
+  { field, value, kind }: Named,
 ): void {
   const verdict = verdictOf(actor, permission, { project: projectId })
   if (verdict.allowed) return
   const { code, cause } = verdict.error
   if (code !== 'NOT_FOUND') throw verdict.error
-  throw new AppError(code, { details: [{ field, message: 'names no project that you may see' }], cause })
+  throw new AppError(code, {
+    details: [{ field, message: `${value} is no ${kind} that you may see` }],
+    cause,
+  })
+}
+
+/** What the field `project_id` names. */
+export function projectNamed(value: string): Named {
+  return { field: 'project_id', value, kind: 'project' }
 }

@@ -28,6 +28,8 @@ export interface IdentityDeps {
   /** What `ensureAdminToken` answered. */
   adminToken: string
   settings: Pick<Config, 'session_idle_seconds' | 'session_max_seconds'>
+  /** Told of what is known of a use of credentials and could not be written; the request goes on. */
+  onError: (error: unknown) => void
   /** For tests that make many users. */
   passwords?: Passwords
 }
@@ -56,8 +58,8 @@ export function createIdentity(deps: IdentityDeps): IdentityOperations {
   const { database, system, record, settings } = deps
   const passwords = deps.passwords ?? createPasswords({ system })
   const users = createUserStore(database)
-  const sessions = createSessionStore(database)
-  const tokens = createTokenStore(database)
+  const sessions = createSessionStore(database, deps.onError)
+  const tokens = createTokenStore(database, deps.onError)
   const members = createMemberStore(database)
   const roles = createRoleStore(database)
   const idempotency = createIdempotency({ database, system, adminToken: deps.adminToken })
@@ -82,6 +84,7 @@ export function createIdentity(deps: IdentityDeps): IdentityOperations {
       members,
       roles,
       sessionIdleSeconds: settings.session_idle_seconds,
+      onError: deps.onError,
       onRecovery: (client_address) => {
         const actor = { via: 'admin_token', user_id: null, token_id: null, name: INSTALL_ADMIN_NAME } as const
         record({ actor, request_id: null, client_address }, { action: 'useInstallAdminToken' })

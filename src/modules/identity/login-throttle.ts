@@ -51,7 +51,7 @@ export function createLoginThrottle(system: System): LoginThrottle {
   const waiting = new Set<Waiting>()
 
   const recent = (key: string): number[] => {
-    const since = system.now() - WINDOW_MS
+    const since = system.monotonic() - WINDOW_MS
     return (failures.get(key) ?? []).filter((at) => at > since)
   }
   const refusalOf = ({ address, account }: Keys, cause: RefusedLogin | undefined): AppError | undefined => {
@@ -60,7 +60,7 @@ export function createLoginThrottle(system: System): LoginThrottle {
       full &&
       new AppError('RATE_LIMITED', {
         message: 'Too many failed logins; try again later.',
-        retryAfterSeconds: ((full[0] ?? 0) + WINDOW_MS - system.now()) / 1000,
+        retryAfterSeconds: ((full[0] ?? 0) + WINDOW_MS - system.monotonic()) / 1000,
         cause,
       })
     )
@@ -69,7 +69,7 @@ export function createLoginThrottle(system: System): LoginThrottle {
     [address, account].every((key) => recent(key).length + (underWay.get(key) ?? 0) < MAX_FAILURES)
 
   const addFailure = (key: string): void => {
-    const times = [...recent(key), system.now()]
+    const times = [...recent(key), system.monotonic()]
     failures.delete(key)
     failures.set(key, times)
     const oldest = failures.keys().next().value

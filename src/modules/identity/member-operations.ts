@@ -87,7 +87,7 @@ export function createMemberOperations(deps: MemberDeps): MemberOperations {
       database.transact(() => {
         requirePermission(context.actor, 'members.write', projectId)
         const username = users.find(userId)?.username
-        if (username === undefined) throw unknownField('user_id', 'is not a user')
+        if (username === undefined) throw unknownField('user_id', `${userId} is not a user`)
         if (!isBuiltIn(role) && !roles.find(role)) throw unknownField('role', 'is not a role')
         const before = members.find(projectId, userId)
         requireAtLeast(context.actor, role, projectId, roles)

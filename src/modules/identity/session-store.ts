@@ -1,4 +1,5 @@
-import type { Database } from '../../store/database.ts'
+import { createLastUse } from '../../lib/last-use.ts'
+import type { Database, SqlParameters } from '../../store/database.ts'
 
 /** A row of sessions. */
 export interface SessionRow {
@@ -19,6 +20,7 @@ export interface SessionStore {
   find(id: string): SessionRow | undefined
   /** Newest first. */
   listOfUser(userId: string, limit: number, before?: string): SessionRow[]
+  /** It is used now. That this cannot be written is told to `onError`, and every answer of this store goes by it all the same. */
   touch(id: string, now: string): void
   /** Answers whether it was there. */
   remove(id: string, userId: string): boolean
@@ -31,7 +33,19 @@ export interface SessionStore {
 }
 
 /** Sessions, found by the hash of their token. */
-export function createSessionStore(database: Database): SessionStore {
+export function createSessionStore(database: Database, onError: (error: unknown) => void): SessionStore {
+  const lastUse = createLastUse((id, now) => {
+    database.run('UPDATE sessions SET last_seen_at = $now WHERE id = $id', { id, now })
+  }, onError)
+  const seen = (row: SessionRow): SessionRow => ({
+    ...row,
+    last_seen_at: lastUse.of(row.id, row.last_seen_at),
+  })
+  const findSeen = (sql: string, parameters: SqlParameters): SessionRow | undefined => {
+    const row = database.get<SessionRow>(sql, parameters)
+    return row && seen(row)
+  }
+
   return {
     insert: (row) => {
       database.run(
@@ -41,17 +55,17 @@ export function createSessionStore(database: Database): SessionStore {
       )
     },
     findByHash: (tokenHash) =>
-      database.get<SessionRow>('SELECT * FROM sessions WHERE token_hash = $tokenHash', { tokenHash }),
-    find: (id) => database.get<SessionRow>('SELECT * FROM sessions WHERE id = $id', { id }),
+      findSeen('SELECT * FROM sessions WHERE token_hash = $tokenHash', { tokenHash }),
+    find: (id) => findSeen('SELECT * FROM sessions WHERE id = $id', { id }),
     listOfUser: (userId, limit, before) =>
-      database.all<SessionRow>(
-        `SELECT * FROM sessions WHERE user_id = $userId AND id < coalesce($before, '~')
-         ORDER BY id DESC LIMIT $limit`,
-        { userId, before: before ?? null, limit },
-      ),
-    touch: (id, now) => {
-      database.run('UPDATE sessions SET last_seen_at = $now WHERE id = $id', { id, now })
-    },
+      database
+        .all<SessionRow>(
+          `SELECT * FROM sessions WHERE user_id = $userId AND id < coalesce($before, '~')
+           ORDER BY id DESC LIMIT $limit`,
+          { userId, before: before ?? null, limit },
+        )
+        .map(seen),
+    touch: lastUse.note,
     remove: (id, userId) =>
       database.run('DELETE FROM sessions WHERE id = $id AND user_id = $userId', { id, userId }) > 0,
     removeOfUser: (userId, spare) =>
@@ -66,10 +80,12 @@ export function createSessionStore(database: Database): SessionStore {
         { userId, keep },
       )
     },
-    removeExpired: (now, idleSince) =>
-      database.run('DELETE FROM sessions WHERE expires_at <= $now OR last_seen_at <= $idleSince', {
+    removeExpired: (now, idleSince) => {
+      lastUse.settle()
+      return database.run('DELETE FROM sessions WHERE expires_at <= $now OR last_seen_at <= $idleSince', {
         now,
         idleSince,
-      }),
+      })
+    },
   }
 }

@@ -118,7 +118,7 @@ export function createTokenOperations(deps: TokenDeps): TokenOperations {
 function refuseForeignProjects({ actor }: Context, body: MintTokenBody, members: MemberStore): void {
   for (const [index, id] of (body.project_ids ?? []).entries()) {
     if (actor.sees(id) && members.projectExists(id)) continue
-    const details = [{ field: `project_ids.${index}`, message: 'is not a project that you can see' }]
+    const details = [{ field: `project_ids.${index}`, message: `${id} is no project that you may see` }]
     throw new AppError('VALIDATION_ERROR', { details })
   }
 }

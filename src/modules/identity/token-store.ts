@@ -1,3 +1,4 @@
+import { createLastUse } from '../../lib/last-use.ts'
 import type { Database } from '../../store/database.ts'
 import type { Permission } from './permissions.ts'
 
@@ -31,6 +32,7 @@ export interface TokenStore {
   list(userId: string | undefined, limit: number, before?: string): TokenEntity[]
   /** How many of the user's have not expired. */
   countLive(userId: string, now: string): number
+  /** It is used now. That this cannot be written is told to `onError`, and every answer of this store goes by it all the same. */
   touch(id: string, now: string): void
   /** Also removes what it minted. */
   remove(id: string): void
@@ -45,7 +47,17 @@ export interface TokenStore {
 }
 
 /** API tokens, found by the hash of the plaintext. */
-export function createTokenStore(database: Database): TokenStore {
+export function createTokenStore(database: Database, onError: (error: unknown) => void): TokenStore {
+  const lastUse = createLastUse((id, now) => {
+    database.run('UPDATE api_tokens SET last_used_at = $now WHERE id = $id', { id, now })
+  }, onError)
+  const parseRow = (row: TokenRow): TokenEntity => ({
+    ...row,
+    last_used_at: lastUse.of(row.id, row.last_used_at),
+    permissions: row.permissions === null ? null : (JSON.parse(row.permissions) as Permission[]),
+    project_ids: row.project_ids === null ? null : (JSON.parse(row.project_ids) as string[]),
+  })
+  const toEntity = (row: TokenRow | undefined): TokenEntity | undefined => row && parseRow(row)
   const countLive = (userId: string, now: string): number =>
     database.get<{ count: number }>(
       `SELECT count(*) AS count FROM api_tokens
@@ -79,9 +91,7 @@ export function createTokenStore(database: Database): TokenStore {
         )
         .map(parseRow),
     countLive,
-    touch: (id, now) => {
-      database.run('UPDATE api_tokens SET last_used_at = $now WHERE id = $id', { id, now })
-    },
+    touch: lastUse.note,
     remove: (id) => {
       database.run('DELETE FROM api_tokens WHERE id = $id', { id })
     },
@@ -100,6 +110,7 @@ export function createTokenStore(database: Database): TokenStore {
       )
     },
     removeExpired: (before) => {
+      lastUse.settle()
       database.run('DELETE FROM api_tokens WHERE expires_at <= $before', { before })
     },
     forgetProject: (projectId) => {
@@ -111,17 +122,5 @@ export function createTokenStore(database: Database): TokenStore {
       )
       return database.all<TokenRow>("SELECT * FROM api_tokens WHERE project_ids = '[]'").map(parseRow)
     },
-  }
-}
-
-function toEntity(row: TokenRow | undefined): TokenEntity | undefined {
-  return row && parseRow(row)
-}
-
-function parseRow(row: TokenRow): TokenEntity {
-  return {
-    ...row,
-    permissions: row.permissions === null ? null : (JSON.parse(row.permissions) as Permission[]),
-    project_ids: row.project_ids === null ? null : (JSON.parse(row.project_ids) as string[]),
   }
 }

@@ -7,6 +7,7 @@ import { CERTIFICATES_DIRECTORY } from '../../ingress/contract/certificate-file.
 import type { Challenge } from '../../ingress/contract/challenge-table.ts'
 import type { Route, RouteTable } from '../../ingress/contract/route-table.ts'
 import type { WorkerSettings } from '../../ingress/worker/worker-settings.ts'
+import { sparing } from '../../lib/disk-trouble.ts'
 import { AppError, messageOf } from '../../lib/errors.ts'
 import { ensureKeyFile } from '../../lib/key-file.ts'
 import type { System } from '../../lib/system.ts'
@@ -21,7 +22,7 @@ import { createPublishedSet } from './published-set.ts'
 import { ensurePrivateDirectory } from './set-file.ts'
 import { CERTIFICATES, CHALLENGES, ROUTES } from './set-kinds.ts'
 import { createTicketKeys } from './ticket-keys.ts'
-import { fingerprintOf } from './worker-code.ts'
+import { fingerprintOf, fingerprintProgram } from './worker-code.ts'
 import {
   askAll,
   collectRequests,
@@ -80,7 +81,8 @@ export interface Ingress {
   start(): Promise<void>
   /**
    * Replaces the routing table, on disk and then in every worker, and gives its version. When it resolves, no live worker sends a
-   * new request by an older table; it rejects when one refuses it. The same routes again publish nothing.
+   * new request by an older table; it rejects when one refuses it, and when the disk did, though all workers have it then. The same routes again
+   * publish nothing.
    */
   publish(routes: readonly Route[]): Promise<number>
   /** Chains and keys, for `publishCertificates` to name. Usable once `start` has resolved. */
@@ -96,7 +98,7 @@ export interface Ingress {
   activeUpstreams(): Promise<Set<string>>
   /**
    * Calls `listener` when requests of a service wait for a replica (`hold_ms` of its route): soon after the first has come, and about
-   * once a second for each worker while any wait. The result ends it.
+   * once a second for each worker while any wait. What the listener throws is logged. The result ends it.
    */
   onHeld(listener: (serviceId: string) => void): () => void
   /** Takes what the workers have noted of requests since the last time. */
@@ -137,18 +139,26 @@ export function createIngress(options: IngressOptions): Ingress {
   const tickets = createTicketKeys(directory, system)
   const left = new LeftNotes()
   const heldListeners = new Set<(serviceId: string) => void>()
+  const renewTicketsIfOld = async (): Promise<void> => {
+    if (key !== undefined && (await tickets.renewIfOld(key))) await renewTickets(fleet)
+  }
   const worker = createWorker({
     name: 'ingress',
     system,
     everyMs: LOOK_EVERY_MS,
     run: async (signal) => {
-      // Workers end themselves without the routes.
-      for (const set of sets) await set.ensureFile()
-      if (key !== undefined && (await tickets.renewIfOld(key))) await renewTickets(fleet)
+      const kept = await Promise.allSettled([
+        // Workers end themselves without the routes.
+        ...sets.map((set) => set.ensureFile()),
+        renewTicketsIfOld(),
+      ])
+      // What the disk does not take keeps no worker from being started.
       await fleet.reconcile(signal)
+      for (const each of kept) if (each.status === 'rejected') throw each.reason
     },
-    onError: (error) =>
+    onError: sparing(system, (error) =>
       log.error({ error: messageOf(error) }, 'the ingress workers are not as they should be'),
+    ),
   })
   const fleet = createWorkerFleet({
     system,
@@ -192,9 +202,10 @@ export function createIngress(options: IngressOptions): Ingress {
     }
     if (settings.port === settings.https_port)
       throw new Error(`HTTP and HTTPS cannot share port ${settings.port}: set BERTH_HTTPS_PORT to another.`)
-    settings = { ...settings, fingerprint: await fingerprintOf(settings) }
+    const program = await fingerprintProgram()
+    settings = { ...settings, fingerprint: fingerprintOf(program, settings) }
     await allowListenerMigration(log)
-    await warmCompileCache(directory, settings.fingerprint)
+    await warmCompileCache(directory, program)
     await fleet.reconcile(new AbortController().signal)
     worker.start()
   }

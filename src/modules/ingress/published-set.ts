@@ -23,9 +23,12 @@ export interface PublishedSet<S, I> {
   request(): PushRequest
   /** Reads what was written last. `running` are the versions that workers serve: none may be used again. */
   open(running: readonly number[]): Promise<void>
-  /** Replaces the set on disk, then in every worker, and gives its version. The same items again publish nothing. */
+  /**
+   * Replaces the set on disk, then in every worker, and gives its version. The same items again publish nothing. Where the disk does not take it, the workers
+   * get it all the same and then this rejects: one that is started meanwhile has the older set until it is told.
+   */
   publish(items: readonly I[]): Promise<number>
-  /** Writes the file anew if someone removed it. */
+  /** Writes the file anew if someone removed it, or if it is older than what the workers have. */
   ensureFile(): Promise<void>
   /** Publishes nothing more, and waits for what is under way. */
   close(): Promise<void>
@@ -41,20 +44,46 @@ export function createPublishedSet<S extends { version: number }, I>(
   /** Workers may serve something else than `set` says: the next one goes out in any case. */
   let uncertain = false
   let opened = false
-  let publishing: Promise<unknown> = Promise.resolve()
+  /** Why the file is older than the set. */
+  let unwritten: { reason: unknown } | undefined
+  let last: Promise<unknown> = Promise.resolve()
+
+  /** One of these at a time: an older file must not take the place of a newer one. */
+  const inOrder = <T>(work: () => Promise<T>): Promise<T> => {
+    const mine = last.then(work)
+    last = mine.catch(() => {})
+    return mine
+  }
+
+  const write = async (text: string): Promise<void> => {
+    try {
+      await writeSetFile(directory, kind.file, text)
+      unwritten = undefined
+    } catch (reason) {
+      unwritten = { reason }
+    }
+  }
+
+  const requireWritten = async (): Promise<void> => {
+    if (unwritten) await write(textOf(set))
+    if (unwritten) throw unwritten.reason
+  }
 
   const publish = async (items: readonly I[]): Promise<number> => {
     if (!opened) throw new AppError('STARTING')
     // Version 0 means to a worker that nothing was published yet.
     const known = !uncertain && set.version > 0
-    if (known && textOf(kind.make(set.version, items)) === textOf(set)) return set.version
+    if (known && textOf(kind.make(set.version, items)) === textOf(set)) {
+      await requireWritten()
+      return set.version
+    }
     const packed = kind.pack(kind.make(set.version + 1, items))
     const next = kind.parse(packed)
     if (next === undefined) throw new Error(`The ${kind.name} to publish are not valid.`)
     const text = JSON.stringify(packed)
     if (text.length > MAX_SET_LENGTH)
       throw new Error(`The ${kind.name} are longer than the ${MAX_SET_LENGTH} characters that workers take.`)
-    await writeSetFile(directory, kind.file, text)
+    await write(text)
     set = next
     // Until everyone has it, the same items are to be handed over again.
     uncertain = true
@@ -62,6 +91,7 @@ export function createPublishedSet<S extends { version: number }, I>(
     if (refusing.length > 0)
       throw new Error(`The ingress workers ${refusing.join(', ')} refuse the ${kind.name}; see the log.`)
     uncertain = false
+    if (unwritten) throw unwritten.reason
     return next.version
   }
 
@@ -79,17 +109,15 @@ export function createPublishedSet<S extends { version: number }, I>(
       if (uncertain || version === 0) await writeSetFile(directory, kind.file, textOf(set))
       opened = true
     },
-    publish: async (items) => {
-      const mine = publishing.then(() => publish(items))
-      publishing = mine.catch(() => {})
-      return await mine
-    },
-    ensureFile: async () => {
-      if (!(await hasSetFile(directory, kind.file))) await writeSetFile(directory, kind.file, textOf(set))
-    },
+    publish: (items) => inOrder(() => publish(items)),
+    ensureFile: () =>
+      inOrder(async () => {
+        if (!(await hasSetFile(directory, kind.file))) await write(textOf(set))
+        await requireWritten()
+      }),
     close: async () => {
       opened = false
-      await publishing
+      await last
     },
   }
 }

@@ -30,10 +30,15 @@ export function createTicketKeys(directory: string, system: System): TicketKeys 
   }
 }
 
+/** One of a later day was made before the clock was set back: it is due, and the clients of its day may still come back. */
+function ageOf(madeMs: number, now: number): number {
+  return now - madeMs < -MAX_AGE_MS / 24 ? MAX_AGE_MS : now - madeMs
+}
+
 async function read(path: string, key: Buffer, now: number): Promise<{ keys: Buffer[]; ageMs: number }> {
   try {
     const { mtimeMs } = await stat(path)
-    return { keys: openTicketKeys(await readFile(path), key), ageMs: now - mtimeMs }
+    return { keys: openTicketKeys(await readFile(path), key), ageMs: ageOf(mtimeMs, now) }
   } catch {
     // Missing or not ours: a new one costs clients one full handshake.
     return { keys: [], ageMs: Number.POSITIVE_INFINITY }

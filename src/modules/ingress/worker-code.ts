@@ -1,17 +1,28 @@
-import { createHash } from 'node:crypto'
+import { createHash, type Hash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 
 /** The program of the data plane's processes. */
 export const WORKER_PROGRAM = fileURLToPath(new URL('../../ingress/worker/worker-main.ts', import.meta.url))
 
+const HEX_LENGTH = 32
+
 /**
- * Stands for everything that makes one worker differ from another: each file that its program imports, the Node that runs it, and
- * its settings. A running worker with another fingerprint is replaced.
+ * Stands for everything that makes one worker differ from another: its program, and its settings behind that. A running worker with
+ * another fingerprint is replaced.
  */
-export async function fingerprintOf(settings: unknown): Promise<string> {
-  const hash = createHash('sha256')
-  hash.update(JSON.stringify([process.version, settings]))
+export function fingerprintOf(program: string, settings: unknown): string {
+  return program + hexOf(createHash('sha256').update(JSON.stringify(settings)))
+}
+
+/** The program's own part of a fingerprint. */
+export function programOf(fingerprint: string): string {
+  return fingerprint.slice(0, HEX_LENGTH)
+}
+
+/** Stands for each file that the program imports, and the Node that runs it. */
+export async function fingerprintProgram(): Promise<string> {
+  const hash = createHash('sha256').update(process.version)
   const seen = new Set<string>()
   const pending = [new URL('../../ingress/worker/worker-main.ts', import.meta.url)]
   for (let file = pending.pop(); file !== undefined; file = pending.pop()) {
@@ -22,7 +33,11 @@ export async function fingerprintOf(settings: unknown): Promise<string> {
       pending.push(new URL(path as string, file))
   }
   for (const href of [...seen].toSorted()) hash.update(await readFile(new URL(href)))
-  return hash.digest('hex').slice(0, 32)
+  return hexOf(hash)
+}
+
+function hexOf(hash: Hash): string {
+  return hash.digest('hex').slice(0, HEX_LENGTH)
 }
 
 /**

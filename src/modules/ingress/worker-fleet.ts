@@ -7,6 +7,7 @@ import {
   type TakenNotes,
 } from '../../ingress/contract/control-protocol.ts'
 import type { WorkerSettings } from '../../ingress/worker/worker-settings.ts'
+import { sparing } from '../../lib/disk-trouble.ts'
 import { messageOf, systemCodeOf } from '../../lib/errors.ts'
 import type { System } from '../../lib/system.ts'
 import { type FleetSet, pushSets, type Refusal } from './fleet-push.ts'
@@ -14,6 +15,7 @@ import type { IngressLog } from './ingress-log.ts'
 import { ANSWER_MS, WorkerLink } from './worker-link.ts'
 import { planWorkers } from './worker-plan.ts'
 import {
+  hasEnded,
   isOurWorker,
   killWorker,
   type StartedWorker,
@@ -76,6 +78,10 @@ export function createWorkerFleet(options: FleetOptions): WorkerFleet {
   let lost = 0
   let notBefore = 0
 
+  const failed = sparing(system, (error) =>
+    log.error({ error: messageOf(error) }, 'what an ingress worker told could not be acted on'),
+  )
+
   const onClose = (link: WorkerLink): void => {
     // One that closed while it was being opened was never among the living.
     if (links.get(link.pid) !== link) return
@@ -102,6 +108,7 @@ export function createWorkerFleet(options: FleetOptions): WorkerFleet {
         closed: onClose,
         held: options.held,
         left: options.left,
+        failed,
       })
       if (!link.closed) links.set(pid, link)
     } catch (error) {
@@ -176,7 +183,7 @@ export function createWorkerFleet(options: FleetOptions): WorkerFleet {
       log.info({ pid, predecessor: predecessor.pid }, 'an ingress worker hands its sockets over')
       return {
         pid,
-        ended: async () => ((await isOurWorker(pid, directory)) ? undefined : { code: null, signal: null }),
+        ended: async () => ((await hasEnded(pid, directory)) ? { code: null, signal: null } : undefined),
       }
     } catch (error) {
       // One of an earlier Berth cannot; the new one then listens beside it.

@@ -74,7 +74,7 @@ export class WorkerLink {
     const { type: _type, ...status } = reply
     this.status = status
     // What it told while nobody listened.
-    for (const { service_id } of status.held ?? []) this.watcher.held(service_id)
+    for (const { service_id } of status.held ?? []) this.tell(() => this.watcher.held(service_id))
     return status
   }
 
@@ -141,9 +141,18 @@ export class WorkerLink {
   }
 
   private hear(said: ControlReply | ControlEvent): void {
-    if (said.type === 'held') this.watcher.held(said.service_id)
-    else if (said.type === 'last_requests') this.watcher.left(said)
+    if (said.type === 'held') this.tell(() => this.watcher.held(said.service_id))
+    else if (said.type === 'last_requests') this.tell(() => this.watcher.left(said))
     else this.waiting.shift()?.resolve(said)
+  }
+
+  /** What a listener throws is no fault of the worker's. */
+  private tell(notice: () => void): void {
+    try {
+      notice()
+    } catch (error) {
+      this.watcher.failed(error)
+    }
   }
 
   private take(text: string): void {
@@ -168,6 +177,8 @@ export interface LinkWatcher {
   held(serviceId: string): void
   /** The worker ends, and this is what it has noted of requests since it was asked last. */
   left(notes: TakenNotes): void
+  /** One of the above has thrown this. */
+  failed(error: unknown): void
 }
 
 function unexpected(pid: number, reply: ControlReply): Error {

@@ -5,7 +5,7 @@ import { WorkerExit } from '../../ingress/contract/control-protocol.ts'
 import type { WorkerSettings } from '../../ingress/worker/worker-settings.ts'
 import { systemCodeOf } from '../../lib/errors.ts'
 import { compileCacheOf } from './compile-cache.ts'
-import { WORKER_FLAGS, WORKER_PROGRAM } from './worker-code.ts'
+import { programOf, WORKER_FLAGS, WORKER_PROGRAM } from './worker-code.ts'
 
 /** Threads that compile and collect share two arenas: what one gives back, another can use. */
 const ALLOCATOR = { MALLOC_ARENA_MAX: '2' }
@@ -25,7 +25,10 @@ type Ending = { code: number | null; signal: NodeJS.Signals | null } | undefined
 export function workerCommand(settings: WorkerSettings): { command: string[]; env: Record<string, string> } {
   return {
     command: [process.execPath, ...WORKER_FLAGS, WORKER_PROGRAM, JSON.stringify(settings)],
-    env: { ...ALLOCATOR, NODE_COMPILE_CACHE: compileCacheOf(settings.directory, settings.fingerprint) },
+    env: {
+      ...ALLOCATOR,
+      NODE_COMPILE_CACHE: compileCacheOf(settings.directory, programOf(settings.fingerprint)),
+    },
   }
 }
 
@@ -96,12 +99,26 @@ export function portForbidden(address: string, port: number, setting: string): E
 
 /** True while `pid` is a worker of this directory, and not a process that got the same number later. */
 export async function isOurWorker(pid: number, directory: string): Promise<boolean> {
+  return isWorkerOf(directory, (await commandOf(pid)) ?? [])
+}
+
+/** True once the worker that `pid` was is gone. Right after its start, while the kernel replaces one program by another, a process has no command line. */
+export async function hasEnded(pid: number, directory: string): Promise<boolean> {
+  const words = await commandOf(pid)
+  return words === undefined || (words.some((word) => word !== '') && !isWorkerOf(directory, words))
+}
+
+function isWorkerOf(directory: string, words: readonly string[]): boolean {
+  const program = words.findIndex((word) => word.endsWith(WORKER_FILE))
+  return program !== -1 && words[program + 1]?.includes(JSON.stringify(directory)) === true
+}
+
+/** The words of a process's command line; undefined when there is no such process. */
+async function commandOf(pid: number): Promise<string[] | undefined> {
   try {
-    const words = (await readFile(`/proc/${pid}/cmdline`, 'utf8')).split('\0')
-    const program = words.findIndex((word) => word.endsWith(WORKER_FILE))
-    return program !== -1 && words[program + 1]?.includes(JSON.stringify(directory)) === true
+    return (await readFile(`/proc/${pid}/cmdline`, 'utf8')).split('\0')
   } catch (error) {
-    if (systemCodeOf(error) === 'ENOENT' || systemCodeOf(error) === 'ESRCH') return false
+    if (systemCodeOf(error) === 'ENOENT' || systemCodeOf(error) === 'ESRCH') return undefined
     throw error
   }
 }

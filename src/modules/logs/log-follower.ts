@@ -1,3 +1,4 @@
+import { untilAborted } from '../../lib/abortable.ts'
 import { isAppError } from '../../lib/errors.ts'
 import { createMasker, type Masker } from '../../lib/redact.ts'
 import type { System } from '../../lib/system.ts'
@@ -102,7 +103,8 @@ class Following {
     const origin = { deployment_id, replica: replica_index }
     const log = await this.#deps.logs.open(service_id)
     if (!log) return 0
-    await log.flush()
+    await untilAborted(log.flush(), this.#signal)
+    if (this.#signal.aborted) return 0
     const place = log.placeOf(origin)
     const since = resumeInstant(place)
     const isNew = createNewLineFilter(place)
@@ -123,7 +125,7 @@ class Following {
     }
     // Half a line that was cut by our own leaving is read again, whole, the next time.
     if (!this.#signal.aborted) await store(joiner.rest())
-    await log.flush()
+    await untilAborted(log.flush(), this.#signal)
     return intake.lines
   }
 
@@ -165,7 +167,10 @@ class Intake {
 
   async take(origin: { deployment_id: string; replica: number }, line: OutputLine): Promise<void> {
     this.lines += 1
-    await this.#log.append(origin, { ...line, line: this.#masker.mask(line.line) })
+    await untilAborted(
+      this.#log.append(origin, { ...line, line: this.#masker.mask(line.line) }),
+      this.#signal,
+    )
     this.#linesSince += 1
     this.#charactersSince += line.line.length
     if (this.#linesSince < PACE.lines && this.#charactersSince < PACE.characters) return

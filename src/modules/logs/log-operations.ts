@@ -2,8 +2,8 @@ import { AppError } from '../../lib/errors.ts'
 import { createSlots } from '../../lib/slots.ts'
 import type { System } from '../../lib/system.ts'
 import type { DeploymentLogs } from './deployment-logs.ts'
-import { type FollowEvent, followLog } from './log-follow.ts'
-import type { LogPage } from './log-line.ts'
+import { type FollowEvent, followLog, type FollowRequest } from './log-follow.ts'
+import type { LineBatch, LogPage } from './log-line.ts'
 import { createLineFilter, type LineFilter, queryLog } from './log-query.ts'
 import type { ServiceLogQuery, ServiceStreamQuery } from './log-schema.ts'
 import type { ServiceLog } from './service-log.ts'
@@ -38,6 +38,16 @@ export function createLogOperations(deps: LogDeps) {
     return log
   }
 
+  /** Takes a turn among the searches for what may read a whole log. */
+  const inSlot = async <T>(serviceId: string, signal: AbortSignal, read: () => Promise<T>): Promise<T> => {
+    const release = await slots.acquire(signal, deps.projectOf(serviceId))
+    try {
+      return await read()
+    } finally {
+      release()
+    }
+  }
+
   return {
     /** The newest lines of a service that are wanted, oldest first; `before` turns to older pages. */
     async readServiceLog(
@@ -50,25 +60,23 @@ export function createLogOperations(deps: LogDeps) {
       const until = readPoint(query.until, 'until')
       if (until?.seq !== undefined) throw invalid('until', 'must be an instant (RFC 3339)')
       const log = await requireLog(serviceId)
-      const release = await slots.acquire(signal, deps.projectOf(serviceId))
-      try {
-        const { replica, deployment_id, grep } = query
-        const limit = query.tail ?? query.limit ?? DEFAULT_TAIL
-        const filter = { replica, deployment_id, grep, since_ms: since?.ms, until_ms: until?.ms }
-        return await queryLog(log, { ...filter, limit, after: since?.seq, before }, system, signal)
-      } finally {
-        release()
-      }
+      const { replica, deployment_id, grep } = query
+      const limit = query.tail ?? query.limit ?? DEFAULT_TAIL
+      const filter = { replica, deployment_id, grep, since_ms: since?.ms, until_ms: until?.ms }
+      return inSlot(serviceId, signal, () =>
+        queryLog(log, { ...filter, limit, after: since?.seq, before }, system, signal),
+      )
     },
 
     /**
      * Follows the output of a service across its deployments: behind `resumeFrom` (the id of a line), or from an instant on, or with the last
-     * lines first. Throws VALIDATION_ERROR before anything is sent.
+     * lines first. Throws VALIDATION_ERROR and BUSY before anything is sent: with a filter finding the last lines, or catching up, is a search.
      */
     async followServiceLog(
       serviceId: string,
       query: ServiceStreamQuery,
       resumeFrom: number | undefined,
+      signal: AbortSignal,
     ): Promise<Follow> {
       const since = readPoint(query.since, 'since')
       const log = await requireLog(serviceId)
@@ -79,11 +87,22 @@ export function createLogOperations(deps: LogDeps) {
       }
       const after = resumeFrom ?? since?.seq
       const tail = query.tail ?? (since === undefined ? DEFAULT_STREAM_TAIL : undefined)
-      if (after === undefined && tail !== undefined)
-        return (signal) => followFromTail(log, filter, tail, system, signal)
+      const turn = <T>(whole: AbortSignal, read: () => Promise<T>): Promise<T> =>
+        isFilter(filter) ? inSlot(serviceId, whole, read) : read()
+      const follow = (request: FollowRequest, whole: AbortSignal) => {
+        const readAfter = (seq: number) => turn(whole, () => log.readAfter(seq))
+        return filterLines(followLog({ tail: log.tail, readAfter }, request, whole), filter)
+      }
+      if (after === undefined && tail !== undefined) {
+        const { head } = log.tail
+        const wanted = { ...filter, limit: tail, before: head + 1 }
+        const { lines } = await turn(signal, () => queryLog(log, wanted, system, signal))
+        const request = { after: head, skipWhenBehind: true, tellGone: true }
+        return (whole) => behind({ first: head, last: head, lines }, follow(request, whole))
+      }
       const start = after ?? firstBefore(log, since?.ms ?? 0)
       const request = { after: start, skipWhenBehind: true, tellGone: after !== undefined }
-      return (signal) => filterLines(followLog(toSource(log), request, signal), filter)
+      return (whole) => follow(request, whole)
     },
 
     /** The lines of a deployment's log behind `after`, oldest first. */
@@ -98,37 +117,25 @@ export function createLogOperations(deps: LogDeps) {
   }
 }
 
-function toSource(log: ServiceLog) {
-  return { tail: log.tail, readAfter: (after: number) => log.readAfter(after) }
+/** Lines of the past, then what comes behind them. */
+async function* behind(
+  batch: LineBatch,
+  events: AsyncGenerator<FollowEvent, void, undefined>,
+): AsyncGenerator<FollowEvent, void, undefined> {
+  if (batch.lines.length > 0) yield { type: 'lines', batch }
+  yield* events
 }
 
-/** The last lines that are wanted, then those that come; between the two none is missed or doubled. */
-async function* followFromTail(
-  log: ServiceLog,
-  filter: LineFilter,
-  tail: number,
-  system: System,
-  signal: AbortSignal,
-): AsyncGenerator<FollowEvent, void, undefined> {
-  const leave = log.tail.join()
-  try {
-    const { head } = log.tail
-    const { lines } = await queryLog(log, { ...filter, limit: tail, before: head + 1 }, system, signal)
-    if (lines.length > 0) yield { type: 'lines', batch: { first: head, last: head, lines } }
-    yield* filterLines(
-      followLog(toSource(log), { after: head, skipWhenBehind: true, tellGone: true }, signal),
-      filter,
-    )
-  } finally {
-    leave()
-  }
+/** Whether any line may be unwanted: then finding one may take reading all that is kept. */
+function isFilter(filter: LineFilter): boolean {
+  return Object.values(filter).some((value) => value !== undefined)
 }
 
 async function* filterLines(
   events: AsyncGenerator<FollowEvent, void, undefined>,
   filter: LineFilter,
 ): AsyncGenerator<FollowEvent, void, undefined> {
-  if (Object.values(filter).every((value) => value === undefined)) {
+  if (!isFilter(filter)) {
     yield* events
     return
   }

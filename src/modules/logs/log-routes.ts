@@ -62,6 +62,7 @@ export function logRoutes(server: Server, operations: LogOperations): void {
         id,
         request.query,
         readLineId(request.headers['last-event-id']),
+        signalOf(reply),
       )
       await sendLog(request, reply, follow, request.query.format)
     },

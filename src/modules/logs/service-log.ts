@@ -1,5 +1,6 @@
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { untilAborted } from '../../lib/abortable.ts'
 import { systemCodeOf } from '../../lib/errors.ts'
 import type { System } from '../../lib/system.ts'
 import { type JournalFile, openJournalFile } from './journal-file.ts'
@@ -124,11 +125,11 @@ export class ServiceLog {
     return undefined
   }
 
-  /** Removes what is older than an instant, in milliseconds since the epoch. */
-  async expire(beforeMs: number): Promise<void> {
+  /** Removes what is older than an instant, in milliseconds since the epoch. Waits for the disk until the signal aborts. */
+  async expire(beforeMs: number, signal: AbortSignal): Promise<void> {
     if (this.#current.last >= this.#current.first && this.#current.max_ms < beforeMs) {
       this.#isRotationDue = true
-      await this.flush()
+      await untilAborted(this.flush(), signal)
     }
     const old = this.#closed.filter(({ max_ms }) => max_ms < beforeMs)
     for (const segment of old) await this.#drop(segment)

@@ -63,7 +63,7 @@ export function createServiceLogs(deps: ServiceLogsDeps) {
       for (const serviceId of await readdir(root).catch(() => [])) {
         if (signal.aborted) return
         if (!DIRECTORY_NAME.test(serviceId)) continue
-        if (exists(serviceId)) await (await openLog(serviceId)).expire(beforeMs)
+        if (exists(serviceId)) await (await openLog(serviceId)).expire(beforeMs, signal)
         else await remove(serviceId)
       }
     },

@@ -93,11 +93,16 @@ export function createManifestOperations(deps: ManifestDeps) {
     return [...new Set(tags)]
   }
 
-  const setTags = (repository: RepositoryRow, id: number, digest: string, tags: readonly string[]): void => {
+  const setTags = (
+    repository: RepositoryRow,
+    { id, digest }: { id: number; digest: string },
+    tags: readonly string[],
+    own: boolean,
+  ): void => {
     for (const tag of tags) {
       const present = store.findTag(repository.id, tag)
       if (present !== undefined && present.digest !== digest) deps.rules.requireMutable(repository, tag)
-      store.setTag(repository.id, tag, id, system.now())
+      store.setTag(repository.id, tag, id, { own, nowMs: system.now() })
     }
   }
 
@@ -157,7 +162,7 @@ export function createManifestOperations(deps: ManifestDeps) {
       edges,
       system.now(),
     )
-    setTags(repository, id, digest, tags)
+    setTags(repository, { id, digest }, tags, request.caller.context.actor.via === 'system')
     store.touch(repository.id, system.now())
     deps.recordAudit(request.caller.context, {
       action: 'pushManifest',

@@ -81,11 +81,11 @@ export function createPinStore(database: Database) {
         )
         .map((row) => row.deployment_id),
 
-    /** Whether the repository holds a tag that Berth did not give, or a manifest that neither a tag nor an index leads to. */
+    /** Whether the repository holds a tag that Berth did not give to a release, or a manifest that neither a tag nor an index leads to. */
     holdsOthers: (repositoryId: number): boolean =>
       database.get(
-        `SELECT 1 FROM registry_tags t WHERE t.repository_id = $repositoryId
-           AND NOT EXISTS (SELECT 1 FROM registry_pins n WHERE n.manifest_id = t.manifest_id AND n.tag = t.name)
+        `SELECT 1 FROM registry_tags t WHERE t.repository_id = $repositoryId AND (t.own = 0
+           OR NOT EXISTS (SELECT 1 FROM registry_pins n WHERE n.manifest_id = t.manifest_id AND n.tag = t.name))
          UNION ALL SELECT 1 FROM registry_manifests m WHERE m.repository_id = $repositoryId
            AND NOT EXISTS (SELECT 1 FROM registry_tags t WHERE t.manifest_id = m.id)
            AND NOT EXISTS (SELECT 1 FROM registry_pins n WHERE n.manifest_id = m.id AND n.tag IS NOT NULL)

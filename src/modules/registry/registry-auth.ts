@@ -64,7 +64,7 @@ export function createRegistryAuth(deps: RegistryAuthDeps) {
   ): Promise<Proven | undefined> => {
     const key = createHmac('sha256', passwordKey).update(`${username}\0${password}`).digest('base64')
     const known = passwords.get(key)
-    const before = known && known.untilMs > system.now() ? ofPrincipal(known.principal) : undefined
+    const before = known && known.untilMs > system.monotonic() ? ofPrincipal(known.principal) : undefined
     if (before) return before
     passwords.delete(key)
     // By address, so that nobody learns an answer that the throttle keeps from them.
@@ -78,7 +78,7 @@ export function createRegistryAuth(deps: RegistryAuthDeps) {
     // The principal is of the revision that was verified: undefined when the password was replaced meanwhile.
     const proven = ofPrincipal(principal)
     if (!proven) return undefined
-    passwords.set(key, { principal, untilMs: system.now() + PASSWORD_MS })
+    passwords.set(key, { principal, untilMs: system.monotonic() + PASSWORD_MS })
     const oldest = passwords.keys().next().value
     if (passwords.size > MAX_PASSWORDS && oldest !== undefined) passwords.delete(oldest)
     return proven
@@ -162,7 +162,7 @@ export function createRegistryAuth(deps: RegistryAuthDeps) {
   }
 }
 
-function contextOf(actor: Actor, clues: CallerClues): Caller['context'] {
+export function contextOf(actor: Actor, clues: CallerClues): Caller['context'] {
   return { actor, request_id: clues.requestId, client_address: clues.clientAddress }
 }
 

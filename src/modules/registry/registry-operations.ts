@@ -1,12 +1,13 @@
 import type { BodySource } from '../../lib/body-source.ts'
 import { AppError, isAppError } from '../../lib/errors.ts'
+import type { Actor } from '../identity/actor.ts'
 import { type Denial, isDenial, RefusedLogin } from '../identity/authorize.ts'
 import type { BlobOperations } from './blob-operations.ts'
 import type { Caller } from './caller.ts'
 import type { ListingOperations } from './listing-operations.ts'
 import type { ManifestOperations } from './manifest-operations.ts'
 import { jsonAnswer, type RegistryAnswer } from './registry-answer.ts'
-import type { CallerClues, RegistryAuth } from './registry-auth.ts'
+import { type CallerClues, contextOf, type RegistryAuth } from './registry-auth.ts'
 import { parseRegistryPath, type RegistryTarget } from './registry-path.ts'
 import type { RegistryRequest } from './registry-request.ts'
 import type { TokenOperations } from './token-operations.ts'
@@ -45,7 +46,7 @@ export interface RegistryProtocol {
 export function createRegistryProtocol(deps: RegistryProtocolDeps): RegistryProtocol {
   return {
     answer: async (incoming) => {
-      let caller: Caller | undefined
+      let caller: Identity | undefined
       try {
         return await answerIncoming(deps, incoming, (found) => (caller = found))
       } catch (error) {
@@ -64,6 +65,9 @@ export function createRegistryProtocol(deps: RegistryProtocolDeps): RegistryProt
   }
 }
 
+/** Who asks, as far as the audit log wants to know. */
+type Identity = Pick<Caller, 'context'>
+
 /** Clients begin every session without credentials, and with a token that is too small; that is no refusal worth keeping. */
 function isWorthKeeping(error: AppError): boolean {
   return isDenial(error) && (error.code !== 'UNAUTHENTICATED' || error.cause instanceof RefusedLogin)
@@ -71,7 +75,7 @@ function isWorthKeeping(error: AppError): boolean {
 
 function denialOf(
   { method, requestId, clientAddress }: IncomingRegistryRequest,
-  caller: Caller | undefined,
+  caller: Identity | undefined,
   error: AppError,
 ): Denial {
   return {
@@ -86,7 +90,7 @@ function denialOf(
 async function answerIncoming(
   deps: RegistryProtocolDeps,
   incoming: IncomingRegistryRequest,
-  identified: (caller: Caller) => void,
+  identified: (caller: Identity) => void,
 ): Promise<RegistryAnswer> {
   const { path, query } = splitUrl(incoming.url)
   const target = parseRegistryPath(path, incoming.header('host')?.length)
@@ -95,7 +99,10 @@ async function answerIncoming(
     requestId: incoming.requestId,
     clientAddress: incoming.clientAddress,
   }
-  if (target.kind === 'token') return answerToken(deps.tokens, incoming, clues, query)
+  if (target.kind === 'token')
+    return answerToken(deps.tokens, incoming, { clues, query }, (actor) =>
+      identified({ context: contextOf(actor, clues) }),
+    )
   const caller = await deps.auth.identify(clues)
   identified(caller)
   const request: RegistryRequest = {
@@ -125,11 +132,11 @@ function splitUrl(url: string): { path: string; query: URLSearchParams } {
 function answerToken(
   tokens: TokenOperations,
   incoming: IncomingRegistryRequest,
-  clues: CallerClues,
-  query: URLSearchParams,
+  { clues, query }: { clues: CallerClues; query: URLSearchParams },
+  identified: (actor: Actor) => void,
 ): Promise<RegistryAnswer> {
-  if (incoming.method === 'POST') return tokens.postToken(clues, incoming.body)
-  if (incoming.method === 'GET') return tokens.getToken(clues, query)
+  if (incoming.method === 'POST') return tokens.postToken(clues, incoming.body, identified)
+  if (incoming.method === 'GET') return tokens.getToken(clues, query, identified)
   throw new AppError('METHOD_NOT_ALLOWED')
 }
 

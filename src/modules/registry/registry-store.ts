@@ -15,7 +15,7 @@ export interface TagRow {
   updated_ms: number
 }
 
-/** A tag that no release holds anything by. */
+/** A tag that Berth gave and that no release holds anything by. */
 export interface UnheldTag {
   repository_id: number
   project_id: string
@@ -103,8 +103,8 @@ export function createRegistryStore(database: Database) {
       ),
 
     findTag: (repositoryId: number, name: string) =>
-      database.get<TagRow>(
-        `SELECT t.name, m.digest, t.updated_ms FROM registry_tags t JOIN registry_manifests m ON m.id = t.manifest_id
+      database.get<TagRow & { own: 0 | 1 }>(
+        `SELECT t.name, m.digest, t.updated_ms, t.own FROM registry_tags t JOIN registry_manifests m ON m.id = t.manifest_id
          WHERE t.repository_id = $repositoryId AND t.name = $name`,
         { repositoryId, name },
       ),
@@ -120,7 +120,7 @@ export function createRegistryStore(database: Database) {
         .map((row) => row.name),
 
     /**
-     * The tags that begin so and that no release holds anything by, of the repositories whose ids are above `from` and not above `to`; undefined
+     * The tags that begin so, that Berth gave and that no release holds anything by, of the repositories whose ids are above `from` and not above `to`; undefined
      * when no repository has an id above `from`. Hidden ones are left out.
      */
     listUnheldTags: (prefix: string, from: number, to: number): UnheldTag[] | undefined => {
@@ -128,7 +128,7 @@ export function createRegistryStore(database: Database) {
         return undefined
       return database.all(
         `SELECT r.id AS repository_id, r.project_id, t.name AS tag FROM registry_repositories r
-         JOIN registry_tags t ON t.repository_id = r.id AND t.name > $prefix AND t.name < $prefix || char(127)
+         JOIN registry_tags t ON t.repository_id = r.id AND t.name > $prefix AND t.name < $prefix || char(127) AND t.own = 1
          WHERE r.id > $from AND r.id <= $to AND r.path < '${HIDDEN}' AND NOT EXISTS (
            SELECT 1 FROM registry_pins n WHERE n.manifest_id = t.manifest_id AND n.tag = t.name)
          ORDER BY r.id, t.name`,
@@ -136,11 +136,18 @@ export function createRegistryStore(database: Database) {
       )
     },
 
-    setTag: (repositoryId: number, name: string, manifestId: number, nowMs: number): void => {
+    /** Makes or moves a tag; `own`: Berth gives it, for a deployment. Whoever gave it last counts. */
+    setTag: (
+      repositoryId: number,
+      name: string,
+      manifestId: number,
+      { own, nowMs }: { own: boolean; nowMs: number },
+    ): void => {
       database.run(
-        `INSERT INTO registry_tags (repository_id, name, manifest_id, updated_ms) VALUES ($repositoryId, $name, $manifestId, $nowMs)
-         ON CONFLICT DO UPDATE SET manifest_id = $manifestId, updated_ms = $nowMs`,
-        { repositoryId, name, manifestId, nowMs },
+        `INSERT INTO registry_tags (repository_id, name, manifest_id, updated_ms, own)
+         VALUES ($repositoryId, $name, $manifestId, $nowMs, $own)
+         ON CONFLICT DO UPDATE SET manifest_id = $manifestId, updated_ms = $nowMs, own = $own`,
+        { repositoryId, name, manifestId, nowMs, own: own ? 1 : 0 },
       )
     },
 

@@ -39,7 +39,7 @@ export interface ReleaseImages {
   unpin(deploymentIds: readonly string[]): void
   /** See `RegistryStore`. */
   listUnheldTags: RegistryStore['listUnheldTags']
-  /** Inside the caller's transaction: removes a tag unless a release holds something by it, and the image that nobody needs any more. */
+  /** Inside the caller's transaction: removes a tag that Berth gave unless a release holds something by it, and the image that nobody needs any more. */
   removeUnheldTag(repositoryId: number, tag: string): void
   /**
    * Inside the caller's transaction: takes a deleted service's repositories out of everyone's sight, and answers those that stay: a release of
@@ -155,8 +155,8 @@ export function createReleaseImages(deps: ReleaseImageDeps): ReleaseImages {
           pins.remove(deploymentId)
           if (pin.tag === null) continue
           // Others may hold the manifest by tags of their own, as each deployment of an unchanged image does: this one goes all the same.
-          const isNeedless = !pins.holdsTag(pin.repository_id, pin.tag)
-          if (isNeedless && store.findTag(pin.repository_id, pin.tag)?.digest === pin.digest)
+          const tag = store.findTag(pin.repository_id, pin.tag)
+          if (tag?.own === 1 && tag.digest === pin.digest && !pins.holdsTag(pin.repository_id, pin.tag))
             store.removeTag(pin.repository_id, pin.tag)
           removeLoose(pin.manifest_id)
         }
@@ -165,7 +165,7 @@ export function createReleaseImages(deps: ReleaseImageDeps): ReleaseImages {
     listUnheldTags: store.listUnheldTags,
 
     removeUnheldTag: (repositoryId, tag) => {
-      if (pins.holdsTag(repositoryId, tag)) return
+      if (store.findTag(repositoryId, tag)?.own !== 1 || pins.holdsTag(repositoryId, tag)) return
       const manifest = manifests.findByTag(repositoryId, tag)
       if (store.removeTag(repositoryId, tag) && manifest) removeLoose(manifest.id)
     },

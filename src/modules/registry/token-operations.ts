@@ -29,6 +29,9 @@ const MAX_SCOPES = 100
 const MAX_FORM_BYTES = 64 * 1024
 const CATALOG_SCOPE = `${CATALOG}:*`
 
+/** Told who asks, before anything is decided: a refusal is kept with them. */
+type Identified = (actor: Actor) => void
+
 export type TokenOperations = ReturnType<typeof createTokenOperations>
 
 /** The token service (distribution token authentication specification, and its OAuth2 variant). */
@@ -83,8 +86,12 @@ export function createTokenOperations(deps: TokenDeps) {
     )
   }
 
-  const forProven = (proven: Proven | undefined, scopes: string[], refresh: boolean): RegistryAnswer => {
+  const forProven = (
+    proven: Proven | undefined,
+    { scopes, refresh, identified }: { scopes: string[]; refresh: boolean; identified: Identified },
+  ): RegistryAnswer => {
     if (!proven) throw new AppError('UNAUTHENTICATED')
+    identified(proven.actor)
     if (!proven.principal) {
       const message = 'The install admin token cannot be exchanged; use it as a bearer token.'
       throw new AppError('FORBIDDEN', { message })
@@ -110,11 +117,19 @@ export function createTokenOperations(deps: TokenDeps) {
      * GET with Basic. Less than was asked for is granted rather than refused. Never a refresh token, also where `offline_token` asks for one:
      * Docker would keep it in place of the password, which it then lacks for the Basic challenge that it insists on answering too.
      */
-    getToken: async (clues: CallerClues, query: URLSearchParams): Promise<RegistryAnswer> =>
-      forProven(await auth.prove(clues), scopesOf(query), false),
+    getToken: async (
+      clues: CallerClues,
+      query: URLSearchParams,
+      identified: Identified,
+    ): Promise<RegistryAnswer> =>
+      forProven(await auth.prove(clues), { scopes: scopesOf(query), refresh: false, identified }),
 
     /** POST with a form: `grant_type=password` or `refresh_token`. */
-    postToken: async (clues: CallerClues, body: BodySource): Promise<RegistryAnswer> => {
+    postToken: async (
+      clues: CallerClues,
+      body: BodySource,
+      identified: Identified,
+    ): Promise<RegistryAnswer> => {
       const form = new URLSearchParams(await readForm(body, deps))
       const scopes = scopesOf(form)
       if (form.get('grant_type') === 'refresh_token')
@@ -126,7 +141,7 @@ export function createTokenOperations(deps: TokenDeps) {
       const { username, password } = { username: form.get('username'), password: form.get('password') }
       const basic = Buffer.from(`${username ?? ''}:${password ?? ''}`).toString('base64')
       const proven = await auth.prove({ ...clues, authorization: `Basic ${basic}` })
-      return forProven(proven, scopes, form.get('access_type') === 'offline')
+      return forProven(proven, { scopes, refresh: form.get('access_type') === 'offline', identified })
     },
   }
 }

@@ -53,7 +53,7 @@ export function createReplicaDeparture(deps: ReplicaDepartureDeps) {
 
   return {
     beginDrain: (row: ReplicaRow): void => {
-      store.save({ ...row, status: 'Draining', updated_at: system.nowIso() })
+      store.keep({ ...row, status: 'Draining', updated_at: system.nowIso() })
       deps.routesChanged()
     },
 

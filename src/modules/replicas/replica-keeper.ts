@@ -6,9 +6,10 @@ import type { DeploymentRow } from '../deployments/deployment-schema.ts'
 import { networkName, replicaSpec } from './container-spec.ts'
 import { exitReason } from './exit-reason.ts'
 import { probe, type ProbeResult } from './health-probe.ts'
+import { VolumeLost } from '../volumes/volume-schema.ts'
 import { createReplicaDeparture, type ReplicaDepartureDeps } from './replica-departure.ts'
 import { createReplicaLiveness } from './replica-liveness.ts'
-import { type ReplicaAction, wellAt } from './replica-plan.ts'
+import { type ReplicaAction, runningMs, wellAt } from './replica-plan.ts'
 import { createReplicaRecords, type Wanted } from './replica-record.ts'
 import type { ReplicaRow } from './replica-schema.ts'
 import type { ReplicaStore } from './replica-store.ts'
@@ -29,8 +30,11 @@ export interface ReplicaKeeperDeps extends ReplicaDepartureDeps {
   ) => Promise<boolean>
 }
 
+/** How soon one whose volume the engine has lost is tried again: a restore or a removal of the volume lets it start. */
+const LOSS_LOOK_MS = 5_000
 /** How soon one whose image is being brought back is tried again. */
 const RECOVERY_LOOK_MS = 1_000
+const IMAGE_IS_COMING = 'the engine has lost its image, which is being taken from the registry again'
 /** One that has had its time to become well is looked at less often. */
 const UNHEALTHY_LOOK_MS = 5_000
 
@@ -43,14 +47,14 @@ export function createReplicaKeeper(deps: ReplicaKeeperDeps) {
   const { rowOf, save, isStill, restartsOf, saveBackoff } = records
   const goodProbes = new Map<string, number>()
 
-  /** Waits for an image that is being brought back, which is no fault of the replica's. */
-  const awaitImage = (row: ReplicaRow): void =>
+  /** Waits for what it needs, which is no fault of the replica's. */
+  const wait = (row: ReplicaRow, reason: string, ms: number): void =>
     save({
       ...row,
       status: 'Exited',
       address: null,
-      reason: 'the engine has lost its image, which is being taken from the registry again',
-      next_start_at: new Date(system.now() + RECOVERY_LOOK_MS).toISOString(),
+      reason,
+      next_start_at: new Date(system.now() + ms).toISOString(),
     })
 
   const start = async ({ name, intent, release, index }: Wanted): Promise<void> => {
@@ -80,7 +84,8 @@ export function createReplicaKeeper(deps: ReplicaKeeperDeps) {
       if (isAppError(error, 'RUNTIME_UNAVAILABLE')) throw error
       const isComing = isAppError(error, 'NOT_FOUND') && deps.recoverImage(wanted.release)
       if (!isStill(wanted.name, 'Starting')) return
-      if (isComing) return awaitImage(row)
+      if (isComing) return wait(row, IMAGE_IS_COMING, RECOVERY_LOOK_MS)
+      if (error instanceof VolumeLost) return wait(row, error.message, LOSS_LOOK_MS)
       saveBackoff(row, refusalOf(error))
       if (!(error instanceof ContainerRefused) && !(error instanceof AppError)) throw error
     }
@@ -107,7 +112,7 @@ export function createReplicaKeeper(deps: ReplicaKeeperDeps) {
   ): Promise<ProbeResult> => {
     const { health_check: check, internal_port: port } = release.config
     if (port === null) {
-      const up = (system.now() - Date.parse(container.started_at ?? '')) / 1000
+      const up = runningMs(container, system.now()) / 1000
       return { ok: up >= check.stays_up_seconds, seen: `running for ${up.toFixed(1)} s` }
     }
     if (container.address === null) return { ok: false, seen: 'has no address yet' }
@@ -130,11 +135,11 @@ export function createReplicaKeeper(deps: ReplicaKeeperDeps) {
     if (!isStill(wanted.name, row.status)) return 0
     const check = wanted.release.config.health_check
     if (!ok) {
-      const since = system.now() - Date.parse(container.started_at ?? '')
-      const overdue = since > check.timeout_seconds * 1000
+      // One that is Unhealthy already has had its time, or was ejected and a crash cut its replacement short.
+      const overdue =
+        row.status === 'Unhealthy' || runningMs(container, system.now()) > check.timeout_seconds * 1000
       if (overdue) {
         records.noteUnhealthy(row, `did not pass its health check: ${seen}`)
-        // It may be one that was ejected and whose replacement a crash cut short.
         if (check.live_interval_seconds > 0 && row.status !== 'Draining')
           await liveness.countBad(wanted, seen, signal)
       }

@@ -1,9 +1,13 @@
+import { CLOCK_SLACK_MS, isDue } from '../../lib/not-before.ts'
 import type { ContainerInfo } from '../../runtime/runtime.ts'
 import { LABELS } from '../../runtime/labels.ts'
 import type { DeploymentRow } from '../deployments/deployment-schema.ts'
 import type { DesiredState } from '../services/service-schema.ts'
 import { containerName } from './container-spec.ts'
 import type { ReplicaRow } from './replica-schema.ts'
+
+/** How long one that keeps exiting waits at most until it is started again. */
+export const LONGEST_BACKOFF_MS = 5 * 60_000
 
 /** What ought to run of one service. */
 export interface ReplicaIntent {
@@ -129,7 +133,7 @@ function planWanted(
   now: string,
 ): ReplicaAction | undefined {
   const { row } = replica
-  const due = row === undefined || row.next_start_at === null || row.next_start_at <= now
+  const due = row === undefined || isDue(row.next_start_at, now, LONGEST_BACKOFF_MS)
   if (!container || container.phase === 'created') return due ? { kind: 'run', ...replica } : undefined
   if (container.phase === 'exited') {
     const recorded = row?.status === 'Exited' || row?.status === 'CrashLoop'
@@ -164,6 +168,15 @@ export function planDistrust(
     const container = running.get(row.container_name)
     return row.status === 'Healthy' && (!container || !isKnownWell(row, container))
   })
+}
+
+/**
+ * How long a container has been running. For ever when it says that it began later than now: it did so before the clock was set back, and nobody knows
+ * when.
+ */
+export function runningMs({ started_at }: Pick<ContainerInfo, 'started_at'>, nowMs: number): number {
+  const ms = nowMs - Date.parse(started_at ?? '')
+  return ms < -CLOCK_SLACK_MS ? Number.POSITIVE_INFINITY : ms
 }
 
 /** When a container was found well: never before it started, also when the clock was set back since. */

@@ -76,6 +76,7 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
     onError: tell,
     run: async () => {
       actions.beginLook()
+      deps.store.settle()
       const containers = await runtime.listContainers({ [LABELS.kind]: 'replica' })
       if (abort.signal.aborted) return
       isEngineAway = false

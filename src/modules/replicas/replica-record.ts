@@ -1,5 +1,5 @@
 import type { System } from '../../lib/system.ts'
-import type { WantedReplica } from './replica-plan.ts'
+import { LONGEST_BACKOFF_MS, type WantedReplica } from './replica-plan.ts'
 import type { ReplicaRow, ReplicaState } from './replica-schema.ts'
 import type { ReplicaStore } from './replica-store.ts'
 
@@ -11,7 +11,6 @@ export interface ReplicaRecordDeps {
 }
 
 const FIRST_BACKOFF_MS = 1_000
-const LONGEST_BACKOFF_MS = 5 * 60_000
 /** From this many restarts on it is called a crash loop. */
 const CRASH_LOOP_RESTARTS = 3
 /** A replica that was well for this long starts counting anew. */
@@ -24,7 +23,7 @@ export type ReplicaRecords = ReturnType<typeof createReplicaRecords>
 export function createReplicaRecords({ system, store, routesChanged }: ReplicaRecordDeps) {
   const save = (row: ReplicaRow): void => {
     const before = routedAddress(store.find(row.container_name))
-    store.save(row)
+    store.keep(row)
     if (routedAddress(row) !== before) routesChanged()
   }
 

@@ -1,4 +1,5 @@
 import type { AccessEntry, LostEntries } from '../../ingress/contract/control-protocol.ts'
+import { untilAborted } from '../../lib/abortable.ts'
 import type { System } from '../../lib/system.ts'
 
 /** One line of a service's log of requests, as a line of output of the release that answered. */
@@ -22,9 +23,9 @@ export interface RequestCollectorDeps {
   onLost: (serviceId: string, requests: number) => void
 }
 
-/** The body of a worker: brings the entries of the ingress into the logs of the services. */
+/** The body of a worker: brings the entries of the ingress into the logs of the services. At the end of the daemon it waits for no disk: the logs have the lines, and write them as they close. */
 export function createRequestCollector(deps: RequestCollectorDeps) {
-  return async (): Promise<void> => {
+  return async (signal: AbortSignal): Promise<void> => {
     const { entries, lost } = await deps.collect()
     for (const { service_id, requests } of lost) deps.onLost(service_id, requests)
     for (const [serviceId, some] of Map.groupBy(entries, (entry) => entry.service_id)) {
@@ -32,8 +33,8 @@ export function createRequestCollector(deps: RequestCollectorDeps) {
       const log = await deps.openLog(serviceId)
       // Several workers were asked one after the other.
       for (const entry of some.toSorted((one, other) => one.ts - other.ts))
-        await log?.append(...toLine(entry))
-      await log?.flush()
+        await untilAborted(log?.append(...toLine(entry)), signal)
+      await untilAborted(log?.flush(), signal)
     }
   }
 }

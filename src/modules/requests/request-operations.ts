@@ -34,7 +34,9 @@ export function createRequestOperations(logs: Pick<LogOperations, 'readServiceLo
       serviceId: string,
       query: RequestStreamQuery,
       resumeFrom: number | undefined,
-    ): Promise<Follow> => logs.followServiceLog(serviceId, { tail: DEFAULT_TAIL, ...query }, resumeFrom),
+      signal: AbortSignal,
+    ): Promise<Follow> =>
+      logs.followServiceLog(serviceId, { tail: DEFAULT_TAIL, ...query }, resumeFrom, signal),
 
     toEntry,
   }

@@ -53,7 +53,8 @@ export function requestRoutes(server: Server, operations: RequestOperations): vo
     async (request, reply) => {
       const last = request.headers['last-event-id']
       const resumeFrom = typeof last === 'string' && /^\d{1,15}$/.test(last) ? Number(last) : undefined
-      const follow = await operations.followRequests(request.params.id, request.query, resumeFrom)
+      const { params, query, signal } = request
+      const follow = await operations.followRequests(params.id, query, resumeFrom, signal)
       await send(request, reply, follow, operations.toEntry)
     },
   )

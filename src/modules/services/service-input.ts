@@ -64,13 +64,21 @@ export function applyServiceInput(
     replicas: sent.replicas ?? keepReplicas(autoscale === null ? base : present, { config, autoscale }, sent),
     autoscale,
   }
-  refuseTwoWriters(settings, problems)
+  refuseTwoWriters(settings, sent, problems)
   if (problems.length > 0) throw new AppError('VALIDATION_ERROR', { details: problems })
   return settings
 }
 
-function refuseTwoWriters({ config, replicas }: ServiceSettings, problems: ErrorDetail[]): void {
-  if (replicasOf(config, replicas) < replicas) problems.push({ field: 'replicas', message: ONE_WRITER })
+/** Bounds that were set before they were refused stand in the way of no other change: as many run as may. */
+function refuseTwoWriters(
+  { config, replicas, autoscale }: ServiceSettings,
+  sent: Pick<ServicePatch, 'autoscale' | 'volumes'>,
+  problems: ErrorDetail[],
+): void {
+  const isAsked = (sent.autoscale ?? sent.volumes ?? null) !== null
+  const most = { replicas, 'autoscale.max_replicas': isAsked ? (autoscale?.max_replicas ?? 0) : 0 }
+  for (const [field, count] of Object.entries(most))
+    if (replicasOf(config, count) < count) problems.push({ field, message: ONE_WRITER })
 }
 
 /** `present`: passwords that were set before need not be sent again, also where everything is replaced. */

@@ -1,6 +1,6 @@
 import { AppError } from '../../lib/errors.ts'
 import type { Page, PageRequest } from '../../lib/page.ts'
-import { projectsWith, requirePermission, requirePermissionIn } from '../identity/authorize.ts'
+import { projectNamed, projectsWith, requirePermission, requirePermissionIn } from '../identity/authorize.ts'
 import type { Actor } from '../identity/actor.ts'
 import type { Context } from '../identity/context.ts'
 import { type Env, type EnvInput, readEnv } from '../secrets/env-schema.ts'
@@ -30,7 +30,8 @@ export function createServiceOperations(deps: ServiceDeps) {
 
   const listRows = (actor: Actor, projectId: string | undefined, page: PageRequest): Page<ServiceSummary> => {
     if (projectId !== undefined) {
-      requirePermission(actor, 'services.read', deps.projects.find(projectId)?.id)
+      const found = deps.projects.find(projectId)?.id
+      requirePermissionIn(actor, 'services.read', found, projectNamed(projectId))
       return store.list({ projects: [projectId] }, page)
     }
     return store.list({ projects: projectsWith(actor, 'services.read') }, page)
@@ -111,7 +112,7 @@ export function createServiceOperations(deps: ServiceDeps) {
     createService: async (context: Context, input: ServiceCreate): Promise<ServiceView> => {
       const projectId = input.project_id ?? requireDefaultProject(context.actor)
       const found = deps.projects.find(projectId)?.id
-      requirePermissionIn(context.actor, 'services.write', found, 'project_id')
+      requirePermissionIn(context.actor, 'services.write', found, projectNamed(projectId))
       const settings = applyServiceInput(DEFAULT_SETTINGS, input)
       const env = readSentEnv(context.actor, projectId, input.env)
       requireSamePort(env?.port, settings.config.internal_port, 'env')
@@ -172,7 +173,7 @@ export function createServiceOperations(deps: ServiceDeps) {
     /**
      * Deletes a service. From the commit on it is invisible and its name is free; when this returns no request reaches it any more; its
      * containers, images, volumes, logs and uploads go in the background, also after a crash. Throws NOT_EMPTY when it has volumes and their
-     * deletion was not asked for, which takes `volumes.write`. With `keepImages` what the registry has of it stays; without, what others pushed there
+     * deletion was not asked for, which takes `volumes.write`; its domains take `domains.write`. With `keepImages` what the registry has of it stays; without, what others pushed there
      * goes only when the caller might delete it in the registry, too.
      */
     deleteService: async (
@@ -184,6 +185,8 @@ export function createServiceOperations(deps: ServiceDeps) {
         const volumes = deps.listVolumes(id)
         if (volumes.length > 0 && !options.deleteVolumes) throw hasVolumes(volumes)
         if (volumes.length > 0) requirePermission(context.actor, 'volumes.write', service.project_id)
+        if (deps.domains.hostnamesOf(id).length > 0)
+          requirePermission(context.actor, 'domains.write', service.project_id)
         // Its hostnames are free from the commit on, like its name.
         deps.domains.removeOfService(context, id)
         const kept = options.keepImages ? [] : deps.hideImages(context.actor, service)

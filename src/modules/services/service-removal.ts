@@ -37,7 +37,7 @@ interface Held {
 
 /**
  * Makes the body of a worker: it removes what services that are being deleted left behind. Their containers go by the reconciler, because nobody
- * wants them any more; when they are gone, so do volumes, images, logs, the project's network if it was the last service, and then the row. A
+ * wants them any more; when they are gone, so do volumes, images, the project's network if it was the last service, logs, and then the row. A
  * crash anywhere leaves the row, and the next run goes on. One that fails does not hold up the others; its error is thrown at the end.
  */
 export function createServiceRemoval(deps: ServiceRemovalDeps): (signal: AbortSignal) => Promise<void> {
@@ -76,11 +76,12 @@ async function removeDeleted(deps: ServiceRemovalDeps, service: ServiceSummary):
   for (const { name } of others) await deps.runtime.removeContainer(name)
   const replica = containers.find((container) => !others.includes(container))
   if (replica) return `container ${replica.name}`
-  const holder = (await deps.removeVolumes(service.id)) ?? (await removeImages(deps, service.id))
+  const holder =
+    (await deps.removeVolumes(service.id)) ??
+    (await removeImages(deps, service.id)) ??
+    (await removeNetwork(deps, service.project_id))
   if (holder !== undefined) return holder
   await deps.removeLogs(service.id)
-  if (deps.countByProject(service.project_id) === 1)
-    await removeNetwork(deps.runtime, deps.networkOf(service.project_id))
   deps.removeRow(service)
   deps.removed(service.id)
   return undefined
@@ -102,11 +103,18 @@ async function removeImages(
   return undefined
 }
 
-/** In use means that a service was added meanwhile: it stays for that one. */
-async function removeNetwork(runtime: Runtime, name: string): Promise<void> {
+/** Removes the project's network with its last service; it stays for one that is added meanwhile. */
+async function removeNetwork(
+  { runtime, networkOf, countByProject }: ServiceRemovalDeps,
+  projectId: string,
+): Promise<string | undefined> {
+  if (countByProject(projectId) > 1) return undefined
+  const name = networkOf(projectId)
   try {
     await runtime.removeNetwork(name)
+    return undefined
   } catch (error) {
     if (!isAppError(error, 'CONFLICT')) throw error
+    return countByProject(projectId) > 1 ? undefined : `network ${name}: ${messageOf(error.cause ?? error)}`
   }
 }

@@ -142,6 +142,7 @@ function resourceRoutes(server: Server, operations: ServiceOperations): void {
         operationId: 'deleteService',
         summary:
           'Delete a service: it takes no request from the answer on, what it left is removed in the background',
+        description: 'When it has domains, `domains.write` is needed as well.',
         tags,
         params: IdParams,
         querystring: strictObject({

@@ -58,7 +58,7 @@ export function serviceRunRoutes(server: Server, operations: ServiceOperations):
   server.post(
     '/v1/services/:id/restart',
     {
-      config: writable,
+      config: { access: { ...writable.access, also: 'deployments.create' } },
       schema: {
         operationId: 'restartService',
         summary: 'Replace all replicas without a gap; Location names the deployment that does it',

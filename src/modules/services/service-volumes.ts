@@ -2,7 +2,8 @@ import { AppError, type ErrorDetail } from '../../lib/errors.ts'
 import type { ServicePatch } from './service-input-schema.ts'
 import { replicasOf, type ServiceConfig, type VolumeMount } from './service-schema.ts'
 
-export const ONE_WRITER = 'must be at most 1 for a service that writes into a volume; mount it read_only'
+export const ONE_WRITER =
+  'must be at most 1 for a service that writes into a volume; for more, mount each read_only'
 
 /** Where the kernel or the engine has something of its own. */
 const TAKEN = /^\/(proc|sys|dev|etc\/(hosts|hostname|resolv\.conf))(\/|$)/

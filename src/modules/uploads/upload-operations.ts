@@ -139,7 +139,9 @@ export function createUploadOperations(deps: UploadDeps) {
     ): { sha256: string; size_bytes: number } {
       const upload = store.find(uploadId)
       if (upload?.service_id !== serviceId)
-        throw new AppError('NOT_FOUND', { message: 'There is no such upload of this service.' })
+        throw new AppError('NOT_FOUND', {
+          details: [{ field: 'source.upload_id', message: `${uploadId} is no upload of the service` }],
+        })
       if (!store.take(uploadId, deploymentId, system.nowIso())) throw new AppError('UPLOAD_USED')
       return { sha256: upload.sha256, size_bytes: upload.size_bytes }
     },

@@ -8,7 +8,7 @@ import { mountsLabel } from '../replicas/container-spec.ts'
 import { writesVolumes } from '../services/service-schema.ts'
 import type { LetGo, VolumeHolds } from './volume-holds.ts'
 import { prepareVolume } from './volume-preparation.ts'
-import { engineName, type VolumeRow } from './volume-schema.ts'
+import { engineName, VolumeLost, type VolumeRow } from './volume-schema.ts'
 import type { VolumeStore } from './volume-store.ts'
 
 export interface VolumeMountsDeps {
@@ -17,6 +17,8 @@ export interface VolumeMountsDeps {
   store: VolumeStore
   runtime: Runtime
   holds: VolumeHolds
+  /** What people know a service by, `shop/db`. */
+  nameOf: (serviceId: string) => string
 }
 
 type Release = Pick<DeploymentRow, 'id' | 'service_id' | 'project_id' | 'config'>
@@ -70,6 +72,13 @@ export function createVolumeMounts(deps: VolumeMountsDeps) {
       },
     })
 
+  /** Asked before anything is made: an empty one that a crash left in its place would be taken for it. */
+  const isLost = async (row: VolumeRow): Promise<boolean> => {
+    if (row.prepared === 0) return false
+    const found = await runtime.listVolumes({ [LABELS.kind]: 'volume', [LABELS.service]: row.service_id })
+    return !found.some(({ name }) => name === engineName(row))
+  }
+
   const ensureMounts = async (
     { service_id, project_id, config }: Release,
     held: LetGo[],
@@ -78,8 +87,9 @@ export function createVolumeMounts(deps: VolumeMountsDeps) {
     for (const { name, mount_path, read_only } of config.volumes) {
       const row = ensureRow(service_id, name)
       held.push(deps.holds.share(engineName(row)))
-      const isNew = await ensureVolume(row, project_id)
-      if (isNew || row.prepared === 0) {
+      if (await isLost(row)) throw new VolumeLost(name, deps.nameOf(service_id))
+      if (row.prepared === 0) {
+        const isNew = await ensureVolume(row, project_id)
         await prepareVolume(runtime, engineName(row), { isNew, now: system.now() })
         store.setPrepared(row.id)
       }
@@ -116,6 +126,9 @@ export function createVolumeMounts(deps: VolumeMountsDeps) {
     ensureRow,
     ensureVolume,
 
+    /** Whether the engine does not have a volume any more that programs may have written into. */
+    isLost,
+
     /** When one of the volumes that a release names was last restored (RFC 3339); null: never. */
     lastRestoreOf: ({ service_id, config }: Pick<Release, 'service_id' | 'config'>): string | null => {
       if (config.volumes.length === 0) return null
@@ -131,7 +144,7 @@ export function createVolumeMounts(deps: VolumeMountsDeps) {
 
     /**
      * Starts a replica with its volumes, unless it writes into one and a container of another release is there: then it answers false and nothing
-     * was started. `mayStart` is asked once nobody else can start any more. One that has ended is in the way, too: a start that was asked of the
+     * was started. Throws VolumeLost. `mayStart` is asked once nobody else can start any more. One that has ended is in the way, too: a start that was asked of the
      * engine and not answered may still come.
      */
     startAlone: async (
@@ -148,7 +161,7 @@ export function createVolumeMounts(deps: VolumeMountsDeps) {
       })
     },
 
-    /** Lets `leave` take away each container of another release that has volumes of the service, then starts. */
+    /** Lets `leave` take away each container of another release that has volumes of the service, then starts. Throws VolumeLost. */
     takeOver: (
       release: Release,
       leave: (rival: ContainerInfo) => Promise<void>,

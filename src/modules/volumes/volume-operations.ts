@@ -59,7 +59,7 @@ export function createVolumeOperations(deps: VolumeDeps) {
     return deps.mounts.ensureRow(service.id, name)
   }
 
-  const view = (service: ServiceRow, name: string, size_bytes: number | null): VolumeView => {
+  const view = (service: ServiceRow, name: string, size_bytes: number | null, lost = false): VolumeView => {
     const row = store.find(service.id, name)
     const named = service.config.volumes.find((volume) => volume.name === name)
     return {
@@ -68,6 +68,7 @@ export function createVolumeOperations(deps: VolumeDeps) {
       read_only: named?.read_only ?? null,
       in_use: usedNames(service).has(name),
       size_bytes,
+      lost,
       created_at: row?.created_at ?? null,
       restored_at: row?.restored_at ?? null,
     }
@@ -98,7 +99,11 @@ export function createVolumeOperations(deps: VolumeDeps) {
         return (row && directories.get(engineName(row))) ?? null
       })
       const sizes = await deps.sizes.measure(places, service.project_id)
-      const views = items.map((name, index) => view(service, name, sizes[index] ?? null))
+      const isLost = (row: VolumeRow | undefined): boolean =>
+        row?.prepared === 1 && !directories.has(engineName(row))
+      const views = items.map((name, index) =>
+        view(service, name, sizes[index] ?? null, isLost(rows.get(name))),
+      )
       return { ...rest, items: views }
     },
 
@@ -141,12 +146,19 @@ export function createVolumeOperations(deps: VolumeDeps) {
       return { ...view(service, name, null), ...(entries > 0 && { size_bytes: bytes }) }
     },
 
-    /** Removes a volume with all that is in it. Throws IN_USE while the service names it, or a release of it that runs or may come back. */
-    deleteVolume: (context: Context, serviceId: string, name: string): void =>
+    /**
+     * Removes a volume with all that is in it. Throws IN_USE while the service names it, or a release of it that runs or may come back; not of one
+     * that the engine has lost: the next start makes it anew.
+     */
+    deleteVolume: async (context: Context, serviceId: string, name: string): Promise<void> => {
+      requireService(context.actor, 'volumes.write', serviceId)
+      const found = store.find(serviceId, name)
+      const lost = found && (await deps.mounts.isLost(found)) ? engineName(found) : undefined
       database.transact(() => {
         const service = requireService(context.actor, 'volumes.write', serviceId)
         const row = store.find(serviceId, name)
-        if (usedNames(service).has(name))
+        const isLost = row !== undefined && engineName(row) === lost
+        if (usedNames(service).has(name) && !isLost)
           throw new AppError('IN_USE', {
             details: [
               {
@@ -160,7 +172,8 @@ export function createVolumeOperations(deps: VolumeDeps) {
         store.remove(row.id)
         deps.recordAudit(context, entry('deleteVolume', service, name))
         database.afterCommit(deps.removalsChanged)
-      }),
+      })
+    },
   }
 }
 

@@ -38,14 +38,15 @@ export function volumeRoutes(server: Server, operations: VolumeOperations): void
       config: { access: { permission: 'volumes.write', of: 'service' } },
       schema: {
         operationId: 'deleteVolume',
-        summary: 'Delete a volume that nothing uses any more, with all that is in it',
+        summary:
+          'Delete a volume that nothing uses any more, or that the engine has lost, with all that is in it',
         tags,
         params: VolumeParams,
         response: { 204: Type.Null() },
       },
     },
     async (request, reply) => {
-      operations.deleteVolume(request.context, request.params.id, request.params.name)
+      await operations.deleteVolume(request.context, request.params.id, request.params.name)
       return reply.code(204).send(null)
     },
   )

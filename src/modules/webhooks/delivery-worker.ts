@@ -4,7 +4,7 @@ import type { System } from '../../lib/system.ts'
 import type { ServiceRow } from '../services/service-schema.ts'
 import { judgePush } from './push-verdict.ts'
 import type { DeliveryRow } from './webhook-schema.ts'
-import type { WebhookStore } from './webhook-store.ts'
+import { LONGEST_PAUSE_MS, type WebhookStore } from './webhook-store.ts'
 
 export interface DeliveryWorkerDeps {
   system: System
@@ -28,7 +28,6 @@ const KEEP_MS = 30 * 86_400_000
 const PATIENCE_MS = 3600_000
 /** The pause before the second try; it doubles from one to the next. */
 const FIRST_PAUSE_MS = 10_000
-const LONGEST_PAUSE_MS = 5 * 60_000
 
 /**
  * The body of a worker: acts on what has arrived, the webhooks in turn. Each delivery is looked for among the deployments first, so that a crash

@@ -1,3 +1,4 @@
+import { latestStart } from '../../lib/not-before.ts'
 import { type Page, type PageRequest, pageOf } from '../../lib/page.ts'
 import type { Database, SqlParameters } from '../../store/database.ts'
 import type { DeliveryRow, Outcome, WebhookRow } from './webhook-schema.ts'
@@ -7,6 +8,9 @@ type StoredWebhook = Omit<WebhookRow, 'enabled' | 'filter' | 'created_by'> & {
   filter: string
   created_by: string
 }
+/** How long a delivery that met an error waits at most until it is tried again. */
+export const LONGEST_PAUSE_MS = 5 * 60_000
+
 type StoredDelivery = Omit<DeliveryRow, 'push'> & { push: string | null; next_try_at?: string | null }
 
 export type WebhookStore = ReturnType<typeof createWebhookStore>
@@ -114,9 +118,9 @@ export function createWebhookStore(database: Database) {
         .all<StoredDelivery>(
           `SELECT webhook_deliveries.* FROM webhook_deliveries JOIN (
              SELECT id, row_number() OVER (PARTITION BY webhook_id ORDER BY id) AS turn FROM webhook_deliveries
-             WHERE outcome = 'pending' AND (next_try_at IS NULL OR next_try_at <= $now) ORDER BY turn, id LIMIT $limit
+             WHERE outcome = 'pending' AND (next_try_at IS NULL OR next_try_at <= $now OR next_try_at > $latest) ORDER BY turn, id LIMIT $limit
            ) USING (id) ORDER BY turn, id`,
-          { now, limit },
+          { now, latest: latestStart(now, LONGEST_PAUSE_MS), limit },
         )
         .map(readDelivery),
 

@@ -43,6 +43,36 @@ test('rows cannot be changed or deleted', async (t) => {
   t.throws(() => api.database.run("UPDATE audit_events SET actor_name = 'x'"), /append-only/)
 })
 
+test('refusals that cannot be written are answered as such, and counted until they can be', async (t) => {
+  const real = movableSystem()
+  const due: (() => void)[] = []
+  const system = { ...real, later: (_: number, run: () => void) => (due.push(run), () => {}) }
+  const api = await openIdentityApi(t, { system })
+  const refusals = () =>
+    api.database
+      .all<{ action: string; details: string }>("SELECT * FROM audit_events WHERE outcome = 'denied'")
+      .map(({ action, details }) => [action, (JSON.parse(details) as { repeated?: number }).repeated])
+  await api.withoutWrites(async () => {
+    for (let n = 0; n < 3; n += 1) t.equal((await api.send(undefined, 'GET', '/v1/users')).status, 401)
+    for (let n = 0; n < 40; n += 1)
+      await api.send(undefined, 'GET', '/v1/users', undefined, {}, `10.0.0.${n}`)
+    t.equal(due.length, 1)
+    t.doesNotThrow(() => due.pop()?.())
+    api.audit.flush()
+  })
+  t.match(api.problems[0], { code: 'SQLITE_READONLY' })
+  t.equal(due.length, 1, 'they are tried again after another minute')
+  t.same(refusals(), [])
+  due.pop()?.()
+  const counts = refusals().map(([, repeated]) => Number(repeated))
+  t.equal(
+    counts.reduce((sum, count) => sum + count, 0),
+    43,
+  )
+  t.same(refusals()[0], ['listUsers', 3])
+  t.equal(due.length, 0, 'and then no more')
+})
+
 test('a change behind the back of the triggers is found', async (t) => {
   const cases = [
     ["UPDATE audit_events SET actor_name = 'x' WHERE sequence = 2", 2, /changed/],

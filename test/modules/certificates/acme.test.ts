@@ -134,6 +134,49 @@ test('an authority that wants an account of its own is given the binding', async
   t.match(without.row(), { failures: 1, file_id: null })
 })
 
+test('the binding is shown to the authority that it is for, and not to its staging servers', async (t) => {
+  const all = await openCertificates(t, { renewalInfo: true, stagingFirst: true })
+  const worker = all.reopen({ kid: 'kid-1', hmacKey: 'AAAA' })
+  await worker.accounts.open('staging').catch(() => {})
+  await worker.accounts.open('production').catch(() => {})
+  t.same(all.front?.bound, [false, true])
+})
+
+test('a limit of the account holds every name, one of a name only that', async (t) => {
+  const all = await openCertificates(t, { renewalInfo: true })
+  const { front } = all
+  if (!front) throw new Error('no front')
+  front.retryAfter = '7200'
+  const add = (hostname: string): void =>
+    void all.names.push({ hostname, project_id: null, wanted: true, self_signed: false })
+  const rowOf = (hostname: string) => all.store.listAll().find((row) => row.hostname === hostname)
+  front.limit = 'too many certificates (5) already issued for this exact set of identifiers'
+  await all.run()
+  front.limit = 'too many new orders (300) from this account in the last 3h0m0s'
+  add('two.example.com')
+  all.dns.zones.set('two.example.com', { a: ['127.0.0.1'] })
+  await all.run()
+  t.equal(front.replaced.length, 2, 'the other name was asked for')
+  const until = rowOf('two.example.com')?.retry_after ?? ''
+  const hours = (Date.parse(until) - all.system.now()) / 3_600_000
+  t.ok(hours > 1.9 && hours <= 2, `${hours} hours`)
+  t.match(rowOf(NAME), {
+    next_attempt_at: until,
+    retry_after: until,
+    failures: 1,
+    last_error: /this account/,
+  })
+  front.limit = undefined
+  add('three.example.com')
+  await all.run()
+  t.equal(front.replaced.length, 2, 'nobody asks')
+  t.match(rowOf('three.example.com'), { next_attempt_at: until, failures: 0 })
+  all.system.skip(7_300_000)
+  await all.run()
+  t.equal(front.replaced.length, 5)
+  t.ok(rowOf('two.example.com')?.file_id)
+})
+
 test('staging comes first where that is asked for, and what it issued is not kept', async (t) => {
   const all = await openCertificates(t, { stagingFirst: true })
   await all.run()

@@ -8,9 +8,10 @@ import { newPerson } from '../../support/berth-command.ts'
 import { waitFor } from '../../support/wait.ts'
 import { chooseCertificates, planSelfSigned } from '../../../src/modules/certificates/certificate-plan.ts'
 import { emptyRow } from '../../../src/modules/certificates/certificate-row.ts'
-import type {
-  CertificateRow,
-  CertificateSource,
+import {
+  type CertificateRow,
+  type CertificateSource,
+  soonestAttempt,
 } from '../../../src/modules/certificates/certificate-schema.ts'
 import { createPairKeeper } from '../../../src/modules/certificates/pair-keeper.ts'
 import { makeSelfSigned } from '../../../src/modules/certificates/self-signed-pairs.ts'
@@ -201,6 +202,12 @@ test('which certificate answers where a self-signed one is asked for', async (t)
     ['nothing', [], '-', 'make'],
     ['an order', [row('acme', 'a.example.com', null)], '-', 'make'],
     ['its own', [own], 'self_signed a.example.com', 'keep'],
+    [
+      'its own from a day to come',
+      [{ ...own, not_before: '2026-06-02T00:00:00.000Z' }],
+      'self_signed a.example.com',
+      'make',
+    ],
     ['its own that is due', [row('self_signed', 'a.example.com', past)], 'self_signed a.example.com', 'make'],
     ['one that was obtained', [own, row('acme', 'a.example.com', good)], 'acme a.example.com', 'remove'],
     ['one that has expired', [own, row('acme', 'a.example.com', past)], 'self_signed a.example.com', 'keep'],
@@ -228,6 +235,42 @@ test('which certificate answers where a self-signed one is asked for', async (t)
     planSelfSigned([{ ...name, project_id: 'p2' }], [own], now).make.length,
     1,
     "another project's key is not taken over",
+  )
+})
+
+test('what was to wait by a clock that was ahead waits no longer', async (t) => {
+  const { system, store } = await openStore(t)
+  const now = '2026-01-01T00:00:00.000Z'
+  const [day, week, year] = [
+    '2026-01-02T00:00:00.000Z',
+    '2026-01-08T00:00:00.000Z',
+    '2027-01-01T00:00:00.000Z',
+  ]
+  const add = (hostname: string, fields: Partial<CertificateRow>): void =>
+    store.insert({ ...emptyRow(system, 'acme', { hostname, project_id: null }), ...fields })
+  const had = { file_id: 'f' }
+  add('new', { next_attempt_at: week })
+  add('failed-1', { ...had, failures: 1, next_attempt_at: day, next_info_at: day })
+  add('failed-2', { ...had, failures: 7, next_attempt_at: week })
+  add('asked-1', { ...had, failures: 1, next_attempt_at: week, retry_after: week })
+  add('asked-2', { ...had, failures: 1, next_attempt_at: year, retry_after: year })
+  add('good', { ...had, next_attempt_at: year, next_info_at: week })
+  const names = (rows: CertificateRow[]): string[] => rows.map(({ hostname }) => hostname).toSorted()
+  t.same(names(store.listDue(now, 10)), ['asked-2', 'failed-2', 'new'])
+  t.same(names(store.listInfoDue(now, 10)), ['good'])
+  t.equal(
+    soonestAttempt(
+      { ...emptyRow(system, 'acme', { hostname: 'a', project_id: null }), retry_after: week },
+      now,
+    ),
+    week,
+  )
+  t.equal(
+    soonestAttempt(
+      { ...emptyRow(system, 'acme', { hostname: 'a', project_id: null }), retry_after: year },
+      now,
+    ),
+    now,
   )
 })
 

@@ -84,6 +84,18 @@ test('a release that stands its bake time lets the old replicas go only then', a
   t.notMatch(world.logText(first), /Watching/, 'there is nothing to go back to')
 })
 
+test('a bake time is no longer when the clock is set back in it', async (t) => {
+  const world = await openDelivery(t, { speed: 60 })
+  const daemon = await world.start()
+  const service = await addService(world, daemon, 'web', BAKED)
+  await release(world, daemon, service)
+  const id = await deploy(world, daemon, service)
+  await until('it is watched', () => world.logText(id).includes('Watching'))
+  world.system.setBack(86_400_000)
+  t.match(await over(daemon, id), { status: 'Healthy' })
+  t.match(world.logText(id), /It has stood its bake time/)
+})
+
 test('the next deployment, and stopping the service, end a bake time early', async (t) => {
   const world = await openDelivery(t)
   const daemon = await world.start()

@@ -139,3 +139,24 @@ test('an error that cannot be recorded is told and tried again later, not at onc
   t.equal(world.errors.length, 3)
   t.ok(world.system.monotonic() - begin >= 10_000, 'seconds were between the attempts')
 })
+
+test('while the disk takes nothing a deployment says once that it waits, and nothing that is not so', async (t) => {
+  const world = await openDelivery(t)
+  const daemon = await world.start()
+  const service = await addService(world, daemon)
+  const gate = Promise.withResolvers<void>()
+  const id = await deploy(world, daemon, service, { until: gate.promise, fail: 'no such file' })
+  await until('it is built', () => daemon.stores.deployments.find(id)?.step === 'build')
+  world.database.exec('PRAGMA query_only = 1')
+  gate.resolve()
+  await until('it has tried three times', () => world.errors.length >= 3)
+  const lines = () => world.log(id).map(({ line }) => line)
+  t.same(
+    lines().filter((line) => /Failed|Going on|Waiting/.test(line)),
+    ['Waiting: the disk of the node is full.'],
+  )
+  world.database.exec('PRAGMA query_only = 0')
+  t.match(await over(daemon, id), { status: 'Failed' })
+  t.equal(lines().filter((line) => line.startsWith('Failed: ')).length, 1)
+  t.notOk(lines().includes('Going on after an interruption.'))
+})

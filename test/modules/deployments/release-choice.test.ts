@@ -66,7 +66,10 @@ test('a named release must be one, and of this service', async (t) => {
   t.equal(releases.requireRollbackTarget(web, 'web-1').number, 1)
   t.throws(() => releases.requireRollbackTarget(web, 'web-2'), { code: 'NOTHING_TO_DEPLOY' })
   t.throws(() => releases.requireRollbackTarget(web, 'api-1'), { code: 'NOT_FOUND' })
-  t.throws(() => releases.requireRollbackTarget(web, 'nobody'), { code: 'NOT_FOUND' })
+  t.throws(() => releases.requireRollbackTarget(web, 'nobody'), {
+    code: 'NOT_FOUND',
+    details: [{ field: 'deployment_id', message: 'nobody is no deployment of the service' }],
+  })
 })
 
 test('a service that was never deployed has nothing to deploy again', async (t) => {

@@ -154,6 +154,38 @@ test('the checks of one project keep no other from its own', async (t) => {
   await Promise.all(many)
 })
 
+test('what was to be checked by a clock that was ahead is checked now', async (t) => {
+  const { database } = openRows(t)
+  const store = createDomainStore(database)
+  const verified = { status: 'verified', expires_at: null } as const
+  const add = (id: string, fields: Partial<DomainRow>, hours: number): void =>
+    store.insert(
+      claim({
+        project_id: 'project',
+        service_id: 'web',
+        id,
+        token: id,
+        hostname: `${id}.example.com`,
+        next_check_at: at(hours),
+        expires_at: at(48),
+        ...fields,
+      }),
+    )
+  add('soon', {}, 7)
+  add('claimed', {}, 24)
+  add('later', verified, 15)
+  add('proven', verified, 48)
+  add('wild-later', { ...verified, hostname: '*.later.example.com' }, 8 * 24)
+  add('wild', { ...verified, hostname: '*.example.com' }, 30 * 24)
+  t.same(
+    store
+      .listDue(at(0), 10)
+      .map(({ id }) => id)
+      .toSorted(),
+    ['claimed', 'proven', 'wild'],
+  )
+})
+
 test('checks that never end stop neither the others nor themselves for good', async (t) => {
   const { database, services } = openRows(t)
   // The timers of what waits keep no process alive.

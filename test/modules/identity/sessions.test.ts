@@ -111,8 +111,9 @@ test('five failed logins lock the account and the address for fifteen minutes, a
   )
   t.equal((await attempt('alice', PASSWORD, '2001:db8:0:2::5')).status, 200)
   t.equal((await api.send(root, 'GET', '/v1/me')).status, 200, 'sessions that stand are not touched')
+  system.setBack(86_400_000)
   system.advance(15 * 60_000)
-  t.equal((await attempt('root', PASSWORD, '192.0.2.77')).status, 200)
+  t.equal((await attempt('root', PASSWORD, '192.0.2.77')).status, 200, 'also by a clock that was set back')
 })
 
 test('guesses made at once are counted before their answers are known', async (t) => {
@@ -198,6 +199,39 @@ test('a session ends by logout, by idleness and by age', async (t) => {
   t.equal((await api.send(idle, 'GET', '/v1/me')).status, 401, 'idleness ended it')
   api.identity.removeExpired()
   t.same(api.database.all('SELECT * FROM sessions'), [])
+  const early = await api.login('root')
+  system.setBack(86_400_000)
+  t.equal((await api.send(early, 'GET', '/v1/me')).status, 200)
+  system.advance(601_000)
+  t.equal((await api.send(early, 'GET', '/v1/me')).status, 401, 'also when the clock was set back meanwhile')
+})
+
+test('a disk that takes no writes costs no request, and ends no session that is used meanwhile', async (t) => {
+  const system = movableSystem()
+  const session = { session_idle_seconds: 600, session_max_seconds: 86_400 }
+  const api = await openIdentityApi(t, { system, session })
+  const root = await api.bootstrap()
+  const idle = await api.login('root')
+  const token = String((await api.send(root, 'POST', '/v1/api-tokens', { name: 'ci' })).body['token'])
+  await api.withoutWrites(async () => {
+    for (let minutes = 0; minutes < 15; minutes += 5) {
+      system.advance(5 * 60_000)
+      for (const each of [root, token, ADMIN_TOKEN])
+        t.equal((await api.send(each, 'GET', '/v1/users')).status, 200)
+    }
+    t.equal(api.problems.length, 9, 'each is told of')
+    t.equal((await api.send(idle, 'GET', '/v1/me')).status, 401, 'idleness ends a session all the same')
+    t.throws(() => api.identity.removeExpired())
+  })
+  api.identity.removeExpired()
+  const seen = 'SELECT last_seen_at AS at FROM sessions UNION ALL SELECT last_used_at FROM api_tokens'
+  const rows = api.database.all<{ at: string }>(seen)
+  t.equal(rows.length, 2, 'the one that was not used is gone')
+  for (const { at } of rows) t.ok(system.now() - Date.parse(at) < 60_000, at)
+  t.equal((await api.send(root, 'GET', '/v1/me')).status, 200)
+  const uses = "SELECT 1 FROM audit_events WHERE action = 'useInstallAdminToken'"
+  await api.send(ADMIN_TOKEN, 'GET', '/v1/users')
+  t.equal(api.database.all(uses).length, 1, 'the next use of the install admin token is audited')
 })
 
 test('people see and end their own sessions only', async (t) => {

@@ -80,5 +80,7 @@ test('the key for session tickets lives for a day, and one that cannot be opened
   t.notSame(second, first)
   t.ok(await createTicketKeys(dataDir, in_(49)).renewIfOld(key))
   t.equal((await read()).length, 1, 'but not when it is older than two days')
+  t.ok(await createTicketKeys(dataDir, in_(-24)).renewIfOld(key), 'it is of another day')
+  t.equal((await read()).length, 2)
   t.ok(await createTicketKeys(dataDir, system).renewIfOld(system.randomBytes(32)), 'it is for another key')
 })

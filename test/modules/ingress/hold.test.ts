@@ -16,7 +16,7 @@ import {
 import { Holds } from '../../../src/ingress/exchange/hold.ts'
 import { DEFAULT_LIMITS } from '../../../src/ingress/contract/limits.ts'
 import { RouteIndex } from '../../../src/ingress/routing/route-index.ts'
-import { startIngress, makeDataDir, portOf } from './ingress-fixture.ts'
+import { startIngress, makeDataDir, pidsOf, portOf } from './ingress-fixture.ts'
 
 const sleeping = (holdMs: number, ...ports: number[]) => ({ ...route(HOST, ...ports), hold_ms: holdMs })
 
@@ -103,15 +103,18 @@ test('the control plane hears at once that requests wait, also one that comes la
   const wake = new Promise<void>((resolve) => {
     ingress.onHeld((serviceId) => {
       heard.push(serviceId)
+      if (heard.length < 2) throw Object.assign(new Error('no room'), { code: 'SQLITE_FULL' })
       resolve()
     })
   })
   await ingress.publish([sleeping(60_000)])
   const port = await portOf(ingress)
+  const [pid] = await pidsOf(ingress)
   const client = await RawClient.open(t, port)
   client.send(get('/'))
   await wake
-  t.equal(heard[0], 'service')
+  t.same(heard, ['service', 'service'], 'who could not act on it hears it again')
+  t.match(await ingress.status(), { lost_workers: 0, workers: [{ pid }] }, 'and no worker is blamed')
   await ingress.stop({ keepWorkers: true })
   const later = await startIngress(t, dataDir, { workers: 1, httpPort: port })
   const told = new Promise<string>((resolve) => later.onHeld(resolve))

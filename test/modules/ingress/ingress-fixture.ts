@@ -9,14 +9,16 @@ import {
   type Ingress,
   type IngressOptions,
 } from '../../../src/modules/ingress/ingress-control.ts'
+import { seedWorkerCode } from '../../support/worker-code.ts'
 import { eventually } from './proxy-fixture.ts'
 
 /** Shorter than in production, so that a test need not wait. */
 export const TEST_LIMITS: Partial<IngressLimits> = { drain_idle_ms: 100, drain_ms: 5000, orphan_ms: 1000 }
 
-/** A data directory of its own. Workers that a test leaves behind end when it is gone. */
-export async function makeDataDir(t: Test): Promise<string> {
+/** A data directory of its own, as new as can be or as an earlier start would have left it. Workers that a test leaves behind end when it is gone. */
+export async function makeDataDir(t: Test, { isNew = false } = {}): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), 'berth-ingress-'))
+  if (!isNew) await seedWorkerCode(directory)
   t.teardown(() => rm(directory, { recursive: true, force: true }))
   return directory
 }

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { chmod, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { test, type Test } from 'tap'
 import { createSystem } from '../../../src/lib/system.ts'
@@ -281,6 +281,8 @@ test('workers with other settings are replaced without a refused connection or a
   await first.stop({ keepWorkers: true })
 
   const stop = new AbortController()
+  // Else a test that fails would never end.
+  t.teardown(() => stop.abort())
   const failures: string[] = []
   let answers = 0
   const newConnections = async (): Promise<void> => {
@@ -390,7 +392,6 @@ test('a data directory with too long a path is refused before anything is made',
 test('sockets that processes left behind are cleared away, and no foreign process is touched', async (t) => {
   const dataDir = await makeDataDir(t)
   const directory = join(dataDir, 'ingress')
-  await mkdir(directory, { mode: 0o700 })
   const bystander = spawn(process.execPath, ['-e', 'process.stdin.resume()'], { stdio: 'pipe', env: {} })
   t.teardown(() => bystander.kill('SIGKILL'))
   await once(bystander, 'spawn')
@@ -440,11 +441,15 @@ test('a worker’s log says what failed, without bodies and in bounds', async (t
   t.ok(text.split('\n').length < 60, 'a storm of failures is not a storm of lines')
 })
 
-test('a directory that others may read is closed to them', async (t) => {
-  const dataDir = await makeDataDir(t)
-  const directory = join(dataDir, 'ingress')
-  await mkdir(directory)
+test('a directory that others may read is closed to them, and gets the compiled program for that of before', async (t) => {
+  const directory = join(await makeDataDir(t, { isNew: true }), 'ingress')
+  await mkdir(join(directory, 'compile-cache-of-before'), { recursive: true })
   await chmod(directory, 0o777)
-  await startIngress(t, dataDir, { workers: 1 })
+  await startIngress(t, dirname(directory), { workers: 1 })
   t.equal((await stat(directory)).mode & 0o777, 0o700)
+  const caches = (await readdir(directory)).filter((name) => name.startsWith('compile-cache-'))
+  t.equal(caches.length, 1)
+  t.not(caches[0], 'compile-cache-of-before')
+  const compiled = await readdir(join(directory, caches[0] ?? ''), { recursive: true })
+  t.ok(compiled.length > 20, `${compiled.length} files of compiled code`)
 })

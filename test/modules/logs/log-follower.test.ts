@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Test, test } from 'tap'
@@ -243,4 +243,17 @@ test('stopping does not wait for the next look at a container that has ended', a
   await follower.reach(1)
   await follower.end()
   t.pass()
+})
+
+test('stopping does not wait for a disk that refuses the lines', async (t) => {
+  const { runtime, controls } = await openEngine('a')
+  const follower = openFollower(t, runtime, [followed('a')])
+  t.same(await follower.lines(), [])
+  writeFileSync(join(follower.dataDir, 'logs'), 'in the way')
+  controls.print('a', 'one')
+  await follower.run()
+  await waitFor('the disk has refused', () => follower.errors.length > 0)
+  await follower.end()
+  rmSync(join(follower.dataDir, 'logs'))
+  t.same(await follower.lines(), [])
 })

@@ -268,12 +268,20 @@ test('the searches of one project keep no other from its own', async (t) => {
     projectOf: (id) => `project of ${id}`,
   })
   const search = (id: string) => operations.readServiceLog(id, { grep: 'line 1 ' }, undefined, never)
-  const slow = Array.from({ length: 4 }, () => search(SERVICE))
-  await until(() => searching === 2)
+  // Whoever follows only some lines searches for the last ones of them.
+  const follow = async (query: object) => {
+    const events = await operations.followServiceLog(SERVICE, query, undefined, never)
+    return (await events(never).next()).value
+  }
+  const followed = Array.from({ length: 3 }, () => follow({ deployment_id: 'd1', tail: 2000 }))
+  const slow = Array.from({ length: 2 }, () => search(SERVICE))
+  await until(() => searching >= 2)
   t.equal((await search(other)).lines.length, 1)
+  t.match(await follow({ tail: 3 }), { type: 'lines' }, 'the last lines of all are there at once')
   t.equal(searching, 2)
   held.resolve()
   for (const { lines } of await Promise.all(slow)) t.equal(lines.length, 1)
+  for (const first of await Promise.all(followed)) t.match(first, { batch: { lines: { length: 2000 } } })
 })
 
 test('text to search for may hold anything', async (t) => {

@@ -6,7 +6,7 @@ import { createSystem } from '../../../src/lib/system.ts'
 import { createPasswords, type Passwords } from '../../../src/modules/identity/password.ts'
 import { digest, noise, RegistryClient } from '../../conformance/registry/registry-client.ts'
 import { movableSystem } from '../../support/identity-api.ts'
-import { openRegistryApi, PASSWORD, PROJECT, USERNAME } from '../../support/registry-api.ts'
+import { ADMIN_TOKEN, openRegistryApi, PASSWORD, PROJECT, USERNAME } from '../../support/registry-api.ts'
 
 async function open(t: Test, passwords?: Passwords) {
   const dataDir = mkdtempSync(join(tmpdir(), 'berth-auth-'))
@@ -244,6 +244,10 @@ test('refusals are kept with who was refused where, also those that look like no
   t.equal((await stranger.send('GET', '/v2/nobody/web/tags/list')).status, 404)
   t.equal((await as().send('GET', `/v2/${PROJECT}/web/tags/list`)).status, 401)
   for (let count = 0; count < 3; count += 1) await push()
+  const exchange = await fetch(`${api.origin}/v2/token`, {
+    headers: { authorization: `Basic ${btoa(`admin:${ADMIN_TOKEN}`)}` },
+  })
+  t.equal(exchange.status, 403)
   api.audit.flush()
   const rows = api.database.all<Record<string, string>>(
     "SELECT actor_name, action, project_id, details FROM audit_events WHERE outcome = 'denied' ORDER BY sequence",
@@ -254,6 +258,7 @@ test('refusals are kept with who was refused where, also those that look like no
     [
       ['viewer', 'registry POST', api.projectId, `${forbidden}}`],
       ['stranger', 'registry GET', api.projectId, `${hidden},"permission":"registry.pull"}`],
+      ['install-admin', 'registry GET', null, '{"code":"FORBIDDEN"}'],
       ['viewer', 'registry POST', api.projectId, `${forbidden},"repeated":3}`],
     ],
   )

@@ -20,7 +20,10 @@ async function open(t: Test) {
   const client = new RegistryClient(api.origin, `Bearer ${await api.mintToken()}`)
   const status = async (reference: string) =>
     (await client.send('GET', `/v2/${NAME}/manifests/${reference}`)).status
-  return { api, system, client, status, images: api.registry.images }
+  const { images } = api.registry
+  /** Berth itself, as the engine pushes in its name. */
+  const berth = new RegistryClient(api.origin, `Bearer ${images.grant(NAME, ['pull', 'push'], 'a service')}`)
+  return { api, system, client, berth, status, images }
 }
 
 test('what a release holds is refused for deletion by everyone, with the name of who holds it', async (t) => {
@@ -83,8 +86,8 @@ test('neither rules nor collections touch what a release holds, the parts of an 
 })
 
 test('what Berth pushed goes with the last release that holds it, unless someone else named it', async (t) => {
-  const { api, client, images, status } = await open(t)
-  const [mine, named] = [await client.pushImage(NAME, 'release-1'), await client.pushImage(NAME, 'release-2')]
+  const { api, client, berth, images, status } = await open(t)
+  const [mine, named] = [await berth.pushImage(NAME, 'release-1'), await berth.pushImage(NAME, 'release-2')]
   const releases = [api.addDeployment(), api.addDeployment(), api.addDeployment()] as const
   images.pin(releases[0], { repository: NAME, digest: mine.digest, tag: 'release-1' })
   t.ok(images.pinSame(releases[1], releases[0]), 'a rollback holds it as well')
@@ -104,12 +107,12 @@ test('what Berth pushed goes with the last release that holds it, unless someone
 })
 
 test('an image that was deployed again and again under tags of its own goes with the last of them', async (t) => {
-  const { api, client, images, status } = await open(t)
+  const { api, berth, images, status } = await open(t)
   const tags = ['release-1', 'release-2', 'release-3']
-  const { manifest, digest: same } = await client.pushImage(NAME, 'release-1')
+  const { manifest, digest: same } = await berth.pushImage(NAME, 'release-1')
   const releases = tags.map(() => api.addDeployment())
   for (const [index, tag] of tags.entries()) {
-    t.equal((await client.putManifest(NAME, tag, manifest)).status, 201)
+    t.equal((await berth.putManifest(NAME, tag, manifest)).status, 201)
     images.pin(releases[index] ?? '', { repository: NAME, digest: same, tag })
   }
   const [first = '', second = '', third = ''] = releases
@@ -119,15 +122,35 @@ test('an image that was deployed again and again under tags of its own goes with
   t.same(await Promise.all([...tags, same].map(status)), [404, 404, 404, 404])
 })
 
+test("what somebody pushed over a tag of Berth's is theirs, whether a release held it or not", async (t) => {
+  const { api, client, berth, images, status } = await open(t)
+  const unheld = () => images.listUnheldTags('release-', 0, 100)
+  const held = await berth.pushImage(NAME, 'release-1')
+  const release = api.addDeployment()
+  images.pin(release, { repository: NAME, digest: held.digest, tag: 'release-1' })
+  await berth.pushImage(NAME, 'release-2')
+  const repository = unheld()?.[0]?.repository_id ?? 0
+  t.match(unheld(), [{ tag: 'release-2' }], 'a push that no release came of')
+  for (const tag of ['release-1', 'release-2']) await client.pushImage(NAME, tag)
+  t.same(unheld(), [])
+  images.removeUnheldTag(repository, 'release-2')
+  images.unpin([release])
+  t.same(await Promise.all(['release-1', 'release-2', held.digest].map(status)), [200, 200, 404])
+
+  const same = await berth.pushImage(NAME, 'release-3')
+  images.pin(release, { repository: NAME, digest: same.digest, tag: 'release-3' })
+  t.equal((await client.putManifest(NAME, 'release-3', same.manifest)).status, 201)
+  images.unpin([release])
+  t.equal(await status('release-3'), 200, 'the same image, too')
+})
+
 test("a grant is good for its repository, for what it says and for a while, and counts as Berth's own", async (t) => {
-  const { api, client, images, system } = await open(t)
-  const own = (grant: string) => new RegistryClient(api.origin, `Bearer ${grant}`)
-  const pusher = own(images.grant(NAME, ['pull', 'push'], 'a service'))
+  const { api, client, berth: pusher, images, system } = await open(t)
   const { digest: wanted } = await pusher.pushImage(NAME, 'release-1')
   t.equal((await pusher.send('DELETE', `/v2/${NAME}/manifests/${wanted}`)).status, 404)
   t.equal((await pusher.send('GET', `/v2/${PROJECT}/other/tags/list`)).status, 404)
   t.same((await pusher.send('GET', '/v2/_catalog')).json['repositories'], [])
-  const puller = own(images.grant(NAME, ['pull'], 'a service'))
+  const puller = new RegistryClient(api.origin, `Bearer ${images.grant(NAME, ['pull'], 'a service')}`)
   t.equal((await puller.send('GET', `/v2/${NAME}/manifests/${wanted}`)).status, 200)
   t.equal((await puller.send('POST', `/v2/${NAME}/blobs/uploads/`)).status, 404)
   const event = api.database.get<{ actor_kind: string; actor_name: string }>(
@@ -140,9 +163,9 @@ test("a grant is good for its repository, for what it says and for a while, and 
 })
 
 test('a deleted service takes along what Berth pushed for it; what others pushed, only from who might delete it', async (t) => {
-  const { api, client, images, status } = await open(t)
+  const { api, client, berth, images, status } = await open(t)
   const service = { id: api.system.newId(), project_id: api.projectId, name: 'web' }
-  const { digest: wanted, manifest } = await client.pushImage(NAME, 'release-1')
+  const { digest: wanted, manifest } = await berth.pushImage(NAME, 'release-1')
   await client.pushImage(`${NAME}/cache`, 'v1')
   const release = api.addDeployment()
   images.pin(release, { repository: NAME, digest: wanted, tag: 'release-1' })

@@ -374,3 +374,32 @@ test('a clock that was set back lets nothing flap', async (t) => {
   await until('a while is gone', () => world.system.monotonic() - begin > 20_000)
   t.equal(world.ingress.tables.length, tables)
 })
+
+test('on a full disk a replica that exits leaves the routes and is started again, and its row follows later', async (t) => {
+  const world = await openDelivery(t)
+  const daemon = await world.start()
+  const service = await addService(world, daemon)
+  const id = await release(world, daemon, service)
+  const name = containerName(id, 0)
+  const before = rowOf(daemon, name)
+  const inTheDatabase = () => world.database.all('SELECT status, restarts FROM replicas')
+  const tables = world.ingress.tables.length
+  world.database.exec('PRAGMA query_only = 1')
+  world.controls.exit(name, 3)
+  await until('it is well again', () => {
+    const row = rowOf(daemon, name)
+    return row?.restarts === 1 && row.status === 'Healthy'
+  })
+  await routed(world, name)
+  t.ok(
+    world.ingress.tables.slice(tables).some((table) => !JSON.stringify(table).includes(name)),
+    'no request went to it meanwhile',
+  )
+  t.equal((await daemon.services.getService(OPERATOR, service)).status, 'Running')
+  t.same(daemon.stores.replicas.listByDeployment(id), daemon.stores.replicas.listAll())
+  t.same(inTheDatabase(), [{ status: before?.status, restarts: 0 }])
+  t.match(world.errors[0], { code: 'SQLITE_READONLY' })
+  world.database.exec('PRAGMA query_only = 0')
+  await until('it is written', () => JSON.stringify(inTheDatabase()).includes('"restarts":1'))
+  t.match(rowOf(daemon, name), { status: 'Healthy', restarts: 1 })
+})

@@ -102,6 +102,22 @@ const TABLE: [title: string, world: Partial<ReplicaWorld>, actions: string[]][] 
     [],
   ],
   [
+    'its pause was set by a clock that was a day ahead',
+    {
+      containers: [container('live', 0, EXITED)],
+      rows: [row('live', 0, { status: 'CrashLoop', next_start_at: '2026-01-02T12:00:00.000Z' })],
+    },
+    ['run live-0'],
+  ],
+  [
+    'it could not start, and its pause was set by a clock that was a day ahead',
+    {
+      containers: [container('live', 0, { phase: 'created', address: null })],
+      rows: [row('live', 0, { status: 'Exited', next_start_at: '2026-01-02T12:00:00.000Z' })],
+    },
+    ['run live-0'],
+  ],
+  [
     'its pause is over',
     {
       containers: [container('live', 0, EXITED)],

@@ -1,3 +1,4 @@
+import { rmSync, writeFileSync } from 'node:fs'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Test, test } from 'tap'
@@ -63,7 +64,7 @@ test('entries are kept and listed newest first, page by page, by release and by 
   for (let count = 0; count < 25; count += 1)
     noted.entries.push(entry('web', count, { deployment_id: count < 20 ? 'one' : 'two' }))
   noted.entries.push(entry('web', 30, { deployment_id: null, replica: null, status: 503, upstream_ms: null }))
-  await collect()
+  await collect(signal)
   const first = await operations.listRequests('web', {}, { limit: 10 }, signal)
   t.equal(first.items.length, 10)
   t.match(first.items[0], {
@@ -101,7 +102,7 @@ test('what several workers noted comes in the order of time; what nobody owns an
   const { noted, lost, collect, operations } = openRequests(t)
   noted.entries.push(entry('web', 2), entry('web', 4), entry('web', 1), entry('web', 3), entry('gone', 9))
   noted.lost.push({ service_id: 'web', requests: 12 })
-  await collect()
+  await collect(signal)
   const { items } = await operations.listRequests('web', {}, { limit: 10 }, signal)
   t.same(
     items.map(({ request_id: id }) => id),
@@ -113,21 +114,21 @@ test('what several workers noted comes in the order of time; what nobody owns an
 test('a stream begins with the last entries and goes on; what was read is not sent again', async (t) => {
   const { noted, collect, operations } = openRequests(t)
   noted.entries.push(...[1, 2, 3].map((count) => entry('web', count)))
-  await collect()
+  await collect(signal)
   const abort = new AbortController()
-  const follow = await operations.followRequests('web', { tail: 2 }, undefined)
+  const follow = await operations.followRequests('web', { tail: 2 }, undefined, abort.signal)
   const seen: string[] = []
   for await (const event of follow(abort.signal)) {
     if (event.type !== 'lines') continue
     seen.push(...event.batch.lines.map((line) => operations.toEntry(line).request_id))
     if (seen.length === 2) {
       noted.entries.push(entry('web', 4))
-      await collect()
+      await collect(signal)
     } else abort.abort()
   }
   t.same(seen, ['r2', 'r3', 'r4'])
   const again = new AbortController()
-  for await (const event of (await operations.followRequests('web', {}, 3))(again.signal)) {
+  for await (const event of (await operations.followRequests('web', {}, 3, again.signal))(again.signal)) {
     if (event.type === 'lines')
       t.same(
         event.batch.lines.map((line) => operations.toEntry(line).request_id),
@@ -141,7 +142,7 @@ test('files are compressed as they fill up, bounded, and gone with the service',
   const { dataDir, logs, noted, collect, operations, errors } = openRequests(t, 64 * 1024)
   for (let round = 0; round < 20; round += 1) {
     for (let count = 0; count < 100; count += 1) noted.entries.push(entry('web', round * 100 + count))
-    await collect()
+    await collect(signal)
     await (await logs.open('web'))?.flush()
   }
   await logs.closeAll()
@@ -164,6 +165,24 @@ test('the routes answer entries as described', async (t) => {
   const { noted, collect, operations } = openRequests(t)
   const api = await openIdentityApi(t, { addRoutes: (server) => requestRoutes(server, operations) })
   noted.entries.push(entry('service', 1), entry('service', 2))
-  await collect()
+  await collect(signal)
   t.equal((await api.send(undefined, 'GET', '/v1/services/service/requests')).status, 401)
+})
+
+test('stopping does not wait for a disk that refuses the lines', async (t) => {
+  const { dataDir, logs, noted, collect, errors, operations } = openRequests(t)
+  await logs.open('web')
+  writeFileSync(join(dataDir, 'logs'), 'in the way')
+  const stop = new AbortController()
+  noted.entries.push(entry('web', 1), entry('web', 2))
+  const alive = setInterval(() => {}, 60_000)
+  t.teardown(() => clearInterval(alive))
+  const collecting = collect(stop.signal)
+  while (errors.length === 0) await createSystem().sleep(5)
+  stop.abort()
+  await collecting
+  rmSync(join(dataDir, 'logs'))
+  await logs.closeAll()
+  const { items } = await operations.listRequests('web', {}, { limit: 10 }, signal)
+  t.equal(items.length, 2, 'what can be written at the end still is')
 })

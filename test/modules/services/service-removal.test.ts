@@ -101,3 +101,22 @@ test('names that others gave to its images stay, and so do the images', async (t
   t.same((await runtime.findImage('sha256:1'))?.tags, ['backup/web:keep'])
   t.same((await runtime.findImage('sha256:2'))?.tags, ['tool/mine:1'])
 })
+
+test("someone's container in the network of a project keeps it, until the project has a service again", async (t) => {
+  let services = 1
+  const { runtime, controls, engine, removed, told, run, advance } = openRemoval(['web'], {
+    countByProject: () => services,
+  })
+  await runtime.ensureNetwork({ name: 'p', labels: {} })
+  controls.addImage('psql:1')
+  await runtime.ensureContainer({ ...spec('psql', 'psql:1'), network: 'p' })
+  await runtime.startContainer('psql')
+  await run()
+  advance(60_000)
+  await run()
+  t.match(told, [{ held_by: /^network p: / }])
+  t.same([removed, engine.networks.size], [[], 1])
+  services = 2
+  await run()
+  t.same([removed, engine.networks.size], [['web'], 1])
+})

@@ -78,6 +78,7 @@ const TABLE: [title: string, present: Present, method: 'PUT' | 'PATCH', sent: ob
     { autoscale: null },
     1,
   ],
+  ['several are to write by bounds', { replicas: 1, autoscale: bounds(1, 4) }, 'PATCH', { volumes: WRITTEN }],
   ['a number that someone said is not changed by volumes', { replicas: 2 }, 'PATCH', { volumes: WRITTEN }],
 ]
 

@@ -268,6 +268,11 @@ const BAD: [sent: Record<string, unknown>, field: string][] = [
   [{ stop_grace_seconds: 301 }, 'stop_grace_seconds'],
   [{ tls_enabled: 'yes' }, 'tls_enabled'],
   [{ volumes: 'data' }, 'volumes'],
+  [{ replicas: 2, volumes: [{ name: 'data', mount_path: '/data' }] }, 'replicas'],
+  [
+    { autoscale: { max_replicas: 2 }, volumes: [{ name: 'data', mount_path: '/data' }] },
+    'autoscale.max_replicas',
+  ],
   [{ project_id: 5 }, 'project_id'],
 ]
 

@@ -9,6 +9,7 @@ import {
   ask,
   deploy,
   type Delivery,
+  type DeliveryDaemon,
   openDelivery,
   OPERATOR,
   over,
@@ -39,6 +40,9 @@ function watchWriters(world: Delivery): string[] {
   return broken
 }
 
+/** Why the first replica of a service is not well. */
+const reasonOf = (daemon: DeliveryDaemon, service: string): string =>
+  daemon.stores.replicas.listByService(service)[0]?.reason ?? ''
 const engineVolumes = (world: Delivery): string[] => [...world.fakeEngine.volumes.keys()]
 const serves = (world: Delivery, id: string) =>
   until(`${id} serves`, () => world.ingress.upstreamsOf(HOST)?.join() === containerName(id, 0))
@@ -385,21 +389,59 @@ test('one restore of a volume runs at a time', async (t) => {
   t.match(await first, { size_bytes: 5 })
 })
 
+test('a volume that the engine has lost is never replaced by an empty one: it is restored, or given up', async (t) => {
+  const world = await openDelivery(t)
+  let daemon = await world.start()
+  const service = await addService(world, daemon, 'web', { volumes: VOLUMES })
+  const id = await release(world, daemon, service)
+  const lose = async (): Promise<void> => {
+    await daemon.services.stopService(OPERATOR, service)
+    await until('nothing runs', () => world.containers().length === 0)
+    world.fakeEngine.volumes.clear()
+  }
+  const isLost = async (): Promise<boolean | undefined> =>
+    (await daemon.volumes.listVolumes(OPERATOR, service, { limit: 1 })).items[0]?.lost
+  t.equal(await isLost(), false)
+  await lose()
+  await daemon.services.startService(OPERATOR, service)
+  await until('it is told', () => /lost volume data of shop\/web/.test(reasonOf(daemon, service)))
+  t.equal(await isLost(), true)
+  const again = await deploy(world, daemon, service)
+  t.match(await over(daemon, again), { status: 'Failed', reason: /lost volume data of shop\/web.*Restore/ })
+  t.match(world.logText(again), /lost volume data of shop\/web/)
+  t.same(engineVolumes(world), [], 'none is made, not even for a moment')
+  const stream = Readable.from([await archive('restored')], { objectMode: false })
+  await daemon.volumes.restoreVolume(OPERATOR, service, 'data', { format: 'tar', stream }, never)
+  await serves(world, id)
+  t.equal(await isLost(), false)
+
+  // As on a new machine with the data directory of the old one.
+  await lose()
+  await daemon.stop()
+  daemon = await world.start()
+  await daemon.services.startService(OPERATOR, service)
+  await until('it is told', () => /lost volume data/.test(reasonOf(daemon, service)))
+  await daemon.volumes.deleteVolume(OPERATOR, service, 'data')
+  await serves(world, id)
+  t.equal(engineVolumes(world).length, 1)
+  t.equal(await isLost(), false)
+})
+
 test('a volume is removed only when nothing names it, and then with all that is in it', async (t) => {
   const world = await openDelivery(t)
   const daemon = await world.start()
   const service = await addService(world, daemon, 'web', { volumes: VOLUMES })
   await release(world, daemon, service)
-  const remove = (): void => daemon.volumes.deleteVolume(OPERATOR, service, 'data')
-  t.throws(remove, { code: 'IN_USE' })
+  const remove = () => daemon.volumes.deleteVolume(OPERATOR, service, 'data')
+  await t.rejects(remove(), { code: 'IN_USE' })
   await daemon.services.updateService(OPERATOR, service, { volumes: [] })
-  t.throws(remove, { code: 'IN_USE' }, 'the release that runs has it')
+  await t.rejects(remove(), { code: 'IN_USE' }, 'the release that runs has it')
   await release(world, daemon, service)
   t.match(await daemon.volumes.listVolumes(OPERATOR, service, { limit: 10 }), {
     items: [{ name: 'data', mount_path: null, in_use: false }],
   })
-  remove()
-  t.throws(remove, { code: 'NOT_FOUND' })
+  await remove()
+  await t.rejects(remove(), { code: 'NOT_FOUND' })
   await until('it is gone', () => engineVolumes(world).length === 0)
   t.same(await daemon.volumes.listVolumes(OPERATOR, service, { limit: 10 }), { items: [] })
   await t.rejects(daemon.volumes.backupVolume(OPERATOR, service, 'data', never), { code: 'NOT_FOUND' })
@@ -417,7 +459,7 @@ test('a volume stays while the release that names it can come back, and is what 
     answer: (_, response) => void response.writeHead(status).end(),
   })
   await until('it is watched', () => world.logText(bad).includes('Watching it'))
-  t.throws(() => daemon.volumes.deleteVolume(OPERATOR, service, 'data'), { code: 'IN_USE' })
+  await t.rejects(daemon.volumes.deleteVolume(OPERATOR, service, 'data'), { code: 'IN_USE' })
   status = 503
   t.match(await over(daemon, bad), { status: 'Failed', reason: /^Rolled back to deployment 1/ })
   await serves(world, first)

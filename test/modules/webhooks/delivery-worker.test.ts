@@ -132,6 +132,20 @@ test('a crash between the deployment and its record makes no second deployment',
   t.equal(daemon.stores.deployments.listByService(service, null, 10).length, 1)
 })
 
+test('one that was put off by a clock that was ahead is not put off until that time comes again', async (t) => {
+  const world = await openDelivery(t)
+  const daemon = await world.start()
+  const service = await addService(world, daemon, 'web', { source: SOURCE })
+  const hook = bind(world, daemon, service)
+  const id = hook.deliver('one', world.push())
+  const inHours = (hours: number): string => new Date(world.system.now() + hours * 3_600_000).toISOString()
+  hook.store.postpone(id, inHours(0.05))
+  t.same(hook.store.listDue(inHours(0), 10), [])
+  hook.store.postpone(id, inHours(24))
+  await hook.act()
+  t.equal(hook.find(id)?.outcome, 'deployed')
+})
+
 test('a refusal ends a delivery; other errors leave it, and hold up no other', async (t) => {
   const world = await openDelivery(t)
   const daemon = await world.start()

@@ -1,6 +1,7 @@
 import type { ContainerInfo, Runtime } from '../../../runtime/runtime.ts'
 import { containerName } from '../../replicas/container-spec.ts'
 import { exitReason } from '../../replicas/exit-reason.ts'
+import { runningMs } from '../../replicas/replica-plan.ts'
 import { probe, type ProbeResult } from '../../replicas/health-probe.ts'
 import type { ServiceConfig } from '../../services/service-schema.ts'
 import { portHint } from './port-hint.ts'
@@ -64,7 +65,7 @@ export function createReplicaCheck({ runtime, hostnameOf }: ReplicaCheckDeps) {
   ): Promise<ProbeResult> => {
     const { health_check: check, internal_port: port } = deployment.config
     if (port === null) {
-      const up = (system.now() - Date.parse(container.started_at ?? '')) / 1000
+      const up = runningMs(container, system.now()) / 1000
       return { ok: up >= check.stays_up_seconds, seen: `running for ${up.toFixed(1)} s` }
     }
     if (container.address === null) return { ok: false, seen: 'has no address yet' }

@@ -16,6 +16,7 @@ import type { DeploymentRow } from '../deployment-schema.ts'
 import type { ReleaseLibrary } from '../release-library.ts'
 import { restoreImage } from './image-restoration.ts'
 import { writesVolumes } from '../../services/service-schema.ts'
+import { VolumeLost } from '../../volumes/volume-schema.ts'
 import { createReplicaCheck } from './replica-check.ts'
 import { createStopFirst, type StopFirstDeps } from './stop-first.ts'
 import { DeploymentFailed, type ReplicaRows, type StepContext, type StepWork } from './step.ts'
@@ -87,10 +88,10 @@ export function createStartSteps(deps: StartStepDeps): Record<'start' | 'check',
           await startReplica(context, index, env, mounts)
       }
       if (!writesVolumes(deployment.config))
-        return orAborted(deps.startAlone(deployment, start).then(requireStarted), signal)
+        return orAborted(deps.startAlone(deployment, start).then(requireStarted, failOfLoss), signal)
       await stopFirst.drain(context)
       await orAborted(
-        deps.takeOver(deployment, (rival) => stopFirst.leave(context, rival), start),
+        deps.takeOver(deployment, (rival) => stopFirst.leave(context, rival), start).catch(failOfLoss),
         signal,
       )
     },
@@ -120,6 +121,10 @@ export function createStartSteps(deps: StartStepDeps): Record<'start' | 'check',
 
 function requireStarted(started: boolean): void {
   if (!started) throw new DeploymentFailed('Another release of the service has its volumes.')
+}
+
+function failOfLoss(error: unknown): never {
+  throw error instanceof VolumeLost ? new DeploymentFailed(error.message) : error
 }
 
 /** A service that is scaled to nothing still proves its release with one replica, which goes when it is routed. */

@@ -1,0 +1,38 @@
+import type { System } from '../../lib/system.ts'
+import type { CertificateRow, OrderStage } from './certificate-schema.ts'
+import type { CertificateStore } from './certificate-store.ts'
+
+export interface OrderHoldDeps {
+  store: Pick<CertificateStore, 'listAll' | 'change'>
+  system: System
+}
+
+/**
+ * Holds all orders at an authority that has refused the account rather than a name. Orders that there are bear it in their rows; for those that are
+ * made later it is in memory: after a restart the first of them asks once.
+ */
+export function createOrderHolds({ store, system }: OrderHoldDeps) {
+  const until = new Map<OrderStage, string>()
+
+  return {
+    /** Puts off what would be asked of the authority before `instant` (RFC 3339), and says why. */
+    begin: (
+      stage: OrderStage,
+      instant: string,
+      last: Pick<CertificateRow, 'last_error' | 'last_error_at'>,
+    ): void => {
+      if (instant <= (until.get(stage) ?? '')) return
+      until.set(stage, instant)
+      for (const { id, source, stage: its, next_attempt_at: next } of store.listAll())
+        if (source === 'acme' && its === stage && next !== null && next < instant)
+          store.change(id, { ...last, next_attempt_at: instant, retry_after: instant })
+    },
+
+    /** From when on an authority may be asked. */
+    soonest: (stage: OrderStage): string => {
+      const now = system.nowIso()
+      const held = until.get(stage) ?? ''
+      return held > now ? held : now
+    },
+  }
+}
