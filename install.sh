@@ -5,6 +5,7 @@ set -euo pipefail
 
 readonly SUPPORTED_NPM=9
 readonly WAIT_SECONDS=60
+readonly live_restore='{ "live-restore": true }'
 
 usage() {
   cat <<'TEXT'
@@ -143,17 +144,18 @@ installed() { [[ $(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null || tr
 
 engine_answers() { has curl && curl -fsS --max-time 3 --unix-socket "$docker_socket" http://engine/_ping >/dev/null 2>&1; }
 
-# True when node_modules holds what package-lock.json asks for in production.
+# dependencies_current [DIR]: true when node_modules, there or here, holds what package-lock.json asks for in production.
 dependencies_current() {
-  local node=node_modules/$node_package/bin/node
-  [[ -x $node && -f node_modules/.package-lock.json ]] || return 1
+  local modules=${1:-$root}/node_modules
+  local node=$modules/$node_package/bin/node
+  [[ -x $node && -f $modules/.package-lock.json ]] || return 1
   "$node" -e '
     const { readFileSync } = require("node:fs")
     const read = (file) => JSON.parse(readFileSync(file, "utf8")).packages
-    const [wanted, present] = [read("package-lock.json"), read("node_modules/.package-lock.json")]
+    const [wanted, present] = process.argv.slice(1).map(read)
     const off = Object.entries(wanted).filter(([path, item]) =>
       path !== "" && !item.dev && !item.devOptional && !item.optional && present[path]?.version !== item.version)
-    process.exit(off.length === 0 ? 0 : 1)'
+    process.exit(off.length === 0 ? 0 : 1)' "$root/package-lock.json" "$modules/.package-lock.json"
 }
 
 # What the running daemon was started from: its code, its dependencies and its configuration.
@@ -186,10 +188,13 @@ install_packages() {
 
 install_dependencies() {
   step 'Node 24 and the libraries'
+  # Left by a run that was cut off.
+  if [[ -e $replaced && ! -e $root/node_modules ]]; then run mv -T "$replaced" "$root/node_modules"; fi
   if dependencies_current; then
     say '  all there'
     return
   fi
+  if [[ -e $replaced ]]; then run rm -rf "$replaced"; fi
   if has npm; then
     local version
     version=$(npm --version 2>/dev/null)
@@ -197,24 +202,97 @@ install_dependencies() {
   elif [[ $dry_run == no ]]; then
     die 'the packages nodejs and npm brought no npm command'
   fi
-  # The control plane must not run while its modules are replaced. The ingress holds its own in memory and goes on.
-  if daemon_runs; then stop_control_plane; fi
+  stage_dependencies
+  # A daemon that runs keeps its own until it is stopped for the new ones.
+  if daemon_runs; then staged=yes; else swap_dependencies; fi
+}
+
+# Fetches everything into a folder beside the one in use. Whatever goes wrong meanwhile, nothing has changed.
+stage_dependencies() {
+  local file
+  if [[ $dry_run == no ]]; then trap 'rm -rf -- "$stage"' EXIT; fi
+  run rm -rf "$stage"
+  run install -d -m 0755 "$stage"
+  for file in package.json package-lock.json .npmrc; do
+    [[ ! -e $root/$file ]] || run cp "$root/$file" "$stage/$file"
+  done
   # Quiet about engines: npm itself runs on the machine's Node, everything else on the pinned one.
-  run npm ci --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error
+  run env --chdir="$stage" npm ci --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error ||
+    die 'npm could not install the libraries; nothing was changed'
+  [[ $dry_run == yes ]] || dependencies_current "$stage" ||
+    die "npm installed less than package-lock.json asks for ($node_package among it); nothing was changed"
+  # With it, code of this clone can be run with the libraries that are not in place yet.
+  run ln -s ../src "$stage/src"
+}
+
+# The old libraries go, the new ones come: two renames that a Ctrl-C does not come between. The ingress holds its own in memory and goes on.
+swap_dependencies() {
+  local modules=$root/node_modules
+  if [[ $dry_run == no ]]; then trap '' INT TERM HUP; fi
+  [[ ! -e $modules ]] || run mv -T "$modules" "$replaced"
+  if ! run mv -T "$stage/node_modules" "$modules"; then
+    [[ ! -e $replaced ]] || mv -T "$replaced" "$modules"
+    die 'the new libraries could not be put in place; the old ones are back'
+  fi
+  if [[ $dry_run == no ]]; then trap - INT TERM HUP; fi
+  staged=no
+}
+
+# The arguments that the engine was started with, or will be, one a line.
+engine_arguments() {
+  local pid=''
+  [[ ! -r $engine_pid_file ]] || pid=$(<"$engine_pid_file")
+  if [[ $pid =~ ^[1-9][0-9]*$ && -r /proc/$pid/cmdline ]]; then
+    tr '\0' '\n' <"/proc/$pid/cmdline" | tail -n +2
+  elif [[ $systemd == yes ]]; then
+    systemctl show --property ExecStart --value docker 2>/dev/null | sed -nE 's/.*argv\[\]=([^;]*[^; ]) ;.*/\1/p' | tr ' ' '\n' | sed -E '1d; /^\$/d'
+    # Debian's unit takes more from here.
+    sed -nE 's/^DOCKER_OPTS="?([^"]*)"?$/\1/p' /etc/default/docker 2>/dev/null | tr -s ' ' '\n'
+  fi
+}
+
+# Why the engine could not start with "live-restore" in a new $daemon_json; nothing when it could.
+live_restore_obstacle() {
+  local info=$1 arguments candidate said status=0
+  if [[ -n $info && $info != *'"LocalNodeState":"inactive"'* ]] || [[ -z $info && -e $swarm_state ]]; then
+    say 'it is a member of a swarm, which excludes that'
+    return
+  fi
+  mapfile -t arguments < <(engine_arguments)
+  if grep -qE '^--(live-restore|config-file)(=|$)' <<<"$(printf '%s\n' "${arguments[@]}")"; then
+    say 'it is started with arguments of its own on that'
+    return
+  fi
+  # Engines before 23.0 cannot say beforehand whether they would start.
+  if [[ $dry_run == yes ]] || ! has dockerd || ! dockerd --help 2>/dev/null | grep -q -- '--validate'; then return 0; fi
+  candidate=$(mktemp)
+  printf '%s\n' "$live_restore" >"$candidate"
+  said=$(dockerd --validate --config-file "$candidate" "${arguments[@]}" 2>&1) || status=$?
+  rm -f "$candidate"
+  [[ $status -eq 0 ]] || say "dockerd --validate: $(tail -n 1 <<<"$said")"
 }
 
 # A restart of the engine stops every container unless it is told otherwise. A configuration that is there is the operator's.
 keep_containers_live() {
-  local daemon_json=/etc/docker/daemon.json info
-  if [[ ! -e $daemon_json ]]; then
-    run install -d -m 0755 "$(dirname "$daemon_json")"
-    say '{ "live-restore": true }' | put "$daemon_json" 0644
-    # SIGHUP makes a running engine read this setting.
-    if engine_answers && [[ -r $engine_pid_file ]]; then run kill -HUP "$(<"$engine_pid_file")"; fi
-  elif engine_answers; then
+  local info='' obstacle
+  if engine_answers; then
     info=$(curl -fsS --max-time 10 --unix-socket "$docker_socket" http://engine/info)
-    [[ $info == *'"LiveRestoreEnabled":true'* ]] || warn "a restart of the Docker Engine will stop applications for a moment: set \"live-restore\": true in $daemon_json"
+    [[ $info != *'"LiveRestoreEnabled":true'* ]] || return 0
   fi
+  if [[ -e $daemon_json ]]; then
+    obstacle="set \"live-restore\": true in $daemon_json"
+    [[ -n $info ]] || return 0
+  else
+    obstacle=$(live_restore_obstacle "$info")
+  fi
+  if [[ -n $obstacle ]]; then
+    warn "a restart of the Docker Engine will stop applications for a moment: $obstacle"
+    return
+  fi
+  run install -d -m 0755 "$(dirname "$daemon_json")"
+  printf '%s\n' "$live_restore" | put "$daemon_json" 0644
+  # SIGHUP makes a running engine read this setting.
+  if [[ -n $info && -r $engine_pid_file ]]; then run kill -HUP "$(<"$engine_pid_file")"; fi
 }
 
 start_engine() {
@@ -356,10 +434,19 @@ daemon_runs() { daemon_pid >/dev/null; }
 # Before anything is stopped: what runs goes on when the next start would be refused.
 check_config() {
   [[ $dry_run == no && -e $config_file ]] || return 0
-  env -i "HOME=$HOME" "$root/node_modules/$node_package/bin/node" --input-type=module -e '
+  local at=$root
+  [[ $staged == no ]] || at=$stage
+  env -i "HOME=$HOME" "$at/node_modules/$node_package/bin/node" --preserve-symlinks --input-type=module -e '
     const { loadConfig } = await import(process.argv[1])
-    try { loadConfig() } catch (error) { console.error(error.message); process.exitCode = 1 }' "$root/src/config.ts" ||
+    try { loadConfig() } catch (error) { console.error(error.message); process.exitCode = 1 }' "$at/src/config.ts" ||
     die "nothing was restarted; correct $config_file and run this again"
+}
+
+# The control plane must not run while its modules are replaced.
+replace_dependencies() {
+  say '  new libraries: restarting the control plane'
+  stop_control_plane
+  swap_dependencies
 }
 
 # Compiles the daemon's code ahead, in place of what was compiled of earlier code: without the TypeScript parser it takes 15 MB less.
@@ -379,10 +466,11 @@ start_daemon() {
   local now
   check_config
   now=$(fingerprint)
-  if daemon_runs && [[ -r $started_from && $(<"$started_from") == "$now" ]]; then
+  if [[ $staged == no ]] && daemon_runs && [[ -r $started_from && $(<"$started_from") == "$now" ]]; then
     say "  runs (pid $(daemon_pid))"
     return
   fi
+  if [[ $staged == yes ]]; then replace_dependencies; fi
   warm_code_cache "$now"
   if daemon_runs; then
     say '  code or configuration changed: restarting the control plane'
@@ -493,13 +581,24 @@ stop_everything() {
   say '  applications keep running: docker ps --filter label=berth.node'
 }
 
+# What the operator put beside our own drop-in (systemctl edit) stays.
+remove_unit() {
+  local folder
+  folder=$(dirname "$drop_in")
+  run systemctl disable berth
+  run rm -f "$unit_file" "$drop_in"
+  if [[ -d $folder ]]; then
+    run rmdir --ignore-fail-on-non-empty "$folder"
+    [[ $dry_run == yes || ! -d $folder ]] || say "  left: $(printf '%s ' "$folder"/*)"
+  fi
+  run systemctl daemon-reload
+}
+
 uninstall() {
   stop_everything
   step 'Uninstall'
   if [[ $systemd == yes && -f $unit_file ]]; then
-    run systemctl disable berth
-    run rm -rf "$unit_file" "$(dirname "$drop_in")"
-    run systemctl daemon-reload
+    remove_unit
   fi
   if [[ -f $command_file ]]; then run rm -f "$command_file"; fi
   say "  left: $data_dir, $config_file, this clone, system packages, containers and images"
@@ -593,8 +692,12 @@ main() {
   drop_in=/etc/systemd/system/berth.service.d/10-data-dir.conf
   pid_file=/run/berth.pid
   engine_pid_file=/run/docker.pid
+  daemon_json=/etc/docker/daemon.json
+  swarm_state=/var/lib/docker/swarm/docker-state.json
   started_from=/run/berth.started-from
   log_file=/var/log/berth.log
+  # Where libraries are made ready, and where those that they replace go: on the file system of node_modules, for a rename.
+  stage=$root/node_modules.new replaced=$root/node_modules.old staged=no
   read_options "$@"
   port_wished=$([[ -n $http_port ]] && echo yes || echo no)
   check_machine
@@ -628,9 +731,11 @@ main() {
   demo_host=hello.default.localhost
   demo_url=http://$demo_host$([[ $http_port == 80 ]] || printf ':%s' "$http_port")/
   install_unit
-  if [[ $start == yes ]]; then start_daemon; fi
+  if [[ $start == yes ]]; then start_daemon; elif [[ $staged == yes ]]; then replace_dependencies; fi
+  if [[ -e $replaced ]]; then run rm -rf "$replaced"; fi
   if [[ $demo == yes ]]; then demonstrate; fi
   next_steps
 }
 
-main "$@"
+# Tests read the functions alone.
+if [[ ${BASH_SOURCE[0]} == "$0" ]]; then main "$@"; fi

@@ -31,7 +31,7 @@ export async function runCli(args: readonly string[]): Promise<void> {
   try {
     const command = await findCommand(args)
     if ('help' in command) {
-      process.stdout.write(`${command.help}\n`)
+      output.text(command.help)
       process.exitCode = command.exit
       return
     }

@@ -12,6 +12,7 @@ import type { System } from '../lib/system.ts'
 import { ApiError, CliError, EXIT } from './cli-error.ts'
 import { readFailure, readJson, unreachable } from './http-answer.ts'
 import { sendBody } from './http-upload.ts'
+import { createServerClock, type ServerClock } from './server-clock.ts'
 
 /** Speaks to one server. Every method throws an ApiError for a refusal and a CliError when there is no answer. */
 export interface Client {
@@ -22,11 +23,15 @@ export interface Client {
   callTagged<R extends Route>(route: R, ...input: Maybe<Input<R> & SendOptions>): Promise<Tagged<Answer<R>>>
   /** Every item of a list, page after page, at most `most`. */
   list<R extends ListRoute>(route: R, ...input: Maybe<Input<R> & ListOptions>): Promise<Item<R>[]>
+  /** One page of a list: the first, or the one whose path is `at`. */
+  page<R extends ListRoute>(route: R, input: Place<R>, at?: string): Promise<ListPage<Item<R>>>
   /** Streams a body up, however long that takes. */
   upload<R extends Route>(
     route: R,
     input: Place<R> & { contentType: string; body: AsyncIterable<Uint8Array> },
   ): Promise<Answer<R>>
+  /** The server's time, in milliseconds since the epoch; this machine's when the server does not tell. Asks it unless it has answered already. */
+  serverTime(): Promise<number>
   /** The answer itself, also a refusal. */
   fetch(method: string, path: string, options?: FetchOptions): Promise<Response>
 }
@@ -48,6 +53,14 @@ export interface ListOptions {
   most?: number
 }
 
+export interface ListPage<One> {
+  /** Its own path. */
+  path: string
+  items: One[]
+  /** The path of the next one. */
+  next: string | undefined
+}
+
 export interface FetchOptions {
   headers?: Readonly<Record<string, string>>
   body?: string
@@ -62,6 +75,8 @@ export interface ClientOptions {
   system: System
   version: string
   signal: AbortSignal
+  /** What earlier answers of the server have told. */
+  clock?: ServerClock
 }
 
 const ANSWER_MS = 60_000
@@ -72,20 +87,22 @@ const MOST_PAGES = 1000
 
 /** Makes a client of the server at `origin`. Redirects are not followed, so that a token never goes elsewhere. */
 export function createClient(options: ClientOptions): Client {
-  const { origin, system, signal } = options
+  const { origin, system, signal, clock = createServerClock(options.system) } = options
 
   const fetchOnce: Client['fetch'] = async (method, path, { headers, body, unlimited, signal: own } = {}) => {
     const url = new URL(origin + path)
     if (url.origin !== origin) throw new CliError(`${path} is not a path of the server`)
     const signals = [signal, ...(own ? [own] : []), ...(unlimited ? [] : [AbortSignal.timeout(ANSWER_MS)])]
     try {
-      return await fetch(url, {
+      const answer = await fetch(url, {
         method,
         headers: { ...baseHeaders(options), ...headers },
         redirect: 'manual',
         signal: AbortSignal.any(signals),
         ...(body === undefined ? {} : { body }),
       })
+      clock.see(answer)
+      return answer
     } catch (error) {
       throw own?.aborted ? own.reason : unreachable(origin, error, signal)
     }
@@ -116,9 +133,20 @@ export function createClient(options: ClientOptions): Client {
     }
   }
 
+  const fetchPage = async <One>(path: string): Promise<ListPage<One>> => {
+    const { value, next } = await ask<One[]>('GET', path)
+    if (!Array.isArray(value)) throw new CliError(`${origin} answered ${path} with something that is no list`)
+    return { path, items: value, next }
+  }
+
   return {
     origin,
     fetch: fetchOnce,
+    serverTime: async () => {
+      // What is answered does not matter, only when.
+      if (clock.now() === undefined) await (await fetchOnce('GET', '/v1/me')).body?.cancel()
+      return clock.now() ?? system.now()
+    },
     call: async (route, ...[input]) => {
       const { method, path } = targetOf(route, ...([input] as Maybe<Place<typeof route>>))
       return (await ask<Answer<typeof route>>(method, path, input)).value
@@ -135,14 +163,14 @@ export function createClient(options: ClientOptions): Client {
       const items: One[] = []
       let next: string | undefined = path
       for (let page = 0; next !== undefined && items.length < most && page < MOST_PAGES; page += 1) {
-        const answer: Received<One[]> = await ask<One[]>('GET', next)
-        if (!Array.isArray(answer.value))
-          throw new CliError(`${origin} answered ${path} with something that is no list`)
-        items.push(...answer.value)
+        const answer: ListPage<One> = await fetchPage<One>(next)
+        items.push(...answer.items)
         next = answer.next
       }
       return items.slice(0, most)
     },
+    page: (route, input, at) =>
+      fetchPage<Item<typeof route>>(at ?? targetOf(route, ...([input] as Maybe<Place<typeof route>>)).path),
     upload: async (route, input) => {
       const { method, path } = targetOf(route, ...([input] as Maybe<Place<typeof route>>))
       const headers = { ...baseHeaders(options), 'content-type': input.contentType }

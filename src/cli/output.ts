@@ -1,4 +1,5 @@
 import { plain, plainJson, plainLines } from './plain-text.ts'
+import { createStandardOutput, type FileStream } from './standard-output.ts'
 
 export type Style = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'cyan'
 
@@ -11,10 +12,12 @@ const STYLES: Readonly<Record<Style, readonly [begin: number, end: number]>> = {
   cyan: [36, 39],
 }
 
-/** Where a command writes. Data goes to stdout; what is said about it to stderr. */
+/** Where a command writes. Data goes to stdout; what is said about it to stderr. What writes data throws a CliError when stdout does not take all of it. */
 export interface Output {
   readonly json: boolean
   readonly quiet: boolean
+  /** Whether stdout is a terminal, coloured or not. */
+  readonly isTerminal: boolean
   /** Whether colours of applications may reach stdout, or stderr. */
   readonly coloursOut: boolean
   readonly coloursErr: boolean
@@ -22,8 +25,14 @@ export interface Output {
   data(value: unknown, show: () => string): void
   /** One line of a stream of data; `value` is the whole of it for JSON lines. */
   dataLine(value: unknown, line: string): void
+  /** Text that is no data: help. */
+  text(text: string): void
   /** Bytes of data as they are. Resolves when more may be written. */
   raw(bytes: Uint8Array): Promise<void>
+  /** Resolves when as many lines of data as came so far may be followed by more: keeps a long stream from piling up in memory. */
+  drained(): Promise<void>
+  /** Brings what was written to the disk, if stdout is a file. */
+  sync(): Promise<void>
   /** A remark, left out when quiet. */
   note(text: string): void
   /** Something that the user should know, also when quiet. */
@@ -37,7 +46,7 @@ export interface Output {
 }
 
 export interface OutputOptions {
-  stdout: NodeJS.WriteStream
+  stdout: FileStream
   stderr: NodeJS.WriteStream
   json: boolean
   quiet: boolean
@@ -46,7 +55,8 @@ export interface OutputOptions {
 
 /** Makes the output of a command. Colours only go to terminals. */
 export function createOutput({ stdout, stderr, json, quiet, noColour }: OutputOptions): Output {
-  const coloursOut = stdout.isTTY && !noColour
+  const target = createStandardOutput(stdout)
+  const coloursOut = target.isTerminal && !noColour
   const coloursErr = stderr.isTTY && !noColour
   const say = (text: string): void =>
     void stderr.write(`${coloursErr ? plainStyled(text) : plainLines(text)}\n`)
@@ -54,15 +64,21 @@ export function createOutput({ stdout, stderr, json, quiet, noColour }: OutputOp
   return {
     json,
     quiet,
+    isTerminal: target.isTerminal,
     coloursOut,
     coloursErr,
     data: (value, show) => {
       const text = json ? plainJson(value, 2) : show()
-      if (text !== '') stdout.write(`${text}\n`)
+      if (text !== '') target.write(`${text}\n`)
     },
-    dataLine: (value, line) => void stdout.write(`${json ? plainJson(value, 0) : line}\n`),
-    raw: (bytes) =>
-      new Promise((resolve) => void (stdout.write(bytes) ? resolve() : stdout.once('drain', resolve))),
+    dataLine: (value, line) => target.write(`${json ? plainJson(value, 0) : line}\n`),
+    text: (text) => target.write(`${text}\n`),
+    raw: async (bytes) => {
+      target.write(bytes)
+      await target.drained()
+    },
+    drained: target.drained,
+    sync: target.sync,
     note: (text) => {
       if (!quiet) say(text)
     },

@@ -1,5 +1,6 @@
 import { CliError, isApiError, LoginRefused } from './cli-error.ts'
 import { type Client, createClient } from './client.ts'
+import { createServerClock, type ServerClock } from './server-clock.ts'
 import type { Surroundings } from './verb.ts'
 import { VERSION } from './version.ts'
 import type { LoginAnswer } from './wire.ts'
@@ -13,8 +14,13 @@ export interface Session {
 type Needs = Pick<Surroundings, 'system' | 'signal'>
 
 /** A client of a server that is not, or not yet, among the saved ones. */
-export function clientFor({ system, signal }: Needs, origin: string, token: string | undefined): Client {
-  return createClient({ origin, token, system, signal, version: VERSION })
+export function clientFor(
+  { system, signal }: Needs,
+  origin: string,
+  token: string | undefined,
+  clock: ServerClock = createServerClock(system),
+): Client {
+  return createClient({ origin, token, system, signal, version: VERSION, clock })
 }
 
 /** Signs in. Throws a LoginRefused when name or password is wrong. */
@@ -24,14 +30,15 @@ export async function openSession(
   username: string,
   password: string,
 ): Promise<Session> {
-  const answer = await clientFor(needs, origin, undefined)
+  const clock = createServerClock(needs.system)
+  const answer = await clientFor(needs, origin, undefined, clock)
     .call('POST /v1/auth/login', { body: { username, password } })
     .catch((error: unknown) => {
       throw isApiError(error, 'UNAUTHENTICATED') ? new LoginRefused(error.failure) : error
     })
   const { token } = answer
   if (token === undefined) throw new CliError(`${origin} signed you in without a token`)
-  return { answer: { ...answer, token }, client: clientFor(needs, origin, token) }
+  return { answer: { ...answer, token }, client: clientFor(needs, origin, token, clock) }
 }
 
 /** Does what only a signed-in person may: with the saved login, or, if that is an API token, with a session just for this. */

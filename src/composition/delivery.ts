@@ -202,7 +202,7 @@ export async function composeDelivery(
     settings: createReleaseSettings({
       secrets,
       inherited: (id) =>
-        stores.projects.find(id) ?? { shared_env_sealed: null, default_resource_limits: null },
+        stores.projects.load(id) ?? { shared_env_sealed: null, default_resource_limits: null },
       nodeLimits: {
         cpu_millis: config.default_cpu_millis,
         memory_bytes: config.default_memory_bytes,

@@ -2,6 +2,7 @@ import { createWorker } from '../lib/worker.ts'
 import { createVolumeHolds } from '../modules/volumes/volume-holds.ts'
 import { createVolumeMounts } from '../modules/volumes/volume-mounts.ts'
 import { createVolumeOperations } from '../modules/volumes/volume-operations.ts'
+import { removeOrphans } from '../modules/volumes/volume-orphans.ts'
 import { removeVolumes, removeVolumesOfService } from '../modules/volumes/volume-removal.ts'
 import { createVolumeSizes } from '../modules/volumes/volume-size.ts'
 import { createVolumeSync } from '../modules/volumes/volume-sync.ts'
@@ -16,6 +17,7 @@ export function composeVolumes(base: Base, { audit }: Access, runtime: Runtime) 
   const { system, stores, state } = base
   const store = stores.volumes
   const holds = createVolumeHolds()
+  const hasService = (id: string): boolean => stores.services.findAny(id) !== undefined
   const nameOf = (serviceId: string): string => {
     const service = stores.services.findAny(serviceId)
     return `${stores.projects.find(service?.project_id ?? '')?.name}/${service?.name}`
@@ -25,7 +27,10 @@ export function composeVolumes(base: Base, { audit }: Access, runtime: Runtime) 
     name: 'volumes',
     system,
     everyMs: REMOVE_EVERY_MS,
-    run: (signal) => removeVolumes({ runtime, store, holds }, signal),
+    run: async (signal) => {
+      await removeVolumes({ runtime, store, holds }, signal)
+      await removeOrphans({ runtime, holds, hasService }, signal)
+    },
     onError: reporter(base, 'volumes'),
   })
   return {

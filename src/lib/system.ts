@@ -20,6 +20,9 @@ export interface System {
   monotonic(): number
 }
 
+/** Some 25 days. Node takes a longer one for one of a millisecond. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1
+
 /**
  * The real clock, timers and randomness. `onLateError` is told what the callback of a timer throws, for whom nobody waits who could catch it; without it
  * that ends the process. A callback that sets the next timer does so also when it throws.
@@ -32,11 +35,22 @@ export function createSystem(onLateError?: (error: unknown) => void): System {
     newId,
     randomBytes,
     sleep: async (ms, signal) => {
-      await delay(ms, undefined, signal ? { signal } : {})
+      for (let left = ms; ; left -= LONGEST_TIMER_MS) {
+        await delay(Math.min(left, LONGEST_TIMER_MS), undefined, signal ? { signal } : {})
+        if (left <= LONGEST_TIMER_MS) return
+      }
     },
     later: (ms, run) => {
-      const timer = setTimeout(onLateError === undefined ? run : () => runOrTell(run, onLateError), ms)
-      timer.unref()
+      const due = onLateError === undefined ? run : () => runOrTell(run, onLateError)
+      let timer: NodeJS.Timeout
+      const wait = (left: number): void => {
+        timer =
+          left > LONGEST_TIMER_MS
+            ? setTimeout(wait, LONGEST_TIMER_MS, left - LONGEST_TIMER_MS)
+            : setTimeout(due, left)
+        timer.unref()
+      }
+      wait(ms)
       return () => clearTimeout(timer)
     },
     monotonic: () => performance.now(),

@@ -3,7 +3,11 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'tap'
 import { ADMIN_TOKEN, ALICE, PASSWORD, refuse, startApiServer } from '../support/api-server.ts'
-import { newPerson, type Person } from '../support/berth-command.ts'
+import { PASSWORD as OF_ROOT } from '../support/app.ts'
+import { newPerson, type Person, wrongClock } from '../support/berth-command.ts'
+import { openCliDaemon } from '../support/cli-daemon.ts'
+
+const DAY_MS = 86_400_000
 
 interface Saved {
   current: string
@@ -38,6 +42,28 @@ test('login mints an API token named after the machine, ends the session, and sa
   )
   t.match(await person.berth(['whoami']), { status: 0, stdout: /^alice on / })
   t.notOk((await readFile(file, 'utf8')).includes(PASSWORD))
+})
+
+test('a clock that goes wrong keeps nobody from signing in, and a login that fails leaves no session', async (t) => {
+  const { app, person } = await openCliDaemon(t)
+  const url = person.environment['BERTH_URL'] ?? ''
+  const login = ['login', url, '--username', 'root', '--password-stdin']
+  const environment = { ...wrongClock(-400 * DAY_MS), BERTH_TOKEN: '' }
+  t.match(await person.berth(login, { input: OF_ROOT, environment }), {
+    status: 0,
+    stderr: /^warning: the clock of this machine is 9600 h 0 min behind that of http:[^]*Signed in to/,
+  })
+  const session = await app.login('root')
+  const [token] = (await app.must(session, 'GET', '/v1/api-tokens')).list
+  const expires = Date.parse(String(token?.['expires_at']))
+  t.ok(Math.abs(expires - Date.now() - 90 * DAY_MS) < DAY_MS / 24, String(token?.['expires_at']))
+  const api = await startApiServer(t)
+  api.on('POST /v1/api-tokens', (_, response) => refuse(response, 400, 'VALIDATION_ERROR', 'Not so.'))
+  t.match(await person.berth(['login', api.url, '-u', 'alice', '--password-stdin'], { input: PASSWORD }), {
+    status: 1,
+    stderr: 'berth: Not so.',
+  })
+  t.notOk([...api.tokens.values()].some(({ kind }) => kind === 'session'))
 })
 
 test('login again revokes the token of before, and logout the last one', async (t) => {

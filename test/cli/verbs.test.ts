@@ -1,13 +1,35 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { Readable } from 'node:stream'
+import { buffer, text } from 'node:stream/consumers'
 import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import { type Test, test } from 'tap'
+import { packArchive } from '../../src/lib/archive-pack.ts'
+import { createSystem } from '../../src/lib/system.ts'
+import { normalizeInstant } from '../../src/modules/logs/output-place.ts'
+import { createServiceLogs } from '../../src/modules/logs/service-logs.ts'
+import type { RuntimeVerb } from '../../src/runtime/fake-faults.ts'
 import { ALICE, answer, type ApiServer, refuse, sendEvents, startApiServer } from '../support/api-server.ts'
-import { newPerson, type Person } from '../support/berth-command.ts'
+import { newPerson, type Person, type Result, wrongClock } from '../support/berth-command.ts'
+import { openCliDaemon } from '../support/cli-daemon.ts'
+import { addVolume } from '../support/world.ts'
 
 async function set(t: Test): Promise<{ api: ApiServer; person: Person; id: string }> {
   const api = await startApiServer(t)
@@ -216,8 +238,48 @@ test('logs since a time ago asks for that instant', async (t) => {
   )
   const [since = '', tail] = (await person.berth(['logs', 'web', '--since', '10m'])).stdout.split('\n')
   t.ok(Math.abs(Date.now() - 600_000 - Date.parse(since)) < 120_000, since)
-  t.equal(tail, 'null')
+  t.equal(tail, '10000')
   t.match(await person.berth(['logs', 'web', '--since', 'yesterday']), { status: 2 })
+})
+
+test('logs shows all that was asked for, over pages and whatever the clock says', async (t) => {
+  const { app, person, token } = await openCliDaemon(t)
+  const id = String((await app.must(token, 'POST', '/v1/services', { name: 'web' })).body['id'])
+  const onError = (error: unknown): void => void t.fail(String(error))
+  const written = createServiceLogs({
+    dataDir: app.dataDir,
+    system: createSystem(),
+    maxBytes: 64 * 1024 ** 2,
+    onError,
+  })
+  const log = await written.open(id)
+  // More than the command keeps: pages end after 4 MiB.
+  const count = 290
+  const origin = { deployment_id: 'd', replica: 0 }
+  const filling = 'x'.repeat(60_000)
+  for (let number = 1; number <= count; number += 1) {
+    const ts = normalizeInstant(new Date(Date.now() - 3_600_000 + number).toISOString())
+    await log?.append(origin, { stream: 'stdout', ts, line: `${number} ${filling}` })
+  }
+  await written.closeAll()
+  const numbers = ({ stdout }: Result) =>
+    stdout
+      .trim()
+      .split('\n')
+      .map((line) => Number.parseInt(line, 10))
+  const upTo = (last: number, length: number) =>
+    Array.from({ length }, (_, index) => last - length + 1 + index)
+  const since = await person.berth(['logs', 'web', '--since', '2h'], { environment: wrongClock(86_400_000) })
+  t.match(since, {
+    status: 0,
+    stderr: /^warning: the clock of this machine is 24 h 0 min ahead of that .*\n$/,
+  })
+  t.same(numbers(since), upTo(count, count))
+  t.same(numbers(await person.berth(['logs', 'web', '-n', '100'])), upTo(count, 100))
+  t.match(await person.berth(['logs', 'web', '-f', '-n', '10500']), {
+    status: 2,
+    stderr: /10000 lines at most/,
+  })
 })
 
 test('logs -f goes on over a cut until it is interrupted', async (t) => {
@@ -364,6 +426,48 @@ test('a backup has its name once it is whole, and nothing stays of one that was 
   t.same(readdirSync(person.home), ['db.tar'])
 })
 
+test('what a file does not take of the output is an error, and nothing of a backup goes to a terminal', async (t) => {
+  const { api, person, id } = await set(t)
+  const path = `/v1/services/${id}/volumes/data/backup`
+  api.on(`GET ${path}`, (_, response) => void response.writeHead(200).end('all of it'))
+  api.on(`GET /v1/services/${id}/logs`, (_, response) =>
+    answer(response, 200, [{ seq: 1, line: 'a long line' }]),
+  )
+  const backup = ['volumes', 'backup', 'web', 'data']
+  const file = join(person.home, 'output')
+  const limit = 4 * 1024 ** 2
+  for (const args of [['--help'], ['ps', '-o', 'json'], ['logs', 'web'], backup]) {
+    writeFileSync(file, Buffer.alloc(limit - 5))
+    const { status, stderr } = await intoFile(t, person, args, file, limit)
+    t.equal(status, 1, args.join(' '))
+    t.match(stderr, 'cannot write standard output: the file would become larger than it may')
+    t.equal(statSync(file).size, limit, 'what had room is there')
+  }
+  t.match(await intoFile(t, person, backup, '/dev/full', limit), {
+    status: 1,
+    stderr: 'berth: cannot write standard output: the disk is full',
+  })
+  writeFileSync(file, '')
+  t.match(await intoFile(t, person, backup, file, limit), { status: 0, stderr: '' })
+  t.equal(readFileSync(file, 'utf8'), 'all of it')
+  const shown = await person.terminal(backup, { environment: { NO_COLOR: '1' } }).ended
+  t.match(shown, { status: 2, shown: /^berth: name a FILE/ })
+})
+
+/** Runs a command with its output behind what is in a file, which may not grow beyond `limit` bytes. */
+async function intoFile(t: Test, person: Person, args: readonly string[], file: string, limit: number) {
+  const output = openSync(file, 'a')
+  const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
+  const child = spawn('prlimit', [`--fsize=${limit}`, process.execPath, main, ...args], {
+    env: person.environment,
+    stdio: ['ignore', output, 'pipe'],
+  })
+  t.teardown(() => child.kill('SIGKILL'))
+  closeSync(output)
+  const [stderr, [status]] = await Promise.all([text(child.stderr as Readable), once(child, 'close')])
+  return { status: status as number | null, stderr }
+}
+
 test('a restore from a file that cannot be read says so before it asks', async (t) => {
   const { api, person } = await set(t)
   const asked = api.requests.length
@@ -372,6 +476,53 @@ test('a restore from a file that cannot be read says so before it asks', async (
   await mkdir(join(person.home, 'folder.tar'))
   t.match(await restore('folder.tar'), { status: 2, shown: /is a folder/ })
   t.equal(api.requests.length, asked)
+})
+
+test('Ctrl-C during a restore says what became of the volume, and the server restores nothing', async (t) => {
+  const { app, person, token } = await openCliDaemon(t)
+  const made = await app.must(token, 'POST', '/v1/services', { name: 'db' })
+  const id = String(made.body['id'])
+  await addVolume(app, token, id)
+  const events = async () =>
+    (await app.must(token, 'GET', '/v1/audit-events?action=restoreVolume')).list.map(
+      (each) => each['outcome'],
+    )
+  const connections = promisify(app.server.server.getConnections.bind(app.server.server))
+  const done = await events()
+  const archive = await buffer(
+    packArchive([{ kind: 'file', name: 'x', mode: 0o644, content: Buffer.from('x') }]),
+  )
+  const file = join(person.home, 'db.tar')
+  writeFileSync(file, archive)
+  // Much more than connections hold.
+  const large = join(person.home, 'large.tar')
+  writeFileSync(large, archive)
+  truncateSync(large, 512 * 1024 ** 2)
+  const cases: [RuntimeVerb, string, RegExp][] = [
+    ['writeVolume', large, /^berth: interrupted\n {2}Nothing was changed\.\n$/],
+    [
+      'setVolumeRoot',
+      file,
+      /^berth: interrupted\n {2}All of the archive was sent: .*\n {2}SINCE in berth volumes ls/,
+    ],
+  ]
+  for (const [verb, from, says] of cases) {
+    const reached = Promise.withResolvers<void>()
+    const held = Promise.withResolvers<void>()
+    const free = app.controls.before(verb, () => (reached.resolve(), held.promise))
+    const running = person.start(['volumes', 'restore', 'db', 'data', from, '--yes'])
+    await reached.promise
+    running.signal('SIGINT')
+    t.match(await running.ended, { status: 130, stdout: '', stderr: says })
+    // The connection of the first is not read from, and so not seen to be closed.
+    if (from === file) while ((await connections()) > 0) await setTimeout(20)
+    free()
+    held.resolve()
+    t.same(await events(), done, verb)
+  }
+  const restore = ['volumes', 'restore', 'db', 'data', file, '--yes']
+  for (let status: number | null = 5; status === 5;) ({ status } = await person.berth(restore))
+  t.same(await events(), [...done, 'done'], 'only the one that was not interrupted')
 })
 
 test('api sends what it is told to, and prints the answer', async (t) => {

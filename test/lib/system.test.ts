@@ -1,6 +1,7 @@
 import { mkdtemp, readdir, readFile, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { mock } from 'node:test'
 import { test } from 'tap'
 import { writeDurableFile } from '../../src/lib/durable-file.ts'
 import { createIdSource, createSystem } from '../../src/lib/system.ts'
@@ -26,6 +27,31 @@ test('a sleep ends with the reason of its signal', async (t) => {
   const sleeping = createSystem().sleep(60_000, abort.signal)
   abort.abort(new Error('enough'))
   await t.rejects(sleeping, /aborted|enough/)
+})
+
+test('a wait that is longer than one timer can be is not cut short', async (t) => {
+  const longest = 2 ** 31 - 1
+  const system = createSystem()
+  const abort = new AbortController()
+  const slept = system.sleep(longest + 1000, abort.signal).then(
+    () => 'slept',
+    () => 'aborted',
+  )
+  // Such a timer of Node's ends after a millisecond.
+  await system.sleep(20)
+  abort.abort()
+  t.equal(await slept, 'aborted')
+
+  mock.timers.enable({ apis: ['setTimeout'] })
+  t.teardown(() => mock.timers.reset())
+  let runs = 0
+  system.later(longest + 1000, () => (runs += 1))
+  const cancel = system.later(longest + 1000, () => (runs += 100))
+  mock.timers.tick(longest)
+  t.equal(runs, 0)
+  cancel()
+  mock.timers.tick(1000)
+  t.equal(runs, 1)
 })
 
 test('what a timer meets is told to the one who was named for it, and the process lives', async (t) => {

@@ -162,7 +162,7 @@ function pretendVolumes(t: Test, refuse: (name: string) => boolean) {
     if (pathname.endsWith('/containers/json'))
       return say(
         200,
-        carriers.map((each) => ({ Names: [`/${each}`] })),
+        carriers.map((each) => ({ Names: [`/${each}`], Labels: { ...labels, 'berth.container': each } })),
       )
     if (pathname.endsWith('/containers/create')) {
       carriers.push(searchParams.get('name') ?? '')

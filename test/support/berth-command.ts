@@ -54,6 +54,12 @@ export interface TerminalCommand {
   ended: Promise<{ status: number; shown: string }>
 }
 
+/** Environment in which the clock of a command goes wrong. */
+export function wrongClock(aheadMs: number): Record<string, string> {
+  const script = `const now=Date.now;Date.now=()=>now()+(${aheadMs})`
+  return { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(script)}` }
+}
+
 /** A person with an empty home directory, which goes with the test. */
 export async function newPerson(t: Test, environment: Record<string, string> = {}): Promise<Person> {
   const home = await mkdtemp(join(tmpdir(), 'berth-cli-'))

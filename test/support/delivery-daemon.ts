@@ -220,12 +220,12 @@ export function bootDaemon(world: DeliveryWorld) {
     settings: createReleaseSettings({
       secrets: world.secrets,
       inherited: (id) =>
-        stores.projects.find(id) ?? { shared_env_sealed: null, default_resource_limits: null },
+        stores.projects.load(id) ?? { shared_env_sealed: null, default_resource_limits: null },
       nodeLimits: { cpu_millis: 500, memory_bytes: 512, pids: 512 },
     }),
     takeUpload: world.takeUpload,
-    requireUnfrozen: () => {
-      if (world.policy.frozen) throw new AppError('DEPLOYS_FROZEN')
+    requireUnfrozen: (_, advice = '') => {
+      if (world.policy.frozen) throw new AppError('DEPLOYS_FROZEN', { details: [{ message: advice }] })
     },
     library,
     imageCheck: { nameImage: (_, __, named) => named, takeImage: (_, __, named) => named },

@@ -41,7 +41,11 @@ export interface Pebble {
 export async function startPebble(t: Test, options: PebbleOptions): Promise<Pebble> {
   const directory = await mkdtemp(join(tmpdir(), 'berth-pebble-'))
   const caFile = join(directory, 'ca.pem')
-  await makeCertificate(directory)
+  tls ??= makeCertificate()
+  const { ca, cert, key } = await tls
+  await writeFile(caFile, ca)
+  await writeFile(join(directory, 'server.pem'), cert)
+  await writeFile(join(directory, 'server.key'), key)
   const [port, managementPort] = await freePorts(2)
   await writeFile(
     join(directory, 'config.json'),
@@ -62,11 +66,6 @@ export async function startPebble(t: Test, options: PebbleOptions): Promise<Pebb
     }),
   )
   let child: ChildProcess | undefined
-  const [ca = '', cert = '', key = ''] = await Promise.all(
-    [caFile, join(directory, 'server.pem'), join(directory, 'server.key')].map((file) =>
-      readFile(file, 'utf8'),
-    ),
-  )
   const get = (url: string) => fetchTrusting(url, ca)
   const pebble: Pebble = {
     directoryUrl: `https://localhost:${port}/dir`,
@@ -105,15 +104,24 @@ export async function startPebble(t: Test, options: PebbleOptions): Promise<Pebb
   return pebble
 }
 
-/** An authority and a certificate of it for localhost: Debian's package brings none. */
-async function makeCertificate(directory: string): Promise<void> {
-  const openssl = (line: string) => run('openssl', line.split(' '), { cwd: directory })
-  const newKey = '-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes'
-  await openssl(`req -x509 ${newKey} -days 2 -subj /CN=authority -keyout ca.key -out ca.pem`)
-  await openssl(`req ${newKey} -subj /CN=localhost -keyout server.key -out server.csr`)
-  await writeFile(join(directory, 'names'), 'subjectAltName=DNS:localhost')
-  const signed = '-CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names'
-  await openssl(`x509 -req -in server.csr ${signed} -out server.pem`)
+let tls: Promise<Pebble['tls']> | undefined
+
+/** An authority and a certificate of it for localhost, one for all of a process: Debian's package brings none. */
+async function makeCertificate(): Promise<Pebble['tls']> {
+  const directory = await mkdtemp(join(tmpdir(), 'berth-pebble-'))
+  try {
+    const openssl = (line: string) => run('openssl', line.split(' '), { cwd: directory })
+    const newKey = '-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes'
+    await openssl(`req -x509 ${newKey} -days 2 -subj /CN=authority -keyout ca.key -out ca.pem`)
+    await openssl(`req ${newKey} -subj /CN=localhost -keyout server.key -out server.csr`)
+    await writeFile(join(directory, 'names'), 'subjectAltName=DNS:localhost')
+    const signed = '-CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names'
+    await openssl(`x509 -req -in server.csr ${signed} -out server.pem`)
+    const read = (name: string) => readFile(join(directory, name), 'utf8')
+    return { ca: await read('ca.pem'), cert: await read('server.pem'), key: await read('server.key') }
+  } finally {
+    await rm(directory, { recursive: true, force: true })
+  }
 }
 
 /** Ports that nobody listened on a moment ago. */

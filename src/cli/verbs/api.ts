@@ -96,7 +96,7 @@ async function print(
     for await (const chunk of (response.body ?? []) as AsyncIterable<Uint8Array>) {
       // Bytes for a file or a program; on a terminal nothing may steer it.
       await output.raw(
-        process.stdout.isTTY ? Buffer.from(plainLines(decoder.decode(chunk, { stream: true }))) : chunk,
+        output.isTerminal ? Buffer.from(plainLines(decoder.decode(chunk, { stream: true }))) : chunk,
       )
     }
   } catch (error) {

@@ -1,9 +1,10 @@
-import { ApiError, CliError, UsageError } from '../cli-error.ts'
+import { ApiError, CliError } from '../cli-error.ts'
 import { targetOf } from '../../api-client/route.ts'
-import { readDuration } from '../duration.ts'
+import type { Client } from '../client.ts'
 import { readFailure, unreachable } from '../http-answer.ts'
+import { readMoment, toInstants } from '../moment.ts'
 import { cell } from '../output.ts'
-import { type Call, defineVerb, type Surroundings, type VerbGroup } from '../verb.ts'
+import { type Call, defineVerb, type VerbGroup } from '../verb.ts'
 import { readCount } from './releases.ts'
 
 const FILTERS = {
@@ -22,28 +23,17 @@ const FILTERS = {
   until: { type: 'string', value: 'WHEN', about: 'Only until then' },
 } as const
 
-function readFilters({ flags, system }: Call<typeof FILTERS>) {
-  const { actor, action, resource } = flags
-  return {
+/** Answers what asks the server for them; throws a UsageError at once. */
+function readFilters(call: Call<typeof FILTERS>) {
+  const { actor, action, resource } = call.flags
+  const read = (name: 'since' | 'until') => readMoment(name, call.flags[name], { past: true, example: '7d' })
+  const moments = { since: read('since'), until: read('until') }
+  return async (client: Client) => ({
     actor,
     action,
     resource,
-    since: readWhen(system, 'since', flags.since),
-    until: readWhen(system, 'until', flags.until),
-  }
-}
-
-function readWhen(
-  system: Surroundings['system'],
-  name: string,
-  given: string | undefined,
-): string | undefined {
-  if (given === undefined) return undefined
-  const ago = readDuration(given)
-  const instant = ago === undefined ? Date.parse(given) : system.now() - ago
-  if (Number.isNaN(instant))
-    throw new UsageError(`--${name} ${given} is neither a time such as 7d nor an instant`)
-  return new Date(instant).toISOString()
+    ...(await toInstants(call, client, moments)),
+  })
 }
 
 const list = defineVerb({
@@ -58,9 +48,10 @@ const list = defineVerb({
   run: async (call) => {
     const { flags, output } = call
     const limit = readCount(flags.limit ?? '50')
+    const filters = readFilters(call)
     const client = await call.connect()
     const events = await client.list('GET /v1/audit-events', {
-      query: readFilters(call),
+      query: await filters(client),
       most: limit,
     })
     output.data(events, () =>
@@ -86,8 +77,9 @@ const exportEvents = defineVerb({
   operands: [0, 0],
   examples: ['berth audit export --since 30d > audit.jsonl'],
   run: async (call) => {
+    const filters = readFilters(call)
     const client = await call.connect()
-    const { method, path } = targetOf('GET /v1/audit-events/export', { query: readFilters(call) })
+    const { method, path } = targetOf('GET /v1/audit-events/export', { query: await filters(client) })
     const response = await client.fetch(method, path, {
       headers: { accept: 'application/x-ndjson' },
       unlimited: true,

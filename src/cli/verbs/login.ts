@@ -5,6 +5,7 @@ import { bootstrap, checkToken, findFreshServerToken } from '../bootstrap.ts'
 import { ApiError, CliError, EXIT, isApiError, LoginRefused, UsageError } from '../cli-error.ts'
 import { DEFAULT_URL, findConnection, isLoopback, readOrigin } from '../connection.ts'
 import type { Context } from '../context-file.ts'
+import { serverNow } from '../moment.ts'
 import { clientFor, endSession, openSession, type Session } from '../session.ts'
 import { type Call, defineVerb, type Flags } from '../verb.ts'
 import type { Me, MintedToken } from '../wire.ts'
@@ -197,29 +198,35 @@ async function signInAs(
 ): Promise<Context> {
   const session = await openSession(call, origin, username, password)
   const { token, expires_at, user } = session.answer
-  const minted = call.flags.session ? undefined : await mint(call, session)
   const common = { url: origin, username: user.username }
-  if (!minted) return { ...common, kind: 'session', token, expires_at }
-  await endSession(session.client)
-  return {
-    ...common,
-    kind: 'api_token',
-    token: minted.token,
-    token_id: minted.id,
-    ...(minted.expires_at === null ? {} : { expires_at: minted.expires_at }),
+  let isKept = false
+  try {
+    const minted = call.flags.session ? undefined : await mint(call, session)
+    if (!minted) {
+      isKept = true
+      return { ...common, kind: 'session', token, expires_at }
+    }
+    return {
+      ...common,
+      kind: 'api_token',
+      token: minted.token,
+      token_id: minted.id,
+      ...(minted.expires_at === null ? {} : { expires_at: minted.expires_at }),
+    }
+  } finally {
+    if (!isKept) await endSession(session.client)
   }
 }
 
 /** An API token in place of the session; undefined when this user may have none. */
-async function mint(
-  { environment, system, output }: LoginCall,
-  { client }: Session,
-): Promise<MintedToken | undefined> {
+async function mint(call: LoginCall, { client }: Session): Promise<MintedToken | undefined> {
+  const { environment, output } = call
+  const now = await serverNow(call, client)
   try {
     return await client.call('POST /v1/api-tokens', {
       body: {
         name: `berth on ${environment.hostname}`.replaceAll(/[^\x20-\x7e]/g, '?').slice(0, 100),
-        expires_at: new Date(system.now() + TOKEN_DAYS * DAY_MS).toISOString(),
+        expires_at: new Date(now + TOKEN_DAYS * DAY_MS).toISOString(),
       },
     })
   } catch (error) {

@@ -1,12 +1,13 @@
 import { UsageError } from '../cli-error.ts'
 import { targetOf } from '../../api-client/route.ts'
 import type { Client } from '../client.ts'
-import { readDuration } from '../duration.ts'
 import { followEvents, type FollowOptions } from '../event-follow.ts'
 import { type LineStyle, noteLost, readLogLine, showLogLine } from '../log-lines.ts'
+import { readServiceLog } from '../log-pages.ts'
+import { readMoment, toInstants } from '../moment.ts'
 import { requireService } from '../service-reference.ts'
-import { type Call, defineVerb, type Surroundings } from '../verb.ts'
-import { isId } from '../wire.ts'
+import { type Call, defineVerb } from '../verb.ts'
+import { isId, type LogLine } from '../wire.ts'
 
 const OPTIONS = {
   project: { type: 'string', short: 'p', value: 'PROJECT', about: 'The project of the service' },
@@ -19,7 +20,7 @@ const OPTIONS = {
     type: 'string',
     short: 'n',
     value: 'COUNT',
-    about: 'How many lines of the past (100 unless given)',
+    about: 'How many lines of the past (100 unless given, all of them with --since)',
   },
   since: {
     type: 'string',
@@ -35,6 +36,8 @@ const OPTIONS = {
 type LogsCall = Call<typeof OPTIONS>
 
 const USUAL_TAIL = 100
+/** What the server sends of the past before it goes on with the present. */
+const MOST_FOLLOWED = 10_000
 
 export const logs = defineVerb({
   usage: 'logs [SERVICE]',
@@ -53,12 +56,15 @@ export const logs = defineVerb({
     if (flags.deployment !== undefined) return deploymentLog(call, client, flags.deployment)
     if (flags.grep !== undefined && flags.follow)
       throw new UsageError('--grep and --follow contradict each other: use grep(1)')
-    const query = readQuery(call)
+    const read = readQuery(call)
     const service = await requireService(call, client, operands[0], flags.project)
     const style = styleOf(call, service.replicas > 1 && flags.replica === undefined)
     const params = { id: service.id }
+    const { tail, ...filter } = await read(client)
     if (flags.follow) {
-      const { grep: _, ...first } = query
+      if (tail !== undefined && tail > MOST_FOLLOWED)
+        throw new UsageError(`--follow begins with ${MOST_FOLLOWED} lines at most`)
+      const { grep: _, ...first } = { ...filter, tail }
       return follow(
         call,
         client,
@@ -67,8 +73,10 @@ export const logs = defineVerb({
         style,
       )
     }
-    const lines = await client.call('GET /v1/services/{id}/logs', { params, query })
-    for (const line of lines) call.output.dataLine(line, showLogLine(line, style))
+    const wanted = tail ?? Number.POSITIVE_INFINITY
+    if (wanted === 0) return
+    for await (const lines of readServiceLog(client, service.id, filter, wanted, call.output))
+      await print(call, lines, style)
   },
 })
 
@@ -83,41 +91,42 @@ async function deploymentLog(call: LogsCall, client: Client, id: string): Promis
   const style = styleOf(call, false)
   if (flags.follow)
     return follow(call, client, targetOf('GET /v1/deployments/{id}/logs/stream', { params }).path, {}, style)
-  for (const line of await client.list('GET /v1/deployments/{id}/logs', { params }))
-    call.output.dataLine(line, showLogLine(line, style))
+  let next: string | undefined
+  do {
+    const page = await client.page('GET /v1/deployments/{id}/logs', { params }, next)
+    await print(call, page.items, style)
+    next = page.next
+  } while (next !== undefined)
+}
+
+async function print({ output }: LogsCall, lines: readonly LogLine[], style: LineStyle): Promise<void> {
+  for (const line of lines) output.dataLine(line, showLogLine(line, style))
+  await output.drained()
 }
 
 function styleOf({ flags, output }: LogsCall, replicas: boolean): LineStyle {
   return { timestamps: flags.timestamps, replicas, colours: output.coloursOut }
 }
 
-function readQuery({ flags, system }: LogsCall) {
+/** Answers what asks the server for its time; throws a UsageError at once. */
+function readQuery(call: LogsCall) {
+  const { flags } = call
   for (const name of ['tail', 'replica'] as const) {
     const value = flags[name]
     if (value !== undefined && !/^\d{1,6}$/.test(value))
       throw new UsageError(`--${name} ${value} is not a number`)
   }
-  const since = readInstant(system, flags.since)
-  return {
+  const since = readMoment('since', flags.since, { past: true, example: '10m' })
+  return async (client: Client) => ({
     tail: readNumber(flags.tail) ?? (since === undefined ? USUAL_TAIL : undefined),
-    since,
+    ...(await toInstants(call, client, { since })),
     replica: readNumber(flags.replica),
     grep: flags.grep,
-  }
+  })
 }
 
 function readNumber(text: string | undefined): number | undefined {
   return text === undefined ? undefined : Number(text)
-}
-
-function readInstant(system: Surroundings['system'], given: string | undefined): string | undefined {
-  if (given === undefined) return undefined
-  const ago = readDuration(given)
-  if (ago !== undefined) return new Date(system.now() - ago).toISOString()
-  const instant = Date.parse(given)
-  if (!/^\d{4}-/.test(given) || Number.isNaN(instant))
-    throw new UsageError(`--since ${given} is neither a time such as 10m nor an instant`)
-  return new Date(instant).toISOString()
 }
 
 async function follow(

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import { hostname } from 'node:os'
 import { CliError } from '../cli-error.ts'
+import { serverNow } from '../moment.ts'
 import { withSession } from '../session.ts'
 import { defineVerb } from '../verb.ts'
 
@@ -22,7 +23,7 @@ export const registryLogin = defineVerb({
     const body = {
       name: `${program} on ${hostname()}`.slice(0, 60),
       permissions: ['registry.pull' as const, 'registry.push' as const],
-      expires_at: new Date(call.system.now() + YEAR_MS).toISOString(),
+      expires_at: new Date((await serverNow(call, client)) + YEAR_MS).toISOString(),
     }
     const { host, protocol } = new URL(client.origin)
     await withSession(call, client, async (each) => {

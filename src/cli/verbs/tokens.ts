@@ -1,10 +1,10 @@
 import { CliError, EXIT, UsageError } from '../cli-error.ts'
-import { readDuration } from '../duration.ts'
+import { readMoment, toInstants } from '../moment.ts'
 import { cell } from '../output.ts'
 import { plain } from '../plain-text.ts'
 import { requireProject } from '../service-reference.ts'
 import { withSession } from '../session.ts'
-import { defineVerb, type Surroundings, type VerbGroup } from '../verb.ts'
+import { defineVerb, type VerbGroup } from '../verb.ts'
 import type { Permission } from '../wire.ts'
 
 const list = defineVerb({
@@ -56,8 +56,9 @@ const create = defineVerb({
   run: async (call) => {
     const { flags, operands, output } = call
     const [name = ''] = operands
-    const expiresAt = readExpiry(call, flags.expires)
+    const expires = readMoment('expires', flags.expires, { past: false, example: '90d' })
     const client = await call.connect()
+    const { expires_at: expiresAt } = await toInstants(call, client, { expires_at: expires })
     const projectIds: string[] = []
     for (const each of flags.project) projectIds.push((await requireProject(client, each)).id)
     const body = {
@@ -71,16 +72,6 @@ const create = defineVerb({
     output.note('Keep it safe: it is not shown again.')
   },
 })
-
-function readExpiry({ system }: Surroundings, given: string | undefined): string | undefined {
-  if (given === undefined) return undefined
-  const duration = readDuration(given)
-  if (duration !== undefined) return new Date(system.now() + duration).toISOString()
-  const instant = Date.parse(given)
-  if (!/^\d{4}-/.test(given) || Number.isNaN(instant))
-    throw new UsageError(`--expires ${given} is neither a time such as 90d nor an instant`)
-  return new Date(instant).toISOString()
-}
 
 const remove = defineVerb({
   usage: 'tokens rm TOKEN',

@@ -2,7 +2,7 @@ import { type FileHandle, open } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { Readable } from 'node:stream'
 import { messageOf } from '../../lib/errors.ts'
-import { ApiError, CliError, UsageError } from '../cli-error.ts'
+import { ApiError, CliError, EXIT, Interrupted, UsageError } from '../cli-error.ts'
 import { targetOf } from '../../api-client/route.ts'
 import type { Client } from '../client.ts'
 import { confirmRemoval } from '../confirmation.ts'
@@ -63,7 +63,7 @@ const backup = defineVerb({
   examples: ['berth volumes backup db data db.tar', 'berth volumes backup shop/db data | zstd > db.tar.zst'],
   run: async (call) => {
     const file = call.operands[2]
-    if (file === undefined && call.output.coloursOut)
+    if (file === undefined && call.output.isTerminal)
       throw new UsageError('name a FILE, or send standard output somewhere else than to a terminal')
     const client = await call.connect()
     const { params } = await findVolume(call, client)
@@ -74,8 +74,10 @@ const backup = defineVerb({
       return Readable.fromWeb(response.body as never) as AsyncIterable<Buffer>
     }
     try {
-      if (file === undefined) for await (const chunk of await fetchContents()) await call.output.raw(chunk)
-      else await writeWholeFile(resolve(call.directory, file), fetchContents, call.system.now)
+      if (file !== undefined)
+        return await writeWholeFile(resolve(call.directory, file), fetchContents, call.system.now)
+      for await (const chunk of await fetchContents()) await call.output.raw(chunk)
+      await call.output.sync()
     } catch (error) {
       if (call.signal.aborted) throw call.signal.reason
       if (error instanceof CliError) throw error
@@ -110,17 +112,36 @@ const restore = defineVerb({
     const { params, name, service } = await findVolume(call, client)
     await confirmRemoval(call, call.flags.yes, `what is in the volume ${name} of ${service.name}`)
     const body = archive?.createReadStream({ autoClose: false }) ?? call.terminal.input()
-    const restored = await client.upload('POST /v1/services/{id}/volumes/{name}/restore', {
-      params,
-      contentType: type,
-      body: body as AsyncIterable<Buffer>,
-    })
+    let isSent = false
+    const watched = async function* (): AsyncGenerator<Buffer, void, undefined> {
+      yield* body as AsyncIterable<Buffer>
+      isSent = true
+    }
+    const restored = await client
+      .upload('POST /v1/services/{id}/volumes/{name}/restore', { params, contentType: type, body: watched() })
+      .catch((error: unknown) => {
+        throw withOutcome(error, isSent)
+      })
     call.output.data(restored, () => restored.name)
     call.output.note(
       `Restored. From now on requests to ${service.name} wait for a replica with the new contents.`,
     )
   },
 })
+
+/** Says what became of the volume when the command ends without an answer: the server gives up what has not been put into place by then. */
+function withOutcome(error: unknown, isSent: boolean): unknown {
+  const hints = isSent
+    ? [
+        'All of the archive was sent: the restore may have taken place all the same.',
+        'SINCE in berth volumes ls tells.',
+      ]
+    : ['Nothing was changed.']
+  if (error instanceof Interrupted) return new Interrupted(error.signal, hints)
+  if (!(error instanceof CliError) || error instanceof ApiError || error.exit !== EXIT.unavailable)
+    return error
+  return new CliError(error.message, { exit: error.exit, hints, cause: error })
+}
 
 async function openArchive(path: string): Promise<FileHandle> {
   try {

@@ -17,7 +17,7 @@ import {
 import type { DeploymentStore } from './deployment-store.ts'
 import { requireCanary } from './release-canary.ts'
 import { viewDeployment } from './deployment-view.ts'
-import type { Draft } from './sources/source-plan.ts'
+import type { Blueprint, Draft } from './sources/source-plan.ts'
 
 export interface DeploymentRecordDeps {
   database: Database
@@ -28,8 +28,8 @@ export interface DeploymentRecordDeps {
     find: (id: string) => ServiceRow | undefined
     urlOf: (service: ServiceRow) => string | null
   }
-  /** Throws DEPLOYS_FROZEN while deployments of the project are refused. */
-  requireUnfrozen: (projectId: string) => void
+  /** Throws DEPLOYS_FROZEN while deployments of the project are refused; `advice` then says what to do instead. */
+  requireUnfrozen: (projectId: string, advice?: string) => void
   /** Called after a commit that added a deployment or asked for a cancellation. */
   deploymentsChanged: () => void
   /** Called after a commit that ended a deployment which had not begun. */
@@ -83,10 +83,22 @@ export function createDeploymentRecords(deps: DeploymentRecordDeps) {
     })
   }
 
-  /** Whether a freeze lets it pass: what was live before may always come back. A canary never was; making it live is a deployment like any other. */
-  const isReturn = ({ source }: Pick<DeploymentRow, 'source'>): boolean => {
+  /**
+   * Throws DEPLOYS_FROZEN unless it changes nothing that anybody would notice: what was live before may always come back, and what is live may be started
+   * anew as it is. A canary never was; making it live is a deployment like any other.
+   */
+  const requireAllowed = (
+    service: ServiceRow,
+    { source, again }: Pick<Blueprint, 'source' | 'again'>,
+  ): void => {
     const target = source.type === 'rollback' ? store.find(source.deployment_id) : undefined
-    return target !== undefined && target.canary_percent === null
+    if (target !== undefined && target.canary_percent === null) return
+    if (again?.id !== service.live_deployment_id) return deps.requireUnfrozen(service.project_id)
+    if (again.changes.length === 0) return
+    deps.requireUnfrozen(
+      service.project_id,
+      `It would also deploy what was changed since deployment ${again.number}: ${again.changes.join(', ')}. A rollback to deployment ${again.number} starts that anew as it is.`,
+    )
   }
 
   return {
@@ -122,11 +134,11 @@ export function createDeploymentRecords(deps: DeploymentRecordDeps) {
     insert: (context: Context, serviceId: string, draft: Draft, how: AskedHow): DeploymentRow => {
       const { trigger, overridesFreeze, canaryPercent } = how
       const id = system.newId()
-      const { skips: skipped, artifact, env, ...plan } = draft(id)
+      const { skips: skipped, artifact, env, again, ...plan } = draft(id)
       const skips = [...skipped, ...skippedBy(plan, how)]
       const service = deps.services.find(serviceId)
       if (!service) throw new AppError('NOT_FOUND')
-      if (!overridesFreeze && !isReturn(plan)) deps.requireUnfrozen(service.project_id)
+      if (!overridesFreeze) requireAllowed(service, { source: plan.source, ...(again && { again }) })
       if (canaryPercent !== null) requireCanary(service, plan.config)
       const number = store.nextNumber(service.id)
       for (const other of store.listOpenOfService(service.id)) {

@@ -1,8 +1,10 @@
+import { isDeepStrictEqual } from 'node:util'
 import { AppError } from '../../lib/errors.ts'
 import { normalizeRelativePath } from '../../lib/relative-path.ts'
 import { type ResourceLimits, resolveLimits } from '../projects/resource-limits-schema.ts'
+import type { Env } from '../secrets/env-schema.ts'
 import type { Secrets } from '../secrets/secrets.ts'
-import type { ServiceBuild, ServiceRow } from '../services/service-schema.ts'
+import type { ServiceBuild, ServiceConfig, ServiceRow } from '../services/service-schema.ts'
 import type { DeploymentRow, SealedEnv } from './deployment-schema.ts'
 
 export interface ReleaseSettingsDeps {
@@ -23,12 +25,16 @@ export interface ReleaseSettings {
    * read, for a release that is made without its source.
    */
   snapshot(service: ServiceRow, fileEnvSealed?: string | null): Promise<SettingsSnapshot>
+  /** What of these settings is another than before: the names of fields, and `env` for all variables together. */
+  differences(before: SettingsSnapshot, now: SettingsSnapshot): Promise<string[]>
   /** How the image is made: what the request names goes before what the service says. */
   buildFor(service: ServiceRow, request: { dockerfile_path?: string; context_path?: string }): ServiceBuild
 }
 
 /** Makes the unchanging copies of settings that a release keeps. */
 export function createReleaseSettings(deps: ReleaseSettingsDeps): ReleaseSettings {
+  const openEnv = async ({ env: { env_sealed: sealed } }: SettingsSnapshot): Promise<Env> =>
+    sealed === null ? {} : deps.secrets.open(sealed)
   return {
     snapshot: async (service, fileEnvSealed = null) => {
       const inherited = deps.inherited(service.project_id)
@@ -52,6 +58,15 @@ export function createReleaseSettings(deps: ReleaseSettingsDeps): ReleaseSetting
         },
         inherited_names: Object.keys(shared).filter((name) => !(name in own)),
       }
+    },
+
+    differences: async (before, now) => {
+      const fields = Object.entries(now.config).filter(
+        ([field, value]) => !isDeepStrictEqual(value, before.config[field as keyof ServiceConfig]),
+      )
+      const [old, present] = await Promise.all([openEnv(before), openEnv(now)])
+      const isSame = isDeepStrictEqual({ ...old }, { ...present })
+      return [...fields.map(([field]) => field), ...(isSame ? [] : ['env'])]
     },
 
     buildFor: ({ build }, request) => {

@@ -62,14 +62,14 @@ export function createFreezeOperations({ database, store, system, recordAudit }:
         store.remove(projectId)
       }),
 
-    /** Throws DEPLOYS_FROZEN while the project or the node is frozen. */
-    requireUnfrozen: (projectId: string): void => {
+    /** Throws DEPLOYS_FROZEN while the project or the node is frozen; `advice` says what may be done instead. */
+    requireUnfrozen: (projectId: string, advice?: string): void => {
       const freeze = store.find(projectId) ?? store.find(null)
       if (!freeze) return
       const where = freeze.project_id === null ? 'this node' : 'this project'
       throw new AppError('DEPLOYS_FROZEN', {
         message: `Deployments of ${where} are frozen by ${freeze.created_by.name}: ${freeze.reason}`,
-        details: [{ message: freeze.reason }],
+        details: [{ message: freeze.reason }, ...(advice === undefined ? [] : [{ message: advice }])],
       })
     },
   }

@@ -10,7 +10,13 @@ import { projectsWith, requirePermission } from '../identity/authorize.ts'
 import type { Context } from '../identity/context.ts'
 import { type Env, readEnv, redactEnv } from '../secrets/env-schema.ts'
 import type { Secrets } from '../secrets/secrets.ts'
-import type { ProjectCreate, ProjectReplace, ProjectRow, ProjectView } from './project-schema.ts'
+import type {
+  ProjectCreate,
+  ProjectReplace,
+  ProjectRow,
+  ProjectSummary,
+  ProjectView,
+} from './project-schema.ts'
 import type { ProjectStore } from './project-store.ts'
 import { mergeLimits } from './resource-limits-schema.ts'
 
@@ -39,7 +45,7 @@ export function createProjectOperations(deps: ProjectDeps) {
   const { database, store, secrets, system, recordAudit } = deps
 
   const requireProject = (id: string): ProjectRow => {
-    const project = store.find(id)
+    const project = store.load(id)
     if (!project) throw new AppError('NOT_FOUND')
     return project
   }
@@ -50,13 +56,13 @@ export function createProjectOperations(deps: ProjectDeps) {
   }
   const sealEnv = async (env: Env): Promise<string | null> =>
     Object.keys(env).length === 0 ? null : secrets.seal(env)
-  const redacted = (project: ProjectRow): ProjectView => {
-    const { shared_env_sealed: sealed, ...rest } = project
-    return { ...rest, shared_env: redactEnv(sealed === null ? [] : secrets.names(sealed)) }
-  }
+  const redacted = (project: ProjectSummary, sealed: string | null): ProjectView => ({
+    ...project,
+    shared_env: redactEnv(sealed === null ? [] : secrets.names(sealed)),
+  })
   const view = async (actor: Actor, project: ProjectRow): Promise<ProjectView> => {
     const { shared_env_sealed: sealed, ...rest } = project
-    if (sealed === null || !actor.can('env.read', project.id)) return redacted(project)
+    if (sealed === null || !actor.can('env.read', project.id)) return redacted(rest, sealed)
     return { ...rest, shared_env: await secrets.open(sealed) }
   }
   const insert = (
@@ -94,8 +100,9 @@ export function createProjectOperations(deps: ProjectDeps) {
       const turns = createTurns(system, 256)
       const views: ProjectView[] = []
       for (const project of items) {
-        await turns.take(project.shared_env_sealed?.length ?? 0)
-        views.push(redacted(project))
+        const sealed = store.sealedEnvOf(project.id)
+        await turns.take(sealed?.length ?? 0)
+        views.push(redacted(project, sealed))
       }
       return { ...rest, items: views }
     },

@@ -50,6 +50,9 @@ export const ProjectView = Type.Object(
 /** What is answered; the revision becomes the ETag. */
 export type ProjectView = Static<typeof ProjectView> & { revision: number }
 
+/** A project without its variables, which may be large: what lists are made of. */
+export type ProjectSummary = Omit<ProjectRow, 'shared_env_sealed'>
+
 /** A row of `projects` with its JSON columns read. */
 export interface ProjectRow {
   id: string

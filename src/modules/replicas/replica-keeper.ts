@@ -135,10 +135,11 @@ export function createReplicaKeeper(deps: ReplicaKeeperDeps) {
     if (!isStill(wanted.name, row.status)) return 0
     const check = wanted.release.config.health_check
     if (!ok) {
-      const overdue = runningMs(container, system.now()) > check.timeout_seconds * 1000
+      // One that is Unhealthy already has had its time, or was ejected and a crash cut its replacement short.
+      const overdue =
+        row.status === 'Unhealthy' || runningMs(container, system.now()) > check.timeout_seconds * 1000
       if (overdue) {
         records.noteUnhealthy(row, `did not pass its health check: ${seen}`)
-        // It may be one that was ejected and whose replacement a crash cut short.
         if (check.live_interval_seconds > 0 && row.status !== 'Draining')
           await liveness.countBad(wanted, seen, signal)
       }

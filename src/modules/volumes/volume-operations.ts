@@ -131,7 +131,7 @@ export function createVolumeOperations(deps: VolumeDeps) {
 
     /**
      * Lets the contents of an archive take the place of a volume's. They are unpacked beside it while the service goes on; then its replicas are
-     * replaced by ones that have the new volume, while requests wait: none reaches the old contents any more when this answers. When it throws, nothing has changed. Throws CONFLICT while another restore
+     * replaced by ones that have the new volume, while requests wait: none reaches the old contents any more when this answers. When it throws, nothing has changed; it throws the reason of `signal` when that aborts before the new contents are in their place. Throws CONFLICT while another restore
      * of the volume runs, BUSY while too many of others do, and BAD_ARCHIVE.
      */
     restoreVolume: async (

@@ -111,6 +111,8 @@ export function createVolumeRestore(deps: VolumeRestoreDeps) {
       await deps.holds.removalOver(target)
       store.addRemoval(target, system.nowIso())
       const count = await fill(volume, service, archive, signal)
+      // The last moment at which it can be called off.
+      signal.throwIfAborted()
       swap(context, service.id, volume, count)
       // What a client writes once it was told of the restore must not go to the old contents.
       await deps.replicasRetired()

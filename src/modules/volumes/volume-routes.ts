@@ -104,13 +104,14 @@ function restoreRoute(server: Server, operations: VolumeOperations): void {
         response: { 200: VolumeView },
       },
     },
-    async (request) => {
+    async (request, reply) => {
       const format =
         UPLOAD_CONTENT_TYPES[request.headers['content-type']?.split(';', 1)[0]?.trim().toLowerCase() ?? '']
       if (format === undefined) throw new AppError('UNSUPPORTED_MEDIA_TYPE')
       const gone = new AbortController()
-      request.raw.once('close', () => {
-        if (!request.raw.complete) gone.abort(new AppError('BAD_REQUEST'))
+      // Also once all of the body is here: whoever breaks off has not been told that the volume was replaced.
+      reply.raw.once('close', () => {
+        if (!reply.raw.writableFinished) gone.abort(new AppError('BAD_REQUEST'))
       })
       const stream = request.body instanceof Readable ? request.body : Readable.from([])
       const { id, name } = request.params

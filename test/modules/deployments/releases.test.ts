@@ -241,12 +241,25 @@ test('while deployments are frozen only what worked before may come back', async
   const service = await addService(world, daemon)
   const first = await release(world, daemon, service)
   await release(world, daemon, service)
+  await daemon.services.updateServiceEnv(OPERATOR, service, { set: { A: 'x' } })
   world.policy.frozen = true
   const upload = { type: 'upload', upload_id: world.upload() } as const
   await t.rejects(ask(daemon, service, upload), { code: 'DEPLOYS_FROZEN' })
-  await t.rejects(ask(daemon, service, { type: 'redeploy' }), { code: 'DEPLOYS_FROZEN' })
+  await t.rejects(ask(daemon, service, { type: 'redeploy' }), {
+    code: 'DEPLOYS_FROZEN',
+    details: [{ message: /changed since deployment 2: env\. A rollback to deployment 2 starts that anew/ }],
+  })
   const back = await over(daemon, await ask(daemon, service, { type: 'rollback' }))
   t.match(back, { status: 'Healthy', source: { type: 'rollback', deployment_id: first } })
+  await daemon.services.updateService(OPERATOR, service, { stop_grace_seconds: 3, read_only: true })
+  await t.rejects(daemon.services.restartService(OPERATOR, service), {
+    code: 'DEPLOYS_FROZEN',
+    details: [{ message: /: stop_grace_seconds, read_only, env\./ }],
+  })
+  await daemon.services.updateService(OPERATOR, service, { stop_grace_seconds: 10, read_only: false })
+  await daemon.services.updateServiceEnv(OPERATOR, service, { unset: ['A'] })
+  const { deploymentId: anew } = await daemon.services.restartService(OPERATOR, service)
+  t.match(await over(daemon, anew), { status: 'Healthy', source: { type: 'redeploy' } })
   const { id } = await daemon.deployments.createDeployment(OPERATOR, {
     service_id: service,
     source: { type: 'upload', upload_id: world.upload() },

@@ -191,7 +191,7 @@ test('checks that never end stop neither the others nor themselves for good', as
   // The timers of what waits keep no process alive.
   const alive = setInterval(() => {}, 1000)
   t.teardown(() => clearInterval(alive))
-  const project = createProjectStore(database).find('project')
+  const project = createProjectStore(database).load('project')
   if (!project) throw new Error('no project')
   createProjectStore(database).insert({ ...project, id: 'p2', name: 'other' })
   services.insert(service('other', { project_id: 'p2' }))

@@ -70,16 +70,21 @@ test('an application behind the proxy never reads another request than one that 
       server.close()
     })
   }
+  const system = createSystem()
+  const earlier = new Set<string>()
+  // The application may read what it was sent of a request that was broken off when the next one is under way already.
+  const isLate = ({ line }: Seen[number]): boolean => [...earlier].some((name) => line.includes(name))
   const { port, publish, context } = await startProxy(t)
   publish(route(HOST, portOf(servers[1])))
   await fc.assert(
     fc.asyncProperty(first, fc.array(mutation, { maxLength: 3 }), async (text, mutations) => {
-      let bytes = text
+      const name = system.randomBytes(6).toString('hex')
+      let bytes = text.replace('/first', `/${name}-first`)
       for (const { at, remove, insert } of mutations) {
         const index = at % (bytes.length + 1)
         bytes = bytes.slice(0, index) + insert + bytes.slice(index + remove)
       }
-      bytes += `GET /second HTTP/1.1\r\nHost: ${HOST}\r\nConnection: close\r\n\r\n`
+      bytes += `GET /${name}-second HTTP/1.1\r\nHost: ${HOST}\r\nConnection: close\r\n\r\n`
       direct.length = 0
       behind.length = 0
       const itself = await RawClient.open(t, portOf(servers[0]))
@@ -88,17 +93,18 @@ test('an application behind the proxy never reads another request than one that 
       const proxied = await RawClient.open(t, port)
       proxied.send(bytes)
       // A damaged request may wait for more bytes for ever; the others are through long before.
-      await Promise.race([proxied.rest(), createSystem().sleep(100)])
+      await Promise.race([proxied.rest(), system.sleep(100)])
       proxied.socket.destroy()
       await eventually(() => context.routes.loads().length === 0)
       const allowed = direct.map(({ line, body }) => `${originForm(line)} ${body}`)
       // Node reads nothing behind a request to upgrade that it does not fulfil; the proxy reads on.
-      if (direct.at(-1)?.upgrade === true) allowed.push('GET /second ')
-      for (const { line, body } of behind) {
+      if (direct.at(-1)?.upgrade === true) allowed.push(`GET /${name}-second `)
+      for (const { line, body } of behind.filter((each) => !isLate(each))) {
         const index = allowed.indexOf(`${line} ${body}`)
         t.not(index, -1, JSON.stringify({ bytes, direct, behind }))
         allowed.splice(0, index + 1)
       }
+      earlier.add(name)
     }),
     { numRuns: 300 },
   )

@@ -1,4 +1,5 @@
 import { test } from 'tap'
+import { createProjectStore } from '../../../src/modules/projects/project-store.ts'
 import { openServiceApi, role } from '../services/service-api.ts'
 
 const REDACTED = '***redacted***'
@@ -118,6 +119,19 @@ test('values of shared_env are redacted below operator and in lists, and a redac
   t.equal(back.status, 400)
   t.equal(back.body.error, 'REDACTED_VALUE')
   t.same((await api.root('GET', `/v1/projects/${id}`)).body['shared_env'], { A: 'canary' })
+})
+
+test('shared variables are read only where they are opened or named', async (t) => {
+  const api = await openServiceApi(t)
+  const store = createProjectStore(api.database)
+  const id = await api.addProject('shop')
+  api.database.run("UPDATE projects SET shared_env_sealed = 'sealed' WHERE id = $id", { id })
+  for (const found of [store.find(id), store.findByName('shop'), ...store.list([id], { limit: 1 }).items]) {
+    t.match(found, { id, name: 'shop' })
+    t.notMatch(JSON.stringify(found), /sealed/)
+  }
+  t.match(store.load(id), { name: 'shop', shared_env_sealed: 'sealed' })
+  t.equal(store.sealedEnvOf(id), 'sealed')
 })
 
 test('roles decide, and a project of others does not exist', async (t) => {

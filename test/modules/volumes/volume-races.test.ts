@@ -3,6 +3,7 @@ import { type Test, test } from 'tap'
 import { AppError } from '../../../src/lib/errors.ts'
 import { createVolumeSizes } from '../../../src/modules/volumes/volume-size.ts'
 import { createVolumeSync, syncFileSystem } from '../../../src/modules/volumes/volume-sync.ts'
+import { LABELS } from '../../../src/runtime/labels.ts'
 import { OPERATOR, until } from '../../support/delivery.ts'
 import { createHurriedSystem } from '../../support/hurried-system.ts'
 import { never, openVolumes, tarOf } from './volume-rows.ts'
@@ -256,4 +257,22 @@ test('the folder of a volume is opened to everyone unless something is in it', a
   world.volumes.clear()
   await t.rejects(world.start(), /lost volume data of shop\/web/, 'or never again')
   t.same([...world.volumes], [])
+})
+
+test('what the engine makes late of a service that is gone goes, while it is empty', async (t) => {
+  const { runtime, volumes, removeOrphans } = openVolumes(t)
+  const folder = t.testdir({ empty: {}, full: { file: '' } })
+  for (const [name, service, directory] of [
+    ['late', 'gone', `${folder}/empty`],
+    ['late-too', 'gone', `${folder}/empty`],
+    ['full', 'gone', `${folder}/full`],
+    ['hidden', 'gone', null],
+    ['kept', 'web', `${folder}/empty`],
+  ] as const) {
+    const labels = { [LABELS.kind]: 'volume', [LABELS.service]: service }
+    await runtime.ensureVolume({ name, labels })
+    Object.assign(volumes.get(name) ?? {}, { directory })
+  }
+  await removeOrphans()
+  t.same([...volumes.keys()], ['full', 'hidden', 'kept'])
 })

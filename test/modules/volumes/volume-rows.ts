@@ -6,6 +6,7 @@ import { createSystem } from '../../../src/lib/system.ts'
 import { createVolumeHolds } from '../../../src/modules/volumes/volume-holds.ts'
 import { createVolumeMounts } from '../../../src/modules/volumes/volume-mounts.ts'
 import { createVolumeOperations } from '../../../src/modules/volumes/volume-operations.ts'
+import { removeOrphans } from '../../../src/modules/volumes/volume-orphans.ts'
 import { removeVolumes, removeVolumesOfService } from '../../../src/modules/volumes/volume-removal.ts'
 import { engineName } from '../../../src/modules/volumes/volume-schema.ts'
 import { createVolumeStore } from '../../../src/modules/volumes/volume-store.ts'
@@ -78,6 +79,9 @@ export function openVolumes(t: Test, names: readonly string[] = ['data']) {
       ),
     /** One run of the worker. */
     remove: () => removeVolumes({ runtime, store, holds }, never),
+    /** Its other part. */
+    removeOrphans: () =>
+      removeOrphans({ runtime, holds, hasService: (id) => services.findAny(id) !== undefined }, never),
     /** What the deletion of the service does. */
     removeOfService: () => removeVolumesOfService({ runtime, holds, mounts }, 'web'),
   }

@@ -45,21 +45,22 @@ export function createReleasePlanners(deps: ReleasePlanDeps): {
     const isHere = deps.library.pinned(release.id) !== undefined
     if (!isHere && (release.image_id === null || !(await deps.hasImage(release.image_id))))
       throw notKept(release)
-    const settings =
-      source.type === 'rollback'
-        ? {
-            config: release.config,
-            inherited_names: release.inherited_names,
-            env: store.sealedEnvOf(release.id),
-          }
-        : await deps.settings.snapshot(
-            service,
-            service.build.env_file === null ? null : store.sealedEnvOf(release.id).file_env_sealed,
-          )
+    const own = {
+      config: release.config,
+      inherited_names: release.inherited_names,
+      env: store.sealedEnvOf(release.id),
+    }
+    const isRollback = source.type === 'rollback'
+    const fileEnv = service.build.env_file === null ? null : own.env.file_env_sealed
+    const settings = isRollback ? own : await deps.settings.snapshot(service, fileEnv)
+    const again = isRollback
+      ? undefined
+      : { id: release.id, number: release.number, changes: await deps.settings.differences(own, settings) }
     return (deploymentId) => ({
       ...settings,
       source,
       build: release.build,
+      ...(again && { again }),
       artifact: { ...imageOf(release), digest: release.digest, commit: release.commit },
       skips: deps.library.pinSame(deploymentId, release.id) ? ['build', 'publish'] : ['build'],
     })

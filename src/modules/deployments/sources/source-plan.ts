@@ -7,6 +7,8 @@ export type Blueprint = SettingsSnapshot &
   Pick<DeploymentRow, 'source' | 'build'> & {
     /** What is known of its image beforehand; each is null when left out. */
     artifact?: Partial<Pick<DeploymentRow, 'image' | 'image_id' | 'digest' | 'commit'>>
+    /** The live release that it deploys again, and what of its settings would be another than now. */
+    again?: { id: string; number: number; changes: readonly string[] }
     /** The steps that there is nothing to do in; they are recorded as skipped. */
     skips: readonly Step[]
   }
