@@ -17,6 +17,8 @@ export function lockDirectory(file: string): { release(): void } {
   const sqlite = new Sqlite(file, { timeout: 0 })
   try {
     sqlite.pragma('locking_mode = EXCLUSIVE')
+    // Nothing is ever written into it, and a journal for that would need room on a disk that may be full.
+    sqlite.pragma('journal_mode = MEMORY')
     sqlite.exec('BEGIN EXCLUSIVE')
   } catch (error) {
     sqlite.close()

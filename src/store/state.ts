@@ -48,6 +48,8 @@ export function openState(dataDir: string, system: System): State {
 }
 
 function ensureNodeId(database: Database, system: System): string {
+  const known = database.get<{ id: string }>('SELECT id FROM node')?.id
+  if (known !== undefined) return known
   database.run('INSERT OR IGNORE INTO node (singleton, id, created_at) VALUES (1, $id, $now)', {
     id: system.newId(),
     now: system.nowIso(),

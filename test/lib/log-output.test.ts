@@ -1,13 +1,15 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, constants, openSync, readFileSync, readSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm, symlink } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type Test, test } from 'tap'
+import { createWorkerLog } from '../../src/ingress/worker/worker-log.ts'
 import { systemCodeOf } from '../../src/lib/errors.ts'
 import { createLogOutput, type LogOutput } from '../../src/lib/log-output.ts'
+import { createSystem } from '../../src/lib/system.ts'
 import { freePorts } from '../support/pebble.ts'
 import { START_SETTINGS } from '../support/start-settings.ts'
 import { waitFor } from '../support/wait.ts'
@@ -97,6 +99,23 @@ test('a reader that takes nothing costs lines beyond a mebibyte, and a flush doe
   const [, lost] = /^lost (\d+)$/m.exec(text) ?? []
   t.equal(text.split(line.trim()).length - 1 + Number(lost), 1500)
   closeSync(descriptor)
+})
+
+test('lines of an ingress process that a full disk did not take are counted', async (t) => {
+  const folder = await newFolder(t)
+  const path = join(folder, 'workers.log')
+  const lead = async (target: string): Promise<void> => {
+    await rm(path, { force: true })
+    await symlink(target, path)
+  }
+  await lead('/dev/full')
+  const { log, tick } = createWorkerLog(path, createSystem())
+  for (const event of ['one', 'two', 'three']) log(event)
+  await lead(join(folder, 'disk'))
+  await waitFor('the count', () => {
+    tick()
+    return readFileSync(path, 'utf8').includes('"event":"lines_lost","count":3}')
+  })
 })
 
 test('a daemon whose standard output is full serves, and ends when it is told to', async (t) => {

@@ -1,4 +1,4 @@
-import { statSync } from 'node:fs'
+import { globSync, statSync } from 'node:fs'
 import { mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -121,6 +121,7 @@ test('a data directory belongs to one daemon', async (t) => {
   const file = join(await mkdtemp(join(tmpdir(), 'berth-lock-')), 'lock')
   const lock = lockDirectory(file)
   t.throws(() => lockDirectory(file), DirectoryInUse)
+  t.same(globSync(`${file}*`), [file], 'it takes no room')
   lock.release()
   lockDirectory(file).release()
 })

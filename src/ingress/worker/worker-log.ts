@@ -21,12 +21,15 @@ export function createWorkerLog(path: string, system: System): WorkerLogFile {
   let descriptor = openLog(path)
   let room = MAX_LINES
   let lost = 0
+  let underWay = 0
 
   /** A line that stands for so many; those that a full disk does not take are lost, too. */
   const put = (event: string, fields: Record<string, string | number>, lines: number): void => {
     const line = JSON.stringify({ time: system.nowIso(), pid: process.pid, event, ...fields })
     if (descriptor === undefined) return
+    underWay += 1
     write(descriptor, `${line.slice(0, MAX_LINE_LENGTH)}\n`, (error) => {
+      underWay -= 1
       if (error) lost += lines
     })
   }
@@ -40,10 +43,11 @@ export function createWorkerLog(path: string, system: System): WorkerLogFile {
       }
     },
     tick: () => {
+      // Closed under a write, its number could be a connection's by the time that the line is written.
+      if (underWay === 0) descriptor = turnOver(path, descriptor)
       if (lost > 0) put('lines_lost', { count: lost }, lost)
       lost = 0
       room = MAX_LINES
-      descriptor = turnOver(path, descriptor)
     },
   }
 }

@@ -106,7 +106,9 @@ export function createPublishedSet<S extends { version: number }, I>(
       const version = Math.max(written?.version ?? 0, ...running)
       uncertain = written === undefined || written.version < version
       set = kind.make(version, written === undefined ? [] : kind.itemsOf(written))
-      if (uncertain || version === 0) await writeSetFile(directory, kind.file, textOf(set))
+      if (uncertain || version === 0) await write(textOf(set))
+      // Workers that run have one, and the file follows; without either nobody can begin.
+      if (version === 0 && unwritten) throw unwritten.reason
       opened = true
     },
     publish: (items) => inOrder(() => publish(items)),

@@ -1,4 +1,4 @@
-import { mkdir, readFile, rm } from 'node:fs/promises'
+import { mkdir, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'tap'
 import { createPublishedSet } from '../../../src/modules/ingress/published-set.ts'
@@ -29,4 +29,17 @@ test('workers get what the disk does not take, and the file follows when it does
   t.equal(await written(), 2)
   t.equal(await routes.publish([route('two.localhost')]), 2)
   t.same(pushed, [1, 2])
+})
+
+test('a daemon that starts on a full disk goes on from the workers that run', async (t) => {
+  const directory = t.testdir({ [ROUTES.file]: JSON.stringify({ version: 1, rules: [], routes: [] }) })
+  const routes = createPublishedSet(directory, ROUTES, async () => [])
+  // As root, too, no file can be made here.
+  await rename(directory, `${directory}-away`)
+  t.teardown(() => rm(`${directory}-away`, { recursive: true, force: true }))
+  await routes.open([7])
+  t.match(routes.current(), { version: 7 })
+  await t.rejects(routes.publish([]), { code: 'ENOENT' })
+  await rename(`${directory}-away`, directory)
+  t.equal(await routes.publish([]), 8)
 })
