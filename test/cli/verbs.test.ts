@@ -270,10 +270,8 @@ test('logs shows all that was asked for, over pages and whatever the clock says'
   const upTo = (last: number, length: number) =>
     Array.from({ length }, (_, index) => last - length + 1 + index)
   const since = await person.berth(['logs', 'web', '--since', '2h'], { environment: wrongClock(86_400_000) })
-  t.match(since, {
-    status: 0,
-    stderr: /^warning: the clock of this machine is 24 h 0 min ahead of that .*\n$/,
-  })
+  t.equal(since.status, 0)
+  t.match(since.stderr, /^warning: the clock of this machine is 24 h 0 min ahead of that .*\n$/)
   t.same(numbers(since), upTo(count, count))
   t.same(numbers(await person.berth(['logs', 'web', '-n', '100'])), upTo(count, 100))
   t.match(await person.berth(['logs', 'web', '-f', '-n', '10500']), {
