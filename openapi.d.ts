@@ -502,10 +502,10 @@ export type Domain = {
 export type DomainChallenge = {
   /** http: the hostname answers at url with the token; dns: a TXT record holds the token. */
   type: 'http' | 'dns'
-  path: string
   token: string
-  /** What is fetched. Berth itself answers it once the name points here. */
-  url: string
+  path: string | null
+  /** What is fetched, of type http. Berth itself answers it once the name points here. */
+  url: string | null
   /** The TXT record that is looked up, for a wildcard, and for a hostname that a wildcard of another project covers. */
   dns_name: string | null
 }

@@ -27,7 +27,11 @@ export function readLink(folder: string): Link {
     // What is in there is checked against the server's schema by the commands that use it.
     if (key === 'services') continue
     if (!known)
-      throw new CliError(`${at}: "${key}" is not a known key; known are ${NAMES.join(', ')} and services`)
+      throw new CliError(`${at}: "${key}" is not a known key; known are ${NAMES.join(', ')} and services`, {
+        hints: [
+          `${LINK_FILE} in a folder says which service it is. The configuration of a server may have that name too: next to it, name services as PROJECT/SERVICE.`,
+        ],
+      })
     if (typeof value !== 'string' || !NAME.test(value)) {
       throw new CliError(
         `${at}: ${key} must be a name of lower-case letters, digits and inner hyphens, at most 40`,

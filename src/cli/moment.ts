@@ -51,7 +51,7 @@ export async function serverNow(
   const now = await client.serverTime()
   const ahead = system.now() - now
   if (Math.abs(ahead) > SAME_CLOCK_MS) {
-    const much = formatSeconds(Math.abs(ahead) / 1000)
+    const much = formatSeconds(60 * Math.round(Math.abs(ahead) / 60_000))
     output.warn(
       `the clock of this machine is ${much} ${ahead > 0 ? 'ahead of' : 'behind'} that of ${client.origin}; the server's counts`,
     )

@@ -37,7 +37,8 @@ export async function requireService(
   given: string | undefined,
   project: string | undefined,
 ): Promise<Service> {
-  const reference = readServiceReference(given, project, readLink(directory))
+  const isWhole = given !== undefined && (given.includes('/') || project !== undefined || isId(given))
+  const reference = readServiceReference(given, project, isWhole ? {} : readLink(directory))
   if (!reference) {
     throw new UsageError(`no service is named, and this folder is linked to none (it has no ${LINK_FILE})`, [
       'Name one: SERVICE or PROJECT/SERVICE. berth ps lists them.',

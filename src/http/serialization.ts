@@ -3,7 +3,7 @@ import type { FastifySerializerCompiler } from 'fastify'
 import type { TSchema } from 'typebox'
 
 /**
- * Compiles the schemas of answers when they are first needed (ADR 38). A route describes a dozen answers, mostly refusals, of which few
+ * Compiles the schemas of answers when they are first needed (ADR 37). A route describes a dozen answers, mostly refusals, of which few
  * are ever given.
  */
 export function createSerializerCompiler(): FastifySerializerCompiler<TSchema> {

@@ -10,7 +10,7 @@ type Validate = ReturnType<FastifySchemaCompiler<TSchema>>
 const OPTIONS: Options = { removeAdditional: false, useDefaults: true, allErrors: true, strict: false }
 
 /**
- * Compiles the schemas of routes when they are first needed (ADR 38): values of paths, queries and headers are text and become what their
+ * Compiles the schemas of routes when they are first needed (ADR 37): values of paths, queries and headers are text and become what their
  * schema says, bodies must be of the right types already.
  */
 export function createValidatorCompiler(): FastifySchemaCompiler<TSchema> {

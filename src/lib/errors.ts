@@ -22,7 +22,7 @@ export const ERROR_CATALOGUE = {
   REQUEST_TIMEOUT: { status: 408, message: 'The request took too long to arrive.' },
   CONFLICT: { status: 409, message: 'The request conflicts with the present state.' },
   NAME_TAKEN: { status: 409, message: 'That name is taken.' },
-  DOMAIN_TAKEN: { status: 409, message: 'That hostname is attached to another service.' },
+  DOMAIN_TAKEN: { status: 409, message: 'That hostname is taken.' },
   ALREADY_INITIALIZED: { status: 409, message: 'The first administrator exists already.' },
   LAST_ADMIN: { status: 409, message: 'The last administrator cannot be removed or demoted.' },
   NOT_EMPTY: { status: 409, message: 'It still has contents; see details.' },

@@ -1,7 +1,7 @@
 /**
  * Labels on everything that Berth makes in the engine. What lacks `berth.node` is not ours and is never touched; what has it need not be: the
  * engine hands an image's labels down to images made from it and to containers that people run, and `docker commit` hands a container's to an
- * image. So an image is Berth's by its name besides, and a container by the label that repeats its name (ADR 37).
+ * image. So an image is Berth's by its name besides, and a container by the label that repeats its name (ADR 36).
  */
 export const LABELS = {
   /** The id of the Berth node (data directory) that owns it: two daemons on one engine do not see each other's work. */

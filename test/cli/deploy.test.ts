@@ -224,8 +224,13 @@ test('nothing is made when the folder cannot be packed', async (t) => {
   await writeFiles(person.home, { 'odd/berth.toml': 'service = "web"\nprot = 3\n' })
   t.match(await person.berth(['deploy', 'odd']), {
     status: 1,
-    stderr: /berth\.toml:2: "prot" is not a known key/,
+    stderr: /berth\.toml:2: "prot" is not a known key[^]*configuration of a server/,
   })
+  t.match(
+    await person.berth(['releases', 'default/web'], { directory: join(person.home, 'odd') }),
+    { stderr: /there is no service default\/web/ },
+    'beside a file that is no manifest a service can be named in full',
+  )
   await writeFiles(person.home, { 'odd/berth.toml': 'service = "web"\nproject = [\n' })
   t.match(await person.berth(['deploy', 'odd']), { status: 1, stderr: /berth\.toml:3: / })
   t.equal(count(api, 'POST', /./), 0)

@@ -12,6 +12,8 @@ import type { Certificate } from '../wire.ts'
 
 type Revocation = 'POST /v1/certificates/{certificate_id}/revoke'
 
+const LONGEST_ERROR = 100
+
 const YES = { type: 'boolean', short: 'y', about: 'Do not ask' } as const
 
 const list = defineVerb({
@@ -32,13 +34,14 @@ const list = defineVerb({
         cell(each.hostnames.join(' ')),
         cell(each.source),
         output.paint(colour[each.status], each.status),
+        servesCell(each),
         cell(each.not_after),
         cell(each.next_attempt_at),
-        cell(each.last_error),
+        shortened(cell(each.last_error)),
         cell(each.id),
       ])
       return output.table(
-        ['HOSTNAMES', 'SOURCE', 'STATUS', 'UNTIL', 'NEXT ATTEMPT', 'LAST ERROR', 'ID'],
+        ['HOSTNAMES', 'SOURCE', 'STATUS', 'SERVES', 'UNTIL', 'NEXT ATTEMPT', 'LAST ERROR', 'ID'],
         rows,
       )
     })
@@ -49,7 +52,7 @@ const list = defineVerb({
 const upload = defineVerb({
   usage: 'certs upload CERTIFICATE KEY',
   about:
-    'Uploads a certificate (PEM, with the intermediate ones behind it) and its private key. It is served at once for the domains of the project that it covers.',
+    'Uploads a certificate (PEM, with the intermediate ones behind it) and its private key. It is served at once for the domains of the project that it covers, instead of any before it.',
   options: {
     project: { type: 'string', short: 'p', value: 'PROJECT', about: 'The project whose domains it is for' },
     node: { type: 'boolean', about: 'It is for the control domain of the server' },
@@ -166,7 +169,20 @@ async function requireCertificate(client: Client, given: string): Promise<Certif
   if (second)
     throw new UsageError(
       `several certificates are for ${given}: say which by its id`,
-      found.map(({ id, source }) => `${id} (${source})`),
+      found.map(
+        (each) => `${each.id} (${each.source}, until ${cell(each.not_after)}, serves ${servesCell(each)})`,
+      ),
     )
   return certificate
+}
+
+/** Which of its names it answers to now: `all`, `none`, or these. */
+function servesCell({ hostnames, serves }: Certificate): string {
+  if (serves.length === 0) return 'none'
+  return hostnames.every((name) => serves.includes(name)) ? 'all' : cell(serves.join(' '))
+}
+
+/** A table is for the eye; `-o json` has all of it. */
+function shortened(text: string): string {
+  return text.length <= LONGEST_ERROR ? text : `${text.slice(0, LONGEST_ERROR - 1)}…`
 }

@@ -179,6 +179,10 @@ function report({ output }: Surroundings, domain: Domain): void {
   output.note(cell(domain.reason))
   const { type, dns_name: name, token } = domain.challenge
   if (type === 'dns') output.note(`The proof is a TXT record ${cell(name)} with the value ${cell(token)}.`)
+  if (domain.next_check_at !== null && domain.expires_at !== null)
+    output.note(
+      `It is checked again by itself at ${cell(domain.next_check_at)} and later on; the claim ends unproven at ${cell(domain.expires_at)}.`,
+    )
 }
 
 function showStatus(output: Output, status: Domain['status']): string {

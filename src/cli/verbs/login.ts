@@ -156,6 +156,7 @@ async function firstLoginHints(
   return [
     'If the server has no users yet, the first login makes the administrator, with the token in its data directory:',
     `berth login ${origin} --username ${username} --password-stdin --token-file ${environment.adminTokenFiles[0]}`,
+    'Where its configuration or BERTH_ADMIN_TOKEN says admin_token, that is the token, and there is no such file.',
   ]
 }
 

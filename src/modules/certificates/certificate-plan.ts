@@ -29,7 +29,7 @@ export interface SelfSignedPlan {
 }
 
 /**
- * The certificate that answers to each hostname: an uploaded one of its project before one that was obtained, and only where that is asked for and
+ * The certificate that answers to each hostname: the newest uploaded one of its project before one that was obtained, and only where that is asked for and
  * neither is good one that the node signed itself. Pure.
  */
 export function chooseCertificates(
@@ -136,12 +136,23 @@ function hasWildcard(
   return isGood(acme.get(`*${hostname.slice(hostname.indexOf('.'))}`), now)
 }
 
+/**
+ * The one that was uploaded last, however long it holds: whoever replaces a certificate may have lost its key. One that does not hold yet waits
+ * while there is another.
+ */
 function bestUpload(
   uploads: readonly CertificateRow[],
   { hostname, project_id: projectId }: ServedName,
   now: string,
 ): CertificateRow | undefined {
-  return uploads
-    .filter((row) => row.project_id === projectId && isGood(row, now) && covers(row.hostnames, hostname))
-    .toSorted((one, other) => ((one.not_after ?? '') < (other.not_after ?? '') ? 1 : -1))[0]
+  const good = uploads.filter(
+    (row) => row.project_id === projectId && isGood(row, now) && covers(row.hostnames, hostname),
+  )
+  const begun = good.filter((row) => (row.not_before ?? '') <= now)
+  return (begun.length > 0 ? begun : good).toSorted((one, other) => (newer(one, other) ? -1 : 1))[0]
+}
+
+/** Ids rise within a millisecond too. */
+function newer(one: CertificateRow, other: CertificateRow): boolean {
+  return one.created_at === other.created_at ? one.id > other.id : one.created_at > other.created_at
 }

@@ -151,20 +151,17 @@ export function createDomainOperations(deps: DomainDeps) {
   const view = (domain: DomainRow): DomainView => viewAll([domain])[0] ?? form(domain, undefined)
   const form = (domain: DomainRow, certificate: CertificateSummary | undefined): DomainView => {
     const { token, failures: _, ...rest } = domain
-    const wildcard = isWildcard(domain.hostname)
-    const byDns = wildcard || findCover(store, domain) !== undefined
-    const path = CHALLENGE_PREFIX + token
-    const port = deps.challengePort()
-    const host = wildcard ? domain.hostname.slice(2) : domain.hostname
+    const byDns = isWildcard(domain.hostname) || findCover(store, domain) !== undefined
     return {
       ...rest,
-      challenge: {
-        type: byDns ? 'dns' : 'http',
-        path,
-        token,
-        url: `http://${host}${port === 80 ? '' : `:${port}`}${path}`,
-        dns_name: byDns ? challengeRecord(domain.hostname) : null,
-      },
+      challenge: byDns
+        ? { type: 'dns', token, path: null, url: null, dns_name: challengeRecord(domain.hostname) }
+        : {
+            type: 'http',
+            token,
+            ...fetchedFor(domain.hostname, token, deps.challengePort()),
+            dns_name: null,
+          },
       certificate: certificate ?? null,
     }
   }
@@ -267,6 +264,12 @@ export function createDomainOperations(deps: DomainDeps) {
       database.afterCommit(deps.claimsChanged)
     },
   }
+}
+
+/** Where the proof of a hostname is fetched. */
+function fetchedFor(hostname: string, token: string, port: number): { path: string; url: string } {
+  const path = CHALLENGE_PREFIX + token
+  return { path, url: `http://${hostname}${port === 80 ? '' : `:${port}`}${path}` }
 }
 
 function taken(message: string): AppError {

@@ -102,9 +102,13 @@ export const Challenge = Type.Object(
     type: Type.Enum(['http', 'dns'], {
       description: 'http: the hostname answers at url with the token; dns: a TXT record holds the token.',
     }),
-    path: Type.String(),
     token: Type.String(),
-    url: Type.String({ description: 'What is fetched. Berth itself answers it once the name points here.' }),
+    path: nullable(Type.String()),
+    url: nullable(
+      Type.String({
+        description: 'What is fetched, of type http. Berth itself answers it once the name points here.',
+      }),
+    ),
     dns_name: nullable(
       Type.String({
         description:

@@ -37,7 +37,7 @@ export function createHttpCheck(deps: HttpCheckDeps): HttpCheck {
     if (addresses.length === 0)
       return no(
         'no_dns_record',
-        `${hostname} has no A or AAAA record. Point it to ${describeOwn(deps.ownAddresses())}.`,
+        `${hostname} has no A or AAAA record. Point it to ${publicOf(deps.ownAddresses()) ?? 'the public address of this node'}.`,
       )
     const inside = deps.allowInternal ? undefined : addresses.find(isInternalAddress)
     if (inside !== undefined)
@@ -72,7 +72,7 @@ function judge(
   const { hostname, address, port } = asked
   const elsewhere = ownAddresses.includes(address)
     ? ''
-    : ` ${hostname} points to ${address}; this node is ${describeOwn(ownAddresses)}.`
+    : ` ${hostname} points to ${address}; ${describeOwn(ownAddresses)}.`
   if (fetched.kind === 'failed') {
     const what = {
       connection_refused: `${address} refuses connections on port ${port}. Is the port open, and does it lead to this node?`,
@@ -97,10 +97,17 @@ function no(code: CheckFailure, reason: string): CheckOutcome {
   return { ok: false, code, reason }
 }
 
-function describeOwn(addresses: readonly string[]): string {
+/** What a name should point to; undefined when this node knows none but internal addresses of its own. */
+function publicOf(addresses: readonly string[]): string | undefined {
   const named = addresses.filter((each) => !isInternalAddress(each))
-  if (named.length === 0) return 'the public address of this node'
-  return named.slice(0, 4).join(' or ')
+  return named.length === 0 ? undefined : named.slice(0, 4).join(' or ')
+}
+
+function describeOwn(addresses: readonly string[]): string {
+  const named = publicOf(addresses)
+  return named === undefined
+    ? 'whether that leads to this node is not known, which has internal addresses only: public_addresses in its configuration tells'
+    : `this node is ${named}`
 }
 
 /** What a stranger's server says is shown short and plain. */

@@ -70,7 +70,7 @@ async function serve(
   const asked = { method: head.method, url: head.url, host, protocol }
   const common = {
     'Docker-Distribution-Api-Version': 'registry/2.0',
-    'X-Content-Type-Options': 'nosniff',
+    'x-content-type-options': 'nosniff',
     'X-Request-Id': requestId,
   }
   let status = 500
@@ -137,7 +137,7 @@ async function sendAnswer(
   const { 'Content-Length': length, ...others } = headers
   response.writeHead(status, {
     'Docker-Distribution-Api-Version': 'registry/2.0',
-    'X-Content-Type-Options': 'nosniff',
+    'x-content-type-options': 'nosniff',
     'X-Request-Id': request.id,
     ...others,
     // RFC 9110, section 8.6: no length with a 204.

@@ -124,7 +124,16 @@ test('an uploaded certificate is checked, comes first, and leaves nothing behind
     (await app.send(root, 'POST', `/v1/certificates/${String(made.body['id'])}/revoke`, {})).status,
     409,
   )
-  t.match((await berth(['certs'])).stdout, new RegExp(`${NAME} .*upload +active`))
+  t.match((await berth(['certs'])).stdout, new RegExp(`${NAME} .*upload +active +${NAME} `))
+  const successor = { project_id: project, ...(await make(NAME)) }
+  const { body: second } = await app.must(root, 'POST', '/v1/certificates', successor)
+  t.match(second, { serves: [NAME] }, 'the newest one serves')
+  t.match((await berth(['certs'])).stdout, /upload +active +all[^]*upload +active +none/)
+  t.match(await berth(['certs', 'rm', NAME, '--yes']), {
+    status: 2,
+    stderr: new RegExp(`${String(second['id'])} .*serves all[^]*serves none`),
+  })
+  await app.must(root, 'DELETE', `/v1/certificates/${String(second['id'])}`)
   t.match(await berth(['certs', 'rm', NAME, '--yes']), { status: 0 })
   const obtained = await active()
   t.equal(obtained['source'], 'acme', 'and then one is obtained again')

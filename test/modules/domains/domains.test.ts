@@ -317,7 +317,12 @@ test('a wildcard is proven by a TXT record, by hand or by the hook', async (t) =
   const { url } = await make('shop', 'web')
   const { body } = await app.must(root, 'POST', url, { hostname: '*.example.com' })
   const { token } = body['challenge'] as Record<string, string>
-  t.match(body['challenge'], { type: 'dns', dns_name: '_denia-challenge.example.com' })
+  t.match(body['challenge'], {
+    type: 'dns',
+    dns_name: '_denia-challenge.example.com',
+    path: null,
+    url: null,
+  })
   const verify = `${url}/${String(body['id'])}/verify`
   t.match((await app.must(root, 'POST', verify)).body, {
     status: 'failed',

@@ -181,6 +181,15 @@ test('an address of this node that refuses is not said to be somewhere else', as
   t.notMatch(outcome, { reason: /points to/ })
 })
 
+test('a node that knows no public address of its own says so, and what tells it', async (t) => {
+  const { dns, check } = await openCheck(t, {
+    ownAddresses: () => ['10.0.0.1'],
+    fetch: async () => ({ kind: 'failed', why: 'connection_refused', error: 'ECONNREFUSED' }),
+  })
+  dns.zones.set(CLAIM.hostname, { a: ['9.9.9.9'] })
+  t.match(await check(), { reason: /points to 9\.9\.9\.9; whether that leads .*public_addresses/ })
+})
+
 test('IPv6 that does not lead here does not hide IPv4 that does', async (t) => {
   const { dns, check } = await openCheck(t, {
     fetch: async ({ address }) =>
