@@ -28,8 +28,11 @@ export function composeVolumes(base: Base, { audit }: Access, runtime: Runtime) 
     system,
     everyMs: REMOVE_EVERY_MS,
     run: async (signal) => {
-      await removeVolumes({ runtime, store, holds }, signal)
-      await removeOrphans({ runtime, holds, hasService }, signal)
+      try {
+        await removeVolumes({ runtime, store, holds }, signal)
+      } finally {
+        await removeOrphans({ runtime, holds, hasService }, signal)
+      }
     },
     onError: reporter(base, 'volumes'),
   })

@@ -22,6 +22,8 @@ interface Batch {
 
 /** What waits for a slow reader, in characters. */
 const MOST_QUEUED = 1024 * 1024
+/** Written at a time, so that a slow reader is seen to read. */
+const PIECE_BYTES = 64 * 1024
 const RETRY_MS = 100
 const FLUSH_MS = 2000
 /** Between two lines about lost ones: a disk that is full now and then is not to be filled with them. */
@@ -41,7 +43,7 @@ export function createLogOutput(descriptor: number, lostLine: (count: number) =>
   let current: Batch | undefined
   /** `current` is in the hands of a thread, rather than waiting to be tried again. */
   let isUnderWay = false
-  const waiting = new Set<() => void>()
+  const waiting = new Set<{ goesOn: () => void; written: () => void }>()
 
   const take = (): Batch => {
     const tells = lost > 0 && (waiting.size > 0 || performance.now() - toldAt >= TELL_EVERY_MS)
@@ -64,9 +66,13 @@ export function createLogOutput(descriptor: number, lostLine: (count: number) =>
   const put = (batch: Batch): void => {
     current = batch
     isUnderWay = true
-    write(descriptor, batch.bytes, batch.done, null, null, (error, count) => {
+    const length = Math.min(PIECE_BYTES, batch.bytes.length - batch.done)
+    write(descriptor, batch.bytes, batch.done, length, null, (error, count) => {
       isUnderWay = false
-      if (!error) batch.done += count
+      if (!error) {
+        batch.done += count
+        for (const flush of waiting) flush.goesOn()
+      }
       const code = systemCodeOf(error)
       if (code === 'EAGAIN') setTimeout(put, RETRY_MS, batch).unref()
       else if (!error && batch.done < batch.bytes.length) put(batch)
@@ -81,7 +87,7 @@ export function createLogOutput(descriptor: number, lostLine: (count: number) =>
   const next = (): void => {
     if (current) return
     if (queue !== '') put(take())
-    else for (const done of waiting) done()
+    else for (const { written } of waiting) written()
   }
 
   const putNow = (batch: Batch): void => {
@@ -100,12 +106,12 @@ export function createLogOutput(descriptor: number, lostLine: (count: number) =>
     flush: (done) => {
       const finish = (error?: Error): void => {
         clearTimeout(timer)
-        waiting.delete(written)
+        waiting.delete(flush)
         done(error)
       }
-      const written = (): void => finish()
       const timer = setTimeout(finish, FLUSH_MS, new Error('the log is not taken'))
-      waiting.add(written)
+      const flush = { goesOn: () => void timer.refresh(), written: () => finish() }
+      waiting.add(flush)
       if (!current && lost > 0) put(take())
       else next()
     },

@@ -192,6 +192,29 @@ test('what the server fills in and what Berth chooses is no difference', async (
     )
 })
 
+test('what is there or not is a difference, also with nothing but defaults in it', async (t) => {
+  const { person, write } = await openCliDaemon(t)
+  const BARE = 'project = "default"\n\n[services.web]\n'
+  await write('berth.toml', BARE)
+  t.match(await person.berth(['apply', '--yes']), { status: 0 })
+  for (const maintenance of ['{}', '{ retry_after_seconds = 60 }']) {
+    await write('berth.toml', `${BARE}ingress.maintenance = ${maintenance}\n`)
+    t.match(
+      await person.berth(['apply', '--yes']),
+      { status: 0, stdout: /\+.*ingress\.maintenance/ },
+      maintenance,
+    )
+    t.match(await person.berth(['plan']), { status: 0 })
+    await write('berth.toml', BARE)
+    t.match(
+      await person.berth(['apply', '--yes']),
+      { status: 0, stdout: /-.*ingress\.maintenance/ },
+      'and off',
+    )
+    t.match(await person.berth(['plan']), { status: 0 })
+  }
+})
+
 test('what the server does not know is refused with its line, all of it at once', async (t) => {
   const { person, write } = await openCliDaemon(t)
   await write(

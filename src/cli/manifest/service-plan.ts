@@ -63,6 +63,10 @@ function compareField(field: string, schema: FieldSchema, wanted: unknown, prese
   // What has no default stays as it is when nothing is said of it.
   if (wanted === undefined && !Object.hasOwn(schema, 'default')) return []
   const inner = schema.properties
+  if (inner && !isObject(schema.default) && isObject(wanted) !== isObject(present))
+    return isObject(wanted)
+      ? addWhole(field, inner, wanted)
+      : [{ kind: 'remove', field, from: present, to: schema.default ?? null }]
   if (inner && (isObject(wanted) || isObject(present) || isObject(schema.default))) {
     const defaults = isObject(schema.default) ? schema.default : {}
     return Object.entries(inner).flatMap(([name, each]) =>
@@ -82,6 +86,16 @@ function compareField(field: string, schema: FieldSchema, wanted: unknown, prese
   const unset = schema.default ?? null
   if (wanted === undefined) return isBlank(from) ? [] : [{ kind: 'remove', field, from, to }]
   return [{ kind: isSame(from, unset) ? 'add' : 'change', field, from, to }]
+}
+
+/** What is not there by default, such as `ingress.maintenance`: that it comes says something, also with nothing but defaults in it. */
+function addWhole(field: string, inner: Manifest['schema'], wanted: Values): Change[] {
+  const said = Object.entries(inner).flatMap(([name, each]) =>
+    Object.hasOwn(wanted, name)
+      ? compareField(`${field}.${name}`, { ...each, default: null }, wanted[name], null)
+      : [],
+  )
+  return said.length > 0 ? said : [{ kind: 'add', field, from: null, to: wanted }]
 }
 
 type Values = Readonly<Record<string, unknown>>

@@ -6,14 +6,26 @@ export interface StreamSource extends BodySource {
   readonly stream: ServerHttp2Stream
 }
 
+/** What comes behind a body, once it has come: that may be in the same turn as the header section. */
+export type Trailers = () => readonly string[]
+
+const NONE: Trailers = () => []
+
+/** To be called in the turn of the header section. */
+export function watchTrailers(stream: ServerHttp2Stream): Trailers {
+  if (stream.endAfterHeaders) return NONE
+  let trailers: readonly string[] = []
+  stream.on('trailers', (_headers, _flags, rawTrailers: string[]) => (trailers = rawTrailers))
+  return () => trailers
+}
+
 /** The body of one stream. `answered` is told when nobody wants the rest, of which `maxDiscarded` bytes are read for the client's sake. */
 export function createStreamSource(
   stream: ServerHttp2Stream,
   maxDiscarded: number,
   answered: () => void,
+  trailers: Trailers = NONE,
 ): StreamSource {
-  let trailers: readonly string[] = []
-  stream.on('trailers', (_headers, _flags, rawTrailers: string[]) => (trailers = rawTrailers))
   return {
     stream,
     start: (sink: BodySink) => {
@@ -22,7 +34,7 @@ export function createStreamSource(
     },
     pause: () => stream.pause(),
     resume: () => stream.resume(),
-    trailers: () => trailers,
+    trailers,
     discard: () => {
       if (stream.destroyed || stream.readableEnded) return
       answered()

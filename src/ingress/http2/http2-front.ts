@@ -11,7 +11,7 @@ import { ConnectionNames } from '../tls/connection-names.ts'
 import { countAnswer } from '../exchange/answer.ts'
 import { Http2Answer } from './http2-answer.ts'
 import { Http2Arrivals } from './http2-arrivals.ts'
-import { createStreamSource } from './http2-body.ts'
+import { createStreamSource, type Trailers, watchTrailers } from './http2-body.ts'
 import { Http2Client } from './http2-client.ts'
 import { readHttp2Head } from './http2-request-head.ts'
 import { Http2Tunnel } from './http2-tunnel.ts'
@@ -115,12 +115,18 @@ class Http2Session {
       this.used = true
       this.idleSince = context.clock.now
       stream.on('error', ignore)
-      arrivals.add(() => this.take(stream, headers, raw))
+      const trailers = watchTrailers(stream)
+      arrivals.add(() => this.take(stream, headers, raw, trailers))
     })
     this.session.setLocalWindowSize(SESSION_WINDOW_BYTES)
   }
 
-  private take(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, raw: readonly string[]): void {
+  private take(
+    stream: ServerHttp2Stream,
+    headers: IncomingHttpHeaders,
+    raw: readonly string[],
+    trailers: Trailers,
+  ): void {
     // Reset in the same breath: nobody is to work for it.
     if (stream.closed) return
     const { context } = this
@@ -132,7 +138,7 @@ class Http2Session {
       client.gone()
     })
     try {
-      serve(context, client, stream, headers, raw, this.peer, this.names)
+      serve(context, client, stream, headers, raw, trailers, this.peer, this.names)
     } catch (error) {
       context.caught(error)
       client.destroy()
@@ -207,6 +213,7 @@ function serve(
   stream: ServerHttp2Stream,
   headers: IncomingHttpHeaders,
   raw: readonly string[],
+  trailers: Trailers,
   peer: Peer,
   names: ConnectionNames,
 ): void {
@@ -232,7 +239,7 @@ function serve(
     client.settle()
     return
   }
-  if (tunnel === null) passOn(context, readIncoming(context, client, stream, head, answer))
+  if (tunnel === null) passOn(context, readIncoming(context, client, stream, trailers, head, answer))
   else passOn(context, { client, head, answer, body: null, source: null, upgrade: tunnel })
   client.settle()
 }
@@ -241,11 +248,17 @@ function readIncoming(
   context: WorkerContext,
   client: Http2Client,
   stream: ServerHttp2Stream,
+  trailers: Trailers,
   head: RequestHead,
   answer: Http2Answer,
 ): Incoming {
   if (head.body === 'none') return { client, head, answer, body: null, source: null, upgrade: null }
-  const source = createStreamSource(stream, context.limits.discarded_body_bytes, () => client.answered())
+  const source = createStreamSource(
+    stream,
+    context.limits.discarded_body_bytes,
+    () => client.answered(),
+    trailers,
+  )
   return {
     client,
     head,

@@ -67,7 +67,7 @@ export function createCertificateWorker(deps: CertificateWorkerDeps) {
   const holds = createOrderHolds({ store, system })
   const newOrder = (name: ServedName): CertificateRow => {
     const stage = deps.stagingFirst ? 'staging' : 'production'
-    return { ...emptyRow(system, 'acme', name), stage, next_attempt_at: holds.soonest(stage) }
+    return { ...emptyRow(system, 'acme', name), stage, ...holds.soonest(stage) }
   }
 
   /** Brings rows in line with the hostnames. */
@@ -115,7 +115,7 @@ export function createCertificateWorker(deps: CertificateWorkerDeps) {
       throw new AcmeProblem('refused', 0, `The certificate that came is for ${facts.hostnames.join(', ')}.`)
     if (row.stage === 'staging') {
       // What another server asked for does not hold for the real one.
-      store.change(row.id, { ...done, stage: 'production', next_attempt_at: holds.soonest('production') })
+      store.change(row.id, { ...done, stage: 'production', ...holds.soonest('production') })
       return
     }
     const renewMs = renewalTime(Date.parse(facts.not_before), Date.parse(facts.not_after), jitter(system))
@@ -140,11 +140,8 @@ export function createCertificateWorker(deps: CertificateWorkerDeps) {
     const now = system.now()
     const last = { last_error: messageOf(error).slice(0, 1000), last_error_at: system.nowIso() }
     const asked = problem?.retry_after_ms
-    const pause = retryPause(failures, {
-      outage: problem?.isOutage ?? false,
-      retryAfterMs: asked,
-      jitter: jitter(system),
-    })
+    const why = { outage: problem?.isOutage ?? false, retryAfterMs: asked, jitter: jitter(system) }
+    const pause = retryPause(failures, why)
     const lostAccount = problem?.type === 'accountDoesNotExist'
     if (lostAccount) deps.forgetAccount(row.stage)
     const over = lostAccount || problem?.type === 'rejected'
@@ -160,7 +157,10 @@ export function createCertificateWorker(deps: CertificateWorkerDeps) {
     })
     const isLimit = asked !== undefined || problem?.type === 'rateLimited'
     if (isLimit && (!hasAccount || problem?.isForAll === true))
-      database.transact(() => holds.begin(row.stage, new Date(now + pause).toISOString(), last))
+      // How often this name has failed is nothing to the others.
+      database.transact(() =>
+        holds.begin(row.stage, new Date(now + (asked ?? retryPause(1, why))).toISOString(), last),
+      )
   }
 
   /** Throws when the present certificate cannot be opened. */

@@ -28,11 +28,13 @@ export function createOrderHolds({ store, system }: OrderHoldDeps) {
           store.change(id, { ...last, next_attempt_at: instant, retry_after: instant })
     },
 
-    /** From when on an authority may be asked. */
-    soonest: (stage: OrderStage): string => {
+    /** From when on an authority may be asked, and whether that is its own wish, as its row is to say. */
+    soonest: (stage: OrderStage): Pick<CertificateRow, 'next_attempt_at' | 'retry_after'> => {
       const now = system.nowIso()
       const held = until.get(stage) ?? ''
-      return held > now ? held : now
+      return held > now
+        ? { next_attempt_at: held, retry_after: held }
+        : { next_attempt_at: now, retry_after: null }
     },
   }
 }

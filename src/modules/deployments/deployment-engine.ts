@@ -54,7 +54,7 @@ export interface DeploymentEngineDeps {
   }
   projectNameOf: (projectId: string) => string | undefined
   openEnv: OpenReleaseEnv
-  volumes: Pick<VolumeMounts, 'startAlone' | 'takeOver' | 'lastRestoreOf'>
+  volumes: Pick<VolumeMounts, 'startAlone' | 'takeOver' | 'requireNoneLost' | 'lastRestoreOf'>
   unpackUpload: UploadFetchDeps['unpackUpload']
   fetchGit: GitSource['fetch']
   secrets: EnvFileStepDeps['secrets']
@@ -146,6 +146,7 @@ export function createDeploymentEngine(deps: DeploymentEngineDeps): DeploymentQu
         ...leaving,
         startAlone: (deployment, start) => deps.volumes.startAlone(deployment, () => true, start),
         takeOver: deps.volumes.takeOver,
+        requireNoneLost: deps.volumes.requireNoneLost,
         claim: store.setStopFirst,
       }),
       ...createCutoverSteps({

@@ -129,6 +129,17 @@ export function createVolumeMounts(deps: VolumeMountsDeps) {
     /** Whether the engine does not have a volume any more that programs may have written into. */
     isLost,
 
+    /** Throws VolumeLost when a volume that a release names is. */
+    requireNoneLost: async ({
+      service_id,
+      config,
+    }: Pick<Release, 'service_id' | 'config'>): Promise<void> => {
+      for (const { name } of config.volumes) {
+        const row = store.find(service_id, name)
+        if (row && (await isLost(row))) throw new VolumeLost(name, deps.nameOf(service_id))
+      }
+    },
+
     /** When one of the volumes that a release names was last restored (RFC 3339); null: never. */
     lastRestoreOf: ({ service_id, config }: Pick<Release, 'service_id' | 'config'>): string | null => {
       if (config.volumes.length === 0) return null

@@ -151,8 +151,8 @@ export function createVolumeOperations(deps: VolumeDeps) {
      * that the engine has lost: the next start makes it anew.
      */
     deleteVolume: async (context: Context, serviceId: string, name: string): Promise<void> => {
-      requireService(context.actor, 'volumes.write', serviceId)
-      const found = store.find(serviceId, name)
+      const named = usedNames(requireService(context.actor, 'volumes.write', serviceId)).has(name)
+      const found = named ? store.find(serviceId, name) : undefined
       const lost = found && (await deps.mounts.isLost(found)) ? engineName(found) : undefined
       database.transact(() => {
         const service = requireService(context.actor, 'volumes.write', serviceId)

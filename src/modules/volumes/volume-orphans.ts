@@ -1,7 +1,7 @@
 import { opendir } from 'node:fs/promises'
 import { isAppError } from '../../lib/errors.ts'
 import { LABELS } from '../../runtime/labels.ts'
-import type { Runtime } from '../../runtime/runtime.ts'
+import type { Runtime, VolumeInfo } from '../../runtime/runtime.ts'
 import type { VolumeHolds } from './volume-holds.ts'
 
 export interface VolumeOrphanDeps {
@@ -16,7 +16,7 @@ export interface VolumeOrphanDeps {
  * something in it stays, and one that cannot be looked into: the database may have been restored from before its service was made.
  */
 export async function removeOrphans(deps: VolumeOrphanDeps, signal: AbortSignal): Promise<void> {
-  for (const { name, labels, directory } of await deps.runtime.listVolumes({ [LABELS.kind]: 'volume' })) {
+  for (const { name, labels, directory } of await listAll(deps)) {
     if (signal.aborted) return
     const service = labels[LABELS.service]
     if (service === undefined || deps.hasService(service) || !(await isEmpty(directory))) continue
@@ -26,6 +26,16 @@ export async function removeOrphans(deps: VolumeOrphanDeps, signal: AbortSignal)
       // A container has it: there is a next time.
       if (!isAppError(error, 'CONFLICT')) throw error
     }
+  }
+}
+
+/** None while the engine is away, which others tell of. */
+async function listAll({ runtime }: Pick<VolumeOrphanDeps, 'runtime'>): Promise<VolumeInfo[]> {
+  try {
+    return await runtime.listVolumes({ [LABELS.kind]: 'volume' })
+  } catch (error) {
+    if (isAppError(error, 'RUNTIME_UNAVAILABLE')) return []
+    throw error
   }
 }
 

@@ -8,6 +8,7 @@ import {
 import { test } from 'tap'
 import type { Test } from 'tap'
 import { makeCertificate } from '../../support/certificate.ts'
+import { fields, Flag, frame, FrameClient, FrameType } from './http2-frames.ts'
 import {
   eventually,
   HOST,
@@ -141,6 +142,28 @@ test('trailers and informational answers pass both ways', async (t) => {
   t.equal(answer.body, 'body')
   t.equal(answer.trailers?.['x-sum'], '42')
   t.same(hints, ['</a.css>; rel=preload'])
+  t.equal(received['x-client'], 'yes')
+})
+
+test('trailers of a request that comes whole at once reach the application', async (t) => {
+  let received: NodeJS.Dict<string> = {}
+  const replica = await startReplica(t, (request, response) => {
+    request.resume()
+    request.on('end', () => {
+      received = request.trailers
+      response.end()
+    })
+  })
+  const { tlsPort, publish } = await start(t)
+  publish(route(HOST, replica))
+  const client = await FrameClient.open(t, tlsPort, HOST)
+  const post = fields([':method', 'POST'], [':scheme', 'https'], [':path', '/'], [':authority', HOST])
+  client.send(
+    frame(FrameType.headers, Flag.endHeaders, 1, post),
+    frame(FrameType.data, 0, 1, Buffer.from('hello')),
+    frame(FrameType.headers, Flag.endHeaders | Flag.endStream, 1, fields(['x-client', 'yes'])),
+  )
+  await eventually(() => client.count(FrameType.headers, 1) > 0)
   t.equal(received['x-client'], 'yes')
 })
 

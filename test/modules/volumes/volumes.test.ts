@@ -427,6 +427,18 @@ test('a volume that the engine has lost is never replaced by an empty one: it is
   t.equal(await isLost(), false)
 })
 
+test('the release that runs is not stopped for one whose volume is lost', async (t) => {
+  const world = await openDelivery(t)
+  const daemon = await world.start()
+  const service = await addService(world, daemon, 'web', { volumes: VOLUMES })
+  const id = await release(world, daemon, service)
+  world.fakeEngine.volumes.clear()
+  const next = await deploy(world, daemon, service)
+  t.match(await over(daemon, next), { status: 'Failed', reason: /lost volume data of shop\/web/ })
+  t.notMatch(world.logText(next), /Stopping the release before/)
+  await serves(world, id)
+})
+
 test('a volume is removed only when nothing names it, and then with all that is in it', async (t) => {
   const world = await openDelivery(t)
   const daemon = await world.start()

@@ -33,6 +33,8 @@ export interface StartStepDeps extends StopFirstDeps {
     deployment: DeploymentRow,
     start: (mounts: readonly MountSpec[]) => Promise<void>,
   ) => Promise<boolean>
+  /** Throws VolumeLost when the engine has lost a volume of the release. */
+  requireNoneLost: (deployment: DeploymentRow) => Promise<void>
   /** Lets every other release of the service that has volumes leave, then starts. */
   takeOver: (
     deployment: DeploymentRow,
@@ -89,6 +91,8 @@ export function createStartSteps(deps: StartStepDeps): Record<'start' | 'check',
       }
       if (!writesVolumes(deployment.config))
         return orAborted(deps.startAlone(deployment, start).then(requireStarted, failOfLoss), signal)
+      // The release before it is not stopped for one that cannot start.
+      await orAborted(deps.requireNoneLost(deployment).catch(failOfLoss), signal)
       await stopFirst.drain(context)
       await orAborted(
         deps.takeOver(deployment, (rival) => stopFirst.leave(context, rival), start).catch(failOfLoss),

@@ -1,8 +1,9 @@
 import { orAborted } from '../../../lib/abortable.ts'
+import { diskFullOf } from '../../../lib/disk-trouble.ts'
 import { LABELS } from '../../../runtime/labels.ts'
 import type { ContainerInfo, Runtime } from '../../../runtime/runtime.ts'
 import { type DrainDeps, lookAtDrain } from '../../replicas/replica-drain.ts'
-import type { ReplicaRows, StepContext } from './step.ts'
+import { DeploymentFailed, type ReplicaRows, type StepContext } from './step.ts'
 
 export interface StopFirstDeps extends DrainDeps {
   runtime: Runtime
@@ -34,7 +35,7 @@ export function createStopFirst(deps: StopFirstDeps) {
       log('Stopping the release before it first, because it writes into volumes; requests wait meanwhile.')
       const releases = [...new Set(old.map((row) => row.deployment_id))]
       for (const id of releases) replicas.markDraining(id, system.nowIso())
-      await orAborted(deps.publishRoutes(), signal)
+      await orAborted(deps.publishRoutes().catch(failOfFullDisk), signal)
       const names = old.map((row) => row.container_name)
       const preStop = Math.max(...releases.map(deps.preStopOf))
       const begin = system.monotonic()
@@ -58,4 +59,11 @@ export function createStopFirst(deps: StopFirstDeps) {
       log(`Stopped ${rival.name}.`)
     },
   }
+}
+
+/** Workers have the routes then, but a new one would begin with those of before. The release that is there is not to wait for room. */
+function failOfFullDisk(error: unknown): never {
+  throw diskFullOf(error) === undefined
+    ? error
+    : new DeploymentFailed('The disk of the node is full: the release before goes on.')
 }
