@@ -194,11 +194,11 @@ test('what the server fills in and what Berth chooses is no difference', async (
 
 test('what is there or not is a difference, also with nothing but defaults in it', async (t) => {
   const { person, write } = await openCliDaemon(t)
-  const BARE = 'project = "default"\n\n[services.web]\n'
+  const BARE = 'project = "default"\n\n[services.web.ingress]\n'
   await write('berth.toml', BARE)
   t.match(await person.berth(['apply', '--yes']), { status: 0 })
   for (const maintenance of ['{}', '{ retry_after_seconds = 60 }']) {
-    await write('berth.toml', `${BARE}ingress.maintenance = ${maintenance}\n`)
+    await write('berth.toml', `${BARE}maintenance = ${maintenance}\n`)
     t.match(
       await person.berth(['apply', '--yes']),
       { status: 0, stdout: /\+.*ingress\.maintenance/ },
