@@ -101,6 +101,27 @@ test('a reader that takes nothing costs lines beyond a mebibyte, and a flush doe
   closeSync(descriptor)
 })
 
+test('a flush waits for a reader that is slow but reads', async (t) => {
+  const fifo = join(await newFolder(t), 'fifo')
+  execFileSync('mkfifo', [fifo])
+  const descriptor = openSync(fifo, constants.O_RDWR | constants.O_NONBLOCK)
+  const output = createLogOutput(descriptor, lostLine)
+  const line = `${'x'.repeat(1023)}\n`
+  for (let count = 0; count < 900; count += 1) output.write(line)
+  const outcome = flushed(output)
+  const system = createSystem()
+  const begin = system.monotonic()
+  let text = ''
+  while (text.length < 900 * 1024) {
+    text += readSome(descriptor)
+    await system.sleep(250)
+  }
+  t.equal(await outcome, undefined)
+  t.ok(system.monotonic() - begin > 2000, 'it took longer than a reader may take nothing')
+  t.equal(text, line.repeat(900))
+  closeSync(descriptor)
+})
+
 test('lines of an ingress process that a full disk did not take are counted', async (t) => {
   const folder = await newFolder(t)
   const path = join(folder, 'workers.log')

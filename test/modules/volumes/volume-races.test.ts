@@ -260,7 +260,7 @@ test('the folder of a volume is opened to everyone unless something is in it', a
 })
 
 test('what the engine makes late of a service that is gone goes, while it is empty', async (t) => {
-  const { runtime, volumes, removeOrphans } = openVolumes(t)
+  const { controls, runtime, volumes, removeOrphans } = openVolumes(t)
   const folder = t.testdir({ empty: {}, full: { file: '' } })
   for (const [name, service, directory] of [
     ['late', 'gone', `${folder}/empty`],
@@ -273,6 +273,10 @@ test('what the engine makes late of a service that is gone goes, while it is emp
     await runtime.ensureVolume({ name, labels })
     Object.assign(volumes.get(name) ?? {}, { directory })
   }
+  controls.setAway(true)
+  await removeOrphans()
+  t.equal(volumes.size, 5, 'others tell that the engine is away')
+  controls.setAway(false)
   await removeOrphans()
   t.same([...volumes.keys()], ['full', 'hidden', 'kept'])
 })

@@ -452,8 +452,10 @@ test('a volume is removed only when nothing names it, and then with all that is 
   t.match(await daemon.volumes.listVolumes(OPERATOR, service, { limit: 10 }), {
     items: [{ name: 'data', mount_path: null, in_use: false }],
   })
+  world.fakeEngine.away = true
   await remove()
   await t.rejects(remove(), { code: 'NOT_FOUND' })
+  world.fakeEngine.away = false
   await until('it is gone', () => engineVolumes(world).length === 0)
   t.same(await daemon.volumes.listVolumes(OPERATOR, service, { limit: 10 }), { items: [] })
   await t.rejects(daemon.volumes.backupVolume(OPERATOR, service, 'data', never), { code: 'NOT_FOUND' })
